@@ -1,0 +1,58 @@
+# `make demo` and `make test` need nothing but python3, make and git: each makes .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test test-slow test-oracles oracles lint format bench clean
+
+demo: .venv/demo
+	$(BIN)/gradloom run unit-circle --out pictures
+
+test: lint
+	$(BIN)/python -m pytest -m "not oracle and not slow"
+
+test-slow: .venv/test
+	$(BIN)/python -m pytest -m slow
+
+test-oracles: .venv/oracle
+	$(BIN)/python -m pytest -m oracle
+	$(BIN)/python tests/data/make_oracles.py --check
+
+oracles: .venv/oracle  ## write the frozen figures of PyTorch and mpmath anew
+	$(BIN)/python tests/data/make_oracles.py
+
+lint: .venv/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timings
+
+format: .venv/test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/peers
+	$(BIN)/python benchmarks/eager.py
+
+clean:
+	rm -rf .venv pictures
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[viz,plot,progress]'
+	touch $@
+
+.venv/test: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[test,lint]'
+	touch $@
+
+.venv/oracle: .venv/test
+	$(INSTALL) -e '.[test,oracle]'
+	touch $@
+
+.venv/peers: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[peers]'
+	touch $@

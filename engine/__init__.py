@@ -1,0 +1,101 @@
+"""gradloom's engine: scalar reverse-mode automatic differentiation.
+
+Write a computation with `Value`; draw it, differentiate it to any order, check it.
+
+>>> import engine
+>>> x = engine.Value(2.0, label="x")
+>>> y = engine.tanh(x) * x
+>>> y.backward()
+>>> f"{y.data:.4f} {x.grad:.4f}"
+'1.9281 1.1053'
+
+To read the code, begin with `value` and `ops`, then `graph` and `calculus`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine import functions
+from engine.calculus import (
+    checkpoint,
+    custom_op,
+    grad,
+    gradients,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
+from engine.checking import gradcheck, gradgradcheck
+from engine.errors import DomainError, DrawingError, GradcheckError, GraphError
+from engine.graph import Graph
+from engine.modes import enable_grad, errstate, no_grad, scope
+from engine.value import Value
+
+if TYPE_CHECKING:
+    from engine.drawing import Drawing
+
+    def __getattr__(name: str) -> Any: ...  # the functions of the rows, see functions.py
+
+
+__version__ = "0.1.0"
+globals().update({name: getattr(functions, name) for name in functions.__all__})
+
+
+def draw(root: Value, **options: Any) -> Drawing:
+    """Return a picture of everything that `root` was computed from.
+
+    See `engine.drawing.draw_graph` for the options. In Jupyter the result shows itself; it also
+    has `.save("graph.svg")` and `.source`.
+    """
+    from engine.drawing import draw_graph  # drawing is loaded on first use
+
+    return draw_graph(root, **options)
+
+
+def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:
+    """Return `draw(root)`, as micrograd's function of this name. `rankdir` is "LR" or "TB"."""
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(f'rankdir is "LR" or "TB", not {rankdir!r}')
+    return draw(root, format=format, rankdir=rankdir)
+
+
+def trace(root: Value) -> tuple[set[Value], set[tuple[Value, Value]]]:
+    """Return the nodes below `root`, and the edges (operand, node), as micrograd's function."""
+    from engine.graph import topological_order
+
+    nodes = topological_order((root,))
+    return set(nodes), {(operand, node) for node in nodes for operand in node._prev}
+
+
+__all__ = [
+    "DomainError",
+    "DrawingError",
+    "GradcheckError",
+    "Graph",
+    "GraphError",
+    "Value",
+    "checkpoint",
+    "custom_op",
+    "draw",
+    "draw_dot",
+    "enable_grad",
+    "errstate",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "scope",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    *functions.__all__,
+]

@@ -1,0 +1,560 @@
+"""Derivatives of functions, to any order: grad, jacobian, hessian, jvp, vjp, hvp and more.
+
+The transforms have JAX's names and take Python functions of numbers and nested structures. What
+they compute is once more made of Values when it was asked of Values, so transforms nest. One
+rule makes every order: the partials of the operation table are rebound to functions that record
+(`rebind`), and the same sweep runs with Values in place of floats.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine import modes
+from engine.errors import GraphError
+from engine.functions import FUNCTIONS, Number
+from engine.graph import topological_order
+from engine.ops import TABLE, Op
+from engine.rebind import rebind
+from engine.trees import flatten, to_array
+from engine.value import Value, record, record_result, reverse_sweep, to_float
+
+# --- the sweep on Values --------------------------------------------------------------------
+
+
+@functools.cache
+def _recorded_partials(op: Op) -> tuple[Any, ...]:
+    """The partials of an operation as functions that record what they compute."""
+    if TABLE.get(op.name) is not op:
+        return op.partials  # of a custom operation: written in functions of `engine`, or not
+    return tuple(p if isinstance(p, float) else rebind(p, FUNCTIONS) for p in op.partials)
+
+
+def _times(g: Number, p: Number) -> Number | None:
+    """Adjoint times partial; None where it is 0 for all inputs, not only for these."""
+    for factor, other in ((g, p), (p, g)):
+        if not isinstance(factor, Value):
+            if factor == 0.0:
+                return None
+            if factor == 1.0:
+                return other
+            if factor == -1.0:
+                return -other
+    product: Number = FUNCTIONS["chain"](g, p)
+    return product
+
+
+def _recorded_args(node: Value) -> tuple[Number, ...]:
+    for operand, x in node._operands():
+        if operand is not None and operand._data is not x and operand._data != x:
+            raise GraphError(
+                f"{operand._describe()} was {x} when the graph was recorded and was assigned "
+                "since; compute the graph again before differentiating it with create_graph"
+            )
+    return node.args
+
+
+def _partials(node: Value, op: Op, recorded: bool) -> Sequence[Number]:
+    """The partials of a node with respect to each operand, as floats or recorded."""
+    if not recorded:
+        numbers = [x for _, x in node._operands()]
+        if op.pullback is not None:
+            return op.pullback(node.args, node, 1.0)
+        return [p if isinstance(p, float) else p(*numbers, node._data) for p in op.partials]
+    args = _recorded_args(node)
+    if op.pullback is not None:
+        return op.pullback(args, node, Value(1.0))
+    return [
+        0.0 if not isinstance(arg, Value) else p if isinstance(p, float) else p(*args, node)
+        for arg, p in zip(args, _recorded_partials(op), strict=True)
+    ]
+
+
+def _recorded_sweep(
+    nodes: Sequence[Value], seeds: Iterable[tuple[Value, Number]], wanted: Sequence[Value]
+) -> list[Value]:
+    """`reverse_sweep` with Values as numbers: what it returns can be differentiated again."""
+    adjoints: dict[Value, Number] = {}
+
+    def give(node: Value, contribution: Number) -> None:
+        before = adjoints.get(node)
+        adjoints[node] = contribution if before is None else before + contribution
+
+    with modes.enable_grad():
+        for node, seed in seeds:
+            give(node, seed)
+        for node in reversed(nodes):
+            op, g = node.op, adjoints.get(node)
+            if op is None or g is None:
+                continue
+            if op.pullback is not None:
+                adjoint = g if isinstance(g, Value) else Value(g)
+                passed: Sequence[Number | None] = op.pullback(_recorded_args(node), node, adjoint)
+            else:
+                passed = [_times(g, p) for p in _partials(node, op, recorded=True)]
+            for operand, contribution in zip(node.args, passed, strict=True):
+                if isinstance(operand, Value) and contribution is not None:
+                    give(operand, contribution)
+    found = [adjoints.get(node, 0.0) for node in wanted]
+    return [g if isinstance(g, Value) else Value(g) for g in found]
+
+
+def _forward_sweep(
+    nodes: Sequence[Value], tangents: dict[Value, Number], recorded: bool
+) -> dict[Value, Number]:
+    """Carry tangents from the operands to the results: one column of the Jacobian at a time."""
+    tangents = dict(tangents)
+    with modes.enable_grad():
+        for node in nodes:
+            op = node.op
+            operands = [operand for operand, _ in node._operands()]
+            if op is None or node in tangents or not any(a in tangents for a in operands):
+                continue
+            total: Number | None = None
+            for operand, p in zip(operands, _partials(node, op, recorded), strict=True):
+                t = tangents.get(operand) if operand is not None else None
+                term = None if t is None else _times(t, p)
+                if term is not None:
+                    total = term if total is None else total + term
+            if total is not None:
+                tangents[node] = total
+    return tangents
+
+
+def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
+    """Return the derivatives of an existing graph, without touching any `grad`.
+
+    `outputs` is a Value, or a nested structure of Values whose sum is meant; `inputs` a nested
+    structure of Values. The result has the structure of `inputs`: floats, or with `create_graph`
+    Values that can be differentiated again. An input that is not used has the derivative 0.
+
+    Raises TypeError where an output or input is no Value, and GraphError where with
+    `create_graph` a leaf was assigned since the graph was recorded.
+
+    >>> x = Value(3.0)
+    >>> [d] = gradients(x**3, [x], create_graph=True)
+    >>> d.data, gradients(d, x)
+    (27.0, 18.0)
+    """
+    roots, _ = flatten(outputs)
+    wanted, rebuild = flatten(inputs)
+    for node in (*roots, *wanted):
+        if not isinstance(node, Value):
+            raise TypeError(
+                f"gradients takes Values of an existing graph, got the number {node!r}; for a "
+                "function of numbers use engine.grad"
+            )
+    nodes = topological_order(roots)
+    seeds = [(root, 1.0) for root in roots]
+    if create_graph:
+        return rebuild(_recorded_sweep(nodes, seeds, wanted))
+    return rebuild(reverse_sweep(nodes, seeds, wanted))
+
+
+# --- calling a function on fresh inputs -----------------------------------------------------
+
+
+class _Active(threading.local):
+    """The inputs of the transforms that are under way in this thread."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+
+
+_active = _Active()
+
+
+def _own_node(x: Number) -> Value:
+    """A node of its own for an input, so that the same Value reached in another way, through a
+    closure, is not mistaken for it."""
+    return record(TABLE["identity"], (x,)) if isinstance(x, Value) else Value(x)
+
+
+class _Call:
+    """One call of f: its result, its inputs as own nodes, and whether Values are wanted."""
+
+    def __init__(self, f: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]) -> None:
+        args = list(args)
+        self.inputs: list[Value] = []
+        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
+        self.recorded = False
+        with modes.enable_grad():
+            for i in chosen:
+                leaves, rebuild = flatten(args[i])
+                self.recorded |= any(isinstance(leaf, Value) for leaf in leaves)
+                nodes = [_own_node(x) for x in leaves]
+                args[i] = rebuild(nodes)
+                self.inputs += nodes
+                self.rebuilds.append((len(nodes), rebuild))
+            outer = list(_active.inputs)
+            _active.inputs = [*outer, *self.inputs]
+            try:
+                self.result = f(*args)
+            finally:
+                _active.inputs = outer
+        self.outputs, self.rebuild_outputs = flatten(self.result)
+        self.nodes = topological_order([y for y in self.outputs if isinstance(y, Value)])
+        # With plain numbers given, Values are still wanted if f reaches an outer transform's input.
+        self.recorded |= not set(outer).isdisjoint(self.nodes)
+
+    def structured(self, derivatives: Sequence[Any], single: bool) -> Any:
+        """Put one derivative an input into the structure of the arguments."""
+        rest = list(derivatives)
+        trees = []
+        for count, rebuild in self.rebuilds:
+            trees.append(rebuild(rest[:count]))
+            rest = rest[count:]
+        return trees[0] if single else tuple(trees)
+
+    def plain(self, y: Any) -> Any:
+        """An output as it is given to the caller."""
+        return y.data if isinstance(y, Value) and not self.recorded else y
+
+    def reverse(self, seeds: Sequence[tuple[Any, Number]], recorded: bool) -> Sequence[Number]:
+        """The derivatives of the seeded outputs by all inputs."""
+        chosen = [(y, g) for y, g in seeds if isinstance(y, Value)]
+        if recorded:
+            return _recorded_sweep(self.nodes, chosen, self.inputs)
+        floats = [(y, to_float(g)) for y, g in chosen]
+        return reverse_sweep(self.nodes, floats, self.inputs)
+
+    def one_output(self, name: str) -> Any:
+        if len(self.outputs) != 1 or self.result is not self.outputs[0]:
+            raise TypeError(
+                f"{name} needs a function that returns one number, this one returned "
+                f"{len(self.outputs)} in a {type(self.result).__name__}; use engine.jacobian"
+            )
+        return self.outputs[0]
+
+
+def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
+    chosen = [argnums] if isinstance(argnums, int) else list(argnums)
+    for i in chosen:
+        if not -len(args) <= i < len(args):
+            raise ValueError(f"argnums names argument {i}, but the call has {len(args)}")
+    return [i % len(args) for i in chosen]
+
+
+# --- the transforms -------------------------------------------------------------------------
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that computes f and its gradient at once.
+
+    See `grad`, of which this is the full form.
+
+    >>> value_and_grad(lambda x: x * x)(3.0)
+    (9.0, 6.0)
+    """
+
+    @functools.wraps(f)
+    def value_and_gradient(*args: Any, **keywords: Any) -> tuple[Any, Any]:
+        call = _Call(functools.partial(f, **keywords), args, _chosen(argnums, args))
+        y = call.one_output("grad")
+        derivatives = call.reverse([(y, 1.0)], call.recorded)
+        return call.plain(y), call.structured(derivatives, isinstance(argnums, int))
+
+    return value_and_gradient
+
+
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return the function that computes the gradient of f.
+
+    `argnums` says by which positional argument, or by which ones (then the result is a tuple).
+    Arguments are numbers, Values, and nested lists, tuples, dicts and arrays of them; the result
+    has the argument's structure. Numbers in give numbers out, Values in give Values out.
+
+    Raises TypeError where f returns anything but one number.
+
+    >>> grad(lambda p: p["a"] ** 2 * p["b"])({"a": 3.0, "b": 2.0})
+    {'a': 12.0, 'b': 9.0}
+    >>> grad(grad(lambda x: x**3))(2.0)
+    12.0
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **keywords: Any) -> Any:
+        return both(*args, **keywords)[1]
+
+    return gradient
+
+
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return the function that computes all derivatives of all outputs of f.
+
+    The result has the structure of f's result, with a structure like the argument in place of
+    each number: for lists, ``result[i][j]`` is the derivative of output i by input j; for arrays,
+    an array of the output's shape and then the input's.
+
+    >>> jacobian(lambda p: [p[0] * p[1], p[0] + p[1]])([2.0, 3.0])
+    [[3.0, 2.0], [1.0, 1.0]]
+    """
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **keywords: Any) -> Any:
+        chosen = _chosen(argnums, args)
+        call = _Call(functools.partial(f, **keywords), args, chosen)
+        single = isinstance(argnums, int)
+        if len(call.inputs) < len(call.outputs):
+            columns = [_forward_sweep(call.nodes, {x: 1.0}, call.recorded) for x in call.inputs]
+            rows: list[Sequence[Number]] = [
+                [column.get(y, 0.0) if isinstance(y, Value) else 0.0 for column in columns]
+                for y in call.outputs
+            ]
+        else:
+            rows = [call.reverse([(y, 1.0)], call.recorded) for y in call.outputs]
+        if call.recorded:
+            rows = [[d if isinstance(d, Value) else Value(d) for d in row] for row in rows]
+        result = call.result
+        if single and isinstance(result, np.ndarray) and isinstance(args[chosen[0]], np.ndarray):
+            shape = (*result.shape, *args[chosen[0]].shape)
+            return to_array([d for row in rows for d in row], shape)
+        return _rebuild_with(call, [call.structured(row, single) for row in rows])
+
+    return derivative
+
+
+def _rebuild_with(call: _Call, trees: list[Any]) -> Any:
+    if isinstance(call.result, np.ndarray):  # of structures that are no arrays
+        array = np.empty(len(trees), dtype=object)
+        array[:] = trees
+        return array.reshape(call.result.shape)
+    return call.rebuild_outputs(trees)
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return the function that computes the second derivatives of a function of one result.
+
+    For a list, ``result[i][j]`` is the derivative of gradient entry i by input j.
+
+    >>> hessian(lambda p: p[0] ** 2 * p[1])([3.0, 2.0])
+    [[4.0, 6.0], [6.0, 0.0]]
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Return f(*primals), and its derivative in the direction of `tangents`.
+
+    >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    (6.0, 23.0)
+    """
+    call = _Call(f, primals, range(len(primals)))
+    directions = _matching(tangents, primals, "tangents")
+    recorded = call.recorded or any(isinstance(t, Value) for t in directions)
+    start = dict(zip(call.inputs, directions, strict=True))
+    found = _forward_sweep(call.nodes, start, recorded)
+    moved: list[Number] = [found.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in call.outputs]
+    if recorded:
+        moved = [t if isinstance(t, Value) else Value(t) for t in moved]
+    outputs = call.rebuild_outputs([call.plain(y) for y in call.outputs])
+    return outputs, call.rebuild_outputs(moved)
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """Return f(*primals), and the function that pulls a cotangent of it back to the primals.
+
+    >>> y, pullback = vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> y, pullback(10.0)
+    (6.0, (30.0, 20.0))
+    """
+    call = _Call(f, primals, range(len(primals)))
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        weights = _matching(cotangent, call.result, "the cotangent")
+        recorded = call.recorded or any(isinstance(g, Value) for g in weights)
+        derivatives = call.reverse(list(zip(call.outputs, weights, strict=True)), recorded)
+        structured: tuple[Any, ...] = call.structured(derivatives, single=False)
+        return structured
+
+    outputs = call.rebuild_outputs([call.plain(y) for y in call.outputs])
+    return outputs, pullback
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+    """Return the Hessian of f at the primals, times `vectors`, without building the Hessian.
+
+    With one primal the result has its structure, with more it is a tuple of such.
+
+    >>> hvp(lambda p: p[0] ** 2 * p[1], ([3.0, 2.0],), ([1.0, 0.0],))
+    [4.0, 6.0]
+    """
+    every = tuple(range(len(primals)))
+    result = jvp(grad(f, every), primals, vectors)[1]
+    return result[0] if len(primals) == 1 else result
+
+
+def _matching(tree: Any, like: Any, name: str) -> list[Any]:
+    leaves, expected = flatten(tree)[0], flatten(like)[0]
+    if len(leaves) != len(expected):
+        raise ValueError(f"{name} must have {len(expected)} numbers, got {len(leaves)}")
+    return [leaf if isinstance(leaf, Value) else to_float(leaf) for leaf in leaves]
+
+
+# --- operations of one's own ----------------------------------------------------------------
+
+
+def custom_op(
+    name: str, forward: Callable[..., float], partials: Sequence[Callable[..., Any]]
+) -> Callable[..., Any]:
+    """Return a new operation: a function that records one node.
+
+    `forward` takes one float an operand and returns a float; `partials` has, for each operand, a
+    function of the operands and then the result. Partials in plain floats can be differentiated
+    once; partials in functions of `engine` to any order.
+
+    Raises TypeError where the number of operands is not that of the partials.
+
+    >>> cube = custom_op("cube", lambda x: x**3, [lambda x, out: 3 * x**2])
+    >>> grad(cube)(2.0), grad(grad(cube))(2.0)
+    (12.0, 12.0)
+    """
+    checked = tuple(_checked_partial(name, i, partial) for i, partial in enumerate(partials))
+    op = Op(name, name, lambda *numbers: to_float(forward(*numbers)), checked)
+
+    def operation(*operands: Any) -> Any:
+        if len(operands) != op.arity:
+            raise TypeError(f"{name} has {op.arity} partials, but was given {len(operands)}")
+        given = [x if isinstance(x, Value) else to_float(x) for x in operands]
+        if any(isinstance(x, Value) for x in given):
+            return record(op, given)
+        return to_float(forward(*given))
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = forward.__doc__
+    return operation
+
+
+def _checked_partial(name: str, i: int, partial: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(*args: Any) -> Number:
+        try:
+            p = partial(*args)
+        except TypeError as error:
+            if any(isinstance(arg, Value) for arg in args):
+                raise GraphError(
+                    f"partial {i} of {name!r} is written in plain floats, so it can be "
+                    "differentiated only once; write it in functions of engine "
+                    f"(engine.exp, not math.exp): {error}"
+                ) from error
+            raise
+        return p if isinstance(p, Value) else to_float(p)
+
+    return checked
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f without its inner nodes: they are computed again when gradients are wanted.
+
+    This trades time for memory in long computations: a loop of n steps, checkpointed every
+    √n steps, holds √n nodes a step in place of n. f must be deterministic. Values that f closes
+    over get their gradients too.
+
+    >>> step = checkpoint(lambda x: (x * x + 1.0).log())
+    >>> x = Value(2.0)
+    >>> y = step(step(x))
+    >>> y.backward()
+    >>> f"{x.grad:.6f}"
+    '0.717240'
+    """
+
+    @functools.wraps(f)
+    def checkpointed(*args: Any) -> Any:
+        if not modes.state.recording:
+            return f(*args)
+        return _Segment(f, args).results()
+
+    return checkpointed
+
+
+class _Segment:
+    """One call of a checkpointed function: what goes in, what comes out, and how to redo it."""
+
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._f = f
+        given, self._rebuild = flatten(list(args))
+        with modes.scope("checkpoint"):
+            mark = modes.state.scope
+            inputs = [Value(x.data if isinstance(x, Value) else x) for x in given]
+            outputs, self._rebuild_outputs = flatten(f(*self._rebuild(inputs)))
+        self._captured = _captured(outputs, inputs, mark)
+        self._numbers = [(y.data, True) if isinstance(y, Value) else (y, False) for y in outputs]
+        self._inputs = len(given)
+        self._operands = [(x, x.data) if isinstance(x, Value) else (None, x) for x in given]
+        self._operands += [(c, c.data) for c in self._captured]
+        self._redone: tuple[list[Value], list[Any]] | None = None
+        self._unread = 0
+
+    def results(self) -> Any:
+        """The outputs: each a node whose operands are all inputs and captured Values."""
+        operands, self._operands = self._operands, []  # from here on the nodes hold them
+        if all(operand is None for operand, _ in operands):
+            return self._rebuild_outputs([number for number, _ in self._numbers])
+        outputs: list[Number] = []
+        for k, (number, is_value) in enumerate(self._numbers):
+            pullback = functools.partial(self._pull_back, k)
+            op = Op("checkpoint", "checkpoint", None, (0.0,) * len(operands), pullback=pullback)
+            outputs.append(record_result(op, number, operands) if is_value else number)
+        return self._rebuild_outputs(outputs)
+
+    def _pull_back(
+        self, k: int, args: Sequence[Number], node: Value, adjoint: Number
+    ) -> Sequence[Number]:
+        args = _recorded_args(node)[: self._inputs]
+        if isinstance(adjoint, Value):
+            inputs, outputs = self._compute([_own_node(x) for x in args])
+        else:
+            inputs, outputs = self._again(node)
+        wanted = [*inputs, *self._captured]
+        nodes = topological_order([outputs[k]], stop=wanted)
+        if isinstance(adjoint, Value):
+            return _recorded_sweep(nodes, [(outputs[k], adjoint)], wanted)
+        return reverse_sweep(nodes, [(outputs[k], adjoint)], wanted)
+
+    def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
+        with modes.enable_grad():
+            return inputs, flatten(self._f(*self._rebuild(inputs)))[0]
+
+    def _again(self, node: Value) -> tuple[list[Value], list[Any]]:
+        """The computation on the recorded numbers, kept until every output has been asked for."""
+        if self._redone is None:
+            self._redone = self._compute([Value(x) for _, x in node._operands()[: self._inputs]])
+            self._unread = sum(is_value for _, is_value in self._numbers)
+        redone = self._redone
+        self._unread -= 1
+        if self._unread <= 0:
+            self._redone = None
+        return redone
+
+
+def _captured(
+    outputs: Sequence[Any], inputs: Sequence[Value], mark: modes.Scope | None
+) -> list[Value]:
+    """The Values that f reached from outside: those not made in the scope `mark`."""
+
+    def made_inside(node: Value) -> bool:
+        scope = node.scope
+        while scope is not None and scope is not mark:
+            scope = scope.parent
+        return scope is mark
+
+    found: dict[Value, None] = {}
+    seen = set(inputs)
+    stack = [y for y in outputs if isinstance(y, Value)]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if made_inside(node):
+            stack += [arg for arg in node.args if isinstance(arg, Value)]
+        else:
+            found[node] = None
+    return list(found)

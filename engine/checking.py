@@ -1,0 +1,168 @@
+"""Checking derivatives: numerical differences against the engine's own.
+
+`gradcheck` is for tests of functions that use Values, and of operations made by `custom_op`. It
+says which input and which node is at fault, and tells a wrong derivative from a kink.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.calculus import grad, jacobian
+from engine.errors import GradcheckError
+from engine.graph import topological_order
+from engine.trees import flatten
+from engine.value import Value, to_float
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    order: int = 1,
+) -> bool:
+    """Return True if the derivatives of `func` agree with central differences.
+
+    `inputs` is a tuple of arguments (numbers or nested structures of numbers), or the only
+    argument. The step for an input x is ``eps * max(1, |x|)``; numbers agree if they differ by
+    at most ``atol + rtol * |numerical|``. With `order` 2 the second derivatives are checked too.
+
+    A disagreement raises GradcheckError, or returns False without `raise_exception`. The error
+    names the input, both numbers, and the first node whose own derivative is wrong. Where the
+    slopes from the left and from the right differ, it says that the input sits at a kink.
+
+    >>> gradcheck(lambda x, y: (x * y).tanh(), (0.5, 2.0), order=2)
+    True
+    """
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    if order not in (1, 2):
+        raise ValueError(f"order is 1 or 2, not {order}")
+    try:
+        _Check(func, arguments, eps, atol, rtol).run()
+        if order == 2:
+            gradgradcheck(func, arguments, eps=eps, atol=atol, rtol=rtol)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
+    """Return True if the second derivatives of `func` agree with differences of the first.
+
+    The outputs are weighted with different numbers and summed, and the gradient of this sum is
+    checked as `gradcheck` does.
+
+    >>> gradgradcheck(lambda x: [x**3, x.exp()], 0.5)
+    True
+    """
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+
+    def weighted(*args: Any) -> Any:
+        outputs = flatten(func(*args))[0]
+        return sum((1.0 + 0.25 * i) * y for i, y in enumerate(outputs))
+
+    gradient = grad(weighted, tuple(range(len(arguments))))
+    return gradcheck(
+        gradient, arguments, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
+    )
+
+
+@dataclass
+class _Check:
+    func: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    eps: float
+    atol: float
+    rtol: float
+
+    def run(self) -> None:
+        self.numbers, self.rebuild = flatten(list(self.arguments))
+        self.numbers = [to_float(x.data if isinstance(x, Value) else x) for x in self.numbers]
+        analytic = self._analytic()
+        centre = self._outputs(self.numbers)
+        for i, x in enumerate(self.numbers):
+            h = self.eps * max(1.0, math.fabs(x))
+            above, below = (
+                self._outputs(self._moved(i, x + h)),
+                self._outputs(self._moved(i, x - h)),
+            )
+            for o, (up, middle, down) in enumerate(zip(above, centre, below, strict=True)):
+                numerical = (up - down) / ((x + h) - (x - h))
+                if not self._agree(analytic[o][i], numerical):
+                    slopes = ((middle - down) / h, (up - middle) / h)
+                    raise GradcheckError(self._message(o, i, analytic[o][i], numerical, slopes))
+
+    def _moved(self, i: int, x: float) -> list[float]:
+        return [*self.numbers[:i], x, *self.numbers[i + 1 :]]
+
+    def _outputs(self, numbers: Sequence[float]) -> list[float]:
+        outputs = flatten(self.func(*self.rebuild([Value(x) for x in numbers])))[0]
+        return [y.data if isinstance(y, Value) else float(y) for y in outputs]
+
+    def _analytic(self) -> list[list[float]]:
+        """The derivative of each output by each input."""
+
+        def flat(*args: Any) -> list[Any]:
+            return flatten(self.func(*args))[0]
+
+        rows = jacobian(flat, tuple(range(len(self.arguments))))(*self.rebuild(self.numbers))
+        return [flatten(row)[0] for row in rows]
+
+    def _agree(self, a: float, b: float) -> bool:
+        return math.fabs(a - b) <= self.atol + self.rtol * math.fabs(b)
+
+    def _message(
+        self, o: int, i: int, analytic: float, numerical: float, slopes: tuple[float, float]
+    ) -> str:
+        where = f"output {o} by input {i} (= {self.numbers[i]!r})"
+        both = f"the engine's derivative is {analytic!r}, the numerical one {numerical!r}"
+        if not self._agree(*slopes) and not self._agree(slopes[1], slopes[0]):
+            return (
+                f"{where}: the input sits at a kink: the slope is {slopes[0]:.6g} from the left "
+                f"and {slopes[1]:.6g} from the right, {both}. Check the function at another point"
+            )
+        fault = self._fault()
+        return f"{where}: {both}. {fault}"
+
+    def _fault(self) -> str:
+        """The first node whose partial disagrees with differences of its own forward."""
+        outputs = flatten(self.func(*self.rebuild([Value(x) for x in self.numbers])))[0]
+        for node in topological_order([y for y in outputs if isinstance(y, Value)]):
+            op = node.op
+            if op is None or op.forward is None or op.pullback is not None:
+                continue
+            numbers = [x for _, x in node._operands()]
+            for k, (operand, x) in enumerate(node._operands()):
+                if operand is None:
+                    continue
+                h = self.eps * max(1.0, math.fabs(x))
+                up = op.forward(*numbers[:k], x + h, *numbers[k + 1 :])
+                down = op.forward(*numbers[:k], x - h, *numbers[k + 1 :])
+                p = op.partials[k]
+                partial = p if isinstance(p, float) else p(*numbers, node._data)
+                numerical = (up - down) / ((x + h) - (x - h))
+                if not self._agree(partial, numerical):
+                    label = f" labelled {node.label!r}" if node.label else ""
+                    call = f"{op.name}({', '.join(f'{n!r}' for n in numbers)})"
+                    return (
+                        f"The first node at fault is {call}{label}: its partial by operand {k} "
+                        f"is {partial!r}, differences give {numerical!r}"
+                    )
+        return "Each node's own derivative is right; does func give the same result in each call?"

@@ -1,0 +1,238 @@
+"""The functions of `engine`: one for each row of the table, and helpers over sequences.
+
+``engine.exp(v)`` records a node for a Value and returns a float for a float. The helpers are
+written in operations of the table, so that what they build can be drawn, differentiated to any
+order and compiled like anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from inspect import Signature, signature
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from engine.ops import TABLE, Op, inf
+from engine.value import Value, record, to_float
+
+Number: TypeAlias = Value | float
+
+if TYPE_CHECKING:  # the functions of the rows are made from the table, below
+
+    def __getattr__(name: str) -> Callable[..., Any]: ...
+
+
+def _operand(op: Op, operand: object) -> Number:
+    if isinstance(operand, Value):
+        return operand
+    try:
+        return to_float(operand)
+    except TypeError:
+        raise TypeError(
+            f"{op.name} takes Values and numbers, not a {type(operand).__name__}; for a list or "
+            f"an array: [engine.{op.name}(x) for x in data]"
+        ) from None
+
+
+def _function(op: Op) -> Callable[..., Any]:
+    """The function of a row: a Value if any operand is one, else a float."""
+    arity, forward = op.arity, op.forward
+    assert forward is not None
+    on_floats: Callable[..., float] = forward
+    shape = signature(forward)
+    method = getattr(Value, op.name, None)
+
+    def unary(x: Any) -> Number:
+        if isinstance(x, Value):
+            result: Value = method(x)  # type: ignore[misc]
+            return result
+        return on_floats(_operand(op, x))
+
+    def function(*operands: Any) -> Number:
+        if len(operands) != arity:
+            names = ", ".join(shape.parameters)
+            raise TypeError(f"{op.name}({names}) takes {arity} operands, got {len(operands)}")
+        checked = [_operand(op, operand) for operand in operands]
+        if any(isinstance(operand, Value) for operand in checked):
+            return record(op, checked)
+        return on_floats(*checked)
+
+    chosen: Any = unary if arity == 1 and method is not None else function
+    chosen.__name__ = chosen.__qualname__ = op.name
+    chosen.__doc__ = op.doc
+    chosen.__signature__ = Signature(list(shape.parameters.values()))
+    result: Callable[..., Any] = chosen
+    return result
+
+
+# What a recorded derivative calls: the functions of all rows, by the names of the rows.
+FUNCTIONS: dict[str, Callable[..., Any]] = {op.name: _function(op) for op in TABLE.values()}
+
+for _op in TABLE.values():
+    for _name in (_op.name, *_op.aliases):
+        globals()[_name] = FUNCTIONS[_op.name]
+
+
+def where(condition: bool, x: Number, y: Number) -> Number:
+    """Return x where the condition holds, else y, keeping both in the graph.
+
+    The arm that is not taken gets the derivative 0, even where its own is inf or nan. Raises
+    TypeError for a condition that is no comparison.
+
+    >>> x = Value(0.0)
+    >>> y = where(x > 0, sqrt(x), 0.0)
+    >>> y.backward()
+    >>> x.grad
+    0.0
+    """
+    if not isinstance(condition, bool) and type(condition).__name__ not in ("bool_", "bool"):
+        raise TypeError(
+            f"where takes a comparison such as where(x > 0, ...), not {condition!r} as condition"
+        )
+    return _where(float(condition), x, y)  # type: ignore[no-any-return]
+
+
+_where = FUNCTIONS["where"]
+
+
+def maximum(*operands: Any) -> Number:
+    """Return the largest of two or more operands, or of one sequence; nan if any is nan.
+
+    Two equal operands share the gradient by halves; of more, the larger of the first two meets
+    the third, and so on. Raises ValueError for an empty sequence.
+
+    >>> maximum(Value(1.0), 3.0, 2.0)
+    Value(data=3.0, grad=0.0)
+    """
+    return _chain_of("maximum", operands)
+
+
+def minimum(*operands: Any) -> Number:
+    """Return the smallest of two or more operands, or of one sequence, as `maximum` does.
+
+    >>> minimum([Value(1.0), 3.0])
+    Value(data=1.0, grad=0.0)
+    """
+    return _chain_of("minimum", operands)
+
+
+def _chain_of(name: str, operands: tuple[Any, ...]) -> Number:
+    items = list(operands[0]) if len(operands) == 1 else list(operands)
+    if not items:
+        raise ValueError(f"{name} of an empty sequence")
+    binary = FUNCTIONS[name]
+    result: Number = _operand(TABLE[name], items[0])
+    for item in items[1:]:
+        result = binary(result, item)
+    return result
+
+
+def clamp(x: Number, low: Number | None = None, high: Number | None = None) -> Number:
+    """Return x, but at least `low` and at most `high`; at a bound the derivative is 1.
+
+    >>> clamp(Value(3.0), 0.0, 1.0)
+    Value(data=1.0, grad=0.0)
+    """
+    if low is not None:
+        x = FUNCTIONS["clamp_min"](x, low)
+    if high is not None:
+        x = FUNCTIONS["clamp_max"](x, high)
+    return x
+
+
+# --- over sequences -------------------------------------------------------------------------
+
+
+def sum(terms: Iterable[Number], start: Number | None = None) -> Number:
+    """Return the sum of the terms, from the first to the last; 0.0 if there are none.
+
+    >>> sum([Value(1.0), Value(2.0)])
+    Value(data=3.0, grad=0.0)
+    """
+    total = start
+    for term in terms:
+        total = term if total is None else total + term
+    return 0.0 if total is None else total
+
+
+def mean(terms: Iterable[Number]) -> Number:
+    """Return the arithmetic mean. Raises ValueError for an empty sequence."""
+    items = list(terms)
+    if not items:
+        raise ValueError("mean of an empty sequence")
+    return sum(items) / len(items)
+
+
+def prod(factors: Iterable[Number]) -> Number:
+    """Return the product of the factors; 1.0 if there are none. Exact where factors are 0."""
+    result: Number | None = None
+    for factor in factors:
+        result = factor if result is None else result * factor
+    return 1.0 if result is None else result
+
+
+def dot(xs: Sequence[Number], ys: Sequence[Number], start: Number | None = None) -> Number:
+    """Return start + x0*y0 + x1*y1 + …, added from left to right.
+
+    Raises ValueError where the sequences differ in length.
+
+    >>> dot([1.0, 2.0], [Value(3.0), Value(4.0)])
+    Value(data=11.0, grad=0.0)
+    """
+    if len(xs) != len(ys):
+        raise ValueError(f"dot needs sequences of one length, got {len(xs)} and {len(ys)}")
+    total = start
+    for x, y in zip(xs, ys, strict=True):
+        total = x * y if total is None else total + x * y
+    return 0.0 if total is None else total
+
+
+def norm(xs: Iterable[Number]) -> Number:
+    """Return the Euclidean norm, the square root of the sum of squares; its gradient at 0 is 0."""
+    return FUNCTIONS["sqrt"](sum(x * x for x in xs))  # type: ignore[no-any-return]
+
+
+def logsumexp(xs: Iterable[Number]) -> Number:
+    """Return log(e**x0 + e**x1 + …) without overflow. Raises ValueError for no terms.
+
+    >>> logsumexp([Value(1000.0), Value(1000.0)])
+    Value(data=1000.6931471805599, grad=0.0)
+    """
+    items = list(xs)
+    shift = _shift(items)
+    exp, log = FUNCTIONS["exp"], FUNCTIONS["log"]
+    return log(sum(exp(x - shift) for x in items)) + shift  # type: ignore[no-any-return]
+
+
+def softmax(xs: Iterable[Number]) -> list[Number]:
+    """Return e**x divided by the sum of these, for each x. Raises ValueError for no terms.
+
+    >>> [f"{p:.3f}" for p in softmax([Value(1.0), Value(2.0)])]
+    ['0.269', '0.731']
+    """
+    items = list(xs)
+    shift = _shift(items)
+    powers = [FUNCTIONS["exp"](x - shift) for x in items]
+    total = sum(powers)
+    return [power / total for power in powers]
+
+
+def log_softmax(xs: Iterable[Number]) -> list[Number]:
+    """Return x - logsumexp(xs) for each x: the logarithms of `softmax`, exact in the tails."""
+    items = list(xs)
+    total = logsumexp(items)
+    return [x - total for x in items]
+
+
+def _shift(items: Sequence[Number]) -> Number:
+    """The largest item as a constant, 0 where it is infinite; it cancels out of the result."""
+    largest = maximum(items)
+    if isinstance(largest, Value):
+        largest = largest.detach()
+    return where((largest > -inf) & (largest < inf), largest, 0.0)
+
+
+__all__ = sorted(
+    {name for op in TABLE.values() for name in (op.name, *op.aliases)}
+    | {"clamp", "dot", "log_softmax", "logsumexp", "maximum", "mean", "minimum", "norm"}
+    | {"prod", "softmax", "sum", "where"}
+)

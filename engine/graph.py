@@ -1,0 +1,120 @@
+"""Walking a graph of nodes: the order for the reverse sweep, and a snapshot to look at.
+
+Nothing here recurses, so a chain of a million operations works under Python's default recursion
+limit. Nodes are told apart by identity, never by `==`, which compares their data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from engine.modes import Scope
+    from engine.value import Value
+
+
+def topological_order(roots: Iterable[Value], stop: Iterable[Value] = ()) -> list[Value]:
+    """Return all nodes that `roots` depend on, each behind its operands.
+
+    Why an order: a node's gradient is complete only when every node that uses it has passed its
+    part back. Walking the order from its end guarantees that; recursion from the root, without
+    the order, visits a node that is used twice too early.
+
+    The nodes of `stop`, and what only they depend on, are left out.
+    """
+    nodes: list[Value] = []
+    seen = set(stop)
+    add, place = seen.add, nodes.append
+    stack: list[Value] = []  # nodes whose operands are being visited
+    push, pop = stack.append, stack.pop
+    for root in roots:
+        node: Value | None = None if root in seen else root
+        while node is not None:  # a new node: go down to its first operand that is new too
+            add(node)
+            a = node._a
+            if a is not None and a not in seen:
+                push(node)
+                node = a
+                continue
+            while True:  # the first operand is placed: now the others, then the node itself
+                b = node._b
+                if b is None or b in seen:
+                    b = _next_of_rest(node, seen) if node._rest else None
+                if b is not None:
+                    push(node)
+                    node = b
+                    break
+                place(node)
+                if not stack:
+                    node = None
+                    break
+                node = pop()
+    return nodes
+
+
+def _next_of_rest(node: Value, seen: set[Value]) -> Value | None:
+    """The first of the third and later operands that is new."""
+    return next((c for c, _ in node._rest if c is not None and c not in seen), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a `Graph`: a leaf, a literal operand, or the result of an operation."""
+
+    index: int
+    kind: str  # "leaf", "literal" or "operation"
+    op: str  # the operation's label, "" for leaves and literals
+    label: str
+    data: float
+    grad: float | None  # None for a literal, which has no gradient
+    scope: Scope | None
+
+
+class Edge(NamedTuple):
+    """Operand number `operand` of node `target` is node `source`; both are indices."""
+
+    source: int
+    target: int
+    operand: int
+
+
+class Graph:
+    """A read-only snapshot of everything that some roots depend on.
+
+    `nodes` are in topological order, a literal operand as a node of its own; `edges` lead from
+    operand to result. Later changes of data or gradients don't show in it.
+
+    >>> from engine import Value
+    >>> graph = Graph(Value(2.0, label="x") * 3.0)
+    >>> [(node.kind, node.op, node.data) for node in graph.nodes]
+    [('leaf', '', 2.0), ('literal', '', 3.0), ('operation', '*', 6.0)]
+    >>> [tuple(edge) for edge in graph.edges]
+    [(0, 2, 0), (1, 2, 1)]
+    """
+
+    __slots__ = ("edges", "nodes", "roots")
+
+    def __init__(self, *roots: Value) -> None:
+        nodes: list[Node] = []
+        edges: list[Edge] = []
+        index: dict[Value, int] = {}
+        for value in topological_order(roots):
+            sources = []
+            for arg in value.args:
+                if isinstance(arg, float):
+                    sources.append(len(nodes))
+                    nodes.append(Node(len(nodes), "literal", "", "", arg, None, value.scope))
+                else:
+                    sources.append(index[arg])
+            kind = "leaf" if value.op is None else "operation"
+            i = index[value] = len(nodes)
+            nodes.append(Node(i, kind, value._op, value.label, value.data, value.grad, value.scope))
+            edges += [Edge(source, i, k) for k, source in enumerate(sources)]
+        self.nodes = tuple(nodes)
+        self.edges = tuple(edges)
+        self.roots = tuple(index[root] for root in roots)
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"

@@ -1,0 +1,877 @@
+"""The table of operations: what an operation is called, computes, and passes back.
+
+One row an operation. Everything else in the project reads this table: the methods of `Value` and
+the functions of `engine`, the reverse sweep on floats and on Values, the compiled kernels, the
+labels in drawings, the derivative tests, the reference page. To add an operation, add a row.
+
+A row is a forward on plain floats (its docstring gives formula, domain and the convention at a
+kink), one partial derivative per operand (a function of the operands and then the result, or a
+float where it is constant), and a call of `row`. Two rules keep a row readable by all readers:
+
+- A forward never raises. It reaches IEEE 754's result (inf, nan) by comparisons, where Python's
+  `math` would raise, so that the same code can be jitted.
+- A partial is straight-line: operators, literals, and names of other rows. Where a denominator
+  may be 0 it says ``div(a, b)``, because ``a / b`` raises on Python floats. Branches belong into
+  the forward of a named row (`step`, `less`, `where`), so that a recorded derivative holds for
+  other inputs too.
+
+This module imports nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Partial = Any  # a float or a function of floats; a union would cost a check in every sweep
+Pullback = Callable[[Sequence[Any], Any, Any], Sequence[Any]]
+Interval = tuple[float, float]
+
+inf = math.inf
+nan = math.nan
+_EXP_MAX = 709.782712893384  # the largest x with a finite exp(x)
+_SINH_MAX = 710.4758600739439  # the largest x with a finite sinh(x) and cosh(x)
+_LN2 = math.log(2.0)
+_LN10 = math.log(10.0)
+_SQRT_HALF = math.sqrt(0.5)
+_TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+_ONE_OVER_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
+_BCE_SMALLEST = 9.999999960041972e-13  # 1e-12 rounded to single precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Op:
+    """An operation: a row of `TABLE`, or one made by `engine.custom_op`.
+
+    `partials[i]`, the derivative with respect to operand i, is a function of (*operands, result),
+    or a float where it is the same everywhere. `samples[i]` is an interval of operand i that is
+    free of kinks and poles. An operation with a `pullback` computes all of its contributions at
+    once instead: a function of (operands, result, adjoint). One made by hand has no `forward`.
+    """
+
+    name: str
+    label: str
+    forward: Callable[..., float] | None
+    partials: tuple[Partial, ...]
+    samples: tuple[Interval, ...] = ()
+    aliases: tuple[str, ...] = ()
+    pullback: Pullback | None = None
+    arity: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arity", len(self.partials))
+
+    @property
+    def doc(self) -> str:
+        """One line: the formula, its domain, the convention at a kink."""
+        return (self.forward.__doc__ if self.forward else None) or ""
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # A row is pickled and copied by its name, so that `node.op is TABLE["add"]` stays true.
+        if TABLE.get(self.name) is self:
+            return (_row, (self.name,))
+        fields = (self.name, self.label, self.forward, self.partials)
+        return (Op, (*fields, self.samples, self.aliases, self.pullback))
+
+
+TABLE: dict[str, Op] = {}
+
+
+def _row(name: str) -> Op:
+    return TABLE[name]
+
+
+def row(
+    forward: Callable[..., float],
+    partials: Sequence[Partial],
+    label: str,
+    samples: Sequence[Interval],
+    aliases: tuple[str, ...] = (),
+) -> None:
+    """Add an operation to the table, under the name of its forward."""
+    assert len(partials) == len(samples), f"{forward.__name__}: one partial and interval an operand"
+    name = forward.__name__
+    TABLE[name] = Op(name, label, forward, tuple(partials), tuple(samples), aliases)
+
+
+# --- arithmetic -----------------------------------------------------------------------------
+
+
+def _first(x: float, y: float, out: float) -> float:
+    return x
+
+
+def _second(x: float, y: float, out: float) -> float:
+    return y
+
+
+def add(x: float, y: float) -> float:
+    """x + y."""
+    return x + y
+
+
+row(add, (1.0, 1.0), "+", [(-2, 2), (-2, 2)])
+
+
+def sub(x: float, y: float) -> float:
+    """x - y."""
+    return x - y
+
+
+row(sub, (1.0, -1.0), "-", [(-2, 2), (-2, 2)], ("subtract",))
+
+
+def mul(x: float, y: float) -> float:
+    """x * y."""
+    return x * y
+
+
+row(mul, (_second, _first), "*", [(-2, 2), (-2, 2)], ("multiply",))
+
+
+def div(x: float, y: float) -> float:
+    """x / y; x / 0 is an infinity of the signs of x and 0, and 0 / 0 is nan."""
+    if y != 0.0:
+        return x / y
+    if x == 0.0 or x != x:
+        return nan
+    return math.copysign(inf, x) * math.copysign(1.0, y)
+
+
+def _div_dx(x: float, y: float, out: float) -> float:
+    return reciprocal(y)
+
+
+def _div_dy(x: float, y: float, out: float) -> float:
+    return -div(out, y)  # not -x / y²: y² over- and underflows long before the result does
+
+
+row(div, (_div_dx, _div_dy), "/", [(-2, 2), (0.5, 2)], ("divide", "true_divide"))
+
+
+def neg(x: float) -> float:
+    """-x."""
+    return -x
+
+
+row(neg, (-1.0,), "neg", [(-2, 2)], ("negative",))
+
+
+def pow(x: float, y: float) -> float:
+    """x ** y in the reals: nan for x < 0 and y not whole; x ** 0 is 1 at every x."""
+    if x < 0.0 and x != -inf and floor(y) != y:
+        return nan
+    odd = x <= 0.0 and y - 2.0 * floor(0.5 * y) == 1.0  # then the result has the sign of x
+    size = math.fabs(x)
+    if size == 0.0 and y < 0.0:
+        return math.copysign(inf, x) if odd else inf
+    exponent = y * log2(size)  # the binary logarithm of the result's size
+    if not exponent > 1023.0 or size == inf or y == inf or y == -inf:
+        return math.pow(x, y)
+    if exponent >= 2046.0:
+        return -inf if odd else inf
+    root = math.pow(size, 0.5 * y)  # math.pow would raise where root * root reaches inf
+    return -root * root if odd else root * root
+
+
+def _pow_dx(x: float, y: float, out: float) -> float:
+    # `chain`: the derivative of x ** 0 is 0 even where 0 ** -1 is inf; `where`: so is its own.
+    origin = equal(x, 0.0) * equal(y, 0.0)
+    return chain(y, where(origin, 0.0, pow(x, y - 1.0)))
+
+
+def _pow_dy(x: float, y: float, out: float) -> float:
+    flat = equal(x, 0.0) * (1.0 - less(y, 0.0))  # 0 ** y does not change with y >= 0
+    return chain(out, log(where(flat, 1.0, x)))
+
+
+row(pow, (_pow_dx, _pow_dy), "**", [(0.5, 2), (-2, 2)], ("power",))
+
+
+def square(x: float) -> float:
+    """x * x."""
+    return x * x
+
+
+def _square_dx(x: float, out: float) -> float:
+    return 2.0 * x
+
+
+row(square, (_square_dx,), "**2", [(-2, 2)])
+
+
+def reciprocal(x: float) -> float:
+    """1 / x; 1 / 0 is an infinity of the zero's sign."""
+    return div(1.0, x)
+
+
+def _reciprocal_dx(x: float, out: float) -> float:
+    return -out * out
+
+
+row(reciprocal, (_reciprocal_dx,), "1/x", [(0.5, 2)])
+
+
+def sqrt(x: float) -> float:
+    """The square root; nan for x < 0. Its derivative at 0 is inf."""
+    return nan if x < 0.0 else math.sqrt(x)
+
+
+def _sqrt_dx(x: float, out: float) -> float:
+    return div(0.5, out)
+
+
+row(sqrt, (_sqrt_dx,), "sqrt", [(0.5, 2)])
+
+
+def cbrt(x: float) -> float:
+    """The real cube root, of negative numbers too. Its derivative at 0 is inf."""
+    return math.cbrt(x)
+
+
+def _cbrt_dx(x: float, out: float) -> float:
+    return div(1.0, 3.0 * out * out)
+
+
+row(cbrt, (_cbrt_dx,), "cbrt", [(0.5, 2)])
+
+
+def hypot(x: float, y: float) -> float:
+    """sqrt(x² + y²) without overflow on the way. The gradient at (0, 0) is nan."""
+    return math.hypot(x, y)
+
+
+def _hypot_dx(x: float, y: float, out: float) -> float:
+    return div(x, out)
+
+
+def _hypot_dy(x: float, y: float, out: float) -> float:
+    return div(y, out)
+
+
+row(hypot, (_hypot_dx, _hypot_dy), "hypot", [(0.5, 2), (0.5, 2)])
+
+
+def chain(g: float, p: float) -> float:
+    """g * p, but 0 where either is exactly 0, even against inf or nan: a step of the chain rule."""
+    return 0.0 if g == 0.0 or p == 0.0 else g * p
+
+
+row(chain, (_second, _first), "chain", [(0.5, 2), (-2, -0.5)])
+
+
+def identity(x: float) -> float:
+    """x, as a node of its own."""
+    return x
+
+
+row(identity, (1.0,), "=", [(-2, 2)])
+
+
+# --- exponentials and logarithms ------------------------------------------------------------
+
+
+def exp(x: float) -> float:
+    """e ** x; inf above 709.78."""
+    return inf if x > _EXP_MAX else math.exp(x)
+
+
+def _exp_dx(x: float, out: float) -> float:
+    return out
+
+
+row(exp, (_exp_dx,), "exp", [(-2, 2)])
+
+
+def expm1(x: float) -> float:
+    """e ** x - 1, exact for small x too."""
+    return inf if x > _EXP_MAX else math.expm1(x)
+
+
+def _expm1_dx(x: float, out: float) -> float:
+    return exp(x)  # not out + 1, which is 0 long before exp(x) is
+
+
+row(expm1, (_expm1_dx,), "expm1", [(-2, 2)])
+
+
+def log(x: float) -> float:
+    """The natural logarithm; -inf at 0, nan for x < 0."""
+    if x > 0.0:
+        return math.log(x)
+    return -inf if x == 0.0 else nan
+
+
+def _log_dx(x: float, out: float) -> float:
+    return reciprocal(x)
+
+
+row(log, (_log_dx,), "log", [(0.5, 2)])
+
+
+def log1p(x: float) -> float:
+    """log(1 + x), exact for small x too; -inf at -1, nan below."""
+    if x > -1.0:
+        return math.log1p(x)
+    return -inf if x == -1.0 else nan
+
+
+def _log1p_dx(x: float, out: float) -> float:
+    return reciprocal(1.0 + x)
+
+
+row(log1p, (_log1p_dx,), "log1p", [(-0.5, 2)])
+
+
+def log2(x: float) -> float:
+    """The logarithm to base 2; -inf at 0, nan for x < 0."""
+    if x > 0.0:
+        return math.log2(x)
+    return -inf if x == 0.0 else nan
+
+
+def _log2_dx(x: float, out: float) -> float:
+    return reciprocal(x * _LN2)
+
+
+row(log2, (_log2_dx,), "log2", [(0.5, 2)])
+
+
+def log10(x: float) -> float:
+    """The logarithm to base 10; -inf at 0, nan for x < 0."""
+    if x > 0.0:
+        return math.log10(x)
+    return -inf if x == 0.0 else nan
+
+
+def _log10_dx(x: float, out: float) -> float:
+    return reciprocal(x * _LN10)
+
+
+row(log10, (_log10_dx,), "log10", [(0.5, 2)])
+
+
+def logaddexp(x: float, y: float) -> float:
+    """log(e ** x + e ** y) without overflow on the way."""
+    if x == y:
+        return x + _LN2
+    return (x if x > y else y) + log1p(exp(-math.fabs(x - y)))
+
+
+def _logaddexp_dx(x: float, y: float, out: float) -> float:
+    return sigmoid(x - y)
+
+
+def _logaddexp_dy(x: float, y: float, out: float) -> float:
+    return sigmoid(y - x)
+
+
+row(logaddexp, (_logaddexp_dx, _logaddexp_dy), "logaddexp", [(-2, 2), (-2, 2)])
+
+
+# --- circular and hyperbolic ----------------------------------------------------------------
+
+
+def sin(x: float) -> float:
+    """The sine of x radians; nan at infinities."""
+    return math.sin(x) if -inf < x < inf else nan
+
+
+def _sin_dx(x: float, out: float) -> float:
+    return cos(x)
+
+
+row(sin, (_sin_dx,), "sin", [(-2, 2)])
+
+
+def cos(x: float) -> float:
+    """The cosine of x radians; nan at infinities."""
+    return math.cos(x) if -inf < x < inf else nan
+
+
+def _cos_dx(x: float, out: float) -> float:
+    return -sin(x)
+
+
+row(cos, (_cos_dx,), "cos", [(-2, 2)])
+
+
+def tan(x: float) -> float:
+    """The tangent of x radians; nan at infinities."""
+    return math.tan(x) if -inf < x < inf else nan
+
+
+def _tan_dx(x: float, out: float) -> float:
+    return 1.0 + out * out
+
+
+row(tan, (_tan_dx,), "tan", [(-1, 1)])
+
+
+def asin(x: float) -> float:
+    """The arc sine in radians, in [-π/2, π/2]; nan outside [-1, 1]."""
+    return math.asin(x) if -1.0 <= x <= 1.0 else nan
+
+
+def _asin_dx(x: float, out: float) -> float:
+    return div(1.0, sqrt((1.0 - x) * (1.0 + x)))
+
+
+row(asin, (_asin_dx,), "asin", [(-0.8, 0.8)], ("arcsin",))
+
+
+def acos(x: float) -> float:
+    """The arc cosine in radians, in [0, π]; nan outside [-1, 1]."""
+    return math.acos(x) if -1.0 <= x <= 1.0 else nan
+
+
+def _acos_dx(x: float, out: float) -> float:
+    return div(-1.0, sqrt((1.0 - x) * (1.0 + x)))
+
+
+row(acos, (_acos_dx,), "acos", [(-0.8, 0.8)], ("arccos",))
+
+
+def atan(x: float) -> float:
+    """The arc tangent in radians, in [-π/2, π/2]."""
+    return math.atan(x)
+
+
+def _atan_dx(x: float, out: float) -> float:
+    return 1.0 / (1.0 + x * x)
+
+
+row(atan, (_atan_dx,), "atan", [(-2, 2)], ("arctan",))
+
+
+def atan2(x: float, y: float) -> float:
+    """The angle of the point with ordinate x and abscissa y, in [-π, π]."""
+    return math.atan2(x, y)
+
+
+def _atan2_dx(x: float, y: float, out: float) -> float:
+    radius = hypot(x, y)  # x² + y² would over- and underflow
+    return div(div(y, radius), radius)
+
+
+def _atan2_dy(x: float, y: float, out: float) -> float:
+    radius = hypot(x, y)
+    return -div(div(x, radius), radius)
+
+
+row(atan2, (_atan2_dx, _atan2_dy), "atan2", [(0.5, 2), (0.5, 2)], ("arctan2",))
+
+
+def sinh(x: float) -> float:
+    """(e ** x - e ** -x) / 2."""
+    return math.sinh(x) if math.fabs(x) <= _SINH_MAX else inf * x
+
+
+def _sinh_dx(x: float, out: float) -> float:
+    return cosh(x)
+
+
+row(sinh, (_sinh_dx,), "sinh", [(-2, 2)])
+
+
+def cosh(x: float) -> float:
+    """(e ** x + e ** -x) / 2."""
+    return math.cosh(x) if math.fabs(x) <= _SINH_MAX else inf * math.fabs(x)
+
+
+def _cosh_dx(x: float, out: float) -> float:
+    return sinh(x)
+
+
+row(cosh, (_cosh_dx,), "cosh", [(-2, 2)])
+
+
+def tanh(x: float) -> float:
+    """(e ** x - e ** -x) / (e ** x + e ** -x)."""
+    return math.tanh(x)
+
+
+def _tanh_dx(x: float, out: float) -> float:
+    return 1.0 - out * out
+
+
+row(tanh, (_tanh_dx,), "tanh", [(-2, 2)])
+
+
+def asinh(x: float) -> float:
+    """The inverse of sinh."""
+    return math.asinh(x)
+
+
+def _asinh_dx(x: float, out: float) -> float:
+    return 1.0 / hypot(1.0, x)
+
+
+row(asinh, (_asinh_dx,), "asinh", [(-2, 2)], ("arcsinh",))
+
+
+def acosh(x: float) -> float:
+    """The inverse of cosh, at least 0; nan for x < 1."""
+    return math.acosh(x) if x >= 1.0 else nan
+
+
+def _acosh_dx(x: float, out: float) -> float:
+    return div(1.0, sqrt(x - 1.0) * sqrt(x + 1.0))
+
+
+row(acosh, (_acosh_dx,), "acosh", [(1.5, 3)], ("arccosh",))
+
+
+def atanh(x: float) -> float:
+    """The inverse of tanh; infinite at -1 and 1, nan beyond."""
+    if -1.0 < x < 1.0:
+        return math.atanh(x)
+    return inf * x if x == 1.0 or x == -1.0 else nan
+
+
+def _atanh_dx(x: float, out: float) -> float:
+    return div(1.0, (1.0 - x) * (1.0 + x))
+
+
+row(atanh, (_atanh_dx,), "atanh", [(-0.8, 0.8)], ("arctanh",))
+
+
+# --- activations ----------------------------------------------------------------------------
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e ** -x), exact in both tails."""
+    if x >= 0.0:
+        return 1.0 / (1.0 + exp(-x))
+    small = exp(x)
+    return small / (1.0 + small)
+
+
+def _sigmoid_dx(x: float, out: float) -> float:
+    return out * sigmoid(-x)  # not out * (1 - out), which is 0 from x = 37 on
+
+
+row(sigmoid, (_sigmoid_dx,), "sigmoid", [(-2, 2)])
+
+
+def softplus(x: float) -> float:
+    """log(1 + e ** x), exact in both tails."""
+    return (x if x > 0.0 else 0.0) + log1p(exp(-math.fabs(x)))
+
+
+def _softplus_dx(x: float, out: float) -> float:
+    return sigmoid(x)
+
+
+row(softplus, (_softplus_dx,), "softplus", [(-2, 2)])
+
+
+def log_sigmoid(x: float) -> float:
+    """log(sigmoid(x)), exact in both tails."""
+    return -softplus(-x)
+
+
+def _log_sigmoid_dx(x: float, out: float) -> float:
+    return sigmoid(-x)
+
+
+row(log_sigmoid, (_log_sigmoid_dx,), "log_sigmoid", [(-2, 2)])
+
+
+def relu(x: float) -> float:
+    """The larger of x and 0; the derivative at 0 is 0."""
+    return 0.0 if x <= 0.0 else x
+
+
+def _relu_dx(x: float, out: float) -> float:
+    return step(x)
+
+
+row(relu, (_relu_dx,), "ReLU", [(0.5, 2)])
+
+
+def leaky_relu(x: float, slope: float) -> float:
+    """x for x > 0, else slope * x; the derivative at 0 is the slope."""
+    return slope * x if x <= 0.0 else x
+
+
+def _leaky_relu_dx(x: float, slope: float, out: float) -> float:
+    above = step(x)
+    return above + slope * (1.0 - above)
+
+
+def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
+    return -relu(-x)
+
+
+row(leaky_relu, (_leaky_relu_dx, _leaky_relu_dslope), "leaky_relu", [(-2, -0.5), (0.01, 0.5)])
+
+
+def elu(x: float, alpha: float) -> float:
+    """x for x > 0, else alpha * (e ** x - 1); the derivative at 0 is alpha, the second one 0."""
+    return alpha * math.expm1(x) if x <= 0.0 else x
+
+
+def _elu_dx(x: float, alpha: float, out: float) -> float:
+    above = step(x)
+    return above + alpha * exp(-relu(-x)) * (1.0 - above)
+
+
+def _elu_dalpha(x: float, alpha: float, out: float) -> float:
+    return expm1(-relu(-x))
+
+
+row(elu, (_elu_dx, _elu_dalpha), "elu", [(-2, -0.5), (0.5, 2)])
+
+
+def gelu(x: float) -> float:
+    """x * Φ(x) with the exact normal distribution function Φ."""
+    return 0.5 * x * math.erfc(-x * _SQRT_HALF)
+
+
+def _gelu_dx(x: float, out: float) -> float:
+    return 0.5 * erfc(-x * _SQRT_HALF) + x * (_ONE_OVER_SQRT_TWO_PI * exp(-0.5 * x * x))
+
+
+row(gelu, (_gelu_dx,), "gelu", [(-2, 2)])
+
+
+def silu(x: float) -> float:
+    """x * sigmoid(x), also known as swish."""
+    return x * sigmoid(x)
+
+
+def _silu_dx(x: float, out: float) -> float:
+    return sigmoid(x) * (1.0 + x * sigmoid(-x))
+
+
+row(silu, (_silu_dx,), "silu", [(-2, 2)])
+
+
+def erf(x: float) -> float:
+    """The error function."""
+    return math.erf(x)
+
+
+def _erf_dx(x: float, out: float) -> float:
+    return _TWO_OVER_SQRT_PI * exp(-x * x)
+
+
+row(erf, (_erf_dx,), "erf", [(-2, 2)])
+
+
+def erfc(x: float) -> float:
+    """1 - erf(x), exact in the upper tail."""
+    return math.erfc(x)
+
+
+def _erfc_dx(x: float, out: float) -> float:
+    return -_TWO_OVER_SQRT_PI * exp(-x * x)
+
+
+row(erfc, (_erfc_dx,), "erfc", [(-2, 2)])
+
+
+def binary_cross_entropy(p: float, t: float) -> float:
+    """-(t log p + (1 - t) log(1 - p)) for p in [0, 1], the logarithms not below -100."""
+    return (t - 1.0) * clamp_min(log1p(-p), -100.0) - t * clamp_min(log(p), -100.0)
+
+
+def _binary_cross_entropy_dp(p: float, t: float, out: float) -> float:
+    # PyTorch's: finite at 0 and 1, where its denominator is 1e-12 in single precision.
+    return (p - t) / clamp_min(p * (1.0 - p), _BCE_SMALLEST)
+
+
+def _binary_cross_entropy_dt(p: float, t: float, out: float) -> float:
+    return clamp_min(log1p(-p), -100.0) - clamp_min(log(p), -100.0)
+
+
+row(
+    binary_cross_entropy,
+    (_binary_cross_entropy_dp, _binary_cross_entropy_dt),
+    "BCE",
+    [(0.2, 0.8), (0.2, 0.8)],
+)
+
+
+# --- choosing and rounding ------------------------------------------------------------------
+
+
+def abs(x: float) -> float:
+    """The absolute value; the derivative at 0 is 0."""
+    return math.fabs(x)
+
+
+def _abs_dx(x: float, out: float) -> float:
+    return sign(x)
+
+
+row(abs, (_abs_dx,), "abs", [(0.5, 2)], ("absolute", "fabs"))
+
+
+def sign(x: float) -> float:
+    """-1, 0 or 1, as x is below, at or above 0; the derivative is 0 everywhere."""
+    if x > 0.0:
+        return 1.0
+    return -1.0 if x < 0.0 else x
+
+
+row(sign, (0.0,), "sign", [(0.5, 2)])
+
+
+def step(x: float) -> float:
+    """1 for x > 0, else 0; the derivative is 0 everywhere."""
+    if x > 0.0:
+        return 1.0
+    return 0.0 if x <= 0.0 else nan
+
+
+row(step, (0.0,), "step", [(0.5, 2)])
+
+
+def floor(x: float) -> float:
+    """The largest whole number not above x; the derivative is 0 everywhere."""
+    if math.fabs(x) < 4503599627370496.0:  # from 2 ** 52 on every double is whole
+        return math.copysign(math.floor(x), x)
+    return x
+
+
+row(floor, (0.0,), "floor", [(0.2, 0.8)])
+
+
+def ceil(x: float) -> float:
+    """The smallest whole number not below x; the derivative is 0 everywhere."""
+    return -floor(-x)
+
+
+row(ceil, (0.0,), "ceil", [(0.2, 0.8)])
+
+
+def round(x: float) -> float:
+    """The nearest whole number, halves to the even one; the derivative is 0 everywhere."""
+    if math.fabs(x) < 4503599627370496.0:
+        whole = math.floor(x)
+        rest = x - whole
+        if rest > 0.5 or (rest == 0.5 and whole % 2 == 1):
+            whole += 1
+        return math.copysign(whole, x)
+    return x
+
+
+row(round, (0.0,), "round", [(0.6, 1.4)], ("rint",))
+
+
+def less(x: float, y: float) -> float:
+    """1 for x < y, else 0; the derivative is 0 everywhere."""
+    return 1.0 if x < y else 0.0
+
+
+row(less, (0.0, 0.0), "<", [(0, 1), (2, 3)])
+
+
+def equal(x: float, y: float) -> float:
+    """1 for x == y, else 0; the derivative is 0 everywhere."""
+    return 1.0 if x == y else 0.0
+
+
+row(equal, (0.0, 0.0), "==", [(0, 1), (2, 3)])
+
+
+def where(condition: float, x: float, y: float) -> float:
+    """x where the condition holds (is not 0), else y; the arm not taken gets the derivative 0."""
+    return x if condition else y
+
+
+def _where_dx(condition: float, x: float, y: float, out: float) -> float:
+    return 1.0 - equal(condition, 0.0)
+
+
+def _where_dy(condition: float, x: float, y: float, out: float) -> float:
+    return equal(condition, 0.0)
+
+
+row(where, (0.0, _where_dx, _where_dy), "where", [(1, 1), (-2, 2), (-2, 2)])
+
+
+def maximum(x: float, y: float) -> float:
+    """The larger of x and y, nan if either is; equal operands get half of the gradient each."""
+    if x != x or y != y:
+        return nan
+    return y if x < y else x
+
+
+def _maximum_dx(x: float, y: float, out: float) -> float:
+    return 1.0 - less(x, y) - 0.5 * equal(x, y)
+
+
+def _maximum_dy(x: float, y: float, out: float) -> float:
+    return 1.0 - less(y, x) - 0.5 * equal(x, y)
+
+
+row(maximum, (_maximum_dx, _maximum_dy), "max", [(0, 1), (2, 3)])
+
+
+def minimum(x: float, y: float) -> float:
+    """The smaller of x and y, nan if either is; equal operands get half of the gradient each."""
+    if x != x or y != y:
+        return nan
+    return y if y < x else x
+
+
+row(minimum, (_maximum_dy, _maximum_dx), "min", [(0, 1), (2, 3)])
+
+
+def clamp_min(x: float, low: float) -> float:
+    """x, but at least low; the derivative at the bound is 1."""
+    return low if x < low else x
+
+
+def _clamp_min_dx(x: float, low: float, out: float) -> float:
+    return 1.0 - less(x, low)
+
+
+def _clamp_min_dlow(x: float, low: float, out: float) -> float:
+    return less(x, low)
+
+
+row(clamp_min, (_clamp_min_dx, _clamp_min_dlow), "clamp_min", [(0, 1), (2, 3)])
+
+
+def clamp_max(x: float, high: float) -> float:
+    """x, but at most high; the derivative at the bound is 1."""
+    return high if high < x else x
+
+
+def _clamp_max_dx(x: float, high: float, out: float) -> float:
+    return 1.0 - less(high, x)
+
+
+def _clamp_max_dhigh(x: float, high: float, out: float) -> float:
+    return less(high, x)
+
+
+row(clamp_max, (_clamp_max_dx, _clamp_max_dhigh), "clamp_max", [(0, 1), (2, 3)])
+
+
+def fmod(x: float, y: float) -> float:
+    """x - y * trunc(x / y): the remainder with the sign of x, as C's fmod."""
+    if y == 0.0 or math.fabs(x) == inf:
+        return nan
+    return math.fmod(x, y)
+
+
+def _quotient(x: float, y: float, out: float) -> float:
+    return -round(div(x - out, y))  # whole, and without derivative
+
+
+row(fmod, (1.0, _quotient), "fmod", [(3.2, 3.8), (1.0, 1.5)])
+
+
+def remainder(x: float, y: float) -> float:
+    """x - y * floor(x / y): the remainder with the sign of y, as Python's %."""
+    return nan if y == 0.0 else x % y
+
+
+row(remainder, (1.0, _quotient), "%", [(3.2, 3.8), (1.0, 1.5)], ("mod",))

@@ -1,0 +1,577 @@
+"""Value: a number that remembers how it was computed, and `backward`, which differentiates it.
+
+A node keeps its result, the row of the operation table that made it, its operands, and the
+numbers that these had at the time: derivatives are those of the recorded computation. There are
+no closures and no reference cycles, so a graph is freed with its last reference. A literal
+operand (the 2.0 in ``v * 2.0``) is a recorded number without a node.
+
+The methods for the rows of the table are added at the end of this file, from the table.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import modes
+from engine.errors import DomainError, GraphError
+from engine.graph import topological_order
+from engine.ops import TABLE, Op
+
+_new = object.__new__
+_sweep_lock = threading.RLock()
+_sweeps: list[None] = []  # one entry for each sweep under way, guarded by the lock
+_NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
+
+
+# --- how the methods of Value are made from the rows of the table -----------------------------
+
+
+def _unary(op: Op) -> Callable[[Value], Value]:
+    forward = op.forward
+    assert forward is not None
+
+    def method(self: Value) -> Value:
+        x = self._data
+        return _node(op, forward(x), self, x, None, 0.0)
+
+    return method
+
+
+def _operator(op: Op) -> Callable[[Value, Any], Any]:
+    """A binary operator: NotImplemented for what is no number, so that Python tries the other."""
+    forward = op.forward
+    assert forward is not None
+
+    def method(self: Value, other: Any) -> Any:
+        x = self._data
+        if isinstance(other, Value):
+            y, b = other._data, other
+        elif isinstance(other, _NUMBERS):
+            y, b = to_float(other), None
+        else:
+            return NotImplemented
+        # `_node`, written out: most nodes of most graphs are made here
+        node: Value = _new(Value)
+        node._data = forward(x, y)
+        node.op = op
+        node._a = self
+        node._x = x
+        node._b = b
+        node._y = y
+        node._rest = ()
+        node.grad = 0.0
+        node.label = ""
+        node.scope = modes.state.scope if modes.scoped else None
+        return _attend(node) if modes.watched else node
+
+    return method
+
+
+def _reflected(op: Op) -> Callable[[Value, Any], Any]:
+    """The same with self on the right: ``2.0 - v``."""
+    forward = op.forward
+    assert forward is not None
+
+    def method(self: Value, other: Any) -> Any:
+        if isinstance(other, _NUMBERS):
+            x, y = to_float(other), self._data
+            return _node(op, forward(x, y), None, x, self, y)
+        return NotImplemented
+
+    return method
+
+
+def _binary(op: Op) -> Callable[[Value, Any], Value]:
+    def method(self: Value, other: Any) -> Value:
+        return record(op, (self, other if isinstance(other, Value) else to_float(other)))
+
+    return method
+
+
+class Value:
+    """A scalar in a computation graph.
+
+    Calculate with it as with a float; then `backward()` puts the derivative of the result with
+    respect to every number behind it into that number's `grad`.
+
+    >>> x = Value(3.0, label="x")
+    >>> y = x * x + 2.0 * x
+    >>> y.backward()
+    >>> y.data, x.grad
+    (15.0, 8.0)
+
+    `data` is an int or a float, kept as a float64. `_children` and `_op` make a node by hand,
+    as micrograd has it, for drawings; it can't be differentiated (use `engine.custom_op`).
+
+    Raises TypeError where `data` is anything but one real number.
+    """
+
+    # _a and _b are the first two operands, None for a literal or where there is none, and _x and
+    # _y the numbers that they had; _rest has such pairs for the third and later operands.
+    # _adjoint is the reverse sweep's, and has a meaning only during one.
+    __slots__ = (
+        *("_data", "grad", "op", "_a", "_x", "_b", "_y", "_rest"),
+        *("_adjoint", "label", "scope"),
+    )
+    _adjoint: float
+
+    def __init__(
+        self, data: float, _children: Iterable[Value] = (), _op: str = "", label: str = ""
+    ) -> None:
+        self._data = to_float(data)
+        self._a: Value | None = None
+        self._b: Value | None = None
+        self._x = self._y = 0.0
+        self._rest: tuple[tuple[Value | None, float], ...] = ()
+        self.grad = 0.0
+        self.op: Op | None = None
+        self.label = label
+        self.scope = modes.state.scope if modes.scoped else None
+        children = tuple(_children)
+        if children or _op:
+            self._make_by_hand(children, _op)
+
+    def _make_by_hand(self, children: tuple[Value, ...], name: str) -> None:
+        def refuse(operands: Sequence[Any], out: Any, adjoint: Any) -> Sequence[Any]:
+            raise GraphError(
+                f"the node {name!r} was made by hand, so its derivative is not known; "
+                "make the operation with engine.custom_op(name, forward, partials)"
+            )
+
+        self.op = Op(name, name, None, (0.0,) * len(children), pullback=refuse)
+        _set_operands(self, [(child, child._data) for child in children])
+
+    if TYPE_CHECKING:  # the other methods are made from the table, at the end of this file
+
+        def __getattr__(self, name: str) -> Callable[..., Value]: ...
+
+    # --- looking at a node ---
+
+    @property
+    def data(self) -> float:
+        """The number. It may be assigned for a leaf, not for the result of an operation."""
+        return self._data
+
+    @data.setter
+    def data(self, number: float) -> None:
+        if self.op is not None:
+            raise GraphError(
+                f"the data of {self._describe()} is the result of {self.op.name} and can't be "
+                "assigned; assign the data of a leaf and compute again"
+            )
+        self._data = to_float(number)
+
+    @property
+    def args(self) -> tuple[Value | float, ...]:
+        """The operands: Values, and floats for literals; empty for a leaf."""
+        return tuple(x if operand is None else operand for operand, x in self._operands())
+
+    @property
+    def _prev(self) -> set[Value]:
+        """The operands that are Values (micrograd's name)."""
+        return {operand for operand, _ in self._operands() if operand is not None}
+
+    @property
+    def _op(self) -> str:
+        """The operation's label, "" for a leaf (micrograd's name)."""
+        if self.op is None:
+            return ""
+        if self.op is _POW and self._b is None:
+            return f"**{self._y:g}"
+        return self.op.label
+
+    def _operands(self) -> list[tuple[Value | None, float]]:
+        """Each operand (None for a literal) with the number it had."""
+        arity = self.op.arity if self.op is not None else 0
+        pairs = [(self._a, self._x), (self._b, self._y)][:arity]
+        return [*pairs, *self._rest] if arity > 2 else pairs
+
+    def item(self) -> float:
+        """Return the number, as NumPy and PyTorch spell it."""
+        return self.data
+
+    def detach(self) -> Value:
+        """Return a new leaf of the same number: no gradient flows through it."""
+        return Value(self._data, label=self.label)
+
+    def _describe(self) -> str:
+        return f"{self!r} labelled {self.label!r}" if self.label else repr(self)
+
+    def __repr__(self) -> str:
+        return f"Value(data={self.data}, grad={self.grad})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    # --- differentiating ---
+
+    def backward(self, gradient: float = 1.0) -> None:
+        """Add the derivatives of this node, times `gradient`, to the `grad` of every leaf below.
+
+        The `grad` of every node between is set, not added to, so that a second call is never
+        wrong: it doubles what the leaves have collected, as for the examples of a batch.
+
+        Raises GraphError where a node below was made by hand.
+        """
+        nodes = topological_order((self,))
+        leaves = [node for node in nodes if node.op is None]
+        grads = reverse_sweep(nodes, [(self, to_float(gradient))], leaves, keep=True)
+        with _sweep_lock:  # two threads may share parameters
+            for leaf, grad in zip(leaves, grads, strict=True):
+                leaf.grad += grad
+
+    # --- comparing: by data; sets and dicts go by identity ---
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return self.data != 0.0
+
+    def __eq__(self, other: object) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data == number
+
+    def __ne__(self, other: object) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data != number
+
+    def __lt__(self, other: Value | float) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data < number
+
+    def __le__(self, other: Value | float) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data <= number
+
+    def __gt__(self, other: Value | float) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data > number
+
+    def __ge__(self, other: Value | float) -> Any:
+        number = _number_of(other)
+        return NotImplemented if number is None else self.data >= number
+
+    # --- operators ---
+
+    __add__ = _operator(TABLE["add"])
+    __radd__ = _reflected(TABLE["add"])
+    __sub__ = _operator(TABLE["sub"])
+    __rsub__ = _reflected(TABLE["sub"])
+    __mul__ = _operator(TABLE["mul"])
+    __rmul__ = _reflected(TABLE["mul"])
+    __truediv__ = _operator(TABLE["div"])
+    __rtruediv__ = _reflected(TABLE["div"])
+    __mod__ = _operator(TABLE["remainder"])
+    __rmod__ = _reflected(TABLE["remainder"])
+    __rpow__ = _reflected(TABLE["pow"])
+    __neg__ = _unary(TABLE["neg"])
+    __abs__ = _unary(TABLE["abs"])
+    __floor__ = _unary(TABLE["floor"])
+    __ceil__ = _unary(TABLE["ceil"])
+    _power = _operator(TABLE["pow"])
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, _NUMBERS) and other == 2:
+            return record(_SQUARE, (self,))
+        return self._power(other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        rest = self % other
+        return NotImplemented if rest is NotImplemented else ((self - rest) / other).round()
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        rest = other % self
+        return NotImplemented if rest is NotImplemented else ((other - rest) / self).round()
+
+    def __round__(self, digits: int | None = None) -> Any:
+        if not digits:
+            return self.round()
+        scale = 10.0**digits
+        return (self * scale).round() / scale
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __float__(self) -> float:
+        raise TypeError(_NOT_A_FLOAT)
+
+    def __complex__(self) -> complex:
+        raise TypeError(_NOT_A_FLOAT)
+
+    def __index__(self) -> int:
+        raise TypeError("a Value is no index; use engine.take(sequence, v), or int(v)")
+
+    # --- copying and pickling, without recursion ---
+
+    def __copy__(self) -> Value:
+        return _rebuild(self, self._operands())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        for node in topological_order((self,)):
+            if id(node) not in memo:
+                operands = [(c and memo[id(c)], x) for c, x in node._operands()]
+                memo[id(node)] = _rebuild(node, operands)
+        copied: Value = memo[id(self)]
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.op is None:
+            return (_load_leaf, (self._data, self.grad, self.label, self.scope))
+        # Leaves are pickled as themselves, so that a parameter shared by two graphs stays
+        # shared; the nodes above them as one flat list.
+        nodes = topological_order((self,))
+        leaves = [node for node in nodes if node.op is None]
+        place: dict[Value | None, int] = {leaf: i for i, leaf in enumerate(leaves)}
+        rows: list[tuple[Any, ...]] = []
+        for node in nodes:
+            if node.op is not None:
+                operands = node._operands()
+                positions = [place.get(operand, -1) for operand, _ in operands]
+                state = (node.op, node._data, node.grad, node.label, node.scope)
+                place[node] = len(leaves) + len(rows)
+                rows.append((*state, positions, [x for _, x in operands]))
+        return (_load_graph, (leaves, rows))
+
+
+_NOT_A_FLOAT = (
+    "a Value does not turn into a plain number by itself, because its derivative would be lost; "
+    "use engine.exp(v) or v.exp() instead of math.exp(v), and v.data for the plain number"
+)
+
+
+# --- making nodes ---------------------------------------------------------------------------
+
+
+def to_float(number: object) -> float:
+    """Return a real number as a float; raise TypeError for anything else.
+
+    >>> to_float(3)
+    3.0
+    """
+    if isinstance(number, _NUMBERS):
+        try:
+            return float(number)
+        except OverflowError:
+            raise ValueError("the int is too large for a float64") from None
+    if isinstance(number, Value):
+        raise TypeError("this is a Value already; use v.detach() for a leaf with its number")
+    kind = type(number).__name__
+    if isinstance(number, list | tuple) or hasattr(number, "__array__"):
+        raise TypeError(f"a Value holds one number, not a {kind}; use [Value(x) for x in data]")
+    raise TypeError(f"a Value holds an int or a float, not a {kind}: {number!r}")
+
+
+def _number_of(operand: object) -> float | None:
+    """The number of a Value or a real number, None for anything else."""
+    if isinstance(operand, Value):
+        return operand.data
+    return to_float(operand) if isinstance(operand, _NUMBERS) else None
+
+
+def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: float) -> Value:
+    """Make the node of an operation with one or two operands."""
+    node: Value = _new(Value)
+    node._data = data
+    node.op = op
+    node._a = a
+    node._x = x
+    node._b = b
+    node._y = y
+    node._rest = ()
+    node.grad = 0.0
+    node.label = ""
+    node.scope = modes.state.scope if modes.scoped else None
+    return _attend(node) if modes.watched else node
+
+
+def _set_operands(node: Value, operands: Sequence[tuple[Value | None, float]]) -> None:
+    (node._a, node._x), (node._b, node._y) = [*operands, (None, 0.0), (None, 0.0)][:2]
+    node._rest = tuple(operands[2:])
+
+
+def _rebuild(node: Value, operands: Sequence[tuple[Value | None, float]]) -> Value:
+    """Return a copy of a node with other operands."""
+    copied: Value = _new(Value)
+    copied._data, copied.op, copied.grad = node._data, node.op, node.grad
+    copied.label, copied.scope = node.label, node.scope
+    _set_operands(copied, operands)
+    return copied
+
+
+def _load_leaf(data: float, grad: float, label: str, scope: modes.Scope | None) -> Value:
+    leaf = Value(data, label=label)
+    leaf.grad, leaf.scope = grad, scope
+    return leaf
+
+
+def _load_graph(nodes: list[Value], rows: list[tuple[Any, ...]]) -> Value:
+    nodes = list(nodes)
+    for op, data, grad, label, scope, positions, numbers in rows:
+        node: Value = _new(Value)
+        node._data, node.op, node.grad, node.label, node.scope = data, op, grad, label, scope
+        pairs = zip(positions, numbers, strict=True)
+        _set_operands(node, [(None if p < 0 else nodes[p], x) for p, x in pairs])
+        nodes.append(node)
+    return nodes[-1]
+
+
+def record(op: Op, operands: Sequence[Value | float]) -> Value:
+    """Compute an operation and return its node. Operands are Values, and floats for literals."""
+    assert op.forward is not None
+    pairs = [(x, x._data) if isinstance(x, Value) else (None, x) for x in operands]
+    data = op.forward(*[x for _, x in pairs])
+    return record_result(op, data, pairs)
+
+
+def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float]]) -> Value:
+    """Return the node of an operation whose result is known."""
+    node: Value = _new(Value)
+    node._data, node.op, node.grad, node.label = data, op, 0.0, ""
+    node.scope = modes.state.scope if modes.scoped else None
+    _set_operands(node, pairs)
+    return _attend(node) if modes.watched else node
+
+
+def _attend(node: Value) -> Value:
+    """Do what the thread's modes ask for: errstate, no_grad."""
+    state = modes.state
+    if state.raising and not math.isfinite(node._data):
+        operands = node._operands()
+        if all(math.isfinite(x) for _, x in operands):
+            raise DomainError(_domain_message(node, operands))
+    return node if state.recording else Value(node._data)
+
+
+def _domain_message(node: Value, operands: list[tuple[Value | None, float]]) -> str:
+    assert node.op is not None
+    call = f"{node.op.name}({', '.join(f'{x!r}' for _, x in operands)}) is {node._data}"
+    labels = [f"{v.label!r} is {x!r}" for v, x in operands if v is not None and v.label]
+    named = f" ({', '.join(labels)})" if labels else ""
+    return f"{call}{named}, {_user_line()}"
+
+
+def _user_line() -> str:
+    """The innermost source line outside of this package."""
+    here = str(Path(__file__).parent)
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        frame = frame.f_back
+    return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+# --- the reverse sweep ----------------------------------------------------------------------
+
+
+def reverse_sweep(
+    nodes: Sequence[Value],
+    seeds: Iterable[tuple[Value, float]],
+    wanted: Sequence[Value],
+    *,
+    keep: bool = False,
+) -> list[float]:
+    """Return the adjoints of the `wanted` nodes: the derivatives of the seeded ones by them.
+
+    `nodes` are in topological order; `seeds` are results with the adjoints they start from. Going
+    from the end to the start, each node passes its adjoint times its partials to its operands. A
+    contribution whose adjoint or partial is exactly 0 is 0, even against inf or nan, so that the
+    arm of `where` that was not taken can't do harm. With `keep`, the `grad` of each node that is
+    no leaf is set.
+    """
+    with _sweep_lock:  # adjoints are gathered in the nodes, and threads may share nodes
+        _sweeps.append(None)
+        # A pullback or a partial may begin a sweep within this one: it puts back what it changes.
+        touched = [*nodes, *wanted] if len(_sweeps) > 1 else []
+        before = [getattr(node, "_adjoint", 0.0) for node in touched]
+        try:
+            for node in wanted:
+                node._adjoint = 0.0
+            _sweep(nodes, seeds, keep)
+            return [node._adjoint for node in wanted]
+        finally:
+            _sweeps.pop()
+            for node, adjoint in zip(touched, before, strict=True):
+                node._adjoint = adjoint
+
+
+def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: bool) -> None:
+    for node in nodes:
+        node._adjoint = 0.0
+    for node, seed in seeds:
+        node._adjoint += seed
+    for node in reversed(nodes):
+        op = node.op
+        if op is None:
+            continue
+        adjoint = node._adjoint
+        if keep:
+            node.grad = adjoint
+        if adjoint == 0.0:
+            continue
+        if op.arity == 2 and op.pullback is None:
+            p, q = op.partials
+            a = node._a
+            if a is not None:
+                if p.__class__ is not float:
+                    p = p(node._x, node._y, node._data)
+                if p:  # a nan is true
+                    a._adjoint += adjoint * p
+            b = node._b
+            if b is not None:
+                if q.__class__ is not float:
+                    q = q(node._x, node._y, node._data)
+                if q:
+                    b._adjoint += adjoint * q
+        elif op.arity == 1 and op.pullback is None:
+            a = node._a
+            if a is not None:
+                p = op.partials[0]
+                if p.__class__ is not float:
+                    p = p(node._x, node._data)
+                if p:
+                    a._adjoint += adjoint * p
+        else:
+            for operand, contribution in _contributions(node, op, adjoint):
+                operand._adjoint += contribution
+
+
+def _contributions(node: Value, op: Op, adjoint: float) -> list[tuple[Value, float]]:
+    """What a node of any number of operands, or with a pullback, passes to them."""
+    operands = node._operands()
+    numbers = [x for _, x in operands]
+    passed: Sequence[float]
+    if op.pullback is not None:
+        passed = op.pullback(node.args, node, adjoint)
+    else:
+        partials = [p if isinstance(p, float) else p(*numbers, node._data) for p in op.partials]
+        passed = [adjoint * p if p else 0.0 for p in partials]
+    return [(a, g) for (a, _), g in zip(operands, passed, strict=True) if a is not None]
+
+
+# --- the other methods, from the table ------------------------------------------------------
+
+
+def _add_methods() -> None:
+    """Give Value a method for each row of one or two operands, under its name and aliases."""
+    for op in TABLE.values():
+        assert op.forward is not None
+        if op.arity <= 2:  # `where` begins with a condition: a function only
+            method = _unary(op) if op.arity == 1 else _binary(op)
+            first = next(iter(signature(op.forward).parameters))
+            method.__doc__ = f"{op.doc} Here {first} is self."
+            for name in (op.name, *op.aliases):
+                setattr(Value, name, method)
+
+
+_POW = TABLE["pow"]
+_SQUARE = TABLE["square"]
+_add_methods()

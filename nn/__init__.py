@@ -1,0 +1,68 @@
+"""gradloom's neural networks: models written once, for one example, in scalars and lists.
+
+>>> import random, nn
+>>> model = nn.MLP(2, [4, 1], rng=random.Random(0))
+>>> loss = (model([1.0, -2.0]) - 1.0) ** 2
+>>> loss.backward()
+>>> len(model.parameters())
+17
+"""
+
+from nn import init
+from nn.layers import (
+    ELU,
+    GELU,
+    MLP,
+    SELU,
+    Activation,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    Neuron,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from nn.losses import BCELoss, Loss, MSELoss
+from nn.metrics import Confusion
+from nn.module import Module
+from nn.optim import SGD
+from nn.train import History, evaluate, fit, predict
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "MLP",
+    "SELU",
+    "SGD",
+    "Activation",
+    "BCELoss",
+    "Confusion",
+    "History",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Loss",
+    "MSELoss",
+    "Module",
+    "Neuron",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "evaluate",
+    "fit",
+    "init",
+    "predict",
+]

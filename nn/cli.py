@@ -1,0 +1,93 @@
+"""The command line: `gradloom list` and `gradloom run PROGRAM`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import DrawingError
+from nn.programs import PROGRAMS, Options, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, or 2 where it was called wrongly, as argparse does."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "list":
+        for name in PROGRAMS:
+            print(f"{name:16s} {load(name).SUMMARY}")
+        return 0
+    return _run(chosen)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gradloom", description="Neural networks in scalars.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="name the programs")
+    run = commands.add_parser("run", help="run a program")
+    run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
+    run.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
+    run.add_argument("--seed", type=_whole(0), default=0, help="of data and weights (default 0)")
+    run.add_argument("--epochs", type=_whole(0), help="rounds over the training data")
+    run.add_argument("--points", type=_whole(1), help="examples to make")
+    run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
+    run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return parser
+
+
+def _whole(least: int) -> type[int]:
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"it is at least {least}, not {number}")
+        return number
+
+    return whole  # type: ignore[return-value]
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    options = Options(
+        path=chosen.path,
+        seed=chosen.seed,
+        epochs=chosen.epochs,
+        points=chosen.points,
+        out=chosen.out,
+        quiet=chosen.json,
+    )
+    try:
+        if options.out is not None:
+            _make_writable(options.out)  # before a long training, not after it
+        report = load(chosen.program).run(options)
+    except (ValueError, OSError, ImportError, DrawingError) as error:
+        print(f"gradloom: {error}", file=sys.stderr)
+        return 1
+    if chosen.json:
+        print(json.dumps(report.figures))
+        return 0
+    print(report.text)
+    for picture in report.pictures:
+        print(f"wrote      {picture}")
+    return 0
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder, and write to it. Raises OSError naming it where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"can't write pictures to {folder}: {reason}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

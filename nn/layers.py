@@ -1,0 +1,313 @@
+"""Layers and activations, for one example: scalars and lists, no arrays.
+
+`Neuron`, `Layer` and `MLP` are micrograd's, `Linear`, `Sequential` and the activations PyTorch's,
+with their names, defaults and reprs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import engine
+from engine import Value
+from nn.init import Rng
+from nn.module import Module
+
+
+def _checked(layer: Module, x: Any, size: int) -> Any:
+    """The input of a layer, if it is one example of the right size."""
+    if not isinstance(x, list | tuple):
+        raise TypeError(f"{layer!r} takes a list of {size} numbers, not {x!r}")
+    if x and isinstance(x[0], list | tuple):
+        raise TypeError(
+            f"{layer!r} takes one example, a list of {size} numbers, and this is a list of "
+            f"{len(x)} lists; use nn.predict(model, X) for a batch"
+        )
+    if len(x) != size:
+        raise ValueError(f"{layer!r} takes {size} inputs, but was given {len(x)}")
+    return x
+
+
+# --- micrograd's ----------------------------------------------------------------------------
+
+
+class Neuron(Module):
+    """A weighted sum of `nin` inputs and a bias, through ReLU unless `nonlin` is False.
+
+    Weights are uniform on [-1, 1], the bias is 0.
+
+    >>> Neuron(2, rng=random.Random(0))
+    ReLUNeuron(2)
+    """
+
+    def __init__(self, nin: int, nonlin: bool = True, *, rng: Rng = random) -> None:
+        self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
+        self.b = Value(0.0)
+        self.nonlin = nonlin
+
+    def forward(self, x: Sequence[Any]) -> Any:
+        """Return the neuron's output, a Value."""
+        total = engine.dot(self.w, _checked(self, x, len(self.w)), start=self.b)
+        return total.relu() if self.nonlin else total
+
+    def parameters(self) -> list[Value]:
+        """Return the weights, then the bias."""
+        return [*self.w, self.b]
+
+    def __repr__(self) -> str:
+        return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """`nout` neurons on the same `nin` inputs. The output is a list, or a Value if `nout` is 1.
+
+    >>> Layer(2, 3, nonlin=False)
+    Layer of [LinearNeuron(2), LinearNeuron(2), LinearNeuron(2)]
+    """
+
+    def __init__(self, nin: int, nout: int, *, rng: Rng = random, **kw: Any) -> None:
+        self.neurons = [Neuron(nin, rng=rng, **kw) for _ in range(nout)]
+
+    def forward(self, x: Sequence[Any]) -> Any:
+        """Return the outputs of the neurons."""
+        out = [neuron(x) for neuron in self.neurons]
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(str, self.neurons))}]"
+
+
+class MLP(Module):
+    """Layers of neurons: `nin` inputs, then `nouts` outputs each, ReLU on all but the last.
+
+    >>> MLP(2, [2, 1])
+    MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(2)]]
+    """
+
+    def __init__(self, nin: int, nouts: Sequence[int], *, rng: Rng = random) -> None:
+        sizes = [nin, *nouts]
+        last = len(nouts) - 1
+        self.layers = [
+            Layer(sizes[i], sizes[i + 1], nonlin=i != last, rng=rng) for i in range(len(nouts))
+        ]
+
+    def forward(self, x: Sequence[Any]) -> Any:
+        """Return the last layer's output."""
+        out: Any = x
+        for i, layer in enumerate(self.layers):
+            # A layer of one neuron gives a bare Value; the next layer wants a list again.
+            out = layer(out if i == 0 or isinstance(out, list) else [out])
+        return out
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(str, self.layers))}]"
+
+
+# --- PyTorch's ------------------------------------------------------------------------------
+
+
+class Linear(Module):
+    """y = W x + b: `weight` is a list of `out_features` rows of `in_features`, `bias` a list.
+
+    Both start uniform on [-1/√in_features, 1/√in_features]. For a sequence, a list of lists, it
+    applies to each position.
+
+    >>> Linear(2, 3)
+    Linear(in_features=2, out_features=3, bias=True)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = random
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"Linear needs sizes from 1 on, not {in_features} and {out_features}")
+        self.in_features, self.out_features = in_features, out_features
+        bound = in_features**-0.5
+        self.weight = [
+            [Value(rng.uniform(-bound, bound)) for _ in range(in_features)]
+            for _ in range(out_features)
+        ]
+        self.bias = (
+            [Value(rng.uniform(-bound, bound)) for _ in range(out_features)] if bias else None
+        )
+
+    def forward(self, x: Any) -> list[Any]:
+        """Return the outputs, a list of Values."""
+        if isinstance(x, list | tuple) and x and isinstance(x[0], list | tuple):
+            return [self.forward(position) for position in x]
+        x = _checked(self, x, self.in_features)
+        if self.bias is None:
+            return [engine.dot(row, x) for row in self.weight]
+        return [engine.dot(row, x, start=b) for row, b in zip(self.weight, self.bias, strict=True)]
+
+    def extra_repr(self) -> str:
+        """Return the sizes, as PyTorch shows them."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class Sequential(Module):
+    """Modules in a row, each on the output of the one before.
+
+    >>> Sequential(Linear(2, 1), Sigmoid())
+    Sequential(
+      (0): Linear(in_features=2, out_features=1, bias=True)
+      (1): Sigmoid()
+    )
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        for module in modules:
+            if not isinstance(module, Module):
+                raise TypeError(f"Sequential takes modules, not a {type(module).__name__}")
+        # As attributes "0", "1", …: then parameters have PyTorch's names, such as "0.weight".
+        vars(self).update({str(i): module for i, module in enumerate(modules)})
+
+    def forward(self, x: Any) -> Any:
+        """Return the last module's output."""
+        for module in self.children():
+            x = module(x)
+        return x
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __getitem__(self, i: int) -> Module:
+        return list(self.children())[i]
+
+
+class Activation(Module):
+    """A function of one number, applied to each number of a nested list."""
+
+    function: Callable[[Any], Any]  # of one number
+
+    def forward(self, x: Any) -> Any:
+        """Return the same structure with the function's results."""
+        if isinstance(x, list | tuple):
+            return [self.forward(item) for item in x]
+        return self.function(x)
+
+
+class ReLU(Activation):
+    """max(x, 0)."""
+
+    function = staticmethod(engine.relu)
+
+
+class LeakyReLU(Activation):
+    """x for x > 0, else negative_slope * x."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def function(self, x: Any) -> Any:
+        """Return the activation of x."""
+        return engine.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        """Return the settings, as PyTorch shows them."""
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Activation):
+    """x for x > 0, else alpha * (e**x - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def function(self, x: Any) -> Any:
+        """Return the activation of x."""
+        return engine.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        """Return the settings, as PyTorch shows them."""
+        return f"alpha={self.alpha}"
+
+
+class SELU(Activation):
+    """1.0507 * ELU(x, alpha=1.6733): keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    alpha = 1.6732632423543772
+    scale = 1.0507009873554805
+
+    def function(self, x: Any) -> Any:
+        """Return the activation of x."""
+        return self.scale * engine.elu(x, self.alpha)
+
+
+class GELU(Activation):
+    """x * Φ(x), with the exact normal distribution function."""
+
+    function = staticmethod(engine.gelu)
+
+
+class SiLU(Activation):
+    """x * sigmoid(x)."""
+
+    function = staticmethod(engine.silu)
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    function = staticmethod(engine.tanh)
+
+
+class Sigmoid(Activation):
+    """1 / (1 + e**-x)."""
+
+    function = staticmethod(engine.sigmoid)
+
+
+class Softplus(Activation):
+    """log(1 + e**(beta*x)) / beta, and x itself where beta*x is above the threshold."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def function(self, x: Any) -> Any:
+        """Return the activation of x."""
+        scaled = self.beta * x
+        return engine.where(scaled > self.threshold, x, engine.softplus(scaled) / self.beta)
+
+    def extra_repr(self) -> str:
+        """Return the settings, as PyTorch shows them."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class _OverList(Module):
+    """A function of a list of numbers, applied to the innermost lists."""
+
+    function: Callable[[Any], Any]  # of a list of numbers
+
+    def forward(self, x: Any) -> Any:
+        """Return the same structure with the function's results."""
+        if not isinstance(x, list | tuple) or not x:
+            raise TypeError(f"{self!r} takes a list of numbers, not {x!r}")
+        if isinstance(x[0], list | tuple):
+            return [self.forward(item) for item in x]
+        return self.function(x)
+
+
+class Softmax(_OverList):
+    """e**x divided by the sum of these, over a list: positive, with the sum 1."""
+
+    function = staticmethod(engine.softmax)
+
+
+class LogSoftmax(_OverList):
+    """The logarithms of `Softmax`, exact in the tails."""
+
+    function = staticmethod(engine.log_softmax)
+
+
+class Identity(Module):
+    """The input itself."""
+
+    def forward(self, x: Any) -> Any:
+        """Return the input."""
+        return x

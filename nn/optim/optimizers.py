@@ -1,0 +1,99 @@
+"""Optimisers with PyTorch's names, defaults and order of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from engine import Value
+from nn.optim import rules
+
+
+class Optimizer:
+    """The base of optimisers: parameters, and the numbers that steer their steps.
+
+    `parameters` is a list of Values, or a list of dicts with such a list as "params" and with
+    settings of their own (`param_groups`). Raises ValueError for no parameters or one given
+    twice, TypeError for anything but Values.
+    """
+
+    def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
+        given = list(parameters)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        self.param_groups: list[dict[str, Any]] = []
+        for group in groups:
+            unknown = set(group) - {"params", *defaults}
+            if unknown:
+                raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
+            self.param_groups.append({**defaults, **group, "params": list(group["params"])})
+        values = [p for group in self.param_groups for p in group["params"]]
+        if not values:
+            raise ValueError("an optimiser needs parameters, and this list is empty")
+        for p in values:
+            if not isinstance(p, Value):
+                raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
+        if len(set(values)) != len(values):
+            raise ValueError("a parameter is given twice, and would be moved twice in a step")
+        self.steps = 0
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = 0.0
+
+    def step(self) -> None:
+        """Move every parameter once, by its `grad`."""
+        for group in self.param_groups:
+            values = group["params"]
+            theta = np.array([p.data for p in values])
+            self._update(group, theta, np.array([p.grad for p in values]))
+            for p, number in zip(values, theta.tolist(), strict=True):
+                p.data = number
+        self.steps += 1
+
+    def _update(self, group: dict[str, Any], theta: rules.Array, g: rules.Array) -> None:
+        raise TypeError(f"{type(self).__name__} defines no update")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with optional momentum: see `rules.sgd`.
+
+    Raises ValueError for settings out of range.
+
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> SGD([w], lr=0.1).step()
+    >>> f"{w.data:.1f}"
+    '0.7'
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+            if not number >= 0.0:
+                raise ValueError(f"SGD needs a {name} of at least 0, not {number}")
+        if nesterov and (momentum <= 0.0 or dampening != 0.0):
+            raise ValueError("nesterov needs a momentum above 0 and no dampening")
+        super().__init__(
+            parameters,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
+
+    def _update(self, group: dict[str, Any], theta: rules.Array, g: rules.Array) -> None:
+        velocity = group.setdefault("velocity", np.zeros_like(theta))
+        settings = {key: group[key] for key in ("lr", "momentum", "dampening", "weight_decay")}
+        rules.sgd(theta, g, velocity, self.steps == 0, nesterov=group["nesterov"], **settings)

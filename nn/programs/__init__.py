@@ -1,0 +1,42 @@
+"""The programs that `gradloom run` runs, one short file each.
+
+A program has a SUMMARY line, and a function `run(options)` that trains a model and returns a
+`Report`. To add one, write its file and add its name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# The name on the command line, and the file.
+PROGRAMS = {"unit-circle": "unit_circle"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for; None where it said nothing."""
+
+    path: str = "auto"
+    seed: int = 0
+    epochs: int | None = None
+    points: int | None = None
+    out: Path | None = None
+    quiet: bool = False  # no progress bar
+
+
+@dataclass
+class Report:
+    """What a program has to say: `figures` for --json, `text` for people, `pictures` it wrote."""
+
+    figures: dict[str, Any]
+    text: str
+    pictures: list[Path] = field(default_factory=list)
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of a program. Raises KeyError for a name that is none."""
+    return importlib.import_module(f"nn.programs.{PROGRAMS[name]}")
