@@ -22,7 +22,7 @@ from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 from engine.trees import flatten, to_array
-from engine.value import Value, record, record_result, reverse_sweep, to_float
+from engine.value import Value, partials_of, record, record_result, reverse_sweep, to_float
 
 # --- the sweep on Values --------------------------------------------------------------------
 
@@ -62,10 +62,7 @@ def _recorded_args(node: Value) -> tuple[Number, ...]:
 def _partials(node: Value, op: Op, recorded: bool) -> Sequence[Number]:
     """The partials of a node with respect to each operand, as floats or recorded."""
     if not recorded:
-        numbers = [x for _, x in node._operands()]
-        if op.pullback is not None:
-            return op.pullback(node.args, node, 1.0)
-        return [p if isinstance(p, float) else p(*numbers, node._data) for p in op.partials]
+        return op.pullback(node.args, node, 1.0) if op.pullback else partials_of(node, op)
     args = _recorded_args(node)
     if op.pullback is not None:
         return op.pullback(args, node, Value(1.0))

@@ -36,7 +36,8 @@ def gradcheck(
 
     A disagreement raises GradcheckError, or returns False without `raise_exception`. The error
     names the input, both numbers, and the first node whose own derivative is wrong. Where the
-    slopes from the left and from the right differ, it says that the input sits at a kink.
+    slopes from the left and from the right differ, there is no derivative to agree with, and the
+    error says that the input sits at a kink.
 
     >>> gradcheck(lambda x, y: (x * y).tanh(), (0.5, 2.0), order=2)
     True
@@ -105,9 +106,17 @@ class _Check:
             )
             for o, (up, middle, down) in enumerate(zip(above, centre, below, strict=True)):
                 numerical = (up - down) / ((x + h) - (x - h))
+                slopes = ((middle - down) / h, (up - middle) / h)
+                jumps = not self._agree(*slopes)
                 if not self._agree(analytic[o][i], numerical):
-                    slopes = ((middle - down) / h, (up - middle) / h)
-                    raise GradcheckError(self._message(o, i, analytic[o][i], numerical, slopes))
+                    reason = self._kink(*slopes) if jumps else self._fault()
+                    raise self._error(
+                        *(o, i),
+                        f"the engine's derivative is {analytic[o][i]!r}, the numerical one "
+                        f"{numerical!r}. {reason}",
+                    )
+                if jumps and self._jumps_as_far(o, i, x, 8.0 * h, middle, slopes[1] - slopes[0]):
+                    raise self._error(o, i, self._kink(*slopes))
 
     def _moved(self, i: int, x: float) -> list[float]:
         return [*self.numbers[:i], x, *self.numbers[i + 1 :]]
@@ -128,18 +137,19 @@ class _Check:
     def _agree(self, a: float, b: float) -> bool:
         return math.fabs(a - b) <= self.atol + self.rtol * math.fabs(b)
 
-    def _message(
-        self, o: int, i: int, analytic: float, numerical: float, slopes: tuple[float, float]
-    ) -> str:
-        where = f"output {o} by input {i} (= {self.numbers[i]!r})"
-        both = f"the engine's derivative is {analytic!r}, the numerical one {numerical!r}"
-        if not self._agree(*slopes) and not self._agree(slopes[1], slopes[0]):
-            return (
-                f"{where}: the input sits at a kink: the slope is {slopes[0]:.6g} from the left "
-                f"and {slopes[1]:.6g} from the right, {both}. Check the function at another point"
-            )
-        fault = self._fault()
-        return f"{where}: {both}. {fault}"
+    def _jumps_as_far(self, o: int, i: int, x: float, h: float, middle: float, jump: float) -> bool:
+        """Whether the slope jumps as far over a longer step: curvature and noise don't."""
+        up, down = (self._outputs(self._moved(i, x + step))[o] for step in (h, -h))
+        return 0.5 < ((up - middle) / h - (middle - down) / h) / jump < 2.0
+
+    def _error(self, o: int, i: int, text: str) -> GradcheckError:
+        return GradcheckError(f"output {o} by input {i} (= {self.numbers[i]!r}): {text}")
+
+    def _kink(self, left: float, right: float) -> str:
+        return (
+            f"The input sits at a kink: the slope is {left:.6g} from the left and {right:.6g} "
+            "from the right. Check the function at another point"
+        )
 
     def _fault(self) -> str:
         """The first node whose partial disagrees with differences of its own forward."""

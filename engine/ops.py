@@ -859,7 +859,7 @@ def fmod(x: float, y: float) -> float:
     """x - y * trunc(x / y): the remainder with the sign of x, as C's fmod."""
     if y == 0.0 or math.fabs(x) == inf:
         return nan
-    return math.fmod(x, y)
+    return math.copysign(math.fabs(x) % math.fabs(y), x)
 
 
 def _quotient(x: float, y: float, out: float) -> float:

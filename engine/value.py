@@ -546,15 +546,22 @@ def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: b
 
 def _contributions(node: Value, op: Op, adjoint: float) -> list[tuple[Value, float]]:
     """What a node of any number of operands, or with a pullback, passes to them."""
+    operands = [operand for operand, _ in node._operands()]
+    if op.pullback is not None:
+        passed: Sequence[float] = op.pullback(node.args, node, adjoint)
+    else:
+        passed = [adjoint * p if p else 0.0 for p in partials_of(node, op)]
+    return [(a, g) for a, g in zip(operands, passed, strict=True) if a is not None]
+
+
+def partials_of(node: Value, op: Op) -> list[float]:
+    """The partials of a node at its recorded numbers, 0.0 for literal operands."""
     operands = node._operands()
     numbers = [x for _, x in operands]
-    passed: Sequence[float]
-    if op.pullback is not None:
-        passed = op.pullback(node.args, node, adjoint)
-    else:
-        partials = [p if isinstance(p, float) else p(*numbers, node._data) for p in op.partials]
-        passed = [adjoint * p if p else 0.0 for p in partials]
-    return [(a, g) for (a, _), g in zip(operands, passed, strict=True) if a is not None]
+    return [
+        0.0 if a is None else p if isinstance(p, float) else p(*numbers, node._data)
+        for (a, _), p in zip(operands, op.partials, strict=True)
+    ]
 
 
 # --- the other methods, from the table ------------------------------------------------------

@@ -1,0 +1,318 @@
+"""The transforms: structures, nesting, and the ways in which they must agree."""
+
+import math
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import engine
+from engine import GraphError, Value
+
+
+def rosenbrock(p):
+    return (1.0 - p[0]) ** 2 + 100.0 * (p[1] - p[0] ** 2) ** 2
+
+
+# --- structures and kinds -------------------------------------------------------------------
+
+
+def test_grad_has_the_structure_of_its_argument() -> None:
+    Pair = namedtuple("Pair", "a b")
+    f = lambda p: p["w"][0] * p["w"][1][0] + p["b"].a * p["b"].b  # noqa: E731
+    p = {"w": [2.0, (3.0,)], "b": Pair(4, 5.0)}
+    assert engine.grad(f)(p) == {"w": [3.0, (2.0,)], "b": Pair(5.0, 4.0)}
+
+
+def test_grad_of_arrays_gives_arrays() -> None:
+    X = np.array([[1.0, 2.0], [3.0, 4.0]])
+    d = engine.grad(lambda X: (X * X).sum())(X)
+    assert d.dtype == np.float64 and (d == 2 * X).all()
+    H = engine.hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
+    assert (H == np.diag([6.0, 12.0])).all()
+
+
+def test_argnums_choose_arguments() -> None:
+    f = lambda x, y, k=1.0: k * x * y  # noqa: E731
+    assert engine.grad(f, 1)(2.0, 3.0) == 2.0
+    assert engine.grad(f, (0, -1))(2.0, 3.0, k=10.0) == (30.0, 20.0)
+    assert engine.value_and_grad(f)(2.0, 3.0) == (6.0, 3.0)
+    with pytest.raises(ValueError, match="argument 2, but the call has 2"):
+        engine.grad(f, 2)(2.0, 3.0)
+
+
+def test_numbers_in_numbers_out_and_values_in_values_out() -> None:
+    assert type(engine.grad(rosenbrock)([1.0, 2.0])[0]) is float
+    x = Value(2.0)
+    d = engine.grad(lambda v: v**3)(x)
+    assert isinstance(d, Value)
+    d.backward()
+    assert (d.data, x.grad) == (12.0, 12.0)
+
+
+def test_a_function_that_ignores_its_argument_has_the_gradient_zero() -> None:
+    assert engine.grad(lambda x: 3.0)(2.0) == 0.0
+    assert engine.grad(lambda p: p[0] * 2.0)([1.0, 5.0]) == [2.0, 0.0]
+    assert engine.jacobian(lambda p: [p[0], 7.0])([1.0, 5.0]) == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_a_function_of_more_than_one_result_is_sent_to_jacobian() -> None:
+    with pytest.raises(TypeError, match=r"returned 2 in a list; use engine.jacobian"):
+        engine.grad(lambda x: [x, x])(1.0)
+
+
+def test_what_can_not_be_differentiated_by_is_named() -> None:
+    with pytest.raises(TypeError, match="not by a str: 'a'"):
+        engine.grad(lambda x: x)("a")
+
+
+# --- orders and nesting ---------------------------------------------------------------------
+
+
+def test_grad_nests_to_any_order() -> None:
+    f = lambda x: x.exp() * x.sin()  # noqa: E731
+    derivative = f
+    for _ in range(4):
+        derivative = engine.grad(derivative)
+    assert derivative(0.7) == pytest.approx(-4.0 * math.exp(0.7) * math.sin(0.7), rel=1e-13)
+
+
+def test_the_hessian_of_rosenbrock() -> None:
+    x, y = 1.3, 0.4
+    expected = [[2 - 400 * (y - 3 * x * x), -400 * x], [-400 * x, 200.0]]
+    assert np.array(engine.hessian(rosenbrock)([x, y])) == pytest.approx(np.array(expected))
+
+
+def test_a_zero_partial_keeps_its_node() -> None:
+    """At 1 the first derivative of (x - 1)² is 0, and the second still 2."""
+    assert engine.hessian(lambda x: (x - 1.0) ** 2)(1.0) == 2.0
+    assert engine.hessian(lambda x: (x - 1.0) * (x - 1.0))(1.0) == 2.0
+    assert engine.grad(engine.grad(engine.grad(lambda x: (x - 1.0) ** 3)))(1.0) == 6.0
+
+
+def test_the_inner_variable_is_not_mistaken_for_the_outer() -> None:
+    """d/dx [x · d/dy (x + y)] is 1: the classic confusion of perturbations would give 2."""
+    outer = engine.grad(lambda x: x * engine.grad(lambda y: x + y)(1.0))
+    assert outer(1.0) == 1.0
+    assert engine.grad(lambda x: engine.grad(lambda y: x * y)(x))(3.0) == 1.0
+
+
+def test_an_inner_transform_at_a_plain_number_keeps_the_outer_variable() -> None:
+    h = lambda w: engine.grad(lambda y: w * y * y)(3.0)  # noqa: E731
+    assert (h(1.0), engine.grad(h)(1.0)) == (6.0, 6.0)
+
+
+def test_transforms_record_inside_of_no_grad() -> None:
+    with engine.no_grad():
+        assert engine.grad(lambda x: x * x)(3.0) == 6.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jvp_vjp_hvp_jacobian_and_hessian_agree(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(3, 4))
+
+    def f(x):
+        return [engine.tanh(engine.dot(list(row), x)) * x[0] for row in W]
+
+    def total(x):
+        return engine.sum(y * y for y in f(x))
+
+    x, t, u = rng.normal(size=4).tolist(), rng.normal(size=4).tolist(), rng.normal(size=3).tolist()
+    J, H = np.array(engine.jacobian(f)(x)), np.array(engine.hessian(total)(x))
+    assert np.array(engine.jvp(f, (x,), (t,))[1]) == pytest.approx(J @ t, rel=1e-12)
+    y, pullback = engine.vjp(f, x)
+    assert np.array(pullback(u)[0]) == pytest.approx(u @ J, rel=1e-12)
+    assert engine.hvp(total, (x,), (t,)) == pytest.approx((H @ t).tolist(), rel=1e-11)
+    assert y == [v.data for v in f([Value(v) for v in x])]
+    rows = engine.jacobian(lambda v: f(v)[:1])(x)  # fewer outputs than inputs: the other sweep
+    assert rows[0] == pytest.approx(J[0].tolist(), rel=1e-12)
+
+
+def test_tangents_and_cotangents_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="tangents must have 2 numbers, got 1"):
+        engine.jvp(rosenbrock, ([1.0, 2.0],), ([1.0],))
+    _, pullback = engine.vjp(rosenbrock, [1.0, 2.0])
+    with pytest.raises(ValueError, match="cotangent must have 1 numbers, got 2"):
+        pullback([1.0, 2.0])
+
+
+# --- gradients of existing graphs -----------------------------------------------------------
+
+
+def test_gradients_touch_no_grad() -> None:
+    x, unused = Value(3.0), Value(1.0)
+    y = x * x
+    x.grad = y.grad = 17.0
+    assert engine.gradients(y, {"x": x, "more": [y, unused]}) == {"x": 6.0, "more": [1.0, 0.0]}
+    assert (x.grad, y.grad, unused.grad) == (17.0, 17.0, 0.0)
+
+
+def test_gradients_of_several_outputs_are_those_of_their_sum() -> None:
+    x = Value(3.0)
+    assert engine.gradients([x * x, 2.0 * x], x) == 8.0
+
+
+def test_gradients_takes_values_only() -> None:
+    with pytest.raises(TypeError, match=r"engine\.grad"):
+        engine.gradients(Value(1.0), 2.0)
+
+
+def test_a_leaf_assigned_since_is_noticed_where_its_value_is_needed() -> None:
+    x = Value(3.0, label="x")
+    y = x * x
+    x.data = 4.0
+    assert engine.gradients(y, x) == 6.0
+    with pytest.raises(GraphError, match="'x' was 3.0 when the graph was recorded"):
+        engine.gradients(y, x, create_graph=True)
+
+
+# --- operations of one's own ----------------------------------------------------------------
+
+
+def test_a_custom_operation_in_functions_of_engine_has_every_order() -> None:
+    sine = engine.custom_op("sine", math.sin, [lambda x, out: engine.cos(x)])
+    third = engine.grad(engine.grad(engine.grad(sine)))
+    assert third(0.3) == pytest.approx(-math.cos(0.3), rel=1e-15)
+    assert type(sine(0.3)) is float and sine(Value(0.3))._op == "sine"
+
+
+def test_a_custom_operation_in_plain_floats_has_one_order_and_says_so() -> None:
+    sine = engine.custom_op("sine", math.sin, [lambda x, out: math.cos(x)])
+    assert engine.grad(sine)(0.3) == math.cos(0.3)
+    with pytest.raises(GraphError, match="partial 0 of 'sine' is written in plain floats"):
+        engine.hessian(sine)(0.3)
+
+
+def test_a_custom_operation_of_three_operands() -> None:
+    fma = engine.custom_op(
+        "fma",
+        lambda a, b, c: a * b + c,
+        [lambda a, b, c, out: b, lambda a, b, c, out: a, lambda a, b, c, out: 1],
+    )
+    assert engine.grad(fma, (0, 1, 2))(2.0, 3.0, 4.0) == (3.0, 2.0, 1.0)
+    assert engine.grad(lambda v: fma(v, v, v))(2.0) == 5.0
+    assert engine.hessian(lambda v: fma(v, v, v))(2.0) == 2.0
+    with pytest.raises(TypeError, match="fma has 3 partials, but was given 2"):
+        fma(1.0, 2.0)
+
+
+# --- checkpoint -----------------------------------------------------------------------------
+
+
+def step(state, w):
+    return [engine.tanh(w * state[0] + state[1]), state[0] * state[1]]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_checkpointing_changes_no_derivative(order: int) -> None:
+    def run(w, step):
+        state = [w, 0.5 * w]
+        for _ in range(3):
+            state = step(state, w)
+        return state[0] + state[1]
+
+    plain, saved = lambda w: run(w, step), lambda w: run(w, engine.checkpoint(step))
+    for _ in range(order):
+        plain, saved = engine.grad(plain), engine.grad(saved)
+    assert saved(0.7) == pytest.approx(plain(0.7), rel=1e-12)
+
+
+def test_checkpointed_nodes_are_not_kept() -> None:
+    x = Value(0.5)
+
+    def long(v):
+        for _ in range(500):
+            v = (v * 1.001).sin()
+        return v
+
+    y = engine.checkpoint(long)(x)
+    assert len(engine.Graph(y).nodes) == 2
+    y.backward()
+    assert x.grad == pytest.approx(engine.grad(long)(0.5), rel=1e-14)
+
+
+def test_what_a_checkpointed_function_closes_over_gets_its_gradient() -> None:
+    w, x = Value(3.0), Value(2.0)
+    hidden = w * w
+    y = engine.checkpoint(lambda v: v * hidden + w)(x)
+    y.backward()
+    assert (x.grad, w.grad, hidden.grad) == (9.0, 2.0 * 6.0 + 1.0, 2.0)
+
+
+def test_a_checkpointed_function_runs_once_more_for_all_its_outputs() -> None:
+    calls = []
+
+    def f(v):
+        calls.append(1)
+        return [v * 2.0, v * v, v.exp()]
+
+    x = Value(1.0)
+    a, b, c = engine.checkpoint(f)(x)
+    (a * b + c).backward()
+    assert (len(calls), x.grad) == (2, pytest.approx(6.0 + math.e))
+
+
+def test_a_sweep_inside_of_a_sweep_leaves_the_outer_one_alone() -> None:
+    """Both checkpoints use w, and the second is differentiated while w's sum is under way."""
+    w = Value(2.0)
+    f = engine.checkpoint(lambda v: v * w * w)
+    y = f(f(Value(3.0))) + w * 5.0
+    y.backward()
+    assert w.grad == 3.0 * 4 * 2.0**3 + 5.0
+
+
+# --- helpers over sequences -----------------------------------------------------------------
+
+
+def values(*numbers: float) -> list[Value]:
+    return [Value(x) for x in numbers]
+
+
+def test_helpers_compute_what_their_names_say() -> None:
+    xs, ys = values(1.0, 2.0, 4.0), values(3.0, -1.0, 0.5)
+    assert engine.sum(xs).data == 7.0 and engine.mean(xs).data == pytest.approx(7 / 3)
+    assert engine.prod(xs).data == 8.0 and engine.dot(xs, ys).data == 3.0
+    assert engine.dot(xs, ys, start=Value(1.0)).data == 4.0
+    assert engine.norm(values(3.0, 4.0)).data == 5.0
+    assert engine.maximum(xs).data == engine.maximum(*xs).data == 4.0
+    assert engine.minimum(xs).data == 1.0
+    assert engine.clamp(Value(3.0), 0.0, 1.0).data == 1.0
+    assert [p.data for p in engine.softmax(xs)] == pytest.approx(
+        np.exp([1.0, 2.0, 4.0]) / np.exp([1.0, 2.0, 4.0]).sum()
+    )
+    assert [p.data for p in engine.log_softmax(xs)] == pytest.approx(
+        [math.log(p.data) for p in engine.softmax(xs)]
+    )
+
+
+def test_helpers_of_plain_numbers_give_plain_numbers() -> None:
+    assert engine.sum([]) == 0.0 and engine.prod([]) == 1.0 and engine.dot([], []) == 0.0
+    assert engine.logsumexp([0.0, 0.0]) == math.log(2.0)
+    assert engine.softmax([1.0, 1.0]) == [0.5, 0.5]
+
+
+def test_logsumexp_and_softmax_hold_in_the_extremes() -> None:
+    inf = math.inf
+    assert engine.logsumexp(values(1000.0, 1000.0)).data == 1000.0 + math.log(2.0)
+    assert engine.logsumexp(values(-inf, -inf)).data == -inf
+    assert engine.logsumexp(values(inf, 0.0)).data == inf
+    assert [p.data for p in engine.softmax(values(-inf, 0.0))] == [0.0, 1.0]
+    assert engine.grad(engine.logsumexp)([1000.0, 1000.0]) == [0.5, 0.5]
+
+
+def test_the_norm_has_the_gradient_zero_at_zero_and_a_product_is_exact_with_zeros() -> None:
+    assert engine.grad(engine.norm)([0.0, 0.0]) == [0.0, 0.0]
+    assert engine.grad(engine.prod)([0.0, 2.0, 3.0]) == [6.0, 0.0, 0.0]
+    assert engine.grad(engine.maximum)([2.0, 2.0, 2.0]) == [0.25, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("helper", [engine.mean, engine.maximum, engine.softmax, engine.logsumexp])
+def test_nothing_to_reduce_is_a_value_error(helper) -> None:
+    with pytest.raises(ValueError, match="empty sequence"):
+        helper([])
+
+
+def test_dot_names_both_lengths() -> None:
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        engine.dot([1.0], [1.0, 2.0])

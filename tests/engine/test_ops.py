@@ -1,0 +1,172 @@
+"""Every row of the table, over its own domain: derivatives of order one to three, and manners."""
+
+import inspect
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+import engine
+from engine import Value
+from engine.ops import TABLE, Op
+
+ROWS = pytest.mark.parametrize("op", TABLE.values(), ids=list(TABLE))
+SPECIALS = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-320, 1e308, -1e308, math.inf, -math.inf)
+
+
+def points(op: Op, count: int = 5) -> list[list[float]]:
+    rng = random.Random(op.name)
+    return [[rng.uniform(*interval) for interval in op.samples] for _ in range(count)]
+
+
+def call(op: Op):
+    """The row as a function of a list, with the condition of `where` left a plain number."""
+    function = engine.functions.FUNCTIONS[op.name]
+    return lambda xs: function(*xs)
+
+
+def differences(f, xs: list[float], i: int) -> np.ndarray:
+    """The derivative of f by entry i, by central differences with one Richardson step."""
+
+    def central(h: float) -> np.ndarray:
+        up, down = [*xs], [*xs]
+        up[i], down[i] = xs[i] + h, xs[i] - h
+        return (np.asarray(f(up)) - np.asarray(f(down))) / (up[i] - down[i])
+
+    return (4.0 * central(5e-4) - central(1e-3)) / 3.0
+
+
+@ROWS
+def test_first_derivatives_agree_with_differences(op: Op) -> None:
+    for xs in points(op):
+        gradient = engine.grad(call(op))(xs)
+        for i in range(op.arity):
+            assert gradient[i] == pytest.approx(differences(call(op), xs, i), rel=1e-8, abs=1e-9)
+
+
+@ROWS
+def test_second_derivatives_agree_with_differences(op: Op) -> None:
+    gradient = engine.grad(call(op))
+    for xs in points(op):
+        hessian = np.array(engine.hessian(call(op))(xs))
+        for i in range(op.arity):
+            assert hessian[:, i] == pytest.approx(differences(gradient, xs, i), rel=1e-7, abs=1e-8)
+
+
+@ROWS
+def test_third_derivatives_agree_with_differences(op: Op) -> None:
+    hessian = engine.hessian(call(op))
+    for xs in points(op, count=2):
+        third = np.array(engine.jacobian(hessian)(xs))
+        for i in range(op.arity):
+            assert third[:, :, i] == pytest.approx(differences(hessian, xs, i), rel=1e-6, abs=1e-7)
+
+
+@ROWS
+def test_the_four_ways_to_the_first_derivative_agree(op: Op) -> None:
+    """Reverse on floats, reverse recorded, forward on floats, forward recorded."""
+    for xs in points(op):
+        values = [Value(x) for x in xs]
+        y = engine.functions.FUNCTIONS[op.name](*values)
+        floats = engine.gradients(y, values)
+        recorded = [d.data for d in engine.gradients(y, values, create_graph=True)]
+        assert recorded == pytest.approx(floats, rel=1e-15, abs=0)
+        for i in range(op.arity):
+            unit = [float(i == k) for k in range(op.arity)]
+            forward = engine.jvp(call(op), (xs,), (unit,))[1]
+            assert forward == pytest.approx(floats[i], rel=1e-15, abs=0)
+            directions = [Value(t) for t in unit]
+            forward = engine.jvp(call(op), (xs,), (directions,))[1]
+            assert forward.data == pytest.approx(floats[i], rel=1e-15, abs=0)
+
+
+@ROWS
+def test_hessians_are_symmetric(op: Op) -> None:
+    for xs in points(op):
+        hessian = np.array(engine.hessian(call(op))(xs))
+        assert hessian == pytest.approx(hessian.T, rel=1e-13, abs=1e-15)
+
+
+@ROWS
+def test_no_operand_makes_a_forward_or_a_partial_raise(op: Op) -> None:
+    for xs in itertools.product((*SPECIALS, math.nan), repeat=op.arity):
+        y = op.forward(*xs)
+        assert isinstance(y, float)
+        for partial in op.partials:
+            assert isinstance(partial if isinstance(partial, float) else partial(*xs, y), float)
+
+
+@ROWS
+def test_a_row_has_a_method_a_function_and_a_document(op: Op) -> None:
+    assert op.doc.endswith(".") and "\n" not in op.doc
+    for name in (op.name, *op.aliases):
+        assert name in engine.__all__
+        assert getattr(engine, name) is getattr(engine, op.name)
+        if op.arity <= 2:
+            assert getattr(Value, name) is getattr(Value, op.name)
+    if op.name not in ("where", "maximum", "minimum"):  # these take more than the row does
+        assert inspect.signature(getattr(engine, op.name)).parameters.keys() == (
+            inspect.signature(op.forward).parameters.keys()
+        )
+
+
+@ROWS
+def test_a_method_records_what_the_function_records(op: Op) -> None:
+    if op.arity > 2:
+        return
+    for xs in points(op, count=2):
+        first, *others = (Value(x) for x in xs)
+        by_method = getattr(first, op.name)(*others)
+        by_function = engine.functions.FUNCTIONS[op.name](first, *others)
+        assert by_method.data == by_function.data == op.forward(*xs)
+        assert by_method.op is by_function.op is op
+        assert by_method.args == by_function.args
+
+
+@ROWS
+def test_a_function_of_floats_gives_a_float(op: Op) -> None:
+    for xs in points(op, count=1):
+        assert type(engine.functions.FUNCTIONS[op.name](*xs)) is float
+
+
+@ROWS
+def test_a_literal_operand_gets_no_partial_evaluated(op: Op) -> None:
+    def refuse(*args: float) -> float:
+        raise AssertionError("the partial of a literal was evaluated")
+
+    for i in range(op.arity):
+        partials = [refuse] * op.arity
+        partials[i] = 1.0
+        watched = Op(op.name, op.label, op.forward, tuple(partials))
+        operands = [Value(2.0) if k == i else 1.0 for k in range(op.arity)]
+        y = engine.value.record(watched, operands)
+        y.backward()
+        assert operands[i].grad == 1.0
+
+
+def test_aliases_are_numpys_names() -> None:
+    for op in TABLE.values():
+        for alias in op.aliases:
+            assert hasattr(np, alias), alias
+
+
+def test_adding_an_operation_is_adding_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new row differentiates to any order, with nothing else written for it."""
+
+    def cube(x: float) -> float:
+        """x³."""
+        return x * x * x
+
+    def cube_dx(x: float, out: float) -> float:
+        return 3.0 * square(x)  # noqa: F821, a name of another row
+
+    op = Op("cube", "cube", cube, (cube_dx,), ((-2, 2),))
+    monkeypatch.setitem(TABLE, "cube", op)
+    monkeypatch.setitem(cube_dx.__globals__, "square", TABLE["square"].forward)
+    function = engine.functions._function(op)
+    derivatives = [function]
+    for _ in range(4):
+        derivatives.append(engine.grad(derivatives[-1]))
+    assert [f(2.0) for f in derivatives] == [8.0, 12.0, 12.0, 6.0, 0.0]
