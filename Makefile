@@ -4,16 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-oracles oracles lint format bench clean
+.PHONY: demo test test-oracles oracles lint format bench clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle and not slow"
-
-test-slow: .venv/test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "not oracle"
 
 test-oracles: .venv/oracle
 	$(BIN)/python -m pytest -m oracle

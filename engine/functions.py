@@ -12,7 +12,7 @@ from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.ops import TABLE, Op, inf
-from engine.value import Value, record, to_float
+from engine.value import Value, add_products, record, to_float
 
 Number: TypeAlias = Value | float
 
@@ -180,9 +180,7 @@ def dot(xs: Sequence[Number], ys: Sequence[Number], start: Number | None = None)
     """
     if len(xs) != len(ys):
         raise ValueError(f"dot needs sequences of one length, got {len(xs)} and {len(ys)}")
-    total = start
-    for x, y in zip(xs, ys, strict=True):
-        total = x * y if total is None else total + x * y
+    total = add_products(start, xs, ys)
     return 0.0 if total is None else total
 
 

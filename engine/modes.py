@@ -126,7 +126,7 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
 
 
 class scope:  # noqa: N801, used like a function
-    """Name a part of a computation, for drawings. Scopes nest.
+    """Name a part of a computation, for drawings. Scopes nest; each is entered once.
 
     >>> from engine import Value
     >>> with scope("loss"):
@@ -135,22 +135,18 @@ class scope:  # noqa: N801, used like a function
     Scope(loss)
     """
 
+    __slots__ = ("_before", "_name")
+
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
             raise TypeError(f"a scope's name is a str, not {type(name).__name__}")
         self._name = name
-        self._before: list[Scope | None] = []
 
     def __enter__(self) -> None:
         global scoped
         scoped = True
-        self._before.append(state.scope)
-        state.scope = Scope(self._name, state.scope)
+        self._before = before = state.scope
+        state.scope = Scope(self._name, before)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        state.scope = self._before.pop()
+    def __exit__(self, *error: object) -> None:
+        state.scope = self._before

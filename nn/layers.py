@@ -244,6 +244,10 @@ class GELU(Activation):
 
     function = staticmethod(engine.gelu)
 
+    def extra_repr(self) -> str:
+        """Return that this is no approximation, as PyTorch shows it."""
+        return "approximate='none'"
+
 
 class SiLU(Activation):
     """x * sigmoid(x)."""
@@ -280,7 +284,16 @@ class Softplus(Activation):
 
 
 class _OverList(Module):
-    """A function of a list of numbers, applied to the innermost lists."""
+    """A function of a list of numbers, applied to the innermost lists: PyTorch's dim=-1."""
+
+    def __init__(self, dim: int = -1) -> None:
+        if dim != -1:
+            raise ValueError(f"{type(self).__name__} works on the last dimension, -1, not {dim}")
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        """Return the dimension, as PyTorch shows it."""
+        return f"dim={self.dim}"
 
     function: Callable[[Any], Any]  # of a list of numbers
 

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-import engine
-from engine import Value
+from engine import Value, modes
 
 M = TypeVar("M", bound="Module")
 
@@ -40,11 +39,22 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *inputs: Any) -> Any:
-        inputs = tuple(self._example(x) if isinstance(x, np.ndarray) else x for x in inputs)
-        with engine.scope(type(self).__name__):
+        for x in inputs:
+            if isinstance(x, np.ndarray):
+                return self(*map(self._example, inputs))
+        # `with engine.scope(...)`, written out: a network has many small modules
+        modes.scoped = True
+        state = modes.state
+        outer = state.scope
+        state.scope = modes.Scope(type(self).__name__, outer)
+        try:
             return self.forward(*inputs)
+        finally:
+            state.scope = outer
 
-    def _example(self, x: np.ndarray[Any, Any]) -> Any:
+    def _example(self, x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return x
         if x.ndim > 1:
             raise TypeError(
                 f"a module takes one example, and this array of shape {x.shape} looks like a "

@@ -22,7 +22,8 @@ from nn.module import Module
 from nn.optim import Optimizer
 
 Path: TypeAlias = Literal["auto", "scalar", "vectorised"]
-_A_WHILE = 60.0  # seconds; a run expected to take longer says so before it begins
+_A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
+_LINES_EVERY = 5.0  # seconds, where there is no progress bar
 
 
 @dataclass
@@ -229,7 +230,8 @@ class _Bar:
 
     def __init__(self, total: int, shown: bool) -> None:
         self._total, self._done, self._text = total, 0, ""
-        self._began = self._next = time.perf_counter()
+        self._began = time.perf_counter()
+        self._next = self._began + _LINES_EVERY
         self._bar: Any = None
         if shown:
             try:
@@ -245,19 +247,25 @@ class _Bar:
         self._done += 1
         if self._bar is not None:
             self._bar.update()
-        if not self._estimated and self._done == min(200, self._total):
+        if not self._estimated and self._done >= 100:
             self._estimate()
         if self._lines and self._done % 100 == 0 and time.perf_counter() >= self._next:
-            self._next = time.perf_counter() + 5.0
-            print(f"{100 * self._done / self._total:3.0f} %  {self._text}", flush=True)
+            self._line()
+
+    def _line(self) -> None:
+        self._next = time.perf_counter() + _LINES_EVERY
+        print(f"{100 * self._done / max(1, self._total):3.0f} %  {self._text}".rstrip(), flush=True)
 
     def _estimate(self) -> None:
+        elapsed = time.perf_counter() - self._began
+        if elapsed < 0.5:
+            return  # too early to tell
         self._estimated = True
-        seconds = (time.perf_counter() - self._began) / self._done * self._total
+        seconds = elapsed / self._done * self._total
         if seconds > _A_WHILE:
             say = print if self._bar is None else self._bar.write
             say(
-                f"the scalar path will take about {seconds / 60:.0f} minutes for this; "
+                f"the scalar path will take about {seconds / 60:.1f} minutes for this; "
                 "fewer examples or epochs take less (--points, --epochs)"
             )
 
@@ -269,3 +277,5 @@ class _Bar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+        elif self._lines:
+            self._line()

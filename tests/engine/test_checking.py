@@ -42,7 +42,7 @@ def test_a_wrong_second_derivative_is_found() -> None:
 
 @pytest.mark.parametrize("kink", [lambda x: abs(x), lambda x: x.relu(), lambda x: x.maximum(0.0)])
 def test_a_kink_is_called_a_kink(kink) -> None:
-    with pytest.raises(GradcheckError, match="sits at a kink: the slope is .* from the left"):
+    with pytest.raises(GradcheckError, match=r"sits at a kink: the slope is .* from the left"):
         gradcheck(kink, 0.0)
 
 

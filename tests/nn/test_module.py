@@ -1,0 +1,201 @@
+"""Module, micrograd's layers and PyTorch's: parameters, names, state, and complaints."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+
+import engine
+import nn
+from engine import Value
+
+
+def model() -> nn.Sequential:
+    rng = random.Random(0)
+    return nn.Sequential(nn.Linear(2, 3, rng=rng), nn.Tanh(), nn.Linear(3, 1, rng=rng))
+
+
+def test_parameters_are_distinct_and_in_order() -> None:
+    layer = nn.Linear(2, 2)
+    tied = nn.Sequential(layer, layer)
+    assert len(tied.parameters()) == 6
+    assert tied.parameters() == [*layer.weight[0], *layer.weight[1], *layer.bias]
+
+
+def test_names_are_pytorchs_and_the_things_named_are_nested_lists() -> None:
+    named = dict(model().named_parameters())
+    assert list(named) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert len(named["0.weight"]) == 3 and isinstance(named["0.weight"][0][0], Value)
+    assert list(dict(nn.MLP(1, [1]).named_parameters())) == [
+        "layers.0.neurons.0.w",
+        "layers.0.neurons.0.b",
+    ]
+
+
+def test_micrograds_model_has_its_reprs_and_shapes() -> None:
+    mlp = nn.MLP(3, [2, 1], rng=random.Random(0))
+    assert repr(mlp) == (
+        "MLP of [Layer of [ReLUNeuron(3), ReLUNeuron(3)], Layer of [LinearNeuron(2)]]"
+    )
+    assert isinstance(mlp([1.0, 2.0, 3.0]), Value) and len(mlp.parameters()) == 2 * 4 + 3
+    assert len(nn.MLP(3, [2, 2])([1.0, 2.0, 3.0])) == 2
+    assert isinstance(nn.MLP(1, [1, 1])([2.0]), Value)
+
+
+def test_micrograds_initial_weights() -> None:
+    neuron = nn.Neuron(50, rng=random.Random(1))
+    assert all(-1.0 <= w.data <= 1.0 for w in neuron.w) and neuron.b.data == 0.0
+    assert neuron.w[0].data == random.Random(1).uniform(-1.0, 1.0)
+
+
+def test_linear_starts_uniform_within_one_over_the_root_of_its_inputs() -> None:
+    layer = nn.Linear(100, 20, rng=random.Random(0))
+    numbers = [p.data for p in layer.parameters()]
+    assert max(map(abs, numbers)) <= 0.1 and max(numbers) > 0.09 and min(numbers) < -0.09
+
+
+def test_linear_is_a_matrix_product() -> None:
+    layer = nn.Linear(3, 2, rng=random.Random(0))
+    x = [0.5, -1.0, 2.0]
+    state = layer.state_dict()
+    expected = state["weight"] @ x + state["bias"]
+    assert [y.data for y in layer(x)] == pytest.approx(expected.tolist(), rel=1e-14)
+    assert [[y.data for y in row] for row in layer([x, x])] == [[y.data for y in layer(x)]] * 2
+    unbiased = nn.Linear(3, 2, bias=False)
+    assert list(unbiased.state_dict()) == ["weight"] and unbiased.bias is None
+
+
+def test_reprs_are_pytorchs() -> None:
+    assert repr(nn.Sequential(nn.Linear(2, 1, bias=False), nn.LeakyReLU())) == (
+        "Sequential(\n"
+        "  (0): Linear(in_features=2, out_features=1, bias=False)\n"
+        "  (1): LeakyReLU(negative_slope=0.01)\n"
+        ")"
+    )
+    assert repr(nn.Softplus()) == "Softplus(beta=1.0, threshold=20.0)"
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        (nn.ReLU(), [0.0, 0.5]),
+        (nn.LeakyReLU(0.1), [-0.1, 0.5]),
+        (nn.ELU(), [-0.6321205588285577, 0.5]),
+        (nn.SELU(), [-1.1113307378125625, 0.5253504936777402]),
+        (nn.GELU(), [-0.15865525393145707, 0.34573123063700656]),
+        (nn.SiLU(), [-0.2689414213699951, 0.3112296656009273]),
+        (nn.Tanh(), [-0.7615941559557649, 0.46211715726000973]),
+        (nn.Sigmoid(), [0.2689414213699951, 0.6224593312018546]),
+        (nn.Softplus(), [0.31326168751822286, 0.9740769841801067]),
+        (nn.Softplus(threshold=0.4), [0.31326168751822286, 0.5]),
+        (nn.Softmax(), [0.18242552380635632, 0.8175744761936437]),
+        (nn.LogSoftmax(), [-1.7014132779827524, -0.20141327798275246]),
+        (nn.Identity(), [-1.0, 0.5]),
+    ],
+    ids=repr,
+)
+def test_activations(activation: nn.Module, expected: list[float]) -> None:
+    out = activation([Value(-1.0), Value(0.5)])
+    assert [y.data for y in out] == pytest.approx(expected, rel=1e-14)
+    assert [[y.data for y in row] for row in activation([[Value(-1.0), Value(0.5)]])] == [
+        [y.data for y in out]
+    ]
+
+
+# --- state ----------------------------------------------------------------------------------
+
+
+def test_a_state_goes_out_and_in() -> None:
+    first, second = (
+        model(),
+        model().apply(lambda m: nn.init.normal_(m.weight) if isinstance(m, nn.Linear) else None),
+    )
+    state = first.state_dict()
+    assert state["0.weight"].shape == (3, 2) and state["0.weight"].dtype == np.float64
+    second.load_state_dict(state)
+    assert second([0.3, 0.4])[0].data == first([0.3, 0.4])[0].data
+
+
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
+    net = model()
+    before = net.state_dict()
+    state = {**before, "extra": np.zeros(1), "0.weight": np.zeros((2, 3))}
+    del state["2.bias"]
+    with pytest.raises(RuntimeError) as caught:
+        net.load_state_dict({**state, "0.bias": np.ones(3)})
+    message = str(caught.value)
+    assert "Missing key(s): '2.bias'" in message and "Unexpected key(s): 'extra'" in message
+    assert "'0.weight' has shape (3, 2) here, (2, 3) in the state" in message
+    assert all((before[key] == array).all() for key, array in net.state_dict().items())
+
+
+def test_without_strict_only_what_is_there_is_loaded() -> None:
+    net = model()
+    net.load_state_dict({"0.bias": [1.0, 2.0, 3.0], "other": 1.0}, strict=False)
+    assert net.state_dict()["0.bias"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_modes_children_and_zero_grad() -> None:
+    net = nn.Sequential(model(), nn.ReLU())
+    assert not any(module.training for module in net.eval().modules())
+    assert all(module.training for module in net.train().modules())
+    assert len(list(net.modules())) == 6 and len(list(net.children())) == 2
+    net([1.0, 2.0])[0].backward()
+    net.zero_grad()
+    assert all(p.grad == 0.0 for p in net.parameters())
+
+
+def test_a_deep_copy_has_parameters_of_its_own() -> None:
+    net = nn.MLP(2, [2, 1])
+    twin = copy.deepcopy(net)
+    assert twin([1.0, 2.0]).data == net([1.0, 2.0]).data
+    assert not set(twin.parameters()) & set(net.parameters())
+
+
+def test_modules_of_ones_own_find_parameters_wherever_they_are() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            self.scale = Value(2.0)
+            self.parts = [nn.Linear(1, 1), [nn.ReLU(), nn.Linear(1, 1)]]
+            self.table = [[Value(0.0)], [Value(1.0)]]
+            self.name, self.sizes, self.cached = "x", [1, 2], Value(1.0) * 2.0
+
+    assert [name for name, _ in Mixed().named_parameters()] == [
+        *("scale", "parts.0.weight", "parts.0.bias"),
+        *("parts.1.1.weight", "parts.1.1.bias", "table"),
+    ]
+
+
+# --- complaints -----------------------------------------------------------------------------
+
+
+def test_a_wrong_number_of_inputs_names_both_sizes() -> None:
+    with pytest.raises(ValueError, match=r"Linear\(in_features=2.*takes 2 inputs.*given 3"):
+        model()([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"ReLUNeuron\(2\) takes 2 inputs, but was given 1"):
+        nn.MLP(2, [3, 1])([1.0])
+    with pytest.raises(ValueError, match="takes 3 inputs, but was given 2"):
+        nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 1))([1.0, 2.0])
+
+
+def test_a_batch_is_sent_to_predict() -> None:
+    with pytest.raises(TypeError, match=r"shape \(4, 2\).*nn.predict\(model, X\)"):
+        model()(np.zeros((4, 2)))
+    with pytest.raises(TypeError, match=r"list of 2 lists; use nn\.predict"):
+        nn.MLP(2, [1])([[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_an_array_of_one_example_is_taken() -> None:
+    assert model()(np.array([1.0, 2.0]))[0].data == model()([1.0, 2.0])[0].data
+
+
+@pytest.mark.parametrize("wrong", [1.0, "ab", None])
+def test_what_is_no_list_is_named(wrong: object) -> None:
+    with pytest.raises(TypeError, match="takes a list of 2 numbers"):
+        model()(wrong)
+
+
+def test_layers_are_drawn_as_frames() -> None:
+    source = engine.draw(model()([1.0, 2.0])[0]).source
+    assert source.count("label=<Linear>") == 2 and "label=<Sequential>" in source

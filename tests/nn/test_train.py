@@ -1,0 +1,180 @@
+"""fit, predict, evaluate: what a run does, and what it refuses before it has changed anything."""
+
+import random
+
+import numpy as np
+import pytest
+
+import nn
+from engine import Value
+
+
+def line() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(1, 1, rng=random.Random(0)))
+
+
+X, Y = np.linspace(-1.0, 1.0, 8)[:, None], 3.0 * np.linspace(-1.0, 1.0, 8)[:, None] + 1.0
+
+
+def fit(model: nn.Module, X=X, y=Y, *, lr: float = 0.3, loss: nn.Loss | None = None, **options):
+    optimizer = nn.SGD(model.parameters(), lr=lr)
+    options = {"epochs": 40, "progress": False, **options}
+    return nn.fit(model, X, y, loss=loss or nn.MSELoss(), optimizer=optimizer, **options)
+
+
+def test_a_line_is_found() -> None:
+    model = line()
+    history = fit(model)
+    weight, bias = (p.data for p in model.parameters())
+    assert (weight, bias) == (pytest.approx(3.0, abs=0.01), pytest.approx(1.0, abs=0.01))
+    assert len(history.loss) == len(history.step_loss) == 40 and history.path == "scalar"
+    assert history.loss[-1] < 1e-4 < history.loss[0]
+
+
+def test_a_step_is_the_one_of_numpy() -> None:
+    model = line()
+    w, b = (p.data for p in model.parameters())
+    history = fit(model, epochs=1)
+    error = w * X + b - Y
+    assert history.loss == [pytest.approx(np.mean(error**2), rel=1e-14)]
+    moved = [w - 0.3 * np.mean(2 * error * X), b - 0.3 * np.mean(2 * error)]
+    assert [p.data for p in model.parameters()] == pytest.approx(moved, rel=1e-14)
+
+
+def test_batches_are_taken_in_order_and_the_last_may_be_smaller() -> None:
+    history = fit(line(), batch_size=3, epochs=2, lr=0.0)
+    assert len(history.step_loss) == 6
+    one = history.step_loss[:3]
+    assert history.loss[0] == pytest.approx((3 * one[0] + 3 * one[1] + 2 * one[2]) / 8, rel=1e-14)
+
+
+def test_a_sum_loss_is_told_per_example() -> None:
+    mean = fit(line(), epochs=1, lr=0.0)
+    total = fit(line(), epochs=1, lr=0.0, loss=nn.MSELoss("sum"))
+    assert total.step_loss[0] == pytest.approx(8 * mean.step_loss[0])
+    assert total.loss[0] == pytest.approx(mean.loss[0])
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
+    runs = [
+        fit(line(), batch_size=3, epochs=3, shuffle=True, seed=seed).step_loss for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_zero_epochs_change_nothing() -> None:
+    model = line()
+    before = model.state_dict()
+    assert fit(model, epochs=0).loss == []
+    assert model.state_dict()["0.weight"] == before["0.weight"]
+
+
+def test_validation_and_callbacks_see_every_epoch() -> None:
+    seen = []
+    history = fit(
+        line(),
+        epochs=3,
+        validation_data=(X[:2], Y[:2]),
+        callbacks=[lambda epoch, history: seen.append((epoch, len(history.val_loss)))],
+    )
+    assert seen == [(0, 1), (1, 2), (2, 3)] and history.val_loss[-1] < history.val_loss[0]
+
+
+def test_predict_gives_one_row_an_example() -> None:
+    assert nn.predict(line(), X).shape == (8, 1)
+    assert nn.predict(nn.MLP(1, [1]), X).shape == (8,)
+    assert nn.predict(nn.MLP(1, [4, 3]), X.tolist()).shape == (8, 3)
+
+
+def test_predicting_and_evaluating_leave_the_mode() -> None:
+    class Mode(nn.Module):
+        def __init__(self) -> None:
+            self.w, self.seen = Value(1.0), []
+
+        def forward(self, x):
+            self.seen.append(self.training)
+            return [self.w * x[0]]
+
+    model = Mode()
+    nn.predict(model, X[:2])
+    nn.evaluate(model, X[:2], Y[:2], loss=nn.MSELoss())
+    assert model.seen == [False] * 4 and model.training
+
+
+def test_evaluate_is_the_mean_or_the_sum() -> None:
+    model = line()
+    errors = (nn.predict(model, X) - Y) ** 2
+    assert nn.evaluate(model, X, Y, loss=nn.MSELoss()) == pytest.approx(errors.mean())
+    assert nn.evaluate(model, X, Y, loss=nn.MSELoss("sum")) == pytest.approx(errors.sum())
+
+
+def nan_at(array: np.ndarray, row: int) -> np.ndarray:
+    spoilt = array.copy()
+    spoilt[row, 0] = np.nan
+    return spoilt
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options", "error", "message"),
+    [
+        (nan_at(X, 3), Y, {}, ValueError, "X has nan in row 3, column 0"),
+        (X, nan_at(Y, 5), {}, ValueError, "y has nan in row 5, column 0"),
+        ([[1.0], [2.0, 3.0]], Y[:2], {}, ValueError, "row 0 has 1 numbers, row 1 has 2"),
+        (X, Y[:3], {}, ValueError, "X has 8 rows and y has 3"),
+        (X[:0], Y[:0], {}, ValueError, "no examples"),
+        ([["a"]], Y[:1], {}, TypeError, "X must be numbers"),
+        (1.0, Y, {}, ValueError, "X is one number"),
+        (np.zeros((8, 2)), Y, {}, ValueError, "takes 1 inputs, but was given 2"),
+        (X, Y[:, 0], {}, ValueError, "the output has 1 numbers here, the target one number"),
+        (X, np.zeros((8, 2)), {}, ValueError, "the output has 1 numbers here, the target 2"),
+        (X, Y, {"epochs": -1}, ValueError, "epochs is at least 0"),
+        (X, Y, {"batch_size": 0}, ValueError, "batch_size is at least 1"),
+        (X, Y, {"path": "vectorised"}, ValueError, 'no vectorised path yet; use path="scalar"'),
+        (X, Y, {"path": "fast"}, ValueError, "'fast'"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_lost(X, y, options, error, message: str) -> None:
+    model = line()
+    before = [p.data for p in model.parameters()]
+    with pytest.raises(error, match=message):
+        fit(model, X, y, **options)
+    assert [p.data for p in model.parameters()] == before
+
+
+def test_sgd_momentum_and_decay_by_hand() -> None:
+    w = Value(2.0)
+    sgd = nn.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.5)
+    velocity = 0.0
+    expected = 2.0
+    for k, g in enumerate((1.0, -2.0, 0.5)):
+        w.grad = g
+        sgd.step()
+        g += 0.5 * expected
+        velocity = g if k == 0 else 0.9 * velocity + g
+        expected -= 0.1 * velocity
+        assert w.data == pytest.approx(expected, rel=1e-15)
+
+
+def test_groups_have_settings_of_their_own() -> None:
+    a, b = Value(1.0), Value(1.0)
+    sgd = nn.SGD([{"params": [a], "lr": 1.0}, {"params": [b]}], lr=0.5)
+    a.grad = b.grad = 1.0
+    sgd.step()
+    sgd.zero_grad(set_to_none=True)
+    assert (a.data, b.data, a.grad) == (0.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.SGD([], lr=0.1), ValueError, "empty"),
+        (lambda: nn.SGD([1.0]), TypeError, "not a float"),
+        (lambda: nn.SGD([Value(1.0)], lr=-1.0), ValueError, "lr of at least 0"),
+        (lambda: nn.SGD([Value(1.0)], nesterov=True), ValueError, "nesterov needs"),
+        (lambda: nn.SGD([{"params": [Value(1.0)], "rate": 1.0}]), ValueError, "rate"),
+        (lambda: nn.SGD([v := Value(1.0), v]), ValueError, "given twice"),
+    ],
+)
+def test_optimisers_complain_at_once(make, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()

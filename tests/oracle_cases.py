@@ -1,0 +1,320 @@
+"""The cases that are compared with PyTorch, and PyTorch's figures for them.
+
+A case is defined here once, as data or as a function of the framework (`nn` or `torch.nn`). The
+tests compute it with gradloom; the figures come from data/*.json, where data/make_oracles.py has
+frozen them, or from PyTorch in the same process. PyTorch is an argument, never an import: the
+tests of the frozen figures do without it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nn
+import random_graphs
+from nn.data import unit_circle
+from nn.programs.unit_circle import LEARNING_RATE, make_model
+
+DATA = Path(__file__).parent / "data"
+Figures = dict[str, Any]  # by the name of a case; nested lists and dicts of numbers
+
+
+def frozen(name: str) -> Figures:
+    """Read the figures of a file in data."""
+    figures: Figures = json.loads((DATA / f"{name}.json").read_text())
+    return figures
+
+
+def mapped(function: Callable[[Any], Any], item: Any) -> Any:
+    """Return nested lists and dicts with a function applied to what is inside."""
+    if isinstance(item, dict):
+        return {key: mapped(function, part) for key, part in item.items()}
+    return [mapped(function, part) for part in item] if isinstance(item, list) else function(item)
+
+
+def numbers(item: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what nested lists and dicts hold, with its place, such as "gradient[2]"."""
+    if isinstance(item, dict | list):
+        parts = item.items() if isinstance(item, dict) else enumerate(item)
+        for key, part in parts:
+            yield from numbers(part, f"{name}.{key}" if isinstance(key, str) else f"{name}[{key}]")
+    else:
+        yield name.removeprefix("."), item
+
+
+# --- random graphs --------------------------------------------------------------------------
+
+SEEDS = range(1000)
+_REDRAWN = 0.02  # the share of seeds of which the first graph may be unsuitable
+
+
+def graph_figures(torch: Any) -> Figures:
+    """For each seed the first suitable graph, with PyTorch's value and gradient.
+
+    A graph is unsuitable where PyTorch's own float64 error is too large for a comparison with a
+    tenth of the tolerance, or where nothing depends on the inputs. "rows" are the operations that
+    were drawn from: a row that is added to the table later does not change the graphs.
+    """
+    figures: Figures = {"rows": list(random_graphs.TABLE)}
+    for seed in SEEDS:
+        for offset in itertools.count():
+            graph = random_graphs.random_graph(seed, offset)
+            value, *gradient = random_graphs.torch_figures(torch, graph)
+            exact = random_graphs.extended_figures(graph)
+            small = random_graphs.TOLERANCE / 10
+            unsound = random_graphs.disagreement([value, *gradient], exact, small)
+            if any(gradient) and not unsound:
+                break
+        figures[str(seed)] = {"offset": offset, "value": value, "gradient": gradient}
+    redrawn = [seed for seed in SEEDS if figures[str(seed)]["offset"]]
+    if len(redrawn) > _REDRAWN * len(SEEDS):  # then PyTorch's functions and mpmath's differ
+        raise AssertionError(f"too many seeds were drawn again: {redrawn}")
+    return figures
+
+
+# --- losses ---------------------------------------------------------------------------------
+
+_rng = random.Random(0)
+_EDGES = [0.0, 1.0, 5e-324, 1e-300, 1e-45, 1e-44, 1e-12, 1e-8, 1.0 - 2.0**-53, 1.0 - 1e-12, 0.5]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input and a target of a loss, nested lists of one shape."""
+
+    input: list[Any]
+    target: list[Any]
+
+
+PAIRS: dict[str, dict[str, Pair]] = {
+    "MSELoss": {
+        "batch": Pair(
+            *[[[_rng.gauss(0, 2) for _ in range(3)] for _ in range(4)] for _ in range(2)]
+        ),
+        "equal": Pair([1.5, -2.0], [1.5, -2.0]),
+        "tiny": Pair([1e-170, 0.0, 3e-160], [0.0, 1e-170, -1e-160]),
+        "overflowing": Pair([1e160, 1.0], [-1e160, 0.0]),
+    },
+    "BCELoss": {
+        "batch": Pair(*[[[_rng.random() for _ in range(3)] for _ in range(4)] for _ in range(2)]),
+        "labels": Pair([_rng.random() for _ in range(6)], [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),
+        "edges": Pair(
+            [p for p in _EDGES for _ in range(3)], [t for _ in _EDGES for t in (0.0, 1.0, 0.3)]
+        ),
+    },
+}
+LOSSES: dict[str, tuple[str, str, Pair]] = {
+    f"{loss} {reduction} {name}": (loss, reduction, pair)
+    for loss, pairs in PAIRS.items()
+    for name, pair in pairs.items()
+    for reduction in ("mean", "sum", "none")
+}
+
+
+def loss_figure(torch: Any, name: str) -> Any:
+    loss, reduction, pair = LOSSES[name]
+    x = torch.tensor(pair.input, dtype=torch.float64, requires_grad=True)
+    y = getattr(torch.nn, loss)(reduction=reduction)(
+        x, torch.tensor(pair.target, dtype=torch.float64)
+    )
+    y.sum().backward()
+    return {"value": y.tolist(), "gradient": x.grad.tolist()}
+
+
+# --- optimisers -----------------------------------------------------------------------------
+
+STEPS, START = 30, [-1.2, 1.0]
+_SETTINGS = [
+    dict(zip(("momentum", "dampening", "weight_decay", "nesterov"), settings, strict=True))
+    for settings in itertools.product((0.0, 0.9), (0.0, 0.3), (0.0, 0.05), (False, True))
+]
+SGD: dict[str, dict[str, Any]] = {
+    ", ".join(f"{key}={value}" for key, value in settings.items()): {"lr": 5e-4, **settings}
+    for settings in _SETTINGS
+}
+
+
+def rosenbrock(x: Any, y: Any) -> Any:
+    """A curved valley (Rosenbrock 1960), steep across and nearly flat along."""
+    return 100.0 * (y - x * x) ** 2 + (1.0 - x) ** 2
+
+
+def descend(parameters: list[Any], sgd: Callable[..., Any], name: str) -> Any:
+    """Return where SGD, of either framework, is after each step; or that it refuses its settings.
+
+    Nesterov's step needs a momentum, and no dampening of it.
+    """
+    try:
+        optimizer = sgd(parameters, **SGD[name])
+    except ValueError:
+        return "refused"
+    positions = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        rosenbrock(*parameters).backward()
+        optimizer.step()
+        positions.append([p.item() for p in parameters])
+    return positions
+
+
+def sgd_figure(torch: Any, name: str) -> Any:
+    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
+    return descend(parameters, torch.optim.SGD, name)
+
+
+# --- layers ---------------------------------------------------------------------------------
+
+# Every layer that needs no arguments is an activation, but for these.
+_NO_ACTIVATIONS = (nn.Activation, nn.Sequential)
+ACTIVATIONS = [
+    name
+    for name, layer in vars(nn.layers).items()
+    if inspect.isclass(layer)
+    and issubclass(layer, nn.Module)
+    and layer.__module__ == nn.layers.__name__
+    and layer not in _NO_ACTIVATIONS
+    and not name.startswith("_")
+    and all(
+        p.default is not p.empty or p.kind is p.VAR_POSITIONAL
+        for p in inspect.signature(layer).parameters.values()
+    )
+]
+# Two functions each, so that the large numbers of one do not hide errors of the other.
+POINTS = {
+    "near": [-2.0, -1.0, -0.5, -1e-3, -1e-9, 0.0, 1e-9, 1e-3, 0.5, 1.0, 2.0],
+    "far": [-800.0, -40.0, -20.5, -19.5, -5.0, 5.0, 19.5, 20.0, 20.5, 40.0, 800.0],
+}
+
+
+def activation(framework: Any, name: str) -> Any:
+    """Make an activation layer of either framework."""
+    layer = getattr(framework, name)
+    # PyTorch warns where a softmax is not told along what
+    return layer(dim=-1) if name in ("Softmax", "LogSoftmax") else layer()
+
+
+def weighted(outputs: Any) -> Any:
+    """A number that depends on each output differently (the sum of a softmax is constant)."""
+    return sum((i + 1.0) * y for i, y in enumerate(outputs))
+
+
+def activation_figure(torch: Any, name: str, points: str) -> Any:
+    x = torch.tensor(POINTS[points], dtype=torch.float64, requires_grad=True)
+    y = activation(torch.nn, name)(x)
+    weighted(y).backward()
+    return {"outputs": y.tolist(), "gradient": x.grad.tolist()}
+
+
+NETWORKS: dict[str, Callable[[Any], Any]] = {
+    **{
+        name: lambda framework, name=name: framework.Sequential(
+            framework.Linear(3, 4), activation(framework, name), framework.Linear(4, 2)
+        )
+        for name in ACTIVATIONS
+    },
+    "one layer": lambda framework: framework.Linear(3, 2),
+    "no bias": lambda framework: framework.Sequential(
+        framework.Linear(3, 4, bias=False), framework.Tanh(), framework.Linear(4, 2, bias=False)
+    ),
+    "nested": lambda framework: framework.Sequential(
+        framework.Linear(3, 3),
+        framework.Sequential(framework.ReLU(), framework.Sequential(framework.Linear(3, 2))),
+        framework.Sequential(framework.LeakyReLU(0.2), framework.ELU(0.5)),
+        framework.Softplus(beta=2.0, threshold=5.0),
+    ),
+}
+EXAMPLE = [0.7, -1.3, 0.4]
+
+
+def state_of(model: Any) -> dict[str, Any]:
+    """Numbers for the parameters of a model of either framework, by their names, in order."""
+    rng = random.Random(1)
+
+    def drawn(shape: tuple[int, ...]) -> Any:
+        return [drawn(shape[1:]) for _ in range(shape[0])] if shape else rng.gauss(0.0, 1.0)
+
+    return {key: drawn(tuple(array.shape)) for key, array in model.state_dict().items()}
+
+
+def network_figure(torch: Any, name: str) -> Any:
+    model = NETWORKS[name](torch.nn).double()
+    state = state_of(model)
+    model.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in state.items()})
+    x = torch.tensor(EXAMPLE, dtype=torch.float64, requires_grad=True)
+    y = model(x)
+    weighted(y).backward()
+    return {
+        "outputs": y.tolist(),
+        "gradient": x.grad.tolist(),
+        "parameters": {key: p.grad.tolist() for key, p in model.named_parameters()},
+    }
+
+
+def form_figure(torch: Any, name: str) -> Any:
+    model = NETWORKS[name](torch.nn)
+    return {"keys": list(model.state_dict()), "repr": repr(model)}
+
+
+# --- training -------------------------------------------------------------------------------
+
+TRAINING_POINTS, TRAINING_STEPS = 200, 20
+
+
+def training() -> tuple[Any, Any, nn.Sequential, float]:
+    """The points and labels, the model with its first weights, and the learning rate."""
+    return (*unit_circle(TRAINING_POINTS, 0), make_model(random.Random(0)), LEARNING_RATE)
+
+
+def training_figure(torch: Any) -> Any:
+    X, y, ours, rate = training()
+    X, y = torch.tensor(X), torch.tensor(y)
+    model = torch.nn.Sequential(
+        *[
+            torch.nn.Linear(layer.in_features, layer.out_features)
+            if isinstance(layer, nn.Linear)
+            else getattr(torch.nn, type(layer).__name__)()
+            for layer in ours.children()
+        ]
+    ).double()
+    model.load_state_dict({key: torch.tensor(v) for key, v in ours.state_dict().items()})
+    loss, optimizer = torch.nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=rate)
+    losses = []
+    for _ in range(TRAINING_STEPS):
+        optimizer.zero_grad()
+        step_loss = loss(model(X), y)
+        step_loss.backward()
+        optimizer.step()
+        losses.append(step_loss.item())
+    return losses
+
+
+# --- all of nn ------------------------------------------------------------------------------
+
+
+def nn_figures(torch: Any) -> Figures:
+    """PyTorch's figures for all cases of nn, by their names."""
+    return {
+        **{name: loss_figure(torch, name) for name in LOSSES},
+        **{f"SGD {name}": sgd_figure(torch, name) for name in SGD},
+        **{
+            f"{name} {points}": activation_figure(torch, name, points)
+            for name in ACTIVATIONS
+            for points in POINTS
+        },
+        **{f"network {name}": network_figure(torch, name) for name in NETWORKS},
+        **{f"form {name}": form_figure(torch, name) for name in NETWORKS},
+        "training": training_figure(torch),
+    }
+
+
+FILES: dict[str, Callable[[Any], Figures]] = {
+    "random_graphs": graph_figures,
+    "nn_figures": nn_figures,
+}
