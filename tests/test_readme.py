@@ -1,0 +1,58 @@
+"""The README does what it says: its code runs, prints what its comments promise, and draws."""
+
+import contextlib
+import io
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+PICTURE = ROOT / "notebooks" / "pictures" / "first-gradient.svg"
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the first block defines; it runs in a folder of its own."""
+    folder = tmp_path_factory.mktemp("readme")
+    found: dict[str, Any] = {"folder": folder}
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        exec(BLOCKS[0], found)
+    return found
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[0] for block in BLOCKS])
+def test_a_block_prints_what_its_comments_say(block: str, names: dict[str, Any]) -> None:
+    output = io.StringIO()
+    with contextlib.chdir(names["folder"]), contextlib.redirect_stdout(output):
+        exec(block, dict(names))
+    promised = re.findall(r"print\(.*\)  # (.*)", block)
+    printed = output.getvalue().splitlines()
+    assert len(promised) == len(printed)
+    for promise, line in zip(promised, printed, strict=True):
+        pattern = ".*".join(re.escape(part.strip()) for part in promise.split("…"))
+        assert re.fullmatch(pattern, line), f"{line!r} is not {promise!r}"
+
+
+def test_the_example_comes_first_and_its_picture_soon() -> None:
+    lines = README.splitlines()
+    assert lines.index("```python") < 10
+    assert next(i for i, line in enumerate(lines) if PICTURE.name in line) < 25
+
+
+def texts(svg: Path) -> list[str | None]:
+    return [text.text for text in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_picture_is_the_one_that_the_example_draws(names: dict[str, Any]) -> None:
+    assert texts(names["folder"] / "graph.svg") == texts(PICTURE)
+
+
+def test_the_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
