@@ -23,7 +23,7 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports
 
 format: .venv/test
 	$(BIN)/ruff format .
