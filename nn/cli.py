@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import DrawingError
+import engine
+from engine import DrawingError
 from nn.programs import PROGRAMS, Options, load
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradloom", description="Neural networks in scalars.")
+    parser.add_argument("--version", action="version", version=f"gradloom {engine.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the programs")
     run = commands.add_parser("run", help="run a program")
@@ -69,6 +71,9 @@ def _run(chosen: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError, DrawingError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("gradloom: stopped", file=sys.stderr)
+        return 130  # as shells report an interrupt
     if chosen.json:
         print(json.dumps(report.figures))
         return 0

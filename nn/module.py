@@ -108,6 +108,12 @@ class Module:
         for p in self.parameters():
             p.grad = 0.0
 
+    def label_parameters(self) -> None:
+        """Label each parameter that has no label with its name, for drawings: "0.weight[2][1]"."""
+        for name, item in self.named_parameters():
+            for place, p in _places(item):
+                p.label = p.label or name + place
+
     def train(self: M, mode: bool = True) -> M:
         """Set training mode in this module and all below, and return it."""
         for module in self.modules():
@@ -168,7 +174,7 @@ def _modules_and_parameters(name: str, item: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(item, Module) or (isinstance(item, Value) and item.op is None):
         yield name, item
     elif isinstance(item, list | tuple) and item:
-        leaves = list(_leaves(item))
+        leaves = _leaves(item)
         if leaves and all(isinstance(leaf, Value) for leaf in leaves):
             yield name, item
         else:
@@ -176,12 +182,17 @@ def _modules_and_parameters(name: str, item: Any) -> Iterator[tuple[str, Any]]:
                 yield from _modules_and_parameters(f"{name}.{i}", part)
 
 
-def _leaves(item: Any) -> Iterator[Any]:
+def _places(item: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a nested list, with their indices as they are written."""
     if isinstance(item, list | tuple):
-        for part in item:
-            yield from _leaves(part)
+        for i, part in enumerate(item):
+            yield from _places(part, f"{place}[{i}]")
     else:
-        yield item
+        yield place, item
+
+
+def _leaves(item: Any) -> list[Any]:
+    return [leaf for _, leaf in _places(item)]
 
 
 def values_of(item: Any) -> list[Value]:
@@ -190,7 +201,7 @@ def values_of(item: Any) -> list[Value]:
     >>> values_of([[Value(1.0)], Value(2.0)])
     [Value(data=1.0, grad=0.0), Value(data=2.0, grad=0.0)]
     """
-    return list(_leaves(item))
+    return _leaves(item)
 
 
 def _to_array(item: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -108,8 +108,8 @@ def _add_node(dot: graphviz.Digraph, node: Node, is_root: bool) -> None:
 
 
 def _number(x: float) -> str:
-    """Four digits, with a real minus sign."""
-    text = f"{x:.4g}" if math.isfinite(x) else str(x)
+    """Four digits, with a real minus sign, and without one for zero."""
+    text = f"{x + 0.0:.4g}" if math.isfinite(x) else str(x)
     return text.replace("-", "\N{MINUS SIGN}")
 
 

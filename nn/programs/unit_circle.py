@@ -119,6 +119,7 @@ def _draw(
     ]
     example = loss(model([engine.Value(x, label=f"x{i}") for i, x in enumerate(X[0], 1)]), y[0])
     example.label = "loss"
+    model.label_parameters()
     model.zero_grad()
     example.backward()
     pictures.append(engine.draw(example).save(out / "unit-circle-graph.svg"))

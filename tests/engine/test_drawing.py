@@ -37,6 +37,12 @@ def test_numbers_gradients_operations_and_scopes_are_drawn() -> None:
     assert ">\N{MINUS SIGN}6<" in source and "label=<10>" in source
 
 
+def test_numbers_are_short_and_zero_has_no_sign() -> None:
+    source = engine.draw(Value(-0.0) * 123456.789 + 1e-9).source
+    assert "label=<1e\N{MINUS SIGN}09>" in source
+    assert "label=<1.235e+05>" in source and "\N{MINUS SIGN}0<" not in source
+
+
 def test_frames_are_nested_as_scopes_are() -> None:
     body = engine.draw(example()).source
     outer, inner = body.index("label=<neuron>"), body.index("label=<product>")

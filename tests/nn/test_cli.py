@@ -99,6 +99,17 @@ def test_a_folder_that_can_not_be_written_is_named_before_training(
         assert "Permission denied" in capsys.readouterr().err
 
 
+def test_an_interrupt_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nn.programs.unit_circle.run", interrupt)
+    assert main(SHORT) == 130
+    assert capsys.readouterr().err == "gradloom: stopped\n"
+
+
 def test_without_matplotlib_the_error_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,13 @@ def test_what_is_no_list_is_named(wrong: object) -> None:
         model()(wrong)
 
 
+def test_parameters_are_labelled_by_their_names() -> None:
+    net = nn.Sequential(nn.Linear(2, 1))
+    net.parameters()[0].label = "mine"
+    net.label_parameters()
+    assert [p.label for p in net.parameters()] == ["mine", "0.weight[0][1]", "0.bias[0]"]
+
+
 def test_layers_are_drawn_as_frames() -> None:
     source = engine.draw(model()([1.0, 2.0])[0]).source
     assert source.count("label=<Linear>") == 2 and "label=<Sequential>" in source
