@@ -58,8 +58,6 @@ def draw(root: Value, **options: Any) -> Drawing:
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:
     """Return `draw(root)`, as micrograd's function of this name. `rankdir` is "LR" or "TB"."""
-    if rankdir not in ("LR", "TB"):
-        raise ValueError(f'rankdir is "LR" or "TB", not {rankdir!r}')
     return draw(root, format=format, rankdir=rankdir)
 
 

@@ -8,9 +8,11 @@ rule makes every order: the partials of the operation table are rebound to funct
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,17 +23,29 @@ from engine.functions import FUNCTIONS, Number
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
-from engine.trees import flatten, to_array
-from engine.value import Value, partials_of, record, record_result, reverse_sweep, to_float
+from engine.trees import flatten, flatten_like, flatten_parts, holds_value, to_array
+from engine.value import (
+    Value,
+    after_sweep,
+    check_domain,
+    partials_of,
+    record,
+    record_result,
+    reverse_sweep,
+    to_float,
+)
 
 # --- the sweep on Values --------------------------------------------------------------------
 
 
-@functools.cache
 def _recorded_partials(op: Op) -> tuple[Any, ...]:
     """The partials of an operation as functions that record what they compute."""
-    if TABLE.get(op.name) is not op:
-        return op.partials  # of a custom operation: written in functions of `engine`, or not
+    # Those of a custom operation are used as they are: in functions of `engine`, or not.
+    return _rebound_partials(op) if TABLE.get(op.name) is op else op.partials
+
+
+@functools.cache
+def _rebound_partials(op: Op) -> tuple[Any, ...]:
     return tuple(p if isinstance(p, float) else rebind(p, FUNCTIONS) for p in op.partials)
 
 
@@ -54,7 +68,7 @@ def _recorded_args(node: Value) -> tuple[Number, ...]:
         if operand is not None and operand._data is not x and operand._data != x:
             raise GraphError(
                 f"{operand._describe()} was {x} when the graph was recorded and was assigned "
-                "since; compute the graph again before differentiating it with create_graph"
+                "since; its derivative needs the graph computed again"
             )
     return node.args
 
@@ -166,6 +180,17 @@ class _Active(threading.local):
 _active = _Active()
 
 
+@contextlib.contextmanager
+def _activated(inputs: Sequence[Value]) -> Iterator[None]:
+    """Count some Values as inputs of a transform under way."""
+    outer = _active.inputs
+    _active.inputs = [*outer, *inputs]
+    try:
+        yield
+    finally:
+        _active.inputs = outer
+
+
 def _own_node(x: Number) -> Value:
     """A node of its own for an input, so that the same Value reached in another way, through a
     closure, is not mistaken for it."""
@@ -179,25 +204,26 @@ class _Call:
         args = list(args)
         self.inputs: list[Value] = []
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
-        self.recorded = False
+        self.recorded = holds_value(args)
         with modes.enable_grad():
             for i in chosen:
                 leaves, rebuild = flatten(args[i])
-                self.recorded |= any(isinstance(leaf, Value) for leaf in leaves)
                 nodes = [_own_node(x) for x in leaves]
                 args[i] = rebuild(nodes)
                 self.inputs += nodes
                 self.rebuilds.append((len(nodes), rebuild))
-            outer = list(_active.inputs)
-            _active.inputs = [*outer, *self.inputs]
-            try:
+            outer = set(_active.inputs)
+            with _activated(self.inputs):
                 self.result = f(*args)
-            finally:
-                _active.inputs = outer
+        if self.result is None:
+            raise TypeError("the function returned None; does it lack a return statement?")
         self.outputs, self.rebuild_outputs = flatten(self.result)
-        self.nodes = topological_order([y for y in self.outputs if isinstance(y, Value)])
+        # What lies behind the inputs does not matter here, and may be long.
+        self.nodes = topological_order(
+            [y for y in self.outputs if isinstance(y, Value)], stop=self.inputs
+        )
         # With plain numbers given, Values are still wanted if f reaches an outer transform's input.
-        self.recorded |= not set(outer).isdisjoint(self.nodes)
+        self.recorded |= not outer.isdisjoint(self.nodes)
 
     def structured(self, derivatives: Sequence[Any], single: bool) -> Any:
         """Put one derivative an input into the structure of the arguments."""
@@ -223,8 +249,8 @@ class _Call:
     def one_output(self, name: str) -> Any:
         if len(self.outputs) != 1 or self.result is not self.outputs[0]:
             raise TypeError(
-                f"{name} needs a function that returns one number, this one returned "
-                f"{len(self.outputs)} in a {type(self.result).__name__}; use engine.jacobian"
+                f"{name} needs a function that returns one number, and this one returned a "
+                f"{type(self.result).__name__} of {len(self.outputs)}; use engine.jacobian"
             )
         return self.outputs[0]
 
@@ -299,7 +325,6 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     def derivative(*args: Any, **keywords: Any) -> Any:
         chosen = _chosen(argnums, args)
         call = _Call(functools.partial(f, **keywords), args, chosen)
-        single = isinstance(argnums, int)
         if len(call.inputs) < len(call.outputs):
             columns = [_forward_sweep(call.nodes, {x: 1.0}, call.recorded) for x in call.inputs]
             rows: list[Sequence[Number]] = [
@@ -310,21 +335,33 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
             rows = [call.reverse([(y, 1.0)], call.recorded) for y in call.outputs]
         if call.recorded:
             rows = [[d if isinstance(d, Value) else Value(d) for d in row] for row in rows]
-        result = call.result
-        if single and isinstance(result, np.ndarray) and isinstance(args[chosen[0]], np.ndarray):
-            shape = (*result.shape, *args[chosen[0]].shape)
-            return to_array([d for row in rows for d in row], shape)
-        return _rebuild_with(call, [call.structured(row, single) for row in rows])
+        tree = args[chosen[0]] if isinstance(argnums, int) else tuple(args[i] for i in chosen)
+        return _blocks(call.result, tree, rows)
 
     return derivative
 
 
-def _rebuild_with(call: _Call, trees: list[Any]) -> Any:
-    if isinstance(call.result, np.ndarray):  # of structures that are no arrays
-        array = np.empty(len(trees), dtype=object)
-        array[:] = trees
-        return array.reshape(call.result.shape)
-    return call.rebuild_outputs(trees)
+def _blocks(result: Any, argument: Any, rows: Sequence[Sequence[Number]]) -> Any:
+    """Put the rows of a Jacobian into the structure of the result, each of the argument's.
+
+    A block of an array and an array has the shape of the one and then of the other.
+    """
+    outputs, rebuild_outputs = flatten_parts(result)
+    inputs, rebuild_inputs = flatten_parts(argument)
+    structured = []
+    below = iter(rows)
+    for output in outputs:
+        own = [next(below) for _ in range(np.size(output))]
+        blocks, first = [], 0
+        for part in inputs:
+            last = first + np.size(part)
+            entries = [d for row in own for d in row[first:last]]
+            shape = np.shape(output) + np.shape(part)
+            arrays = isinstance(output, np.ndarray) or isinstance(part, np.ndarray)
+            blocks.append(to_array(entries, shape) if arrays else entries[0])
+            first = last
+        structured.append(rebuild_inputs(blocks))
+    return rebuild_outputs(structured)
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -345,7 +382,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     (6.0, 23.0)
     """
     call = _Call(f, primals, range(len(primals)))
-    directions = _matching(tangents, primals, "tangents")
+    directions = _leaves_like(tangents, tuple(primals), "tangents")
     recorded = call.recorded or any(isinstance(t, Value) for t in directions)
     start = dict(zip(call.inputs, directions, strict=True))
     found = _forward_sweep(call.nodes, start, recorded)
@@ -366,7 +403,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     call = _Call(f, primals, range(len(primals)))
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
-        weights = _matching(cotangent, call.result, "the cotangent")
+        weights = _leaves_like(cotangent, call.result, "the cotangent")
         recorded = call.recorded or any(isinstance(g, Value) for g in weights)
         derivatives = call.reverse(list(zip(call.outputs, weights, strict=True)), recorded)
         structured: tuple[Any, ...] = call.structured(derivatives, single=False)
@@ -389,10 +426,8 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -
     return result[0] if len(primals) == 1 else result
 
 
-def _matching(tree: Any, like: Any, name: str) -> list[Any]:
-    leaves, expected = flatten(tree)[0], flatten(like)[0]
-    if len(leaves) != len(expected):
-        raise ValueError(f"{name} must have {len(expected)} numbers, got {len(leaves)}")
+def _leaves_like(tree: Any, like: Any, name: str) -> list[Any]:
+    leaves = flatten_like(tree, like, name)
     return [leaf if isinstance(leaf, Value) else to_float(leaf) for leaf in leaves]
 
 
@@ -400,46 +435,71 @@ def _matching(tree: Any, like: Any, name: str) -> list[Any]:
 
 
 def custom_op(
-    name: str, forward: Callable[..., float], partials: Sequence[Callable[..., Any]]
+    name: str, forward: Callable[..., float], partials: Sequence[Callable[..., Any] | float]
 ) -> Callable[..., Any]:
     """Return a new operation: a function that records one node.
 
     `forward` takes one float an operand and returns a float; `partials` has, for each operand, a
-    function of the operands and then the result. Partials in plain floats can be differentiated
-    once; partials in functions of `engine` to any order.
+    function of the operands and then the result, or a float where it is the same everywhere.
+    Partials in plain floats can be differentiated once; partials in functions of `engine` to any
+    order.
 
-    Raises TypeError where the number of operands is not that of the partials.
+    Raises TypeError where a function takes another number of arguments. What `forward` raises,
+    such as ValueError from `math.log`, comes through.
 
     >>> cube = custom_op("cube", lambda x: x**3, [lambda x, out: 3 * x**2])
     >>> grad(cube)(2.0), grad(grad(cube))(2.0)
     (12.0, 12.0)
     """
-    checked = tuple(_checked_partial(name, i, partial) for i, partial in enumerate(partials))
+    count = len(partials)
+    _check_signature(forward, f"the forward of {name!r}", count)
+    checked = tuple(_checked_partial(name, i, p, count) for i, p in enumerate(partials))
     op = Op(name, name, lambda *numbers: to_float(forward(*numbers)), checked)
 
     def operation(*operands: Any) -> Any:
-        if len(operands) != op.arity:
-            raise TypeError(f"{name} has {op.arity} partials, but was given {len(operands)}")
+        if len(operands) != count:
+            raise TypeError(f"{name} has {count} partials, but was given {len(operands)} operands")
         given = [x if isinstance(x, Value) else to_float(x) for x in operands]
         if any(isinstance(x, Value) for x in given):
             return record(op, given)
-        return to_float(forward(*given))
+        numbers = [to_float(x) for x in operands]
+        data = to_float(forward(*numbers))
+        check_domain(op, data, [(None, x) for x in numbers])
+        return data
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = forward.__doc__
     return operation
 
 
-def _checked_partial(name: str, i: int, partial: Callable[..., Any]) -> Callable[..., Any]:
+def _check_signature(function: Any, what: str, arguments: int) -> None:
+    """Raise TypeError where a function can't be called with so many positional arguments."""
+    if not callable(function):
+        raise TypeError(f"{what} is a function, not {function!r}")
+    try:
+        shape = inspect.signature(function)
+    except ValueError:  # some functions written in C don't tell
+        return
+    try:
+        shape.bind(*range(arguments))
+    except TypeError:
+        raise TypeError(f"{what} must take {arguments} arguments, and takes {shape}") from None
+
+
+def _checked_partial(name: str, i: int, partial: Any, operands: int) -> Any:
+    what = f"partial {i} of {name!r}"
+    if isinstance(partial, int | float):
+        return float(partial)  # the same everywhere
+    _check_signature(partial, f"{what} (of the operands and the result)", operands + 1)
+
     def checked(*args: Any) -> Number:
         try:
             p = partial(*args)
         except TypeError as error:
             if any(isinstance(arg, Value) for arg in args):
                 raise GraphError(
-                    f"partial {i} of {name!r} is written in plain floats, so it can be "
-                    "differentiated only once; write it in functions of engine "
-                    f"(engine.exp, not math.exp): {error}"
+                    f"{what} is written in plain floats, so it can be differentiated only once; "
+                    f"write it in functions of engine (engine.exp, not math.exp): {error}"
                 ) from error
             raise
         return p if isinstance(p, Value) else to_float(p)
@@ -451,8 +511,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f without its inner nodes: they are computed again when gradients are wanted.
 
     This trades time for memory in long computations: a loop of n steps, checkpointed every
-    √n steps, holds √n nodes a step in place of n. f must be deterministic. Values that f closes
-    over get their gradients too.
+    √n steps, holds √n nodes a step in place of n. f must be deterministic. Its positional arguments
+    are numbers, Values and structures of them, or anything else, which is handed on as it is.
+    Values that f closes over, or is given by keyword, get their gradients too.
 
     >>> step = checkpoint(lambda x: (x * x + 1.0).log())
     >>> x = Value(2.0)
@@ -463,10 +524,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(f)
-    def checkpointed(*args: Any) -> Any:
-        if not modes.state.recording:
-            return f(*args)
-        return _Segment(f, args).results()
+    def checkpointed(*args: Any, **keywords: Any) -> Any:
+        g = functools.partial(f, **keywords)
+        return _Segment(g, args).results() if modes.state.recording else g(*args)
 
     return checkpointed
 
@@ -476,10 +536,10 @@ class _Segment:
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._f = f
-        given, self._rebuild = flatten(list(args))
-        with modes.scope("checkpoint"):
+        given, self._rebuild = _flatten_arguments(args)
+        inputs = [Value(x.data if isinstance(x, Value) else x) for x in given]
+        with modes.scope("checkpoint"), _activated(inputs):
             mark = modes.state.scope
-            inputs = [Value(x.data if isinstance(x, Value) else x) for x in given]
             outputs, self._rebuild_outputs = flatten(f(*self._rebuild(inputs)))
         self._captured = _captured(outputs, inputs, mark)
         self._numbers = [(y.data, True) if isinstance(y, Value) else (y, False) for y in outputs]
@@ -487,7 +547,6 @@ class _Segment:
         self._operands = [(x, x.data) if isinstance(x, Value) else (None, x) for x in given]
         self._operands += [(c, c.data) for c in self._captured]
         self._redone: tuple[list[Value], list[Any]] | None = None
-        self._unread = 0
 
     def results(self) -> Any:
         """The outputs: each a node whose operands are all inputs and captured Values."""
@@ -516,19 +575,41 @@ class _Segment:
         return reverse_sweep(nodes, [(outputs[k], adjoint)], wanted)
 
     def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
-        with modes.enable_grad():
+        with modes.enable_grad(), _activated([*inputs, *self._captured]):
             return inputs, flatten(self._f(*self._rebuild(inputs)))[0]
 
     def _again(self, node: Value) -> tuple[list[Value], list[Any]]:
-        """The computation on the recorded numbers, kept until every output has been asked for."""
-        if self._redone is None:
-            self._redone = self._compute([Value(x) for _, x in node._operands()[: self._inputs]])
-            self._unread = sum(is_value for _, is_value in self._numbers)
+        """The computation on the recorded numbers, once a sweep for all outputs."""
         redone = self._redone
-        self._unread -= 1
-        if self._unread <= 0:
-            self._redone = None
+        if redone is None:
+            redone = self._compute([Value(x) for _, x in node._operands()[: self._inputs]])
+            self._redone = redone
+            after_sweep(self._forget)
         return redone
+
+    def _forget(self) -> None:
+        self._redone = None
+
+
+def _flatten_arguments(
+    args: Sequence[Any],
+) -> tuple[list[Any], Callable[[list[Any]], list[Any]]]:
+    """`flatten` for positional arguments, of which those that hold no numbers stay as they are."""
+    kept: dict[int, Any] = {}
+    trees: list[Any] = []
+    for i, arg in enumerate(args):
+        try:
+            flatten(None if isinstance(arg, bool) else arg)
+            trees.append(arg)
+        except TypeError:
+            kept[i] = arg
+    leaves, rebuild = flatten(trees)
+
+    def rebuild_all(others: list[Any]) -> list[Any]:
+        rest = iter(rebuild(others))
+        return [kept[i] if i in kept else next(rest) for i in range(len(args))]
+
+    return leaves, rebuild_all
 
 
 def _captured(

@@ -11,7 +11,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError as `open` does; the file is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
             file.write(content)

@@ -8,11 +8,12 @@ order and compiled like anything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from inspect import Signature, signature
+from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from engine import modes
 from engine.ops import TABLE, Op, inf
-from engine.value import Value, add_products, record, to_float
+from engine.value import Value, add_products, check_domain, record, to_float
 
 Number: TypeAlias = Value | float
 
@@ -33,28 +34,40 @@ def _operand(op: Op, operand: object) -> Number:
         ) from None
 
 
+def _checked(op: Op, numbers: Sequence[Any]) -> float:
+    """Compute on plain numbers, as `errstate` has it."""
+    assert op.forward is not None
+    data = op.forward(*numbers)
+    if modes.watched:
+        check_domain(op, data, [(None, x) for x in numbers])
+    return data
+
+
 def _function(op: Op) -> Callable[..., Any]:
     """The function of a row: a Value if any operand is one, else a float."""
     arity, forward = op.arity, op.forward
     assert forward is not None
-    on_floats: Callable[..., float] = forward
     shape = signature(forward)
+    defaults = [parameter.default for parameter in shape.parameters.values()]
     method = getattr(Value, op.name, None)
 
     def unary(x: Any) -> Number:
         if isinstance(x, Value):
             result: Value = method(x)  # type: ignore[misc]
             return result
-        return on_floats(_operand(op, x))
+        return _checked(op, [_operand(op, x)])
 
     def function(*operands: Any) -> Number:
         if len(operands) != arity:
+            operands += tuple(defaults[len(operands) :])
+        if len(operands) != arity or Parameter.empty in operands:
             names = ", ".join(shape.parameters)
-            raise TypeError(f"{op.name}({names}) takes {arity} operands, got {len(operands)}")
+            given = sum(operand is not Parameter.empty for operand in operands)
+            raise TypeError(f"{op.name}({names}) takes {arity} operands, got {given}")
         checked = [_operand(op, operand) for operand in operands]
         if any(isinstance(operand, Value) for operand in checked):
             return record(op, checked)
-        return on_floats(*checked)
+        return _checked(op, checked)
 
     chosen: Any = unary if arity == 1 and method is not None else function
     chosen.__name__ = chosen.__qualname__ = op.name

@@ -8,6 +8,7 @@ that ask for anything but the default, and `scoped` is true from the first scope
 from __future__ import annotations
 
 import threading
+from contextlib import ContextDecorator
 from types import TracebackType
 from typing import Literal
 
@@ -31,7 +32,12 @@ class Scope:
     @property
     def path(self) -> tuple[str, ...]:
         """The names from the outermost scope to this one."""
-        return (*(self.parent.path if self.parent else ()), self.name)
+        names: list[str] = []
+        scope: Scope | None = self
+        while scope is not None:
+            names.append(scope.name)
+            scope = scope.parent
+        return tuple(reversed(names))
 
 
 class _State(threading.local):
@@ -43,7 +49,7 @@ class _State(threading.local):
 state = _State()
 
 
-class _Watched:
+class _Watched(ContextDecorator):
     """Set one attribute of the thread's state while entered; may be entered again inside."""
 
     _attribute: str
@@ -126,7 +132,10 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
 
 
 class scope:  # noqa: N801, used like a function
-    """Name a part of a computation, for drawings. Scopes nest; each is entered once.
+    """Name a part of a computation, for drawings. Scopes nest.
+
+    A scope is entered once: for the same name again, write ``scope(name)`` again. It belongs to
+    the thread, so a generator should not yield inside of one.
 
     >>> from engine import Value
     >>> with scope("loss"):
@@ -145,6 +154,8 @@ class scope:  # noqa: N801, used like a function
     def __enter__(self) -> None:
         global scoped
         scoped = True
+        if hasattr(self, "_before"):
+            raise RuntimeError(f"this scope {self._name!r} was entered before; make a new one")
         self._before = before = state.scope
         state.scope = Scope(self._name, before)
 

@@ -447,18 +447,20 @@ row(atan, (_atan_dx,), "atan", [(-2, 2)], ("arctan",))
 
 
 def atan2(x: float, y: float) -> float:
-    """The angle of the point with ordinate x and abscissa y, in [-π, π]."""
+    """The angle of the point with ordinate x and abscissa y, in [-π, π]; flat at (0, 0)."""
     return math.atan2(x, y)
 
 
 def _atan2_dx(x: float, y: float, out: float) -> float:
     radius = hypot(x, y)  # x² + y² would over- and underflow
-    return div(div(y, radius), radius)
+    radius = radius + equal(radius, 0.0)  # the gradient at (0, 0) is 0, as PyTorch's
+    return y / radius / radius
 
 
 def _atan2_dy(x: float, y: float, out: float) -> float:
     radius = hypot(x, y)
-    return -div(div(x, radius), radius)
+    radius = radius + equal(radius, 0.0)
+    return -(x / radius / radius)
 
 
 row(atan2, (_atan2_dx, _atan2_dy), "atan2", [(0.5, 2), (0.5, 2)], ("arctan2",))
@@ -592,7 +594,7 @@ def _relu_dx(x: float, out: float) -> float:
 row(relu, (_relu_dx,), "ReLU", [(0.5, 2)])
 
 
-def leaky_relu(x: float, slope: float) -> float:
+def leaky_relu(x: float, slope: float = 0.01) -> float:
     """x for x > 0, else slope * x; the derivative at 0 is the slope."""
     return slope * x if x <= 0.0 else x
 
@@ -609,7 +611,7 @@ def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
 row(leaky_relu, (_leaky_relu_dx, _leaky_relu_dslope), "leaky_relu", [(-2, -0.5), (0.01, 0.5)])
 
 
-def elu(x: float, alpha: float) -> float:
+def elu(x: float, alpha: float = 1.0) -> float:
     """x for x > 0, else alpha * (e ** x - 1); the derivative at 0 is alpha, the second one 0."""
     return alpha * math.expm1(x) if x <= 0.0 else x
 
@@ -862,11 +864,11 @@ def fmod(x: float, y: float) -> float:
     return math.copysign(math.fabs(x) % math.fabs(y), x)
 
 
-def _quotient(x: float, y: float, out: float) -> float:
-    return -round(div(x - out, y))  # whole, and without derivative
+def _fmod_dy(x: float, y: float, out: float) -> float:
+    return -sign(x) * sign(y) * floor_divide(abs(x), abs(y))
 
 
-row(fmod, (1.0, _quotient), "fmod", [(3.2, 3.8), (1.0, 1.05)])
+row(fmod, (1.0, _fmod_dy), "fmod", [(3.2, 3.8), (1.0, 1.05)])
 
 
 def remainder(x: float, y: float) -> float:
@@ -874,4 +876,16 @@ def remainder(x: float, y: float) -> float:
     return nan if y == 0.0 else x % y
 
 
-row(remainder, (1.0, _quotient), "%", [(3.2, 3.8), (1.0, 1.05)], ("mod",))
+def _remainder_dy(x: float, y: float, out: float) -> float:
+    return -floor_divide(x, y)
+
+
+row(remainder, (1.0, _remainder_dy), "%", [(3.2, 3.8), (1.0, 1.05)], ("mod",))
+
+
+def floor_divide(x: float, y: float) -> float:
+    """The largest whole number not above x / y, as Python's //; the derivative is 0 everywhere."""
+    return div(x, y) if y == 0.0 else x // y
+
+
+row(floor_divide, (0.0, 0.0), "//", [(3.2, 3.8), (1.0, 1.05)])

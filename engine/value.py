@@ -11,11 +11,12 @@ The methods for the rows of the table are added at the end of this file, from th
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from inspect import signature
+from inspect import Parameter, signature
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from engine.ops import TABLE, Op
 _new = object.__new__
 _sweep_lock = threading.RLock()
 _sweeps: list[None] = []  # one entry for each sweep under way, guarded by the lock
+_afterwards: list[Callable[[], None]] = []  # what to do when the outermost sweep ends
 _NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
@@ -52,7 +54,7 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
 
     def method(self: Value, other: Any) -> Any:
         x = self._data
-        if type(other) is Value or isinstance(other, Value):
+        if type(other) is Value:
             y, b = other._data, other
         elif isinstance(other, _NUMBERS):
             y, b = to_float(other), None
@@ -89,8 +91,14 @@ def _reflected(op: Op) -> Callable[[Value, Any], Any]:
     return method
 
 
-def _binary(op: Op) -> Callable[[Value, Any], Value]:
-    def method(self: Value, other: Any) -> Value:
+def _binary(op: Op) -> Callable[..., Value]:
+    forward = op.forward
+    assert forward is not None
+    defaults = [p.default for p in list(signature(forward).parameters.values())[1:]]
+
+    def method(self: Value, other: Any = defaults[0]) -> Value:
+        if other is Parameter.empty:
+            raise TypeError(f"{op.name} needs its second operand: v.{op.name}(w)")
         return record(op, (self, other if isinstance(other, Value) else to_float(other)))
 
     return method
@@ -107,6 +115,9 @@ class Value:
     >>> y.backward()
     >>> y.data, x.grad
     (15.0, 8.0)
+
+    Copying and pickling a node takes everything it was computed from along, and keeps what its
+    graph shares; two nodes pickled in one list share their leaves only, so pickle the last one.
 
     `data` is an int or a float, kept as a float64. `_children` and `_op` make a node by hand,
     as micrograd has it, for drawings; it can't be differentiated (use `engine.custom_op`).
@@ -133,8 +144,12 @@ class Value:
         self._rest: tuple[tuple[Value | None, float], ...] = ()
         self.grad = 0.0
         self.op: Op | None = None
+        if not isinstance(label, str):
+            raise TypeError(f"a label is a str, not a {type(label).__name__}: {label!r}")
         self.label = label
         self.scope = modes.state.scope if modes.scoped else None
+        if isinstance(_children, str):
+            raise TypeError(f"the second argument is for operands; write label={_children!r}")
         children = tuple(_children)
         if children or _op:
             self._make_by_hand(children, _op)
@@ -148,6 +163,9 @@ class Value:
 
         self.op = Op(name, name, None, (0.0,) * len(children), pullback=refuse)
         _set_operands(self, [(child, child._data) for child in children])
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Value has no subclasses: operations on them would give plain Values")
 
     if TYPE_CHECKING:  # the other methods are made from the table, at the end of this file
 
@@ -271,6 +289,8 @@ class Value:
     __rtruediv__ = _reflected(TABLE["div"])
     __mod__ = _operator(TABLE["remainder"])
     __rmod__ = _reflected(TABLE["remainder"])
+    __floordiv__ = _operator(TABLE["floor_divide"])
+    __rfloordiv__ = _reflected(TABLE["floor_divide"])
     __rpow__ = _reflected(TABLE["pow"])
     __neg__ = _unary(TABLE["neg"])
     __abs__ = _unary(TABLE["abs"])
@@ -286,17 +306,11 @@ class Value:
             return record(_SQUARE, (self,))
         return self._power(other)
 
-    def __floordiv__(self, other: Any) -> Any:
-        rest = self % other
-        return NotImplemented if rest is NotImplemented else ((self - rest) / other).round()
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        rest = other % self
-        return NotImplemented if rest is NotImplemented else ((other - rest) / self).round()
-
     def __round__(self, digits: int | None = None) -> Any:
         if not digits:
             return self.round()
+        if not -22 <= digits <= 22:  # beyond, a power of ten is no longer exact
+            raise ValueError(f"a Value is rounded to -22 to 22 digits, not {digits}")
         scale = 10.0**digits
         return (self * scale).round() / scale
 
@@ -310,7 +324,7 @@ class Value:
         raise TypeError(_NOT_A_FLOAT)
 
     def __index__(self) -> int:
-        raise TypeError("a Value is no index; use engine.take(sequence, v), or int(v)")
+        raise TypeError("a Value is no index and no count; int(v) gives the plain number")
 
     # --- copying and pickling, without recursion ---
 
@@ -388,7 +402,8 @@ def _number_of(operand: object) -> float | None:
     """The number of a Value or a real number, None for anything else."""
     if isinstance(operand, Value):
         return operand.data
-    return to_float(operand) if isinstance(operand, _NUMBERS) else None
+    # An int stays one: Python compares it with a float exactly, however large it is.
+    return operand if isinstance(operand, _NUMBERS) else None  # type: ignore[return-value]
 
 
 def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: float) -> Value:
@@ -521,27 +536,32 @@ def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float
 
 def _attend(node: Value) -> Value:
     """Do what the thread's modes ask for: errstate, no_grad."""
-    state = modes.state
-    if state.raising and not math.isfinite(node._data):
-        operands = node._operands()
-        if all(math.isfinite(x) for _, x in operands):
-            raise DomainError(_domain_message(node, operands))
-    return node if state.recording else Value(node._data)
-
-
-def _domain_message(node: Value, operands: list[tuple[Value | None, float]]) -> str:
     assert node.op is not None
-    call = f"{node.op.name}({', '.join(f'{x!r}' for _, x in operands)}) is {node._data}"
+    check_domain(node.op, node._data, node._operands())
+    return node if modes.state.recording else Value(node._data)
+
+
+def check_domain(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> None:
+    """Raise DomainError where errstate asks for it and finite operands gave inf or nan."""
+    if not modes.state.raising or math.isfinite(data):
+        return
+    if all(math.isfinite(x) for _, x in operands):
+        raise DomainError(_domain_message(op, data, operands))
+
+
+def _domain_message(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> str:
+    call = f"{op.name}({', '.join(f'{x!r}' for _, x in operands)}) is {data}"
     labels = [f"{v.label!r} is {x!r}" for v, x in operands if v is not None and v.label]
     named = f" ({', '.join(labels)})" if labels else ""
     return f"{call}{named}, {_user_line()}"
 
 
 def _user_line() -> str:
-    """The innermost source line outside of this package."""
-    here = str(Path(__file__).parent)
+    """The innermost source line outside of this project's packages."""
+    house = Path(__file__).parent.parent
+    ours = tuple(f"{house / package}{os.sep}" for package in ("engine", "nn"))
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
         frame = frame.f_back
     return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
@@ -578,6 +598,17 @@ def reverse_sweep(
             _sweeps.pop()
             for node, adjoint in zip(touched, before, strict=True):
                 node._adjoint = adjoint
+            while not _sweeps and _afterwards:
+                _afterwards.pop()()
+
+
+def after_sweep(work: Callable[[], None]) -> None:
+    """Have something done when the sweep under way, the outermost one, has ended."""
+    with _sweep_lock:
+        if _sweeps:
+            _afterwards.append(work)
+        else:
+            work()
 
 
 def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: bool) -> None:

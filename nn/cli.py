@@ -16,7 +16,10 @@ from nn.programs import PROGRAMS, Options, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 2 where it was called wrongly, as argparse does."""
+    """Run a command; return 0, 1 for a failure that is told, 130 for an interrupt.
+
+    A wrong call ends the process with 2, as argparse does.
+    """
     parser = _parser()
     chosen = parser.parse_args(arguments)
     if chosen.command == "list":

@@ -47,6 +47,8 @@ class Loss(Module):
             if self.reduction == "none":
                 return self._structured(input, target)
             terms, weights = self.terms(input, target)
+            if not terms:
+                raise ValueError("there is nothing to compare: the input is empty")
             total = engine.sum(terms)
             return total / sum(weights) if self.reduction == "mean" else total
 
@@ -86,6 +88,8 @@ class BCELoss(Loss):
     def term(self, y: Any, t: Any) -> Any:
         """Return the cross-entropy of one probability and its target."""
         for name, number in (("the input", y), ("the target", t)):
+            if number != number:
+                raise ValueError(f"BCELoss takes probabilities, and {name} is nan")
             if not 0.0 <= number <= 1.0:
                 raise ValueError(
                     f"BCELoss takes probabilities, and {name} is {number}; is a Sigmoid missing?"

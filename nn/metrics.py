@@ -25,9 +25,11 @@ class Confusion:
     def of(cls, y: Any, predicted: Any, threshold: float = 0.5) -> Confusion:
         """Count; a prediction of at least `threshold` is a yes.
 
-        Raises ValueError where the two have different shapes.
+        Raises ValueError where the two have different shapes, or are empty.
         """
         truth, guess = np.asarray(y), np.asarray(predicted)
+        if truth.size == 0:
+            raise ValueError("there are no predictions to count")
         if truth.shape != guess.shape:
             raise ValueError(f"{truth.shape} labels against {guess.shape} predictions")
         yes, said_yes = truth >= 0.5, guess >= threshold

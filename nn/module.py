@@ -1,13 +1,14 @@
 """Module: what layers, models and losses have in common.
 
 A module is written for one example, in scalars and lists. It finds its parameters by looking at
-its attributes: Values, other modules, and lists of them, however nested. Nothing has to be
-registered.
+its attributes: Values, other modules, and lists and dicts of them, however nested. Nothing has to
+be registered. A Value is a parameter if it is a leaf of the graph, not a result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from reprlib import recursive_repr
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,11 +84,16 @@ class Module:
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Yield PyTorch's name and the Value, or the nested list of Values, of each parameter."""
+        yield from self._named_parameters(prefix, ())
+
+    def _named_parameters(
+        self, prefix: str, above: tuple[Module, ...]
+    ) -> Iterator[tuple[str, Any]]:
         for name, item in self._items():
-            if isinstance(item, Module):
-                yield from item.named_parameters(f"{prefix}{name}.")
-            else:
+            if not isinstance(item, Module):
                 yield f"{prefix}{name}", item
+            elif not any(item is module for module in (*above, self)):  # a link to a parent
+                yield from item._named_parameters(f"{prefix}{name}.", (*above, self))
 
     def parameters(self) -> list[Value]:
         """Return all Values of all parameters in one flat list, each once."""
@@ -103,8 +109,8 @@ class Module:
 
     # --- state ---
 
-    def zero_grad(self) -> None:
-        """Set the `grad` of every parameter to 0."""
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the `grad` of every parameter to 0. `set_to_none` is accepted for PyTorch's sake."""
         for p in self.parameters():
             p.grad = 0.0
 
@@ -162,6 +168,7 @@ class Module:
         """Return what stands between the parentheses of the module's repr."""
         return ""
 
+    @recursive_repr()
     def __repr__(self) -> str:
         below = [(name, item) for name, item in self._items() if isinstance(item, Module)]
         if not below:
@@ -171,13 +178,20 @@ class Module:
 
 
 def _modules_and_parameters(name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(item, Module) or (isinstance(item, Value) and item.op is None):
+    if isinstance(item, np.ndarray) and item.dtype == object:
+        item = item.tolist()
+    if isinstance(item, Module):
         yield name, item
-    elif isinstance(item, list | tuple) and item:
+    elif isinstance(item, dict):
+        for key, part in item.items():
+            yield from _modules_and_parameters(f"{name}.{key}", part)
+    elif isinstance(item, Value | list | tuple):
         leaves = _leaves(item)
-        if leaves and all(isinstance(leaf, Value) for leaf in leaves):
-            yield name, item
-        else:
+        if all(isinstance(leaf, Value) for leaf in leaves):
+            # Parameters are leaves of the graph; results that a forward kept are not.
+            if leaves and all(leaf.op is None for leaf in leaves):
+                yield name, item
+        elif isinstance(item, list | tuple):
             for i, part in enumerate(item):
                 yield from _modules_and_parameters(f"{name}.{i}", part)
 

@@ -64,12 +64,16 @@ def fit(
     None is the full batch; a last partial batch is used. `shuffle` draws a new order every epoch
     from `seed`. After every epoch each callback is called with its number and the History so far.
 
-    Raises ValueError for NaN, for rows of different lengths, for X and y of different lengths, or
-    where outputs and targets differ in shape; the parameters are then as they were.
+    Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
+    lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
+    model's parameters; TypeError for a class or a name in place of a loss or an optimiser. The
+    parameters are then as they were.
     """
-    X, y = _rows(X, "X"), _rows(y, "y")
-    _check_sizes(X, y, epochs, batch_size, path)
-    loss.terms(predict_one(model, X[0]), y[0].tolist())  # differing shapes show before any update
+    _check_parts(model, loss, optimizer)
+    X, y = _checked_data(model, X, y, loss, "X", "y")
+    _check_settings(epochs, batch_size, path)
+    if validation_data is not None:
+        _checked_data(model, *validation_data, loss, "the validation X", "the validation y")
     history = History()
     began = time.perf_counter()
     order = list(range(len(X)))
@@ -111,11 +115,12 @@ def _step(
     optimizer.zero_grad()
     total, weight = 0.0, 0.0
     for x, target in batch:
-        terms, weights = loss.terms(model(x), target)
-        example = engine.sum(terms)
+        with engine.enable_grad():
+            terms, weights = loss.terms(model(x), target)
+            example = engine.sum(terms)
         if isinstance(example, Value):
             example.backward()
-            total += example.data
+        total += _numbers(example)
         weight += sum(weights)
         bar.advance()
     if loss.reduction == "mean":
@@ -130,14 +135,14 @@ def _step(
 def predict_one(model: Module, x: Any) -> Any:
     """Return the model's output for one row of an array, without recording it."""
     with engine.no_grad():
-        return model(x.tolist() if isinstance(x, np.ndarray) else x)
+        return model(x.tolist() if isinstance(x, np.ndarray | np.number) else x)
 
 
 def predict(model: Module, X: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the model's outputs for the rows of X, in evaluation mode.
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
-    Raises ValueError for NaN and for rows of different lengths.
+    Raises ValueError for NaN and inf, and for rows of different lengths.
     """
     with _evaluating(model):
         outputs = [_numbers(predict_one(model, x)) for x in _rows(X, "X")]
@@ -149,11 +154,9 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: Loss) -> float:
 
     Raises ValueError as `fit` does.
     """
-    X, y = _rows(X, "X"), _rows(y, "y")
-    if len(X) != len(y):
-        raise ValueError(f"X has {len(X)} rows and y has {len(y)}")
     total, weight = 0.0, 0.0
     with _evaluating(model):
+        X, y = _checked_data(model, X, y, loss, "X", "y")
         for x, target in zip(X, y, strict=True):
             terms, weights = loss.terms(predict_one(model, x), target.tolist())
             total += sum(_numbers(term) for term in terms)
@@ -190,8 +193,8 @@ def _rows(data: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
         array = np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        lengths = {len(row) for row in data if hasattr(row, "__len__")}
-        if len(lengths) > 1:
+        rows = [row for row in data if hasattr(row, "__len__")]
+        if len(rows) == len(data) and len({len(row) for row in rows}) > 1:
             first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))
             raise ValueError(
                 f"the rows of {name} have different lengths: row 0 has {len(data[0])} numbers, "
@@ -207,15 +210,52 @@ def _rows(data: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return array
 
 
-def _check_sizes(X: Any, y: Any, epochs: int, batch_size: int | None, path: str) -> None:
+def _checked_data(
+    model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The data as arrays; differing lengths and shapes are found on the first example."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss is an instance such as nn.MSELoss(), not {loss!r}")
+    if loss.reduction == "none":
+        raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
+    X, y = _rows(X, X_name), _rows(y, y_name)
     if len(X) != len(y):
-        raise ValueError(f"X has {len(X)} rows and y has {len(y)}")
+        raise ValueError(f"{X_name} has {len(X)} rows and {y_name} has {len(y)}")
     if len(X) == 0:
-        raise ValueError("there are no examples to train on")
-    if epochs < 0:
-        raise ValueError(f"epochs is at least 0, not {epochs}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is at least 1, or None for the full batch, not {batch_size}")
+        raise ValueError(f"{X_name} has no rows: there are no examples")
+    output = predict_one(model, X[0])
+    try:
+        loss.terms(output, y[0].tolist())
+    except ValueError as error:
+        if y.ndim == 1 and isinstance(output, list):
+            raise ValueError(
+                f"{error}; if each row of {y_name} is one number, use {y_name}.reshape(-1, 1)"
+            ) from None
+        raise
+    return X, y
+
+
+def _check_parts(model: Module, loss: Loss, optimizer: Optimizer) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"model is an nn.Module, not {model!r}")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "optimizer is built on the parameters, such as nn.SGD(model.parameters(), lr=0.1), "
+            f"not {optimizer!r}"
+        )
+    moved = {p for group in optimizer.param_groups for p in group["params"]}
+    if moved.isdisjoint(model.parameters()):
+        raise ValueError(
+            "the optimiser moves none of the model's parameters; was it built on them?"
+        )
+
+
+def _check_settings(epochs: int, batch_size: int | None, path: str) -> None:
+    for name, number, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if name == "batch_size" and number is None:
+            continue
+        if not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
     if path == "vectorised":
         raise ValueError('this version has no vectorised path yet; use path="scalar" or "auto"')
     if path not in ("auto", "scalar"):

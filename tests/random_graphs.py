@@ -172,6 +172,7 @@ ENGINE_OPERATORS: Functions = {
     **{name: getattr(operator, name) for name in ("add", "sub", "mul", "neg", "pow", "abs")},
     "div": operator.truediv,
     "remainder": operator.mod,
+    "floor_divide": operator.floordiv,
     "floor": math.floor,
     "ceil": math.ceil,
     "round": round,
@@ -228,6 +229,7 @@ _MPMATH: Functions = {
     "clamp_max": min,
     "fmod": lambda x, y: x - y * mpmath.sign(x / y) * mpmath.floor(abs(x / y)),
     "remainder": lambda x, y: x - y * mpmath.floor(x / y),
+    "floor_divide": lambda x, y: mpmath.floor(x / y),
 }
 
 
@@ -254,6 +256,7 @@ def _torch_functions(torch: Any) -> Functions:
     special: Functions = {
         "cbrt": lambda x: torch.sign(x) * torch.abs(x) ** (1.0 / 3.0),
         "chain": torch.mul,
+        "floor_divide": lambda x, y: torch.floor(x / y),  # its own has no derivative
         "identity": torch.clone,
         "softplus": functional.softplus,
         "log_sigmoid": functional.logsigmoid,

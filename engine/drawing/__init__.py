@@ -33,17 +33,19 @@ def draw_graph(
     of the computation: "LR" from left to right, "TB" from top to bottom. `format` is what
     `Drawing.save` writes for a file name without ending.
 
-    Raises DrawingError where the graph has more than `limit` nodes, and TypeError where `root`
-    is no Value.
+    Raises DrawingError where the graph has more than `limit` nodes, TypeError where `root` is no
+    Value, and ValueError for another `rankdir` or `format`.
 
     >>> x = Value(2.0, label="x")
     >>> "x" in draw_graph(x * x).source
     True
     """
-    roots = (root,) if isinstance(root, Value) else tuple(root)
+    roots = tuple(root) if isinstance(root, list | tuple) else (root,)
     for value in roots:
         if not isinstance(value, Value):
-            raise TypeError(f"draw takes a Value, or several, not a {type(value).__name__}")
+            raise TypeError(f"draw takes a Value, or a list of them, not a {type(value).__name__}")
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(f'rankdir is "LR" or "TB", not {rankdir!r}')
     graph = Graph(*roots)
     if len(graph.nodes) > limit:
         raise DrawingError(

@@ -119,4 +119,5 @@ def _text(label: str) -> str:
         c if c.isprintable() or c in "\n\N{ZERO WIDTH JOINER}" else "\N{REPLACEMENT CHARACTER}"
         for c in label.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     )
-    return html.escape(printable).replace("\n", "<BR/>") or " "
+    escaped = html.escape(printable).replace("\\", "\\\\")  # Graphviz has escapes of its own
+    return escaped.replace("\n", "<BR/>") or " "

@@ -56,9 +56,10 @@ class Drawing:
         DrawingError as `render` does, and OSError where the file can't be written.
         """
         path = Path(path)
-        ending = path.suffix.lstrip(".")
+        ending = path.suffix.lstrip(".").lower()
         if not ending:
-            path, ending = path.with_suffix(f".{self.format}"), self.format
+            ending = self.format
+            path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
         write_whole(path, self.render(ending))
         return path
 
@@ -72,7 +73,10 @@ class Drawing:
 
 def _check_format(format: str) -> None:
     if format not in FORMATS:
-        raise ValueError(f"a drawing's format is one of {', '.join(FORMATS)}, not {format!r}")
+        raise ValueError(
+            f"a drawing's format is one of {', '.join(FORMATS)}, not {format!r}; "
+            'to write a file, use drawing.save("graph.svg")'
+        )
 
 
 def _render(source: str, format: str) -> bytes:

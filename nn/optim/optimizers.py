@@ -20,7 +20,12 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
-        given = list(parameters)
+        try:
+            given = list(parameters)
+        except TypeError:
+            raise TypeError(
+                f"an optimiser takes model.parameters(), not a {type(parameters).__name__}"
+            ) from None
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
         self.param_groups: list[dict[str, Any]] = []
         for group in groups:
@@ -37,6 +42,7 @@ class Optimizer:
         if len(set(values)) != len(values):
             raise ValueError("a parameter is given twice, and would be moved twice in a step")
         self.steps = 0
+        self.state: list[dict[str, rules.Array]] = [{} for _ in self.param_groups]
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
@@ -46,15 +52,21 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter once, by its `grad`."""
-        for group in self.param_groups:
+        for group, state in zip(self.param_groups, self.state, strict=True):
             values = group["params"]
             theta = np.array([p.data for p in values])
-            self._update(group, theta, np.array([p.grad for p in values]))
+            self._update(group, state, theta, np.array([p.grad for p in values]))
             for p, number in zip(values, theta.tolist(), strict=True):
                 p.data = number
         self.steps += 1
 
-    def _update(self, group: dict[str, Any], theta: rules.Array, g: rules.Array) -> None:
+    def _update(
+        self,
+        group: dict[str, Any],
+        state: dict[str, rules.Array],
+        theta: rules.Array,
+        g: rules.Array,
+    ) -> None:
         raise TypeError(f"{type(self).__name__} defines no update")
 
 
@@ -93,7 +105,13 @@ class SGD(Optimizer):
             nesterov=nesterov,
         )
 
-    def _update(self, group: dict[str, Any], theta: rules.Array, g: rules.Array) -> None:
-        velocity = group.setdefault("velocity", np.zeros_like(theta))
+    def _update(
+        self,
+        group: dict[str, Any],
+        state: dict[str, rules.Array],
+        theta: rules.Array,
+        g: rules.Array,
+    ) -> None:
+        velocity = state.setdefault("velocity", np.zeros_like(theta))
         settings = {key: group[key] for key in ("lr", "momentum", "dampening", "weight_decay")}
         rules.sgd(theta, g, velocity, self.steps == 0, nesterov=group["nesterov"], **settings)

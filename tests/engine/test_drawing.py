@@ -65,6 +65,12 @@ def test_a_label_is_never_markup() -> None:
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
 
 
+def test_backslashes_in_a_label_are_shown() -> None:
+    root = ET.fromstring(engine.draw(Value(1.0, label=r"\N \frac{a}{b} \\")).render("svg"))
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert r"\N \frac{a}{b} \\" in texts
+
+
 def test_an_empty_and_a_blank_label_are_drawn() -> None:
     for label in ("", " ", "\n", "<", ">"):
         assert engine.draw(Value(1.0, label=label) + 1.0).render("svg").startswith(b"<?xml")
@@ -92,8 +98,10 @@ def test_only_values_are_drawn() -> None:
         engine.draw([1.0])
     with pytest.raises(ValueError, match="rankdir"):
         engine.draw_dot(Value(1.0), rankdir="up")
-    with pytest.raises(ValueError, match="svg, png, pdf, dot, not 'gif'"):
-        engine.draw(Value(1.0)).render("gif")
+    with pytest.raises(ValueError, match=r"svg, png, pdf, dot, not 'gout'.*drawing\.save"):
+        engine.draw(Value(1.0)).render("gout")
+    with pytest.raises(TypeError, match="not a NoneType"):
+        engine.draw(None)
 
 
 def test_micrograds_draw_dot_has_its_arguments() -> None:
@@ -118,6 +126,15 @@ def test_save_writes_the_format_of_the_ending(tmp_path: Path, ending: str, begin
 
 def test_save_without_ending_takes_the_drawings_format(tmp_path: Path) -> None:
     assert engine.draw(example()).save(tmp_path / "graph").name == "graph.svg"
+
+
+def test_save_takes_names_as_people_write_them(tmp_path: Path) -> None:
+    drawing = engine.draw(example())
+    assert drawing.save(tmp_path / "graph.PNG").read_bytes().startswith(b"\x89PNG")
+    assert drawing.save(tmp_path / "graph.").name == "graph.svg"
+    assert drawing.save(tmp_path / ("x" * 250 + ".svg")).exists()
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        drawing.save(tmp_path / "nowhere" / "graph.svg")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,8 @@ def test_an_int_too_large_for_a_float_is_a_value_error() -> None:
         (lambda: Value(-0.0) ** -3, -inf),
         (lambda: Value(inf).sin(), nan),
         (lambda: Value(5.0) % 0, nan),
-        (lambda: Value(5.0) // 0, nan),
+        (lambda: Value(5.0) // 0, inf),
+        (lambda: Value(-5.0) // inf, -1.0),
         (lambda: Value(1.7e308).hypot(1.7e308), inf),
         (lambda: Value(1e4).sinh(), inf),
     ],
@@ -186,7 +187,7 @@ def test_operators_with_anything_else_are_type_errors(other: object) -> None:
         (math.exp, r"engine\.exp"),
         (float, r"v\.data"),
         (complex, r"v\.data"),
-        ([1, 2].__getitem__, "take"),
+        ([1, 2].__getitem__, r"int\(v\)"),
     ],
 )
 def test_leaving_the_graph_unseen_is_a_type_error_with_advice(convert, advice: str) -> None:
@@ -347,6 +348,53 @@ def test_errstate_raises_only_where_the_number_is_born() -> None:
         with pytest.raises(DomainError, match=r"div\(1.0, 0.0\) is inf"):
             1.0 / Value(0.0)
     assert Value(0.0).log().data == -inf
+
+
+def test_errstate_sees_plain_numbers_too() -> None:
+    with engine.errstate("raise"):
+        with pytest.raises(DomainError, match=r"log\(0.0\) is -inf"):
+            engine.log(0.0)
+        with pytest.raises(DomainError, match=r"div\(1.0, 0.0\)"):
+            engine.div(1.0, 0.0)
+
+
+def test_modes_can_decorate_a_function() -> None:
+    @engine.no_grad()
+    def f(v: Value) -> Value:
+        return v * 2.0
+
+    assert f(Value(1.0)).args == () and f(Value(1.0)).args == ()
+
+
+def test_a_scope_is_entered_once() -> None:
+    scope = engine.scope("s")
+    with scope, pytest.raises(RuntimeError, match="entered before"):
+        scope.__enter__()
+    assert (Value(1.0) + 1.0).scope is None
+
+
+def test_a_label_is_a_text_and_operands_are_no_text() -> None:
+    with pytest.raises(TypeError, match="label='x'"):
+        Value(2.0, "x")
+    with pytest.raises(TypeError, match="a label is a str, not a int: 5"):
+        Value(2.0, label=5)
+
+
+def test_value_has_no_subclasses() -> None:
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("Mine", (Value,), {})
+
+
+def test_operands_with_pytorchs_defaults_may_be_left_out() -> None:
+    v = Value(-1.0)
+    assert v.elu().data == engine.elu(v).data == engine.elu(-1.0) == math.expm1(-1.0)
+    assert v.leaky_relu().data == engine.leaky_relu(-1.0) == -0.01
+    with pytest.raises(TypeError, match=r"hypot needs its second operand: v\.hypot\(w\)"):
+        v.hypot()
+
+
+def test_comparing_with_a_huge_int_is_exact() -> None:
+    assert Value(1.0) != 10**400 and Value(1.0) < 10**400
 
 
 def test_errstate_takes_two_policies() -> None:

@@ -167,6 +167,38 @@ def test_modules_of_ones_own_find_parameters_wherever_they_are() -> None:
     ]
 
 
+def test_results_that_a_forward_keeps_are_no_parameters() -> None:
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.Linear(1, 2)
+
+        def forward(self, x):
+            self.hidden = self.layer(x)
+            return self.hidden
+
+    net = Keeping()
+    net([1.0])
+    assert len(net.parameters()) == 4
+
+
+def test_dicts_and_object_arrays_are_looked_into() -> None:
+    class Holding(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {"a": nn.Linear(1, 1), "w": Value(1.0)}
+            self.table = np.array([Value(1.0), Value(2.0)])
+
+    assert [name for name, _ in Holding().named_parameters()] == [
+        *("parts.a.weight", "parts.a.bias", "parts.w", "table"),
+    ]
+
+
+def test_a_child_may_know_its_parent() -> None:
+    parent, child = nn.Sequential(nn.Linear(1, 1)), nn.ReLU()
+    child.parent, parent.child = parent, child
+    assert len(parent.parameters()) == 2 and "..." in repr(parent)
+    assert len(list(parent.modules())) == 3
+
+
 # --- complaints -----------------------------------------------------------------------------
 
 

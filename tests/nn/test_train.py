@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+import engine
 import nn
 from engine import Value
 
@@ -16,10 +17,10 @@ def line() -> nn.Sequential:
 X, Y = np.linspace(-1.0, 1.0, 8)[:, None], 3.0 * np.linspace(-1.0, 1.0, 8)[:, None] + 1.0
 
 
-def fit(model: nn.Module, X=X, y=Y, *, lr: float = 0.3, loss: nn.Loss | None = None, **options):
+def fit(model: nn.Module, X=X, y=Y, *, lr: float = 0.3, **options):
     optimizer = nn.SGD(model.parameters(), lr=lr)
-    options = {"epochs": 40, "progress": False, **options}
-    return nn.fit(model, X, y, loss=loss or nn.MSELoss(), optimizer=optimizer, **options)
+    options = {"epochs": 40, "progress": False, "loss": nn.MSELoss(), **options}
+    return nn.fit(model, X, y, optimizer=optimizer, **options)
 
 
 def test_a_line_is_found() -> None:
@@ -98,7 +99,7 @@ def test_predicting_and_evaluating_leave_the_mode() -> None:
     model = Mode()
     nn.predict(model, X[:2])
     nn.evaluate(model, X[:2], Y[:2], loss=nn.MSELoss())
-    assert model.seen == [False] * 4 and model.training
+    assert not any(model.seen) and len(model.seen) >= 4 and model.training
 
 
 def test_evaluate_is_the_mean_or_the_sum() -> None:
@@ -127,10 +128,16 @@ def nan_at(array: np.ndarray, row: int) -> np.ndarray:
         (np.zeros((8, 2)), Y, {}, ValueError, "takes 1 inputs, but was given 2"),
         (X, Y[:, 0], {}, ValueError, "the output has 1 numbers here, the target one number"),
         (X, np.zeros((8, 2)), {}, ValueError, "the output has 1 numbers here, the target 2"),
-        (X, Y, {"epochs": -1}, ValueError, "epochs is at least 0"),
-        (X, Y, {"batch_size": 0}, ValueError, "batch_size is at least 1"),
+        (X, Y, {"epochs": -1}, ValueError, "epochs is a whole number of at least 0, not -1"),
+        (X, Y, {"batch_size": 0}, ValueError, "batch_size is a whole number of at least 1, not 0"),
         (X, Y, {"path": "vectorised"}, ValueError, 'no vectorised path yet; use path="scalar"'),
         (X, Y, {"path": "fast"}, ValueError, "'fast'"),
+        (X, Y, {"epochs": "3"}, ValueError, "epochs is a whole number of at least 0, not '3'"),
+        (X, Y[:, 0], {}, ValueError, r"use y\.reshape\(-1, 1\)"),
+        (X, Y, {"loss": nn.MSELoss}, TypeError, r"an instance such as nn\.MSELoss\(\)"),
+        (X, Y, {"loss": nn.MSELoss("none")}, ValueError, 'use "mean" or "sum"'),
+        (X, Y, {"validation_data": (nan_at(X, 1), Y)}, ValueError, "the validation X has nan"),
+        (X, Y, {"validation_data": (X, Y[:2])}, ValueError, "the validation y has 2"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_lost(X, y, options, error, message: str) -> None:
@@ -139,6 +146,42 @@ def test_bad_input_is_named_and_nothing_is_lost(X, y, options, error, message: s
     with pytest.raises(error, match=message):
         fit(model, X, y, **options)
     assert [p.data for p in model.parameters()] == before
+
+
+def test_an_optimiser_of_another_model_is_noticed() -> None:
+    optimizer = nn.SGD(line().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="moves none of the model's parameters"):
+        nn.fit(line(), X, Y, loss=nn.MSELoss(), optimizer=optimizer, epochs=1)
+    with pytest.raises(TypeError, match=r"such as nn\.SGD\(model\.parameters\(\)"):
+        nn.fit(line(), X, Y, loss=nn.MSELoss(), optimizer="sgd", epochs=1)
+
+
+def test_training_records_inside_of_no_grad() -> None:
+    with engine.no_grad():
+        history = fit(line(), epochs=2)
+    assert history.loss[1] < history.loss[0]
+
+
+def test_examples_that_need_no_parameter_count_in_the_loss() -> None:
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            self.w = Value(1.0)
+
+        def forward(self, x):
+            return [self.w * x[0]] if x[0] > 0 else [2.0]
+
+    history = fit(Sometimes(), [[1.0], [-1.0]], [[1.0], [0.0]], epochs=1, lr=0.0)
+    assert history.loss == [2.0]
+
+
+def test_the_settings_of_an_optimiser_can_be_taken_over() -> None:
+    w = Value(1.0)
+    first = nn.SGD([w], lr=0.1, momentum=0.9)
+    w.grad = 1.0
+    first.step()
+    second = nn.SGD(first.param_groups)
+    second.step()
+    assert w.data == pytest.approx(1.0 - 0.1 - 0.1)
 
 
 def test_sgd_momentum_and_decay_by_hand() -> None:
