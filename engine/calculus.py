@@ -23,17 +23,9 @@ from engine.functions import FUNCTIONS, Number
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
+from engine.sweep import after_sweep, partials_of, reverse_sweep
 from engine.trees import flatten, flatten_like, flatten_parts, holds_value, to_array
-from engine.value import (
-    Value,
-    after_sweep,
-    check_domain,
-    partials_of,
-    record,
-    record_result,
-    reverse_sweep,
-    to_float,
-)
+from engine.value import Value, check_domain, record, record_result, to_float
 
 # --- the sweep on Values --------------------------------------------------------------------
 
