@@ -46,14 +46,14 @@ def _add_nodes(dot: graphviz.Digraph, graph: Graph) -> None:
     """Add all nodes, each in the frame of its scope, and scopes inside of their parents."""
     inside: dict[Scope | None, list[Node]] = {None: []}
     children: dict[Scope | None, list[Scope]] = {None: []}
-    for node in graph.nodes:
-        scope = node.scope
-        while scope is not None and scope not in inside:
-            inside[scope] = []
-            children.setdefault(scope, [])
-            children.setdefault(scope.parent, []).append(scope)
-            scope = scope.parent
-        inside[node.scope].append(node)
+    for node, scope in zip(graph.nodes, _frames(graph), strict=True):
+        outer = scope
+        while outer is not None and outer not in inside:
+            inside[outer] = []
+            children.setdefault(outer, [])
+            children.setdefault(outer.parent, []).append(outer)
+            outer = outer.parent
+        inside[scope].append(node)
 
     pending: list[Scope | str | None] = [None]  # a str ends the frame it follows
     frames = 0
@@ -71,6 +71,19 @@ def _add_nodes(dot: graphviz.Digraph, graph: Graph) -> None:
         for node in inside[scope_or_end]:
             _add_node(dot, node, is_root=node.index in graph.roots)
         pending += reversed(children[scope_or_end])
+
+
+def _frames(graph: Graph) -> list[Scope | None]:
+    """The scope to draw each node in: a leaf that one operation uses, such as a weight, in its."""
+    users: dict[int, list[int]] = {}
+    for source, target, _ in graph.edges:
+        users.setdefault(source, []).append(target)
+    frames = []
+    for node in graph.nodes:
+        at = users.get(node.index, [])
+        single = node.kind == "leaf" and node.scope is None and len(at) == 1
+        frames.append(graph.nodes[at[0]].scope if single else node.scope)
+    return frames
 
 
 def _add_node(dot: graphviz.Digraph, node: Node, is_root: bool) -> None:

@@ -49,6 +49,15 @@ def test_frames_are_nested_as_scopes_are() -> None:
     assert outer < inner < body.index("\t}\n", inner) < body.index("\t}\n", body.index("\t}\n") + 1)
 
 
+def test_a_weight_is_drawn_in_the_frame_that_uses_it_and_an_input_outside() -> None:
+    x, w, v = Value(1.0, label="x"), Value(2.0, label="w"), Value(3.0, label="v")
+    with engine.scope("layer"):
+        y = x * w + x * v
+    before, frame = engine.draw(y).source.split("subgraph cluster_0")
+    assert "<B>x</B>" in before and "<B>w</B>" not in before
+    assert "<B>w</B>" in frame.split("\t}\n")[0] and "<B>v</B>" in frame.split("\t}\n")[0]
+
+
 def test_a_label_is_never_markup() -> None:
     x = Value(1.0, label=NASTY)
     with engine.scope(NASTY):
