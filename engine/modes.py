@@ -113,7 +113,8 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
     """Say what happens when an operation makes inf or nan from finite operands.
 
     With "raise", a `DomainError` names the operation, its operands and the source line. With
-    "ignore", the default, the number goes on as IEEE 754 has it.
+    "ignore", the default, the number goes on as IEEE 754 has it. This watches what is computed,
+    plain numbers included; of gradients only those that are recorded (`create_graph`).
 
     >>> from engine import Value, log
     >>> with errstate("raise"):
