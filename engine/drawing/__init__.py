@@ -13,7 +13,7 @@ from typing import Literal
 from engine.drawing.dot import to_dot
 from engine.drawing.render import Drawing
 from engine.errors import DrawingError
-from engine.graph import Graph
+from engine.graph import Graph, topological_order
 from engine.value import Value
 
 NODE_LIMIT = 1000  # about where a layout takes a second, and nobody can read it any more
@@ -33,7 +33,7 @@ def draw_graph(
     of the computation: "LR" from left to right, "TB" from top to bottom. `format` is what
     `Drawing.save` writes for a file name without ending.
 
-    Raises DrawingError where the graph has more than `limit` nodes, TypeError where `root` is no
+    Raises DrawingError where the graph has more than `limit` nodes, not counting literals, TypeError where `root` is no
     Value, and ValueError for another `rankdir` or `format`.
 
     >>> x = Value(2.0, label="x")
@@ -46,14 +46,14 @@ def draw_graph(
             raise TypeError(f"draw takes a Value, or a list of them, not a {type(value).__name__}")
     if rankdir not in ("LR", "TB"):
         raise ValueError(f'rankdir is "LR" or "TB", not {rankdir!r}')
-    graph = Graph(*roots)
-    if len(graph.nodes) > limit:
+    count = len(topological_order(roots))  # before the snapshot, which takes more time and memory
+    if count > limit:
         raise DrawingError(
-            f"this graph has {len(graph.nodes):,} nodes, and a picture of more than {limit:,} is "
+            f"this graph has {count:,} nodes, and a picture of more than {limit:,} is "
             "slow to make and hard to read. Draw a part of it, from a Value further up; or build "
             "the same computation on one example and fewer units; or pass limit= to insist"
         )
-    return Drawing(to_dot(graph, rankdir), format)
+    return Drawing(to_dot(Graph(*roots), rankdir), format)
 
 
 __all__ = ["NODE_LIMIT", "Drawing", "draw_graph"]

@@ -84,7 +84,7 @@ def run(options: Options) -> Report:
 def _text(figures: dict[str, Any], held_out: nn.Confusion, X: Any, y: Any, wrong: Any) -> str:
     always_0 = float(np.mean(y == 0.0))
     lines = [
-        f"trained on the {figures['path']} path: {figures['points']} points, "
+        f"trained on the {figures['path']} path, the only one so far: {figures['points']} points, "
         f"{figures['epochs']} epochs, {figures['seconds']:.1f} s",
         f"loss       training {figures['train_loss']:.5f}   held out {figures['test_loss']:.5f}",
         f"accuracy   training {100 * figures['train_accuracy']:.2f} %   held out "
