@@ -33,8 +33,8 @@ def draw_graph(
     of the computation: "LR" from left to right, "TB" from top to bottom. `format` is what
     `Drawing.save` writes for a file name without ending.
 
-    Raises DrawingError where the graph has more than `limit` nodes, not counting literals, TypeError where `root` is no
-    Value, and ValueError for another `rankdir` or `format`.
+    Raises DrawingError where the graph has more than `limit` nodes, not counting literals,
+    TypeError where `root` is no Value, and ValueError for another `rankdir` or `format`.
 
     >>> x = Value(2.0, label="x")
     >>> "x" in draw_graph(x * x).source
