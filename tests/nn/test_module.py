@@ -115,6 +115,8 @@ def test_a_state_goes_out_and_in() -> None:
     assert state["0.weight"].shape == (3, 2) and state["0.weight"].dtype == np.float64
     second.load_state_dict(state)
     assert second([0.3, 0.4])[0].data == first([0.3, 0.4])[0].data
+    second.load_state_dict({key: np.zeros_like(array) for key, array in state.items()})
+    assert [p.data for p in second.parameters()] == [0.0] * 13
 
 
 def test_a_state_that_does_not_fit_changes_nothing() -> None:

@@ -42,6 +42,24 @@ def test_a_step_is_the_one_of_numpy() -> None:
     assert [p.data for p in model.parameters()] == pytest.approx(moved, rel=1e-14)
 
 
+def test_the_mean_is_over_all_numbers_of_a_batch() -> None:
+    model = nn.Sequential(nn.Linear(1, 2, rng=random.Random(0)))
+    W, b = (np.array(array) for array in model.state_dict().values())
+    targets = np.hstack([Y, -X])
+    fit(model, X, targets, epochs=1)
+    error = X @ W.T + b - targets
+    moved = model.state_dict()
+    assert moved["0.weight"] == pytest.approx(W - 0.3 * 2 * error.T @ X / 16, rel=1e-13)
+    assert moved["0.bias"] == pytest.approx(b - 0.3 * 2 * error.sum(axis=0) / 16, rel=1e-13)
+
+
+def test_shuffling_draws_a_new_order_every_epoch() -> None:
+    losses = fit(line(), batch_size=2, epochs=3, shuffle=True, lr=0.0).step_loss
+    first, second, third = losses[:4], losses[4:8], losses[8:]
+    assert sum(first) == pytest.approx(sum(second)) == pytest.approx(sum(third))
+    assert first != second != third != first
+
+
 def test_batches_are_taken_in_order_and_the_last_may_be_smaller() -> None:
     history = fit(line(), batch_size=3, epochs=2, lr=0.0)
     assert len(history.step_loss) == 6
@@ -100,6 +118,8 @@ def test_predicting_and_evaluating_leave_the_mode() -> None:
     nn.predict(model, X[:2])
     nn.evaluate(model, X[:2], Y[:2], loss=nn.MSELoss())
     assert not any(model.seen) and len(model.seen) >= 4 and model.training
+    nn.predict(model.eval(), X[:2])
+    assert not model.training
 
 
 def test_evaluate_is_the_mean_or_the_sum() -> None:
