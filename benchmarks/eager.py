@@ -145,12 +145,19 @@ def main() -> None:
             name = "on, as users run it" if collector else "off"
             print(f"| {name} | {theirs * 1e3:.0f} ms | {ours * 1e3:.0f} ms | {ratio:.1f} |")
         print()
-    print("A chain of operations, nanoseconds per node, garbage collector on")
-    for i, length in enumerate((1_000, 10_000, 100_000, 1_000_000)):
-        costs = chain(length)
-        if i == 0:
-            print("| length | " + " | ".join(costs) + " per node |\n|---|" + "---|" * len(costs))
-        print(f"| {length:,} | " + " | ".join(f"{cost:.0f}" for cost in costs.values()) + " |")
+    for collector in (True, False):
+        state = "on" if collector else "off"
+        print(f"A chain of operations, nanoseconds per node, garbage collector {state}")
+        for i, length in enumerate((1_000, 10_000, 100_000, 1_000_000)):
+            (gc.enable if collector else gc.disable)()
+            costs = chain(length)
+            gc.enable()
+            if i == 0:
+                print(
+                    "| length | " + " | ".join(costs) + " per node |\n|---|" + "---|" * len(costs)
+                )
+            print(f"| {length:,} | " + " | ".join(f"{cost:.0f}" for cost in costs.values()) + " |")
+        print()
 
 
 if __name__ == "__main__":
