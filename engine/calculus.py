@@ -239,6 +239,7 @@ class _Call:
         return reverse_sweep(self.nodes, floats, self.inputs)
 
     def one_output(self, name: str) -> Any:
+        """The output, if it is one number; else a TypeError that names jacobian."""
         if len(self.outputs) != 1 or self.result is not self.outputs[0]:
             raise TypeError(
                 f"{name} needs a function that returns one number, and this one returned a "
@@ -502,9 +503,10 @@ def _checked_partial(name: str, i: int, partial: Any, operands: int) -> Any:
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f without its inner nodes: they are computed again when gradients are wanted.
 
-    This trades time for memory in long computations: a loop of n steps, checkpointed every
-    √n steps, holds √n nodes a step in place of n. f must be deterministic. Its positional arguments
-    are numbers, Values and structures of them, or anything else, which is handed on as it is.
+    This trades time for memory in long computations: a loop of n steps, in which each √n steps
+    are one checkpointed call, holds the nodes of about √n steps at a time in place of n. f must be
+    deterministic. Its positional arguments are numbers, Values and structures of them, or
+    anything else, which is handed on as it is.
     Values that f closes over, or is given by keyword, get their gradients too.
 
     >>> step = checkpoint(lambda x: (x * x + 1.0).log())

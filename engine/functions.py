@@ -43,19 +43,29 @@ def _checked(op: Op, numbers: Sequence[Any]) -> float:
     return data
 
 
-def _function(op: Op) -> Callable[..., Any]:
+def _function(op: Op) -> Any:
     """The function of a row: a Value if any operand is one, else a float."""
-    arity, forward = op.arity, op.forward
-    assert forward is not None
-    shape = signature(forward)
-    defaults = [parameter.default for parameter in shape.parameters.values()]
-    method = getattr(Value, op.name, None)
+    assert op.forward is not None
+    shape = signature(op.forward)
+    function = _unary(op) if op.arity == 1 else _of_several(op, shape)
+    function.__name__ = function.__qualname__ = op.name
+    function.__doc__ = op.doc
+    function.__signature__ = Signature(list(shape.parameters.values()))
+    return function
 
-    def unary(x: Any) -> Number:
+
+def _unary(op: Op) -> Any:
+    def function(x: Any) -> Number:
         if isinstance(x, Value):
-            result: Value = method(x)  # type: ignore[misc]
-            return result
+            return record(op, (x,))
         return _checked(op, [_operand(op, x)])
+
+    return function
+
+
+def _of_several(op: Op, shape: Signature) -> Any:
+    arity = op.arity
+    defaults = [parameter.default for parameter in shape.parameters.values()]
 
     def function(*operands: Any) -> Number:
         if len(operands) != arity:
@@ -69,12 +79,7 @@ def _function(op: Op) -> Callable[..., Any]:
             return record(op, checked)
         return _checked(op, checked)
 
-    chosen: Any = unary if arity == 1 and method is not None else function
-    chosen.__name__ = chosen.__qualname__ = op.name
-    chosen.__doc__ = op.doc
-    chosen.__signature__ = Signature(list(shape.parameters.values()))
-    result: Callable[..., Any] = chosen
-    return result
+    return function
 
 
 # What a recorded derivative calls: the functions of all rows, by the names of the rows.

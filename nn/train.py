@@ -21,7 +21,7 @@ from nn.losses import Loss
 from nn.module import Module
 from nn.optim import Optimizer
 
-Path: TypeAlias = Literal["auto", "scalar", "vectorised"]
+PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
 _A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
 _LINES_EVERY = 5.0  # seconds, where there is no progress bar
 
@@ -52,7 +52,7 @@ def fit(
     epochs: int,
     batch_size: int | None = None,
     shuffle: bool = False,
-    path: Path = "auto",
+    path: PathName = "auto",
     seed: int = 0,
     validation_data: tuple[Any, Any] | None = None,
     callbacks: Sequence[Callable[[int, History], object]] = (),

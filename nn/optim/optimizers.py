@@ -41,7 +41,6 @@ class Optimizer:
                 raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
         if len(set(values)) != len(values):
             raise ValueError("a parameter is given twice, and would be moved twice in a step")
-        self.steps = 0
         self.state: list[dict[str, rules.Array]] = [{} for _ in self.param_groups]
 
     def zero_grad(self, set_to_none: bool = False) -> None:
@@ -58,7 +57,6 @@ class Optimizer:
             self._update(group, state, theta, np.array([p.grad for p in values]))
             for p, number in zip(values, theta.tolist(), strict=True):
                 p.data = number
-        self.steps += 1
 
     def _update(
         self,
@@ -112,6 +110,7 @@ class SGD(Optimizer):
         theta: rules.Array,
         g: rules.Array,
     ) -> None:
+        first = "velocity" not in state
         velocity = state.setdefault("velocity", np.zeros_like(theta))
         settings = {key: group[key] for key in ("lr", "momentum", "dampening", "weight_decay")}
-        rules.sgd(theta, g, velocity, self.steps == 0, nesterov=group["nesterov"], **settings)
+        rules.sgd(theta, g, velocity, first, nesterov=group["nesterov"], **settings)
