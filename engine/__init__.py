@@ -30,9 +30,11 @@ from engine.calculus import (
     vjp,
 )
 from engine.checking import gradcheck, gradgradcheck
-from engine.errors import DomainError, DrawingError, GradcheckError, GraphError
+from engine.compiled import Program, compile
+from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
 from engine.graph import Graph
 from engine.modes import enable_grad, errstate, no_grad, scope
+from engine.randomness import manual_seed
 from engine.value import Value
 
 if TYPE_CHECKING:
@@ -75,8 +77,11 @@ __all__ = [
     "GradcheckError",
     "Graph",
     "GraphError",
+    "Program",
+    "TraceError",
     "Value",
     "checkpoint",
+    "compile",
     "custom_op",
     "draw",
     "draw_dot",
@@ -90,6 +95,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "manual_seed",
     "no_grad",
     "scope",
     "trace",

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.errors import GraphError
+from engine.errors import GraphError, TraceError, user_line
 from engine.functions import FUNCTIONS, Number
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
+from engine.randomness import counters, redrawing
 from engine.rebind import rebind
 from engine.sweep import after_sweep, partials_of, reverse_sweep
 from engine.trees import flatten, flatten_like, flatten_parts, holds_value, to_array
@@ -154,12 +155,17 @@ def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
             )
     nodes = topological_order(roots)
     seeds = [(root, 1.0) for root in roots]
-    if create_graph:
+    if create_graph or _tracing():
         return rebuild(_recorded_sweep(nodes, seeds, wanted))
     return rebuild(reverse_sweep(nodes, seeds, wanted))
 
 
 # --- calling a function on fresh inputs -----------------------------------------------------
+
+
+def _tracing() -> bool:
+    """Whether this thread traces a function: then every result must stay a Value."""
+    return bool(modes.tracing) and modes.state.trace is not None
 
 
 class _Active(threading.local):
@@ -173,7 +179,7 @@ _active = _Active()
 
 
 @contextlib.contextmanager
-def _activated(inputs: Sequence[Value]) -> Iterator[None]:
+def activated(inputs: Sequence[Value]) -> Iterator[None]:
     """Count some Values as inputs of a transform under way."""
     outer = _active.inputs
     _active.inputs = [*outer, *inputs]
@@ -196,7 +202,7 @@ class _Call:
         args = list(args)
         self.inputs: list[Value] = []
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
-        self.recorded = holds_value(args)
+        self.recorded = holds_value(args) or _tracing()
         with modes.enable_grad():
             for i in chosen:
                 leaves, rebuild = flatten(args[i])
@@ -205,7 +211,7 @@ class _Call:
                 self.inputs += nodes
                 self.rebuilds.append((len(nodes), rebuild))
             outer = set(_active.inputs)
-            with _activated(self.inputs):
+            with activated(self.inputs):
                 self.result = f(*args)
         if self.result is None:
             raise TypeError("the function returned None; does it lack a return statement?")
@@ -453,6 +459,11 @@ def custom_op(
         if len(operands) != count:
             raise TypeError(f"{name} has {count} partials, but was given {len(operands)} operands")
         given = [x if isinstance(x, Value) else to_float(x) for x in operands]
+        if _tracing():
+            raise TraceError(
+                f"the custom operation {name!r} can't be compiled, {user_line()}: its forward is "
+                "Python on plain floats; write it in functions of engine instead"
+            )
         if any(isinstance(x, Value) for x in given):
             return record(op, given)
         numbers = [to_float(x) for x in operands]
@@ -505,8 +516,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     This trades time for memory in long computations: a loop of n steps, in which each √n steps
     are one checkpointed call, holds the nodes of about √n steps at a time in place of n. f must be
-    deterministic. Its positional arguments are numbers, Values and structures of them, or
-    anything else, which is handed on as it is.
+    deterministic, but for `engine.random`, whose draws are repeated. Its positional arguments are
+    numbers, Values and structures of them, or anything else, which is handed on as it is.
     Values that f closes over, or is given by keyword, get their gradients too.
 
     >>> step = checkpoint(lambda x: (x * x + 1.0).log())
@@ -520,7 +531,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(f)
     def checkpointed(*args: Any, **keywords: Any) -> Any:
         g = functools.partial(f, **keywords)
-        return _Segment(g, args).results() if modes.state.recording else g(*args)
+        # a replay keeps no nodes, so there is nothing to save
+        saving = modes.state.recording and not _tracing()
+        return _Segment(g, args).results() if saving else g(*args)
 
     return checkpointed
 
@@ -532,7 +545,8 @@ class _Segment:
         self._f = f
         given, self._rebuild = _flatten_arguments(args)
         inputs = [Value(x.data if isinstance(x, Value) else x) for x in given]
-        with modes.scope("checkpoint"), _activated(inputs):
+        self._draws = counters()
+        with modes.scope("checkpoint"), activated(inputs):
             mark = modes.state.scope
             outputs, self._rebuild_outputs = flatten(f(*self._rebuild(inputs)))
         self._captured = _captured(outputs, inputs, mark)
@@ -569,7 +583,8 @@ class _Segment:
         return reverse_sweep(nodes, [(outputs[k], adjoint)], wanted)
 
     def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
-        with modes.enable_grad(), _activated([*inputs, *self._captured]):
+        inputs_now = [*inputs, *self._captured]
+        with modes.enable_grad(), redrawing(self._draws), activated(inputs_now):
             return inputs, flatten(self._f(*self._rebuild(inputs)))[0]
 
     def _again(self, node: Value) -> tuple[list[Value], list[Any]]:

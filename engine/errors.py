@@ -1,10 +1,14 @@
 """Every exception that the engine raises on purpose.
 
 A message says what happened, with which numbers, where, and what to do next.
-This module imports nothing, so that any layer may raise from it.
+This module imports nothing of the engine, so that any layer may raise from it.
 """
 
 from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
 
 
 class GraphError(RuntimeError):
@@ -21,3 +25,17 @@ class GradcheckError(AssertionError):
 
 class DrawingError(RuntimeError):
     """A picture can't be made: the graph is too large, or no renderer is installed."""
+
+
+class TraceError(RuntimeError):
+    """A function can't be compiled as it is: it does what a replay could not do again."""
+
+
+def user_line() -> str:
+    """The innermost source line outside of this project's packages."""
+    house = Path(__file__).parent.parent
+    ours = tuple(f"{house / package}{os.sep}" for package in ("engine", "nn"))
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
+        frame = frame.f_back
+    return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

@@ -7,12 +7,14 @@ order and compiled like anything else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import modes
 from engine.ops import TABLE, Op, inf
+from engine.randomness import next_draw
 from engine.value import Value, add_products, check_domain, record, to_float
 
 Number: TypeAlias = Value | float
@@ -90,7 +92,7 @@ for _op in TABLE.values():
         globals()[_name] = FUNCTIONS[_op.name]
 
 
-def where(condition: bool, x: Number, y: Number) -> Number:
+def where(condition: Any, x: Number, y: Number) -> Number:
     """Return x where the condition holds, else y, keeping both in the graph.
 
     The arm that is not taken gets the derivative 0, even where its own is inf or nan. Raises
@@ -102,6 +104,8 @@ def where(condition: bool, x: Number, y: Number) -> Number:
     >>> x.grad
     0.0
     """
+    if type(condition).__name__ == "Condition":  # a comparison under trace: see `conditions`
+        return _where(condition.value, x, y)  # type: ignore[no-any-return]
     if not isinstance(condition, bool) and type(condition).__name__ not in ("bool_", "bool"):
         raise TypeError(
             f"where takes a comparison such as where(x > 0, ...), not {condition!r} as condition"
@@ -110,6 +114,55 @@ def where(condition: bool, x: Number, y: Number) -> Number:
 
 
 _where = FUNCTIONS["where"]
+
+
+def detach(x: Number) -> Number:
+    """Return x as a constant: no gradient flows through it. See `Value.detach`.
+
+    >>> x = Value(3.0)
+    >>> (x * detach(x)).backward()
+    >>> x.grad
+    3.0
+    """
+    return x.detach() if isinstance(x, Value) else to_float(x)
+
+
+def take(sequence: Any, index: Number) -> Any:
+    """Return ``sequence[index]``, where the index may be a Value whose number is whole.
+
+    For look-ups whose place is data, such as embeddings: a compiled program looks the index up
+    at every replay, where ``sequence[int(index)]`` would fix it. No gradient flows to the index.
+    Entries are Values, numbers, or nested lists of them, in a trace all of one structure.
+
+    Raises IndexError for an index out of range, ValueError for one that is not whole.
+
+    >>> take([[1.0, 2.0], [3.0, 4.0]], Value(-1.0))
+    [3.0, 4.0]
+    """
+    if isinstance(index, Value) and modes.tracing and modes.state.trace is not None:
+        return modes.state.trace.take(sequence, index)
+    number = index._data if isinstance(index, Value) else to_float(index)
+    return sequence[checked_index(number, len(sequence))]
+
+
+def checked_index(number: float, length: int) -> int:
+    """The number as an index into a sequence; raises as `take` does."""
+    if not math.isfinite(number) or number != math.floor(number):
+        raise ValueError(f"take needs a whole number as index, not {number!r}")
+    if not -length <= number < length:
+        raise IndexError(f"take: index {int(number)} is out of range for {length} entries")
+    return int(number)
+
+
+def random() -> Value:
+    """Return a number drawn uniformly from [0, 1): a leaf, drawn anew at every evaluation.
+
+    A compiled program draws at every replay. The numbers depend on the seed (`manual_seed`), and
+    in `nn.fit` on the step and the example, but not on the path, or the order of evaluation.
+    """
+    if modes.tracing and modes.state.trace is not None:
+        return modes.state.trace.random()  # type: ignore[no-any-return]
+    return Value(next_draw())
 
 
 def maximum(*operands: Any) -> Number:
@@ -241,14 +294,12 @@ def log_softmax(xs: Iterable[Number]) -> list[Number]:
 
 def _shift(items: Sequence[Number]) -> Number:
     """The largest item as a constant, 0 where it is infinite; it cancels out of the result."""
-    largest = maximum(items)
-    if isinstance(largest, Value):
-        largest = largest.detach()
+    largest = detach(maximum(items))
     return where((largest > -inf) & (largest < inf), largest, 0.0)
 
 
 __all__ = sorted(
     {name for op in TABLE.values() for name in (op.name, *op.aliases)}
     | {"clamp", "dot", "log_softmax", "logsumexp", "maximum", "mean", "minimum", "norm"}
-    | {"prod", "softmax", "sum", "where"}
+    | {"prod", "random", "softmax", "sum", "take", "where"}
 )

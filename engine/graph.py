@@ -6,7 +6,7 @@ limit. Nodes are told apart by identity, never by `==`, which compares their dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,7 +41,7 @@ def topological_order(roots: Iterable[Value], stop: Iterable[Value] = ()) -> lis
             while True:  # the first operand is placed: now the others, then the node itself
                 b = node._b
                 if b is None or b in seen:
-                    b = _next_of_rest(node, seen) if node._rest else None
+                    b = _next_of_rest(node, seen, place) if node._rest else None
                 if b is not None:
                     push(node)
                     node = b
@@ -54,9 +54,15 @@ def topological_order(roots: Iterable[Value], stop: Iterable[Value] = ()) -> lis
     return nodes
 
 
-def _next_of_rest(node: Value, seen: set[Value]) -> Value | None:
-    """The first of the third and later operands that is new."""
-    return next((c for c, _ in node._rest if c is not None and c not in seen), None)
+def _next_of_rest(node: Value, seen: set[Value], place: Callable[[Value], None]) -> Value | None:
+    """The first of the third and later operands that is new; leaves before it are placed."""
+    for c, _ in node._rest:
+        if c is not None and c not in seen:
+            if c.op is not None:
+                return c
+            seen.add(c)  # at once: a look-up has many leaves, and would be searched from the start
+            place(c)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
-"""What changes how operations are recorded: `no_grad`, `errstate` and `scope`.
+"""What changes how operations are recorded: `no_grad`, `errstate`, `scope`, and tracing.
 
 Each is a context manager of the current thread. Recording looks at a thread's state only where a
 module variable says that there may be something: `watched` counts the contexts of all threads
-that ask for anything but the default, and `scoped` is true from the first scope on.
+that ask for anything but the default, `tracing` the functions being traced for compilation, and
+`scoped` is true from the first scope on.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 watched = 0
+tracing = 0
 scoped = False
 _lock = threading.Lock()
 
@@ -44,6 +47,7 @@ class _State(threading.local):
     recording: bool = True
     raising: bool = False
     scope: Scope | None = None
+    trace: Any = None  # a compiled.trace.Trace, which this layer does not know
 
 
 state = _State()
@@ -162,3 +166,18 @@ class scope:  # noqa: N801, used like a function
 
     def __exit__(self, *error: object) -> None:
         state.scope = self._before
+
+
+@contextmanager
+def traced_by(trace: Any) -> Iterator[None]:
+    """Have comparisons, reads of data and the like reported to `trace`, or with None to no one."""
+    global tracing
+    outer, state.trace = state.trace, trace
+    with _lock:
+        tracing += 1
+    try:
+        yield
+    finally:
+        state.trace = outer
+        with _lock:
+            tracing -= 1

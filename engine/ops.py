@@ -270,6 +270,14 @@ def identity(x: float) -> float:
 row(identity, (1.0,), "=", [(-2, 2)])
 
 
+def detach(x: float) -> float:
+    """x as a constant: the derivative is 0 everywhere."""
+    return x
+
+
+row(detach, (0.0,), "detach", [(-2, 2)])
+
+
 # --- exponentials and logarithms ------------------------------------------------------------
 
 
@@ -771,6 +779,14 @@ def less(x: float, y: float) -> float:
 
 
 row(less, (0.0, 0.0), "<", [(0, 1), (2, 3)])
+
+
+def less_equal(x: float, y: float) -> float:
+    """1 for x <= y, else 0; the derivative is 0 everywhere."""
+    return 1.0 if x <= y else 0.0
+
+
+row(less_equal, (0.0, 0.0), "<=", [(0, 1), (2, 3)])
 
 
 def equal(x: float, y: float) -> float:

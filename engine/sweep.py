@@ -73,7 +73,7 @@ def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: b
             continue
         adjoint = node._adjoint
         if keep:
-            node.grad = adjoint
+            node._grad = adjoint
         if adjoint == 0.0:
             continue
         if op.arity == 2 and op.pullback is None:

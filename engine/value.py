@@ -11,18 +11,16 @@ The methods for the rows of the table are added at the end of this file, from th
 from __future__ import annotations
 
 import math
-import os
-import sys
+import operator
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import modes
-from engine.errors import DomainError, GraphError
+from engine.errors import DomainError, GraphError, TraceError, user_line
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
@@ -68,7 +66,7 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
         node._b = b
         node._y = y
         node._rest = ()
-        node.grad = 0.0
+        node._grad = 0.0
         node.label = ""
         node.scope = modes.state.scope if modes.scoped else None
         return _attend(node) if modes.watched else node
@@ -103,6 +101,26 @@ def _binary(op: Op) -> Callable[..., Value]:
     return method
 
 
+def _comparison(
+    compare: Callable[[Any, Any], bool], name: str, *, swapped: bool = False, negated: bool = False
+) -> Any:
+    """A comparison by data; while tracing, a Condition made of the row `name`."""
+
+    def method(self: Value, other: object) -> Any:
+        if isinstance(other, Value):
+            number: Any = other._data
+        elif isinstance(other, _NUMBERS):
+            number = other  # an int stays one: Python compares it with a float exactly
+        else:
+            return NotImplemented
+        if modes.tracing and modes.state.trace is not None:
+            operands = (other, self) if swapped else (self, other)
+            return modes.state.trace.compare(name, operands, negated)
+        return compare(self._data, number)
+
+    return method
+
+
 class Value:
     """A scalar in a computation graph.
 
@@ -128,7 +146,7 @@ class Value:
     # _y the numbers that they had; _rest has such pairs for the third and later operands.
     # _adjoint is the reverse sweep's, and has a meaning only during one.
     __slots__ = (
-        *("_data", "grad", "op", "_a", "_x", "_b", "_y", "_rest"),
+        *("_data", "_grad", "op", "_a", "_x", "_b", "_y", "_rest"),
         *("_adjoint", "label", "scope"),
     )
     _adjoint: float
@@ -141,7 +159,7 @@ class Value:
         self._b: Value | None = None
         self._x = self._y = 0.0
         self._rest: tuple[tuple[Value | None, float], ...] = ()
-        self.grad = 0.0
+        self._grad = 0.0
         self.op: Op | None = None
         if not isinstance(label, str):
             raise TypeError(f"a label is a str, not a {type(label).__name__}: {label!r}")
@@ -174,17 +192,33 @@ class Value:
 
     @property
     def data(self) -> float:
-        """The number. It may be assigned for a leaf, not for the result of an operation."""
-        return self._data
+        """The number. It may be assigned for a leaf, not for the result of an operation.
+
+        While `engine.compile` traces, reading it records that the rest depends on this number.
+        """
+        trace = modes.state.trace if modes.tracing else None
+        return self._data if trace is None else trace.read(self)
 
     @data.setter
     def data(self, number: float) -> None:
+        _refuse_in_trace("assigning data")
         if self.op is not None:
             raise GraphError(
                 f"the data of {self._describe()} is the result of {self.op.name} and can't be "
                 "assigned; assign the data of a leaf and compute again"
             )
         self._data = to_float(number)
+
+    @property
+    def grad(self) -> float:
+        """What `backward` left here: the derivative of its root by this node."""
+        _refuse_in_trace("reading grad")
+        return self._grad
+
+    @grad.setter
+    def grad(self, number: float) -> None:
+        _refuse_in_trace("assigning grad")
+        self._grad = number
 
     @property
     def args(self) -> tuple[Value | float, ...]:
@@ -216,17 +250,22 @@ class Value:
         return self.data
 
     def detach(self) -> Value:
-        """Return a new leaf of the same number: no gradient flows through it."""
+        """Return a new leaf of the same number: no gradient flows through it.
+
+        In a compiled program it is an operation of derivative 0, whose number is live.
+        """
+        if modes.tracing and modes.state.trace is not None:
+            return record(TABLE["detach"], (self,))
         return Value(self._data, label=self.label)
 
     def _describe(self) -> str:
         return f"{self!r} labelled {self.label!r}" if self.label else repr(self)
 
     def __repr__(self) -> str:
-        return f"Value(data={self.data}, grad={self.grad})"
+        return f"Value(data={self._data}, grad={self._grad})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else repr(self)
+        return format(self._data, spec) if spec else repr(self)
 
     # --- differentiating ---
 
@@ -238,43 +277,27 @@ class Value:
 
         Raises GraphError where a node below was made by hand.
         """
+        _refuse_in_trace("backward()")
         nodes = topological_order((self,))
         leaves = [node for node in nodes if node.op is None]
         grads = reverse_sweep(nodes, [(self, to_float(gradient))], leaves, keep=True)
         with _gradient_lock:  # two threads may share parameters
             for leaf, grad in zip(leaves, grads, strict=True):
-                leaf.grad += grad
+                leaf._grad += grad
 
     # --- comparing: by data; sets and dicts go by identity ---
 
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        return self.data != 0.0
+        return bool(self != 0.0)
 
-    def __eq__(self, other: object) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data == number
-
-    def __ne__(self, other: object) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data != number
-
-    def __lt__(self, other: Value | float) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data < number
-
-    def __le__(self, other: Value | float) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data <= number
-
-    def __gt__(self, other: Value | float) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data > number
-
-    def __ge__(self, other: Value | float) -> Any:
-        number = _number_of(other)
-        return NotImplemented if number is None else self.data >= number
+    __eq__ = _comparison(operator.eq, "equal")
+    __ne__ = _comparison(operator.ne, "equal", negated=True)
+    __lt__ = _comparison(operator.lt, "less")
+    __le__ = _comparison(operator.le, "less_equal")
+    __gt__ = _comparison(operator.gt, "less", swapped=True)
+    __ge__ = _comparison(operator.ge, "less_equal", swapped=True)
 
     # --- operators ---
 
@@ -340,7 +363,7 @@ class Value:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.op is None:
-            return (_load_leaf, (self._data, self.grad, self.label, self.scope))
+            return (_load_leaf, (self._data, self._grad, self.label, self.scope))
         # Leaves are pickled as themselves, so that a parameter shared by two graphs stays
         # shared; the nodes above them in columns, one entry a node, which pickle compactly.
         nodes = topological_order((self,))
@@ -350,7 +373,7 @@ class Value:
         columns = (
             [node.op for node in inner],
             array("d", [node._data for node in inner]),
-            array("d", [node.grad for node in inner]),
+            array("d", [node._grad for node in inner]),
             array("q", [place.get(node._a, -1) for node in inner]),
             array("d", [node._x for node in inner]),
             array("q", [place.get(node._b, -1) for node in inner]),
@@ -397,12 +420,14 @@ def to_float(number: object) -> float:
     raise TypeError(f"a Value holds an int or a float, not a {kind}: {number!r}")
 
 
-def _number_of(operand: object) -> float | None:
-    """The number of a Value or a real number, None for anything else."""
-    if isinstance(operand, Value):
-        return operand.data
-    # An int stays one: Python compares it with a float exactly, however large it is.
-    return operand if isinstance(operand, _NUMBERS) else None  # type: ignore[return-value]
+def _refuse_in_trace(what: str) -> None:
+    """Raise TraceError while tracing: a replay would not do this again."""
+    if modes.tracing and modes.state.trace is not None:
+        raise TraceError(
+            f"{what} inside of a compiled function, {user_line()}: a replay would not repeat it; "
+            "take gradients with engine.grad, or outside by program.grad, and give new numbers "
+            "as arguments"
+        )
 
 
 def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: float) -> Value:
@@ -415,7 +440,7 @@ def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: fl
     node._b = b
     node._y = y
     node._rest = ()
-    node.grad = 0.0
+    node._grad = 0.0
     node.label = ""
     node.scope = modes.state.scope if modes.scoped else None
     return _attend(node) if modes.watched else node
@@ -429,7 +454,7 @@ def _set_operands(node: Value, operands: Sequence[tuple[Value | None, float]]) -
 def _rebuild(node: Value, operands: Sequence[tuple[Value | None, float]]) -> Value:
     """Return a copy of a node with other operands."""
     copied: Value = _new(Value)
-    copied._data, copied.op, copied.grad = node._data, node.op, node.grad
+    copied._data, copied.op, copied._grad = node._data, node.op, node._grad
     copied.label, copied.scope = node.label, node.scope
     _set_operands(copied, operands)
     return copied
@@ -437,7 +462,7 @@ def _rebuild(node: Value, operands: Sequence[tuple[Value | None, float]]) -> Val
 
 def _load_leaf(data: float, grad: float, label: str, scope: modes.Scope | None) -> Value:
     leaf = Value(data, label=label)
-    leaf.grad, leaf.scope = grad, scope
+    leaf._grad, leaf.scope = grad, scope
     return leaf
 
 
@@ -450,7 +475,7 @@ def _load_graph(
     nodes: list[Value | None] = [*leaves, *[None] * len(columns[0]), None]  # the last for -1
     for i, (op, data, grad, a, x, b, y) in enumerate(zip(*columns, strict=True), len(leaves)):
         node: Value = _new(Value)
-        node._data, node.op, node.grad = data, op, grad
+        node._data, node.op, node._grad = data, op, grad
         node._a, node._x, node._b, node._y = nodes[a], x, nodes[b], y
         node._rest = tuple((nodes[c], z) for c, z in rest[i]) if i in rest else ()
         node.label, node.scope = notes.get(i, ("", None))
@@ -489,7 +514,7 @@ def add_products(
         product._data = product._x * product._y
         product.op = _MUL
         product._rest = ()
-        product.grad = 0.0
+        product._grad = 0.0
         product.label = ""
         product.scope = scope
         node: Value = _new(Value)
@@ -500,7 +525,7 @@ def add_products(
         node._data = node._x + node._y
         node.op = _ADD
         node._rest = ()
-        node.grad = 0.0
+        node._grad = 0.0
         node.label = ""
         node.scope = scope
         total = node
@@ -527,7 +552,7 @@ def record(op: Op, operands: Sequence[Value | float]) -> Value:
 def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float]]) -> Value:
     """Return the node of an operation whose result is known."""
     node: Value = _new(Value)
-    node._data, node.op, node.grad, node.label = data, op, 0.0, ""
+    node._data, node.op, node._grad, node.label = data, op, 0.0, ""
     node.scope = modes.state.scope if modes.scoped else None
     _set_operands(node, pairs)
     return _attend(node) if modes.watched else node
@@ -537,7 +562,12 @@ def _attend(node: Value) -> Value:
     """Do what the thread's modes ask for: errstate, no_grad."""
     assert node.op is not None
     check_domain(node.op, node._data, node._operands())
-    return node if modes.state.recording else Value(node._data)
+    if modes.state.recording:
+        return node
+    if modes.tracing and modes.state.trace is not None:
+        with modes.enable_grad():
+            return node.detach()  # a constant for derivatives, but live
+    return Value(node._data)
 
 
 def check_domain(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> None:
@@ -552,17 +582,7 @@ def _domain_message(op: Op, data: float, operands: Sequence[tuple[Value | None, 
     call = f"{op.name}({', '.join(f'{x!r}' for _, x in operands)}) is {data}"
     labels = [f"{v.label!r} is {x!r}" for v, x in operands if v is not None and v.label]
     named = f" ({', '.join(labels)})" if labels else ""
-    return f"{call}{named}, {_user_line()}"
-
-
-def _user_line() -> str:
-    """The innermost source line outside of this project's packages."""
-    house = Path(__file__).parent.parent
-    ours = tuple(f"{house / package}{os.sep}" for package in ("engine", "nn"))
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
-        frame = frame.f_back
-    return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"{call}{named}, {user_line()}"
 
 
 # --- the other methods, from the table ------------------------------------------------------
@@ -577,7 +597,8 @@ def _add_methods() -> None:
             first = next(iter(signature(op.forward).parameters))
             method.__doc__ = f"{op.doc} Here {first} is self."
             for name in (op.name, *op.aliases):
-                setattr(Value, name, method)
+                if name not in vars(Value):  # as `detach`, which is written out above
+                    setattr(Value, name, method)
 
 
 _ADD = TABLE["add"]

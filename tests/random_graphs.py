@@ -24,6 +24,9 @@ from engine.ops import TABLE, Interval, Op
 TOLERANCE = 1e-12  # of a value and its gradient, against the largest of these numbers
 TOLERANCE_2 = 1e-10  # of second derivatives: one more differentiation cancels more digits
 
+# What a graph may draw. Not `detach`: its derivative is 0 by definition, where differences find 1.
+ROWS = tuple(name for name in TABLE if name != "detach")
+
 Operand = int | float  # the place of a node, or a literal
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -36,7 +39,7 @@ class Graph:
     steps: tuple[tuple[str, tuple[Operand, ...]], ...]
 
 
-def random_graph(seed: int, offset: int, rows: Sequence[str] = tuple(TABLE)) -> Graph:
+def random_graph(seed: int, offset: int, rows: Sequence[str] = ROWS) -> Graph:
     """Return the graph of a seed; with another offset, the one to take in its place."""
     return _Builder(random.Random(f"{seed}/{offset}"), [TABLE[name] for name in rows]).graph()
 
@@ -164,7 +167,7 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return engine.where(condition != 0.0, x, y)  # the function takes a comparison
 
 
-ENGINE: Functions = {name: getattr(engine, name) for name in TABLE} | {"where": _where}
+ENGINE: Functions = {name: getattr(engine, name) for name in ROWS} | {"where": _where}
 
 # The same in Python's operators, where there is one; a literal may stand on either side of them.
 ENGINE_OPERATORS: Functions = {
@@ -221,6 +224,7 @@ _MPMATH: Functions = {
     "step": lambda x: mpmath.mpf(x > 0),
     "round": mpmath.nint,
     "less": lambda x, y: mpmath.mpf(x < y),
+    "less_equal": lambda x, y: mpmath.mpf(x <= y),
     "equal": lambda x, y: mpmath.mpf(x == y),
     "where": lambda condition, x, y: x if condition else y,
     "maximum": max,
@@ -268,10 +272,11 @@ def _torch_functions(torch: Any) -> Functions:
         "binary_cross_entropy": lambda p, t: -t * torch.log(p) - (1.0 - t) * torch.log1p(-p),
         "step": lambda x: (x > 0.0).double(),
         "less": lambda x, y: (x < y).double(),
+        "less_equal": lambda x, y: (x <= y).double(),
         "equal": lambda x, y: (x == y).double(),
         "where": lambda condition, x, y: torch.where(condition != 0.0, x, y),
     }
-    return {name: special.get(name) or getattr(torch, name) for name in TABLE}
+    return {name: special.get(name) or getattr(torch, name) for name in ROWS}
 
 
 def _torch_run(torch: Any, graph: Graph) -> tuple[Any, list[Any]]:

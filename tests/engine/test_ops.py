@@ -3,16 +3,22 @@
 import inspect
 import itertools
 import math
+import operator
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import engine
+import random_graphs
 from engine import Value
 from engine.ops import TABLE, Op
 
 ROWS = pytest.mark.parametrize("op", TABLE.values(), ids=list(TABLE))
+ROWS_BUT_DETACH = pytest.mark.parametrize(
+    "op", [TABLE[name] for name in random_graphs.ROWS], ids=random_graphs.ROWS
+)
 SPECIALS = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-320, 1e308, -1e308, math.inf, -math.inf)
 
 
@@ -38,12 +44,17 @@ def differences(f, xs: list[float], i: int) -> np.ndarray:
     return (4.0 * central(5e-4) - central(1e-3)) / 3.0
 
 
-@ROWS
+@ROWS_BUT_DETACH
 def test_first_derivatives_agree_with_differences(op: Op) -> None:
     for xs in points(op):
         gradient = engine.grad(call(op))(xs)
         for i in range(op.arity):
             assert gradient[i] == pytest.approx(differences(call(op), xs, i), rel=1e-8, abs=1e-9)
+
+
+def test_the_derivative_of_detach_is_0_by_definition() -> None:
+    detach = engine.functions.FUNCTIONS["detach"]
+    assert engine.value_and_grad(detach)(3.0) == (3.0, 0.0)
 
 
 @ROWS
@@ -112,7 +123,7 @@ def test_a_row_has_a_method_a_function_and_a_document(op: Op) -> None:
         )
 
 
-@ROWS
+@ROWS_BUT_DETACH  # which records nothing: see test_functions.py
 def test_a_method_records_what_the_function_records(op: Op) -> None:
     if op.arity > 2:
         return
@@ -144,6 +155,18 @@ def test_a_literal_operand_gets_no_partial_evaluated(op: Op) -> None:
         y = engine.value.record(watched, operands)
         y.backward()
         assert operands[i].grad == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "compare"),
+    [("less", operator.lt), ("less_equal", operator.le), ("equal", operator.eq)],
+    ids=["less", "less_equal", "equal"],
+)
+def test_a_row_that_compares_is_1_where_the_operator_says_true(
+    name: str, compare: Callable[..., bool]
+) -> None:
+    for x, y in itertools.product((*SPECIALS, math.nan), repeat=2):
+        assert TABLE[name].forward(x, y) == compare(x, y) == compare(Value(x), Value(y))
 
 
 def test_aliases_are_numpys_names() -> None:

@@ -222,6 +222,13 @@ def test_comparisons_look_at_the_data() -> None:
     assert max([Value(1.0), Value(3.0), Value(2.0)]).data == 3.0
 
 
+@pytest.mark.parametrize(("x", "y"), [(nan, 1.0), (1.0, nan), (nan, nan)])
+def test_nothing_is_at_most_nan(x: float, y: float) -> None:
+    assert not Value(x) <= Value(y)
+    assert engine.less_equal(x, y) == 0.0
+    assert engine.value_and_grad(engine.less_equal, (0, 1))(x, y) == (0.0, (0.0, 0.0))
+
+
 def test_comparing_with_what_is_no_number_is_never_equal() -> None:
     assert (Value(1.0) == None) is False  # noqa: E711, what is tested
     assert Value(1.0) != "1"

@@ -1,0 +1,85 @@
+"""What a compiled function became, as text: its instructions, for a learner to read."""
+
+from __future__ import annotations
+
+from engine.compiled.lift import Blocks, Instruction, L, S
+from engine.compiled.paths import Paths
+from engine.ops import TABLE
+
+
+def describe(name: str, paths: Paths) -> str:
+    """Return the instructions of the path used last, with their shapes.
+
+    Rows of S are single numbers, shared by the batch; rows of L have a number for each lane.
+    """
+    path = paths.paths[0]
+    lifted = [blocks for key, blocks in path.blocks.items() if key[0]]
+    if not lifted:
+        return f"{name}: not run yet"
+    blocks = lifted[-1]
+    shared, lanes = blocks.instructions
+    products = [i for i in (*shared, *lanes) if i.kernel == "mm"]
+    count = len(shared) + len(lanes)
+    lines = [
+        f"{name}: {blocks.recorded} scalar operations became {_plural(count, 'instruction')}, "
+        f"{_plural(len(products), 'matrix product')}",
+        f"inputs: {_plural(len(blocks.shared_inputs), 'number')} shared, "
+        f"{len(blocks.lane_inputs)} in each lane",
+    ]
+    if blocks.checks:
+        lines.append(f"checked at every run: {_plural(len(blocks.checks), 'guard')}")
+    if len(paths.paths) > 1:
+        lines.append(f"this is the path used last of {len(paths.paths)}")
+    for title, space in (("shared: once a run", S), ("lanes: for each example", L)):
+        if blocks.instructions[space]:
+            lines.append(title)
+            lines += [f"  {_line(i, blocks)}" for i in blocks.instructions[space]]
+    return "\n".join(lines)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _line(i: Instruction, blocks: Blocks) -> str:
+    """One instruction: what, how large, and which rows it reads and writes."""
+    here = "sl"[i.space]
+    size = i.n * i.cols if i.kernel == "mm" else i.n
+    out = _rows(here, i.out, size)
+    if i.kernel == "mm":
+        columns = f"{i.cols} × lanes" if i.space == L and i.cols > 1 else str(i.cols)
+        columns = "lanes" if i.space == L and i.cols == 1 else columns
+        text = f"matrix product ({i.n} × {i.inner}) @ ({i.inner} × {columns})"
+        parts = [_rows("s", i.a, i.n * i.inner), _rows(here, i.b, i.inner * i.cols)]
+        if i.bias >= 0:
+            text += " + bias"
+            parts.append(_rows("s", i.bias, i.n))
+        if i.init >= 0:
+            text += " + rows"
+            parts.append(_rows(here, i.init, size))
+        return f"{text:<48} {out} = {', '.join(parts)}"
+    if i.kernel == "dot":
+        terms = [f"{i.inner} products"] if i.inner else []
+        terms += [_plural(i.cols, "term")] if i.cols else []
+        return f"{_plural(i.n, 'sum')} of {' and '.join(terms)}".ljust(48) + f" {out}"
+    if i.kernel == "max":
+        return f"{i.n} largest of {i.inner}".ljust(48) + f" {out}"
+    if i.kernel == "take":
+        return f"look-up of {i.n} among {i.inner} entries".ljust(48) + f" {out}"
+    if i.kernel == "draw":
+        return f"{_plural(i.n, 'draw')}".ljust(48) + f" {out}"
+    if i.kernel.startswith("broadcast"):
+        return f"repeat {i.n} in every lane".ljust(48) + f" {out}" + _source(i, "s")
+    if i.kernel.startswith("gather"):
+        return f"copy {i.n}".ljust(48) + f" {out}" + _source(i, here)
+    op = TABLE[i.kernel.removeprefix("ew_")]
+    operands = [_rows(here, row, i.n) for row in (i.a, i.b, i.c)[: op.arity]]
+    return f"{op.name} of {i.n}".ljust(48) + f" {out} = {', '.join(operands)}"
+
+
+def _source(i: Instruction, space: str) -> str:
+    return "" if i.kernel.endswith("_list") else f" = {_rows(space, i.a, i.n)}"
+
+
+def _rows(space: str, first: int, count: int) -> str:
+    return f"{space}{first}" if count == 1 else f"{space}{first}:{first + count}"

@@ -1,0 +1,300 @@
+"""Machine code for kernels: compiled when first needed, for one type of numbers, cached on disk.
+
+A kernel becomes a C function, known by its address, so that a program is a table of addresses
+and needs no compilation of its own. Numba's disk cache knows a function by file, qualified name
+and line, but not by what the names in it mean: code rebound to another callee would be taken for
+the same. So a function is given to Numba only under a name that is made of a hash over all that it
+reaches: its code, its constants, and the functions that it calls, and theirs.
+
+Under NUMBA_DISABLE_JIT=1 an "address" is a number in a table of Python functions.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import math
+import os
+import threading
+from collections.abc import Callable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from engine.compiled import kernels
+from engine.ops import TABLE
+from engine.randomness import mix
+
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+_lock = threading.RLock()
+_SUMMING = ("mm", "dot", "broadcast", "broadcast_list")  # where additions may change their order
+
+
+@functools.cache
+def _numba() -> Any:
+    """Numba, taught the one function of `math` that the table uses and it lacks."""
+    import numba
+    from numba.extending import overload
+
+    @overload(math.cbrt)
+    def _cbrt(x):  # type: ignore[no-untyped-def]
+        return lambda x: np.cbrt(x)
+
+    return numba
+
+
+@functools.cache
+def blas() -> bool:
+    """Whether Numba can call BLAS: SciPy brings it."""
+    try:
+        import scipy.linalg.cython_blas  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+# --- naming what a function reaches ----------------------------------------------------------
+
+
+def fingerprint(function: Callable[..., Any], names: dict[str, Any] | None = None) -> str:
+    """Return a hash over a function's code and everything that its names mean.
+
+    `names` are meanings in place of its globals, as for `rebind`. Two functions of one text have
+    the same fingerprint only if they reach the same code and constants.
+    """
+    assert isinstance(function, FunctionType)
+    code = function.__code__
+    parts: list[Any] = [_code_parts(code), function.__defaults__]
+    meanings = {**function.__globals__, **(names or {})}
+    for name in _names_of(code):
+        meaning = meanings.get(name)
+        if isinstance(meaning, FunctionType):
+            parts.append((name, fingerprint(meaning)))
+        elif isinstance(meaning, ModuleType):
+            parts.append((name, meaning.__name__))
+        elif isinstance(meaning, bool | int | float | str | tuple | None):
+            parts.append((name, repr(meaning)))
+        else:  # a built-in function, an intrinsic: known by its name; reprs hold addresses
+            parts.append((name, getattr(meaning, "__name__", type(meaning).__name__)))
+    if function.__closure__:
+        parts += [repr(cell.cell_contents) for cell in function.__closure__]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def _code_parts(code: CodeType) -> Any:
+    constants = [_code_parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return (code.co_code.hex(), constants, code.co_names, code.co_varnames)
+
+
+@functools.cache
+def _names_of(code: CodeType) -> tuple[str, ...]:
+    """The global names that some code loads; `co_names` has attributes too."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= {*_names_of(constant)}
+    return tuple(sorted(found))
+
+
+# --- compiling -------------------------------------------------------------------------------
+
+
+def _named(function: FunctionType, names: dict[str, Any], name: str) -> FunctionType:
+    """The function with other meanings of its names, and a name of its own for the cache."""
+    renamed = {**function.__globals__, **names}
+    made = FunctionType(function.__code__, renamed, name, function.__defaults__)
+    made.__qualname__ = name
+    made.__module__ = function.__module__
+    return made
+
+
+def _in_single(function: FunctionType) -> FunctionType:
+    """The function with single-precision constants: a double one would make results double."""
+    code = function.__code__
+    constants = tuple(np.float32(c) if type(c) is float else c for c in code.co_consts)
+    made = FunctionType(
+        code.replace(co_consts=constants),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+    )
+    made.__module__ = function.__module__
+    return made
+
+
+def _blas_rule() -> Callable[..., bool]:
+    return kernels.when_large if blas() else kernels.never
+
+
+class _Compiler:
+    """Functions compiled for one type of numbers, and what they call."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+        self.done: dict[str, Any] = {}
+
+    def meanings(self, function: FunctionType, fast: bool) -> dict[str, Any]:
+        """What the names in a function mean to Numba."""
+        found: dict[str, Any] = {}
+        for name in _names_of(function.__code__):
+            meaning = function.__globals__.get(name)
+            if meaning is kernels.carray:
+                found[name] = _numba().carray
+            elif name == "use_blas":
+                found[name] = self.callee(_blas_rule(), fast)
+            elif isinstance(meaning, FunctionType):
+                found[name] = self.callee(meaning, fast)
+            elif isinstance(meaning, float) and self.dtype == "float32":
+                found[name] = np.float32(meaning)
+        return found
+
+    def callee(self, function: Callable[..., Any], fast: bool = False) -> Any:
+        """A function that kernels call, compiled into each of them."""
+        assert isinstance(function, FunctionType)
+        key = f"{fingerprint(function)}_{fast}"
+        if key not in self.done:
+            names = self.meanings(function, fast)
+            plain = _in_single(function) if self.dtype == "float32" else function
+            named = _named(plain, names, f"{function.__name__}_{self.dtype}_{key}")
+            self.done[key] = _numba().njit(
+                **_options(fast), no_cpython_wrapper=True, no_cfunc_wrapper=True
+            )(named)
+        return self.done[key]
+
+    def kernel(self, name: str, backward: bool) -> int:
+        """The address of a kernel's machine code."""
+        function = kernels.kernel_of(name, backward)
+        if function is None:
+            return 0
+        assert isinstance(function, FunctionType)
+        numba = _numba()
+        fast = name in _SUMMING
+        number = numba.types.float32 if self.dtype == "float32" else numba.types.float64
+        numbers = numba.types.CPointer(number)
+        words = numba.types.CPointer(numba.types.int64)
+        signature = numba.types.void(
+            words, words, words, numbers, numbers, numbers, numbers, numba.types.int64
+        )
+        way = "back" if backward else "forward"
+        unique = f"{name}_{way}_{self.dtype}_{blas()}_{fingerprint(function)}"
+        named = _named(function, self.meanings(function, fast), unique)
+        try:
+            made = numba.cfunc(signature, cache=True, **_options(fast))(named)
+        except RuntimeError as error:  # no folder to cache in is writable
+            if "cannot cache" not in str(error):
+                raise
+            made = numba.cfunc(signature, **_options(fast))(named)
+        self.done[unique] = made  # the code lives as long as this object
+        return int(made.address)
+
+
+def _options(fast: bool) -> dict[str, Any]:
+    # Numba's "numpy" error model is IEEE 754's division, which the rows are written for.
+    options: dict[str, Any] = {"error_model": "numpy"}
+    return {**options, "fastmath": {"contract", "reassoc"}} if fast else options
+
+
+@functools.cache
+def _compiler(dtype: str) -> _Compiler:
+    return _Compiler(dtype)
+
+
+_addresses: dict[tuple[Any, ...], int] = {}
+_python_kernels: list[Callable[..., None]] = []
+
+
+def address(name: str, backward: bool, dtype: str) -> int:
+    """Return the address of a kernel, compiled on first use; 0 where there is nothing to do.
+
+    `name` is that of an instruction, as "mm" or "ew_tanh"; `dtype` is "float64" or "float32".
+    """
+    row = TABLE.get(name.removeprefix("ew_"))  # a row may be replaced under its name
+    key = (name, backward, dtype, id(row))
+    with _lock:
+        if key not in _addresses:
+            if DISABLED:
+                _addresses[key] = _python_address(name, backward)
+            else:
+                _addresses[key] = _compiler(dtype).kernel(name, backward)
+        return _addresses[key]
+
+
+def _python_address(name: str, backward: bool) -> int:
+    function = kernels.kernel_of(name, backward)
+    if function is None:
+        return 0
+    assert isinstance(function, FunctionType)
+    names = {"use_blas": kernels.never, "stirred": _stirred, "uniform": _uniform}
+    _python_kernels.append(_named(function, names, name))
+    return len(_python_kernels)
+
+
+def python_kernel(number: int) -> Callable[..., None]:
+    """The Python function behind an "address"."""
+    return _python_kernels[number - 1]
+
+
+def _stirred(z: int, counter: int) -> int:
+    return mix(z ^ (int(counter) & ((1 << 64) - 1)))
+
+
+def _uniform(z: int) -> float:
+    return (z >> 11) * 2.0**-53
+
+
+# --- the loop over instructions --------------------------------------------------------------
+
+
+@functools.cache
+def invoke() -> Any:
+    """An intrinsic that calls the kernel at an address."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def invoke(typingctx, kernel, ins, pool, ids, vs, gs, vl, gl, w):  # type: ignore[no-untyped-def]
+        signature = types.void(*[types.int64] * 9)
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            word = ir.IntType(64)
+            shape = ir.FunctionType(ir.VoidType(), [word] * 8)
+            function = builder.inttoptr(args[0], shape.as_pointer())
+            builder.call(function, args[1:])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return invoke
+
+
+def renamed(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
+    """A function with other meanings of some names, not yet compiled."""
+    assert isinstance(function, FunctionType)
+    return _named(function, names, function.__name__)
+
+
+def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
+    """Compile a function that is called from Python, and the functions that `names` means.
+
+    It is cached on disk like the kernels.
+    """
+    assert isinstance(function, FunctionType)
+    numba = _numba()
+    options = {**_options(False), "nogil": True}
+    unique = f"{function.__name__}_{fingerprint(function, names)}"
+    inner = {
+        name: numba.njit(**options)(_named(meaning, {}, f"{meaning.__name__}_{unique}"))
+        for name, meaning in names.items()
+    }
+    named = _named(function, inner, unique)
+    compiled: Callable[..., Any]
+    try:
+        compiled = numba.njit(**options, cache=True)(named)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        compiled = numba.njit(**options)(named)
+    return compiled

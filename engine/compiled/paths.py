@@ -1,0 +1,363 @@
+"""Paths: the traces of a function for one signature, and which example takes which.
+
+Each way that Python can branch, and each number that a function read, is a path of its own, kept
+with its machines. A run on many examples begins with the path used last. Where a guard fails, what
+the run computed for those examples is dropped, and they go on with a path on which all guards up
+to that one come out as they did; if there is none, one of them is traced, told these outcomes.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine import modes
+from engine.compiled.arguments import Arguments
+from engine.compiled.lift import Blocks, lift
+from engine.compiled.machine import Machine, Run
+from engine.compiled.tape import Tape, tape_of
+from engine.compiled.trace import record_call
+from engine.errors import TraceError
+from engine.functions import checked_index
+from engine.graph import topological_order
+from engine.randomness import drawing
+from engine.sweep import reverse_sweep
+from engine.trees import flatten
+from engine.value import Value, to_float
+
+Array = np.ndarray[Any, np.dtype[Any]]
+MOST_PATHS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose gradient is wanted: inputs by number, and leaves by place (None: all that are read).
+
+    With `per_example`, that of shared inputs and leaves too is one for each example; otherwise
+    it is summed over them.
+    """
+
+    inputs: tuple[int, ...] = ()
+    leaves: tuple[int, ...] | None = ()
+    per_example: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """What a call gave. Gradients are of the outputs' weighted sum over all examples."""
+
+    outputs: Array  # one row an example
+    inputs: Array  # gradient by each shared input, in the order of their numbers
+    leaves: Array  # and by each leaf
+    columns: dict[tuple[str, int], Array]  # one number an example, by ("input" or "leaf", number)
+
+
+@dataclass(slots=True)
+class Path:
+    """One trace: its tape, and the blocks and machines made of it."""
+
+    tape: Tape
+    structure: Any  # the function's result, with each number's place among the outputs instead
+    leaf_places: Array  # of the tape's leaves among the leaves of all paths
+    blocks: dict[tuple[Any, ...], Blocks] = field(default_factory=dict)
+    machines: dict[tuple[Any, ...], Machine] = field(default_factory=dict)
+
+    def agrees_with(self, outcomes: Sequence[float]) -> bool:
+        """Whether the first guards have these numbers on this path."""
+        numbers = [guard.number for _, guard in self.tape.guards[: len(outcomes)]]
+        return len(numbers) == len(outcomes) and all(map(_same, numbers, outcomes))
+
+
+def _same(x: float, y: float) -> bool:
+    return x == y or (x != x and y != y)
+
+
+class Paths:
+    """All paths of a function for arguments of one signature.
+
+    `leaves` are the first of the Values from outside that it reads, in the order in which their
+    gradients are wanted. Raises what the function raises when it is traced.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], arguments: Arguments, leaves: Sequence[Value], dtype: str
+    ) -> None:
+        self.f, self.dtype = f, dtype
+        self.lanes = [i for i, lane in enumerate(arguments.is_lane) if lane]
+        self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
+        self.batched = arguments.count is not None
+        self.leaves = list(leaves)
+        self._places = {leaf: k for k, leaf in enumerate(self.leaves)}
+        self.paths: list[Path] = []  # the one used last comes first
+        self.draws = False  # whether any of them draws random numbers
+        self.lock = threading.RLock()
+        self._warned = False
+
+    # --- a run ---
+
+    def run(
+        self,
+        arguments: Arguments,
+        draws: tuple[int, int],
+        *,
+        weights: Array | None = None,
+        wanted: Wanted = Wanted(),
+        leaf_numbers: Array | None = None,
+        lanes: Array | None = None,
+    ) -> Result:
+        """Run all examples, and with `weights`, one an output, compute gradients.
+
+        `draws` are the seed and the step of random numbers. `leaf_numbers` and `lanes` stand for
+        the numbers of the first leaves and of the batched arguments, where the caller has them
+        at hand. Raises IndexError and ValueError for the index of a look-up, naming the example.
+        """
+        call = _Call(self, arguments, draws, weights, wanted, leaf_numbers, lanes)
+        pending: list[tuple[Array, tuple[float, ...]]] = [(np.arange(call.count), ())]
+        while pending:
+            which, outcomes = pending.pop()
+            path = self._path(outcomes, call, int(which[0]))
+            if path is None:
+                call.run_eagerly(which)
+                continue
+            fail, found = call.run_on(path, which)
+            failed = fail >= 0
+            for order in np.unique(fail[failed]).tolist():
+                here = fail == order
+                guard = path.tape.guards[order][1]
+                before = tuple(guard.number for _, guard in path.tape.guards[:order])
+                if guard.kind == "index":
+                    first = int(np.flatnonzero(here)[0])
+                    with self.naming(int(which[first])):
+                        checked_index(float(found[first]), int(guard.number))
+                for number in np.unique(found[here]).tolist():
+                    lanes_here = here & (
+                        (found == number) | ((found != found) & (number != number))
+                    )
+                    pending.append((which[lanes_here], (*before, float(number))))
+        return call.result()
+
+    def _path(self, outcomes: tuple[float, ...], call: _Call, example: int) -> Path | None:
+        """The path for an example whose first guards have these outcomes; None: run eagerly."""
+        for k, path in enumerate(self.paths):
+            if path.agrees_with(outcomes):
+                self.paths.insert(0, self.paths.pop(k))
+                return path
+        if len(self.paths) >= MOST_PATHS:
+            self._warn(len(outcomes) - 1)
+            return None
+        with self.naming(example), drawing(*call.draws, example):
+            path = self._trace(call.arguments, example, outcomes)
+        self.paths.insert(0, path)
+        return path
+
+    @contextmanager
+    def naming(self, example: int) -> Iterator[None]:
+        """Have errors about an index say which example they are about."""
+        try:
+            yield
+        except (IndexError, ValueError) as error:
+            if self.batched and str(error).startswith("take"):
+                raise type(error)(f"example {example}: {error}") from None
+            raise
+
+    def _trace(self, arguments: Arguments, example: int, outcomes: Sequence[float]) -> Path:
+        inputs = [Value(x) for x in arguments.example(example)]
+        args, keywords = arguments.build(inputs)
+        recording = record_call(self.f, args, keywords, inputs, outcomes)
+        tape = tape_of(recording, self.leaves)
+        for leaf in tape.leaves:
+            if leaf not in self._places:
+                self._places[leaf] = len(self.leaves)
+                self.leaves.append(leaf)
+        if self.paths and len(self.paths[0].tape.outputs) != len(tape.outputs):
+            raise TraceError(
+                f"the function returns {len(tape.outputs)} numbers here and "
+                f"{len(self.paths[0].tape.outputs)} on another path; compiled, it has to return "
+                "as many on every path"
+            )
+        places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
+        self.draws = self.draws or bool(recording.draws)
+        structure = recording.rebuild(list(range(len(tape.outputs))))
+        return Path(tape, structure, places)
+
+    def _warn(self, order: int) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        line = self.paths[0].tape.guards[order][1].line
+        warnings.warn(
+            f"this compiled function takes more than {MOST_PATHS} paths, {line}; further examples "
+            "run eagerly: right, but slow. engine.where or engine.maximum instead of if, and "
+            "v.detach() instead of v.data, need no path of their own",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+class _Call:
+    """One run under way: what goes in, and what has come out so far."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        arguments: Arguments,
+        draws: tuple[int, int],
+        weights: Array | None,
+        wanted: Wanted,
+        leaf_numbers: Array | None,
+        lanes: Array | None,
+    ) -> None:
+        self.paths, self.arguments, self.draws = paths, arguments, draws
+        self.weights, self.wanted = weights, wanted
+        dtype = paths.dtype
+        self.shared = arguments.shared_vector(dtype)
+        self.lanes = arguments.lane_matrix(dtype) if lanes is None else lanes
+        self.count = max(1, len(self.lanes)) if paths.batched else 1
+        self.given = leaf_numbers
+        self.outputs: Array | None = None
+        self.inputs = np.zeros(len(paths.shared), dtype)
+        self.parts: list[tuple[Array, Array]] = []  # places of leaves, and their gradients
+        self.columns: dict[tuple[str, int], Array] = {}
+
+    def result(self) -> Result:
+        assert self.outputs is not None
+        leaves = np.zeros(len(self.paths.leaves), self.paths.dtype)
+        for places, gradient in self.parts:
+            leaves[places] += gradient
+        return Result(self.outputs, self.inputs, leaves, self.columns)
+
+    def _put(self, which: Array, outputs: Array) -> None:
+        if self.outputs is None:
+            self.outputs = np.zeros((self.count, outputs.shape[1]), self.paths.dtype)
+        self.outputs[which] = outputs
+
+    def _put_column(self, key: tuple[str, int], which: Array, column: Any) -> None:
+        if key not in self.columns:
+            self.columns[key] = np.zeros(self.count, self.paths.dtype)
+        self.columns[key][which] = column
+
+    def _leaf_numbers(self, places: Array) -> Array:
+        leaves = self.paths.leaves
+        if self.given is not None and (not len(places) or places.max() < len(self.given)):
+            if len(places) == len(self.given) and (np.diff(places) == 1).all():
+                return self.given  # all of them in order, as in training
+            return self.given[places]
+        numbers = np.array([leaves[k]._data for k in places.tolist()], self.paths.dtype)
+        if self.given is not None:
+            known = places < len(self.given)
+            numbers[known] = self.given[places[known]]
+        return numbers
+
+    # --- a path on some examples ---
+
+    def run_on(self, path: Path, which: Array) -> tuple[Array, Array]:
+        """Run examples on a path; return for each the first guard that failed, or -1, and the
+        number found there."""
+        dtype = self.paths.dtype
+        if (
+            self.weights is not None
+            and len(self.weights) == 1
+            and not isinstance(path.structure, int)
+        ):
+            raise TypeError(
+                f"a gradient is of one number, and the function returns a "
+                f"{type(path.structure).__name__} of {len(path.tape.outputs)}; use engine.jacobian"
+            )
+        shared = np.concatenate([self.shared, self._leaf_numbers(path.leaf_places)])
+        lanes = np.zeros((0, 0), dtype)
+        if self.paths.batched:
+            lanes = self.lanes if len(which) == len(self.lanes) else self.lanes[which]
+        run, names = self._run_machine(path, shared, lanes, which, lifted=True)
+        if run.nan_seen and not np.isnan(shared).any() and not np.isnan(lanes).any():
+            # A matrix product multiplies plainly; the tape absorbs what is exactly 0.
+            run, names = self._run_machine(path, shared, lanes, which, lifted=False)
+        held = run.fail < 0
+        if run.not_finite and modes.state.raising:
+            self._look_for_the_first(which[held])
+        self._put(which[held], run.outputs[held])
+        if self.weights is not None and held.any():
+            count = len(self.inputs)
+            self.inputs += run.shared_gradient[:count]
+            self.parts.append((path.leaf_places, run.shared_gradient[count:]))
+            for k, name in enumerate(names):
+                self._put_column(name, which[held], run.lane_gradient[held, k])
+        return run.fail, run.found
+
+    def _run_machine(
+        self, path: Path, shared: Array, lanes: Array, which: Array, *, lifted: bool
+    ) -> tuple[Run, list[tuple[str, int]]]:
+        """A run, and what its columns of gradients are gradients by."""
+        paths, wanted, backward = self.paths, self.wanted, self.weights is not None
+        first = len(paths.shared) + len(paths.lanes)  # leaves are numbered after the inputs
+        places = path.leaf_places.tolist()
+        inputs = {("input", i): i for i in wanted.inputs}
+        leaves = {
+            ("leaf", place): first + k
+            for k, place in enumerate(places)
+            if wanted.leaves is None or place in wanted.leaves
+        }
+        numbers = inputs | leaves
+        in_lanes = {*paths.lanes}
+        split = [i for i in numbers.values() if i not in in_lanes]
+        if not (backward and wanted.per_example and paths.batched):
+            split = []
+        key = (lifted, tuple(split), tuple(numbers.values()))
+        machine = path.machines.get(key)
+        if machine is None:
+            blocks = path.blocks.get(key[:2])
+            if blocks is None:
+                blocks = lift(path.tape, paths.lanes, split, lifted=lifted)
+                path.blocks[key[:2]] = blocks
+            machine = path.machines[key] = Machine(blocks, key[2], paths.dtype)
+        columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
+        columns = columns if backward else {}
+        run = machine.run(shared, lanes, which, self.draws, self.weights, list(columns.values()))
+        return run, list(columns)
+
+    # --- examples one by one ---
+
+    def run_eagerly(self, which: Array) -> None:
+        """Run examples on Values, beyond the last path that is kept."""
+        for i in which.tolist():
+            inputs, outputs = self._eager_outputs(i)
+            self._put(np.array([i]), np.array([[_number(y) for y in outputs]], self.paths.dtype))
+            if self.weights is None:
+                continue
+            leaves = self.paths.leaves
+            seeds = [
+                (y, float(weight))
+                for y, weight in zip(outputs, self.weights, strict=True)
+                if isinstance(y, Value)
+            ]
+            nodes = topological_order([y for y, _ in seeds])
+            gradient = np.array(reverse_sweep(nodes, seeds, [*inputs, *leaves]))
+            by_input, by_leaf = gradient[: len(inputs)], gradient[len(inputs) :]
+            self.inputs += by_input[self.paths.shared].astype(self.paths.dtype)
+            self.parts.append((np.arange(len(leaves)), by_leaf))
+            for k in self.wanted.inputs:
+                if k in self.paths.lanes or self.wanted.per_example:
+                    self._put_column(("input", k), np.array([i]), by_input[k])
+            if self.wanted.per_example:
+                for k in self.wanted.leaves or ():
+                    self._put_column(("leaf", k), np.array([i]), by_leaf[k])
+
+    def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any]]:
+        inputs = [Value(x) for x in self.arguments.example(i)]
+        args, keywords = self.arguments.build(inputs)
+        with modes.enable_grad(), drawing(*self.draws, i), self.paths.naming(i):
+            return inputs, flatten(self.paths.f(*args, **keywords))[0]
+
+    def _look_for_the_first(self, which: Array) -> None:
+        """Under errstate("raise"): run eagerly, so that the error names operation and line."""
+        for i in which.tolist():
+            self._eager_outputs(i)
+
+
+def _number(y: Any) -> float:
+    return y._data if isinstance(y, Value) else to_float(y)

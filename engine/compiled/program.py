@@ -1,0 +1,343 @@
+"""Program: what `engine.compile` returns. Called like the function, it runs compiled.
+
+In: a function and how to call it. Out: values and gradients, in the structures of JAX's
+transforms. The first call with arguments of a signature traces the function (`paths`); every call
+takes its arguments apart (`arguments`), runs, and puts the results together.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from engine import calculus, modes
+from engine.compiled.arguments import Arguments, take_apart
+from engine.compiled.describe import describe
+from engine.compiled.paths import Paths, Result, Wanted
+from engine.errors import TraceError, user_line
+from engine.randomness import stream
+from engine.trees import flatten, to_array
+from engine.value import Value
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Reduce = Literal["mean", "sum"] | None
+
+
+class Program:
+    """A compiled function: see `engine.compile`."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        *,
+        in_axes: Any = None,
+        reduce: Reduce = None,
+        argnums: int | Sequence[int] = 0,
+        wrt: Any = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        if not callable(f):
+            raise TypeError(f"compile takes a function, not {f!r}")
+        if reduce not in (None, "mean", "sum"):
+            raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
+        if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+            raise ValueError(f"a program computes in float64 or float32, not {np.dtype(dtype)}")
+        functools.update_wrapper(self, f, updated=())
+        self._f, self._in_axes, self._reduce, self._argnums = f, in_axes, reduce, argnums
+        self._dtype = np.dtype(dtype).name
+        self._by_signature: dict[Any, Paths] = {}
+        self._last: Paths | None = None
+        self._lock = threading.RLock()
+        self._leaves: list[Value] = []
+        self._rebuild_wrt: Callable[[list[Any]], Any] | None = None
+        if wrt is not None:
+            tree = wrt.parameters() if hasattr(wrt, "parameters") else wrt
+            self._leaves, self._rebuild_wrt = flatten(tree)
+            for leaf in self._leaves:
+                if not isinstance(leaf, Value) or leaf.op is not None:
+                    raise TypeError(
+                        f"wrt has the Values whose gradient is wanted, all of them leaves, not "
+                        f"{leaf!r}; for arguments there is argnums"
+                    )
+
+    # --- calling ---
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Return f(*args), computed by the program."""
+        if _traced():
+            return self._inlined(args, keywords)
+        arguments, paths = self._prepared(args, keywords)
+        result = self._run(paths, arguments, None, self._wanted(arguments, args))
+        return self._value(paths, arguments, result)
+
+    def grad(self, *args: Any, **keywords: Any) -> Any:
+        """Return the gradient with respect to `argnums`, or to `wrt`, in its structure.
+
+        Raises TypeError where f returns anything but one number.
+        """
+        if _traced():
+            return self._inlined_gradient(args, keywords)[1]
+        return self.value_and_grad(*args, **keywords)[1]
+
+    def value_and_grad(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
+        """Return the value and the gradient, from one run."""
+        if _traced():
+            return self._inlined_gradient(args, keywords)
+        arguments, paths = self._prepared(args, keywords)
+        wanted = self._wanted(arguments, args)
+        result = self._run(paths, arguments, self._weight(arguments), wanted)
+        value = self._value(paths, arguments, result)
+        return value, self._gradient(args, arguments, result, wanted)
+
+    def backward(self, *args: Any, **keywords: Any) -> Any:
+        """Add the gradient to the `grad` of the leaves that f reads; return the value.
+
+        The leaves are those of `wrt`, or all. Without `reduce`, gradients are summed over the
+        examples.
+        """
+        _refuse_in_trace()
+        arguments, paths = self._prepared(args, keywords)
+        leaves = tuple(range(len(self._leaves))) if self._rebuild_wrt is not None else None
+        result = self._run(paths, arguments, self._weight(arguments), Wanted((), leaves))
+        value = self._value(paths, arguments, result)
+        chosen = paths.leaves if leaves is None else self._leaves
+        for leaf, gradient in zip(chosen, result.leaves.tolist(), strict=False):
+            leaf.grad += gradient
+        return value
+
+    # --- a run ---
+
+    def _prepared(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Arguments, Paths]:
+        arguments = take_apart(args, keywords, self._in_axes)
+        if self._reduce is not None and arguments.count is None:
+            raise ValueError(
+                f'reduce="{self._reduce}" is over the examples of a batch, and no argument is '
+                "batched; say which ones are with in_axes"
+            )
+        with self._lock:
+            paths = self._by_signature.get(arguments.signature)
+            if paths is None:
+                paths = Paths(self._f, arguments, self._leaves, self._dtype)
+                self._by_signature[arguments.signature] = paths
+            self._last = paths
+        return arguments, paths
+
+    def _run(
+        self, paths: Paths, arguments: Arguments, weights: Array | None, wanted: Wanted
+    ) -> Result:
+        draws = (stream.seed, stream.step)
+        with paths.lock:
+            result = paths.run(arguments, draws, weights=weights, wanted=wanted)
+        if paths.draws:
+            stream.step, stream.call = stream.step + 1, 0
+        return result
+
+    def _weight(self, arguments: Arguments) -> Array:
+        """What the adjoint of f's one number begins with."""
+        mean = self._reduce == "mean"
+        return np.array([1.0 / arguments.count if mean and arguments.count else 1.0])
+
+    def _wanted(self, arguments: Arguments, args: Sequence[Any]) -> Wanted:
+        per_example = self._reduce is None and arguments.count is not None
+        if self._rebuild_wrt is not None:
+            return Wanted((), tuple(range(len(self._leaves))), per_example)
+        if not args:
+            return Wanted()
+        inputs = [i for k in _chosen(self._argnums, args) for i in arguments.of_argument[k]]
+        return Wanted(tuple(inputs), (), per_example)
+
+    # --- results ---
+
+    def _value(self, paths: Paths, arguments: Arguments, result: Result) -> Any:
+        structure = paths.paths[0].structure
+        outputs = result.outputs
+        if arguments.count is None:
+            return _rebuilt(structure, outputs[0].tolist())
+        if self._reduce is None:
+            return _batched(structure, list(outputs.T))
+        total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)
+        return _rebuilt(structure, total.tolist())
+
+    def _gradient(
+        self, args: Sequence[Any], arguments: Arguments, result: Result, wanted: Wanted
+    ) -> Any:
+        if self._rebuild_wrt is not None:
+            count = len(self._leaves)
+            structure = self._rebuild_wrt(list(range(count)))
+            if wanted.per_example:
+                zero = np.zeros(len(result.outputs), self._dtype)
+                columns = [result.columns.get(("leaf", k), zero) for k in range(count)]
+                return _batched(structure, columns)
+            return _rebuilt(structure, result.leaves[:count].tolist())
+        chosen = _chosen(self._argnums, args)
+        trees = [self._by_argument(args[k], k, arguments, result) for k in chosen]
+        return trees[0] if isinstance(self._argnums, int) else tuple(trees)
+
+    def _by_argument(self, arg: Any, k: int, arguments: Arguments, result: Result) -> Any:
+        place = np.cumsum([not lane for lane in arguments.is_lane]) - 1  # among shared inputs
+        entries = [
+            result.columns[("input", i)]
+            if ("input", i) in result.columns
+            else float(result.inputs[place[i]])
+            for i in arguments.of_argument[k]
+        ]
+        return _gradient_of(arg, self._axis(k), iter(entries))
+
+    def _axis(self, k: int) -> Any:
+        return self._in_axes[k] if isinstance(self._in_axes, tuple) else self._in_axes
+
+    # --- inside of another trace ---
+
+    def _inlined(self, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        if self._in_axes is None or self._in_axes == (None,) * len(args):
+            return self._f(*args, **keywords)
+        raise TraceError(
+            f"{self._name()} is compiled for batches and called while another function is traced, "
+            f"{user_line()}; call the function itself, for one example"
+        )
+
+    def _inlined_gradient(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Any, Any]:
+        if self._rebuild_wrt is None and self._inlines(args):
+            return calculus.value_and_grad(self._f, self._argnums)(*args, **keywords)
+        value = self._inlined(args, keywords)
+        assert self._rebuild_wrt is not None
+        return value, self._rebuild_wrt(calculus.gradients(value, self._leaves, create_graph=True))
+
+    def _inlines(self, args: Sequence[Any]) -> bool:
+        return self._in_axes is None or self._in_axes == (None,) * len(args)
+
+    # --- looking at it ---
+
+    def _name(self) -> str:
+        return getattr(self._f, "__qualname__", None) or type(self._f).__name__
+
+    def __repr__(self) -> str:
+        count = sum(len(paths.paths) for paths in self._by_signature.values())
+        traced = f"{count} path{'' if count == 1 else 's'}" if count else "not traced yet"
+        return f"Program({self._name()}, {traced})"
+
+    def __str__(self) -> str:
+        """What the path used last became: instruction by instruction."""
+        if self._last is None or not self._last.paths:
+            return f"{self!r}: call it once, and it is traced"
+        return describe(self._name(), self._last)
+
+
+def compile(
+    f: Callable[..., Any],
+    *,
+    in_axes: Any = None,
+    reduce: Reduce = None,
+    argnums: int | Sequence[int] = 0,
+    wrt: Any = None,
+    dtype: Any = np.float64,
+) -> Program:
+    """Return a `Program`: f, traced once and replayed as block operations in machine code.
+
+    f is written in scalars, for one example. Its arguments are numbers, nested lists, tuples,
+    dicts and arrays of numbers; str, bool, None and functions are static. It is traced at the
+    first call, and anew for other structures or static arguments, never for another batch size.
+
+    `in_axes` says which arguments are batched: None for none, 0 for all (along their first axis),
+    or a tuple with None or 0 for each positional argument. `reduce` says what becomes of the
+    examples: None gives one result each, "mean" and "sum" one number. ``program.grad`` is with
+    respect to `argnums`, or to `wrt`: a Value, a module, or a nested list of Values that f reads.
+    Leaf Values that f reaches from outside are read at every call. `dtype` is float64 or float32.
+
+    What f branches on, and what it reads by `.data`, is checked at every call; where it comes out
+    otherwise, f is traced on that path too. `where`, `maximum`, `take` and `detach` need none.
+
+    Raises TraceError where f does what a replay can't repeat, naming the line.
+
+    >>> import engine
+    >>> program = engine.compile(lambda w, x: engine.tanh(w[0] * x + w[1]), in_axes=(None, 0))
+    >>> program([2.0, 0.0], [0.0, 1.0]).round(4).tolist()
+    [0.0, 0.964]
+    """
+    options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype}
+    return Program(f, in_axes=in_axes, **options)
+
+
+def _traced() -> bool:
+    """Whether the call is part of a trace: then the function itself is called."""
+    return bool(modes.tracing) and modes.state.trace is not None
+
+
+def _refuse_in_trace() -> None:
+    if _traced():
+        raise TraceError(
+            f"program.backward inside of a compiled function, {user_line()}: a replay would not "
+            "repeat it; use program.grad there"
+        )
+
+
+def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
+    chosen = [argnums] if isinstance(argnums, int) else list(argnums)
+    for k in chosen:
+        if not -len(args) <= k < len(args):
+            raise ValueError(f"argnums names argument {k}, but the call has {len(args)}")
+    return [k % len(args) for k in chosen]
+
+
+def _rebuilt(structure: Any, numbers: list[float]) -> Any:
+    """A structure with numbers in the places that it says."""
+    if isinstance(structure, dict):
+        return {key: _rebuilt(part, numbers) for key, part in structure.items()}
+    if isinstance(structure, np.ndarray):
+        return to_array([numbers[int(k)] for k in structure.ravel()], structure.shape)
+    if isinstance(structure, list | tuple):
+        parts = [_rebuilt(part, numbers) for part in structure]
+        if hasattr(structure, "_make"):
+            return type(structure)._make(parts)
+        return parts if isinstance(structure, list) else tuple(parts)
+    return numbers[structure]
+
+
+def _batched(structure: Any, columns: list[Array]) -> Any:
+    """The same with a column for each number: arrays with a leading batch axis. Lists become
+    arrays where they are rectangular; tuples and dicts stay."""
+    if isinstance(structure, dict):
+        return {key: _batched(part, columns) for key, part in structure.items()}
+    if isinstance(structure, np.ndarray):
+        stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
+        return stacked.reshape(-1, *structure.shape)
+    if isinstance(structure, list | tuple):
+        parts = [_batched(part, columns) for part in structure]
+        if hasattr(structure, "_make"):
+            return type(structure)._make(parts)
+        return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
+    return columns[structure]
+
+
+def _gradient_of(arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
+    """The gradient by an argument, in its structure, from one entry a number: a float, or a
+    column with one number an example. Lists of columns become arrays where they are rectangular.
+    """
+    if isinstance(arg, dict):
+        axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
+        return {key: _gradient_of(part, axes[key], entries) for key, part in arg.items()}
+    if isinstance(arg, tuple) or (isinstance(arg, list) and axis != 0):
+        each = axis if isinstance(axis, list | tuple) else [axis] * len(arg)
+        parts = [_gradient_of(part, a, entries) for part, a in zip(arg, each, strict=True)]
+        if isinstance(arg, list):
+            return _stacked(parts)
+        return type(arg)._make(parts) if hasattr(arg, "_make") else tuple(parts)
+    shape = np.shape(arg)[1:] if axis == 0 else np.shape(arg)
+    if not shape and not (isinstance(arg, np.ndarray) and axis is None):
+        return next(entries)
+    numbers = [next(entries) for _ in range(math.prod(shape))]
+    if numbers and isinstance(numbers[0], np.ndarray):
+        return np.stack(numbers, axis=1).reshape(-1, *shape)
+    return np.array(numbers, dtype=np.float64).reshape(shape)
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """A list of arrays of one shape, each with a leading batch axis, as one such array."""
+    if parts and all(isinstance(p, np.ndarray) and p.shape == parts[0].shape for p in parts):
+        return np.stack(parts, axis=1)
+    return parts

@@ -1,0 +1,199 @@
+"""Tracing: run a function once on Values, and note what a replay has to repeat and to check.
+
+In: a function, and its arguments with Values in them. Out: a `Recording`: the results, as nodes of
+an ordinary graph, and the guards, draws and look-ups that the graph alone does not tell.
+
+A guard says: this node had this number, and the rest of the path depends on it. Comparisons that
+Python branched on, and numbers read by `.data`, become guards; so does a look-up whose index must
+be in range. They are kept in the order in which they arose: a guard means something only where
+all guards before it hold.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from engine import modes
+from engine.calculus import activated
+from engine.conditions import Condition
+from engine.errors import TraceError, user_line
+from engine.functions import FUNCTIONS, checked_index
+from engine.ops import TABLE, Op
+from engine.randomness import draw, stream
+from engine.trees import flatten
+from engine.value import Value, record, record_result, to_float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A node that a replay checks: it equals `number`, or is an index below `number`."""
+
+    node: Value
+    kind: Literal["equals", "index"]
+    number: float
+    line: str  # the user's source line
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one run of a function left: its results, and what a replay has to know beside them."""
+
+    outputs: list[Value | float]
+    rebuild: Callable[[list[Any]], Any]
+    inputs: list[Value]
+    guards: list[Guard]
+    draws: list[Value]
+    mark: modes.Scope  # nodes made by the function have it among their scopes
+
+    def made_inside(self, node: Value) -> bool:
+        """Whether the function made this node, or reached it from outside."""
+        scope = node.scope
+        while scope is not None and scope is not self.mark:
+            scope = scope.parent
+        return scope is self.mark
+
+
+def is_take(op: Op) -> bool:
+    """Whether this is a look-up: the index, then the entries that it chooses from."""
+    return op.pullback is _pull_back_take
+
+
+def record_call(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    keywords: dict[str, Any],
+    inputs: list[Value],
+    outcomes: Sequence[float] = (),
+) -> Recording:
+    """Run f on arguments that hold the Values `inputs`, and return the Recording.
+
+    `outcomes` are the numbers that the first guards are to have, whatever this run computes: a
+    replay found them, perhaps by rounding otherwise. Raises TraceError where f draws from Python's
+    or NumPy's random state, and TypeError where it returns something that holds no numbers.
+    """
+    trace = Trace(outcomes)
+    states = (random.getstate(), _numpy_state())
+    with (
+        modes.traced_by(trace),
+        modes.enable_grad(),
+        modes.scope("compiled"),
+        activated(inputs),
+    ):
+        mark = modes.state.scope
+        result = f(*args, **keywords)
+    assert mark is not None
+    _check_random_states(f, *states)
+    if result is None:
+        raise TypeError("the function returned None; does it lack a return statement?")
+    outputs, rebuild = flatten(result)
+    outputs = [y if isinstance(y, Value) else to_float(y) for y in outputs]
+    return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, mark)
+
+
+def _check_random_states(f: Any, pythons: Any, numpys: Any) -> None:
+    name = getattr(f, "__name__", repr(f))
+    if random.getstate() != pythons:
+        raise TraceError(
+            f"{name} draws from Python's random, and a replay would repeat the same numbers; use "
+            "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
+        )
+    if _numpy_state() != numpys:
+        raise TraceError(
+            f"{name} draws from numpy.random, and a replay would repeat the same numbers; use "
+            "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
+        )
+
+
+def _numpy_state() -> tuple[bytes, int]:
+    state: Any = np.random.get_state()
+    return state[1].tobytes(), state[2]
+
+
+class Trace:
+    """What `Value` and the functions report to while a function is traced."""
+
+    def __init__(self, outcomes: Sequence[float] = ()) -> None:
+        self.guards: list[Guard] = []
+        self.draws: list[Value] = []
+        self._outcomes = outcomes
+        self._known: dict[Value, float] = {}
+        self._tables: dict[tuple[int, int], tuple[Any, list[_Column]]] = {}
+
+    def compare(self, row: str, operands: Sequence[Any], negated: bool) -> Condition:
+        """A comparison: a node of the row `row`, not yet decided."""
+        given = [x if isinstance(x, Value) else to_float(x) for x in operands]
+        node = record(TABLE[row], given)
+        return Condition(1.0 - node if negated else node)
+
+    def read(self, node: Value) -> float:
+        """The number of a node, on which all that follows may depend: a guard."""
+        number = self._known.get(node)
+        if number is None:
+            k = len(self.guards)
+            number = self._outcomes[k] if k < len(self._outcomes) else node._data
+            self._known[node] = number
+            self.guards.append(Guard(node, "equals", number, user_line()))
+        return number
+
+    def random(self) -> Value:
+        """A leaf that is drawn anew at every replay."""
+        leaf = Value(draw(stream.seed, stream.step, stream.example, len(self.draws)))
+        self.draws.append(leaf)
+        return leaf
+
+    def take(self, sequence: Any, index: Value) -> Any:
+        """A look-up at replay: one node for each number of an entry, of all entries' numbers."""
+        length = len(sequence)
+        i = checked_index(index._data, length)
+        self.guards.append(Guard(index, "index", float(length), user_line()))
+        key = (id(sequence), length)
+        if key not in self._tables:  # the entry keeps the sequence, so that its id stays its own
+            self._tables[key] = (sequence, _columns(sequence))
+        columns = self._tables[key][1]
+        op = _take_op(length)
+        nodes = [
+            record_result(op, column[i][1], ((index, index._data), *column)) for column in columns
+        ]
+        return flatten(sequence[i])[1](nodes)
+
+
+_Column = tuple[tuple[Value | None, float], ...]
+_take_ops: dict[int, Op] = {}
+
+
+def _columns(sequence: Any) -> list[_Column]:
+    """For each number of an entry, that number of all entries, as operands."""
+    rows = [flatten(entry)[0] for entry in sequence]
+    if len({len(row) for row in rows}) != 1:
+        raise TraceError(
+            f"the entries that take chooses from have different structures, {user_line()}; in a "
+            "compiled function each must hold as many numbers as the others"
+        )
+    return [
+        tuple((x, x._data) if isinstance(x, Value) else (None, to_float(x)) for x in column)
+        for column in zip(*rows, strict=True)
+    ]
+
+
+def _take_op(length: int) -> Op:
+    op = _take_ops.get(length)
+    if op is None:
+        op = Op("take", "take", None, (0.0,) * (length + 1), pullback=_pull_back_take)
+        _take_ops[length] = op
+    return op
+
+
+def _pull_back_take(args: Sequence[Any], out: Any, adjoint: Any) -> Sequence[Any]:
+    """The adjoint goes to the entry that was taken; inside a trace, whichever that will be."""
+    index, entries = args[0], args[1:]
+    chain, equal = FUNCTIONS["chain"], FUNCTIONS["equal"]
+    count = len(entries)
+    return [0.0] + [
+        chain(adjoint, equal(index, float(t)) + equal(index, float(t - count)))
+        for t in range(count)
+    ]
