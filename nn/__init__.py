@@ -9,6 +9,7 @@
 """
 
 from nn import init
+from nn.compare import Comparison, compare_paths
 from nn.layers import (
     ELU,
     GELU,
@@ -43,6 +44,7 @@ __all__ = [
     "SGD",
     "Activation",
     "BCELoss",
+    "Comparison",
     "Confusion",
     "History",
     "Identity",
@@ -61,6 +63,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "compare_paths",
     "evaluate",
     "fit",
     "init",

@@ -1,8 +1,7 @@
 """Training and predicting: from a model for one example to a batch, a run, a history.
 
-`fit` runs a model and a loss that are written in scalars. On the scalar path it builds and
-differentiates one example's graph at a time, adding into the parameters, so that memory is one
-example's however large the batch is.
+`fit` runs a model and a loss that are written in scalars, on one of two paths (`paths`): example
+by example, or compiled and a batch at a time. The results are the same.
 """
 
 from __future__ import annotations
@@ -16,14 +15,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 import engine
-from engine import Value
+from engine import TraceError, Value
+from engine.randomness import drawing
 from nn.losses import Loss
 from nn.module import Module
 from nn.optim import Optimizer
+from nn.paths import ScalarPath, TrainingPath, VectorisedPath, loss_program, output_program
+from nn.progress import Bar
 
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
-_A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
-_LINES_EVERY = 5.0  # seconds, where there is no progress bar
+_WORTH_COMPILING = 100  # rows from which on a prediction is compiled
 
 
 @dataclass
@@ -32,13 +34,15 @@ class History:
 
     `loss[i]` is the mean loss per example of epoch i, each taken before the update it caused;
     `step_loss[k]` is the loss of update k as the optimiser sees it; `val_loss` is filled where
-    validation data was given. `seconds` is the time of the whole run.
+    validation data was given. `path` is "scalar" or "vectorised", and `reason` why it was taken.
+    `seconds` is the time of the whole run, compilation included.
     """
 
     loss: list[float] = field(default_factory=list)
     step_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
-    path: str = "scalar"
+    path: Literal["scalar", "vectorised"] = "scalar"
+    reason: str = ""
     seconds: float = 0.0
 
 
@@ -53,6 +57,7 @@ def fit(
     batch_size: int | None = None,
     shuffle: bool = False,
     path: PathName = "auto",
+    dtype: Any = np.float64,
     seed: int = 0,
     validation_data: tuple[Any, Any] | None = None,
     callbacks: Sequence[Callable[[int, History], object]] = (),
@@ -64,72 +69,97 @@ def fit(
     None is the full batch; a last partial batch is used. `shuffle` draws a new order every epoch
     from `seed`. After every epoch each callback is called with its number and the History so far.
 
+    `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
+    "auto", which takes "vectorised" where the model compiles; the History says which, and why.
+    `dtype` is float64, or on the vectorised path float32.
+
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
-    model's parameters; TypeError for a class or a name in place of a loss or an optimiser. The
-    parameters are then as they were.
+    model's parameters; TypeError for a class or a name in place of a loss or an optimiser;
+    TraceError where the vectorised path is asked for and can't be. The parameters are then as
+    they were.
     """
     _check_parts(model, loss, optimizer)
     X, y = _checked_data(model, X, y, loss, "X", "y")
-    _check_settings(epochs, batch_size, path)
+    _check_settings(epochs, batch_size, path, dtype)
     if validation_data is not None:
         _checked_data(model, *validation_data, loss, "the validation X", "the validation y")
     history = History()
     began = time.perf_counter()
-    order = list(range(len(X)))
+    parameters = optimizer.parameters()
+    bar = Bar(epochs * len(X), progress, estimate=path == "scalar")
+    theta = np.array([p.data for p in parameters], dtype)
+    gradient = np.zeros_like(theta)
+    order = np.arange(len(X))
     rng = random.Random(seed)
     size = len(X) if batch_size is None else batch_size
-    bar = _Bar(epochs * len(X), progress)
-    examples = list(zip(X.tolist(), y.tolist(), strict=True))
     try:
+        step = _training_path(model, loss, parameters, X, y, bar, path, dtype, history)
+        if path == "auto" and progress:
+            bar.say(f"{history.path} path: {history.reason}")
         for epoch in range(epochs):
             if shuffle:
-                rng.shuffle(order)
+                shuffled = order.tolist()
+                rng.shuffle(shuffled)
+                order = np.array(shuffled)
             total = 0.0
             for start in range(0, len(order), size):
-                batch = [examples[i] for i in order[start : start + size]]
-                step_loss = _step(model, batch, loss, optimizer, bar)
-                history.step_loss.append(step_loss)
-                total += step_loss * (len(batch) if loss.reduction == "mean" else 1.0)
+                rows = order[start : start + size]
+                result = step(theta, rows, (seed, len(history.step_loss)))
+                mean = loss.reduction == "mean"
+                gradient = result.gradient / result.weight if mean else result.gradient
+                history.step_loss.append(result.total / result.weight if mean else result.total)
+                total += history.step_loss[-1] * (len(rows) if mean else 1.0)
+                optimizer.update(theta, gradient)
             history.loss.append(total / len(order))
+            if validation_data is not None or callbacks:
+                _write(parameters, theta, gradient)
             if validation_data is not None:
-                history.val_loss.append(evaluate(model, *validation_data, loss=loss))
+                history.val_loss.append(
+                    evaluate(model, *validation_data, loss=loss, path=history.path)
+                )
             history.seconds = time.perf_counter() - began
             bar.describe(f"loss {history.loss[-1]:.4g}")
             for callback in callbacks:
                 callback(epoch, history)
+                theta[:] = [p.data for p in parameters]  # a callback may have moved them
     finally:
+        _write(parameters, theta, gradient)
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
 
 
-def _step(
+def _training_path(
     model: Module,
-    batch: Sequence[tuple[Any, Any]],
     loss: Loss,
-    optimizer: Optimizer,
-    bar: _Bar,
-) -> float:
-    """One update from the examples of a batch; returns their loss."""
-    optimizer.zero_grad()
-    total, weight = 0.0, 0.0
-    for x, target in batch:
-        with engine.enable_grad():
-            terms, weights = loss.terms(model(x), target)
-            example = engine.sum(terms)
-        if isinstance(example, Value):
-            example.backward()
-        total += _numbers(example)
-        weight += sum(weights)
-        bar.advance()
-    if loss.reduction == "mean":
-        total /= weight
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                p.grad /= weight
-    optimizer.step()
-    return total
+    parameters: list[Value],
+    X: Array,
+    y: Array,
+    bar: Bar,
+    path: str,
+    dtype: Any,
+    history: History,
+) -> TrainingPath:
+    """The path that was asked for, or the better one that is possible; `history` says why."""
+    if path != "scalar":
+        try:
+            step = VectorisedPath(model, loss, parameters, X, y, bar.advance, dtype)
+            history.path, history.reason = "vectorised", "the model and the loss compile"
+            return step
+        except TraceError as error:
+            if path == "vectorised":
+                raise
+            history.reason = str(error)
+    else:
+        history.reason = "it was asked for"
+    return ScalarPath(model, loss, parameters, X, y, bar.advance)
+
+
+def _write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
+    """Put the numbers, and the gradient of the last update, into the Values."""
+    for p, number, g in zip(parameters, theta.tolist(), gradient.tolist(), strict=True):
+        p.data, p.grad = number, g
 
 
 def predict_one(model: Module, x: Any) -> Any:
@@ -138,30 +168,62 @@ def predict_one(model: Module, x: Any) -> Any:
         return model(x.tolist() if isinstance(x, np.ndarray | np.number) else x)
 
 
-def predict(model: Module, X: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     """Return the model's outputs for the rows of X, in evaluation mode.
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
-    Raises ValueError for NaN and inf, and for rows of different lengths.
+    `path` is as for `fit`; "auto" compiles for 100 rows or more. Raises ValueError for NaN and
+    inf, and for rows of different lengths.
     """
+    X = _rows(X, "X")
+    _check_path(path)
     with _evaluating(model):
-        outputs = [_numbers(predict_one(model, x)) for x in _rows(X, "X")]
-    return np.array(outputs, dtype=np.float64)
+        if _compiles_at(len(X), path):
+            try:
+                outputs = output_program(model)(X)
+                return np.asarray(outputs, dtype=np.float64)
+            except TraceError:
+                if path == "vectorised":
+                    raise
+        rows = []
+        for place, x in enumerate(X):
+            with drawing(0, 0, place):
+                rows.append(_numbers(predict_one(model, x)))
+    return np.array(rows, dtype=np.float64)
 
 
-def evaluate(model: Module, X: Any, y: Any, *, loss: Loss) -> float:
+def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "auto") -> float:
     """Return the loss of the model on the rows of X and y, in evaluation mode: a mean, or a sum.
 
-    Raises ValueError as `fit` does.
+    `path` is as for `predict`. Raises ValueError as `fit` does.
     """
-    total, weight = 0.0, 0.0
+    _check_path(path)
     with _evaluating(model):
         X, y = _checked_data(model, X, y, loss, "X", "y")
-        for x, target in zip(X, y, strict=True):
-            terms, weights = loss.terms(predict_one(model, x), target.tolist())
-            total += sum(_numbers(term) for term in terms)
-            weight += sum(weights)
+        total, weight = _evaluated(model, X, y, loss, path)
     return total / weight if loss.reduction == "mean" else total
+
+
+def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tuple[float, float]:
+    """The sums of the terms and of their weights."""
+    if _compiles_at(len(X), path):
+        try:
+            total, weight = loss_program(model, loss, model.parameters(), np.float64)(X, y)
+            return total, weight
+        except TraceError:
+            if path == "vectorised":
+                raise
+    total, weight = 0.0, 0.0
+    for place, (x, target) in enumerate(zip(X, y, strict=True)):
+        with drawing(0, 0, place):
+            terms, weights = loss.terms(predict_one(model, x), target.tolist())
+        total += sum(_numbers(term) for term in terms)
+        weight += sum(weights)
+    return total, weight
+
+
+def _compiles_at(rows: int, path: str) -> bool:
+    return path == "vectorised" or (path == "auto" and rows >= _WORTH_COMPILING)
 
 
 class _evaluating:  # noqa: N801, used like a function
@@ -188,7 +250,7 @@ def _numbers(output: Any) -> Any:
 # --- checking what comes in -----------------------------------------------------------------
 
 
-def _rows(data: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _rows(data: Any, name: str) -> Array:
     """The data as an array with one row an example; raises ValueError for what can't be one."""
     try:
         array = np.asarray(data, dtype=np.float64)
@@ -212,7 +274,7 @@ def _rows(data: Any, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _checked_data(
     model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+) -> tuple[Array, Array]:
     """The data as arrays; differing lengths and shapes are found on the first example."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss is an instance such as nn.MSELoss(), not {loss!r}")
@@ -250,72 +312,19 @@ def _check_parts(model: Module, loss: Loss, optimizer: Optimizer) -> None:
         )
 
 
-def _check_settings(epochs: int, batch_size: int | None, path: str) -> None:
+def _check_path(path: str) -> None:
+    if path not in ("auto", "scalar", "vectorised"):
+        raise ValueError(f'path is "auto", "scalar" or "vectorised", not {path!r}')
+
+
+def _check_settings(epochs: int, batch_size: int | None, path: str, dtype: Any) -> None:
     for name, number, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
         if name == "batch_size" and number is None:
             continue
         if not isinstance(number, int) or number < least:
             raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
-    if path == "vectorised":
-        raise ValueError('this version has no vectorised path yet; use path="scalar" or "auto"')
-    if path not in ("auto", "scalar"):
-        raise ValueError(f'path is "auto", "scalar" or "vectorised", not {path!r}')
-
-
-# --- progress -------------------------------------------------------------------------------
-
-
-class _Bar:
-    """Progress over examples: tqdm's bar where it is installed, else a line now and then."""
-
-    def __init__(self, total: int, shown: bool) -> None:
-        self._total, self._done, self._text = total, 0, ""
-        self._began = time.perf_counter()
-        self._next = self._began + _LINES_EVERY
-        self._bar: Any = None
-        if shown:
-            try:
-                from tqdm.auto import tqdm
-
-                self._bar = tqdm(total=total, unit=" examples", unit_scale=True, mininterval=0.2)
-            except ImportError:
-                self._bar = None
-        self._lines = shown and self._bar is None
-        self._estimated = not shown
-
-    def advance(self) -> None:
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update()
-        if not self._estimated and self._done >= 100:
-            self._estimate()
-        if self._lines and self._done % 100 == 0 and time.perf_counter() >= self._next:
-            self._line()
-
-    def _line(self) -> None:
-        self._next = time.perf_counter() + _LINES_EVERY
-        print(f"{100 * self._done / max(1, self._total):3.0f} %  {self._text}".rstrip(), flush=True)
-
-    def _estimate(self) -> None:
-        elapsed = time.perf_counter() - self._began
-        if elapsed < 0.5:
-            return  # too early to tell
-        self._estimated = True
-        seconds = elapsed / self._done * self._total
-        if seconds > _A_WHILE:
-            say = print if self._bar is None else self._bar.write
-            say(
-                f"the scalar path will take about {seconds / 60:.1f} minutes for this; "
-                "fewer examples or epochs take less (--points, --epochs)"
-            )
-
-    def describe(self, text: str) -> None:
-        self._text = text
-        if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elif self._lines:
-            self._line()
+    _check_path(path)
+    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"training is in float64 or float32, not {np.dtype(dtype)}")
+    if path == "scalar" and np.dtype(dtype) != np.float64:
+        raise ValueError("the scalar path computes in float64; float32 needs path='vectorised'")

@@ -31,6 +31,7 @@ class Arguments:
 
     shared: list[float] = field(default_factory=list)
     lanes: list[Array] = field(default_factory=list)
+    matrix: Array | None = None  # in place of `lanes`, where the caller has it at hand
     is_lane: list[bool] = field(default_factory=list)
     of_argument: list[range] = field(default_factory=list)
     shapes: list[Any] = field(default_factory=list)
@@ -40,6 +41,8 @@ class Arguments:
 
     def lane_matrix(self, dtype: Any) -> Array:
         """One row an example, one column a batched number."""
+        if self.matrix is not None:
+            return np.ascontiguousarray(self.matrix, dtype)
         if self.count is None:
             return np.zeros((0, 0), dtype)
         blocks = [np.asarray(block, dtype).reshape(self.count, -1) for block in self.lanes]
@@ -51,8 +54,7 @@ class Arguments:
 
     def example(self, i: int) -> list[float]:
         """The numbers of all inputs for one example, in their order."""
-        lanes = [block.reshape(self.count or 1, -1)[i] for block in self.lanes]
-        columns = iter(np.concatenate(lanes).tolist() if lanes else [])
+        columns = iter(self.lane_matrix(np.float64)[i].tolist() if any(self.is_lane) else [])
         shared = iter(self.shared)
         return [next(columns) if lane else next(shared) for lane in self.is_lane]
 

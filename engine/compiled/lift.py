@@ -519,28 +519,18 @@ class _Lift:
         return [self.row[i] if self.space[i] == L else self.lane_row[i] for i in nodes]
 
     def _emit_copy(self, kernel: str, out: int, rows: Sequence[int], space: int = L) -> None:
-        """Copy rows to new ones: by runs where they are few, else by a list."""
-        starts = _runs([rows])
-        if len(starts) * GATHER_FROM <= len(rows) or len(rows) < GATHER_FROM:
-            for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
-                if rows[first] >= 0:
-                    self.out[space].append(
-                        Instruction(kernel, space, last - first, out + first, a=rows[first])
-                    )
-                else:
-                    self._emit_list_copy(kernel, out + first, rows[first:last], space)
+        """Copy rows to new ones: from where they begin, or by a list."""
+        first = rows[0]
+        if first >= 0 and _is_run(rows):
+            copy = Instruction(kernel, space, len(rows), out, a=first)
         else:
-            self._emit_list_copy(kernel, out, rows, space)
-
-    def _emit_list_copy(self, kernel: str, out: int, rows: Sequence[int], space: int) -> None:
-        self.out[space].append(
-            Instruction(f"{kernel}_list", space, len(rows), out, list_1=self._list(rows))
-        )
+            copy = Instruction(f"{kernel}_list", space, len(rows), out, list_1=self._list(rows))
+        self.out[space].append(copy)
 
     def _contiguous(self, space: int, rows: Sequence[int]) -> int:
         """The first of contiguous rows with the numbers of `rows`; ~row is a row's negative."""
         first = rows[0]
-        if first >= 0 and all(row == first + k for k, row in enumerate(rows)):
+        if first >= 0 and _is_run(rows):
             return first
         key = (space, *rows)
         found = self.gathered.get(key)
@@ -746,6 +736,12 @@ def _matrices(
 
 def _signed(row: list[int], x: int) -> int:
     return row[x] if x >= 0 else ~row[~x]
+
+
+def _is_run(rows: Sequence[int]) -> bool:
+    """Whether each row follows the one before."""
+    first = rows[0]
+    return all(row == first + k for k, row in enumerate(rows))
 
 
 def _runs(columns: Sequence[Sequence[int]]) -> list[int]:

@@ -66,7 +66,9 @@ class Path:
     structure: Any  # the function's result, with each number's place among the outputs instead
     leaf_places: Array  # of the tape's leaves among the leaves of all paths
     blocks: dict[tuple[Any, ...], Blocks] = field(default_factory=dict)
-    machines: dict[tuple[Any, ...], Machine] = field(default_factory=dict)
+    machines: dict[tuple[Any, ...], tuple[Machine, dict[tuple[str, int], int]]] = field(
+        default_factory=dict
+    )
 
     def agrees_with(self, outcomes: Sequence[float]) -> bool:
         """Whether the first guards have these numbers on this path."""
@@ -109,15 +111,14 @@ class Paths:
         weights: Array | None = None,
         wanted: Wanted = Wanted(),
         leaf_numbers: Array | None = None,
-        lanes: Array | None = None,
     ) -> Result:
         """Run all examples, and with `weights`, one an output, compute gradients.
 
-        `draws` are the seed and the step of random numbers. `leaf_numbers` and `lanes` stand for
-        the numbers of the first leaves and of the batched arguments, where the caller has them
-        at hand. Raises IndexError and ValueError for the index of a look-up, naming the example.
+        `draws` are the seed and the step of random numbers. `leaf_numbers` stand for the numbers
+        of the first leaves, where the caller has them at hand. Raises IndexError and ValueError
+        for the index of a look-up, naming the example.
         """
-        call = _Call(self, arguments, draws, weights, wanted, leaf_numbers, lanes)
+        call = _Call(self, arguments, draws, weights, wanted, leaf_numbers)
         pending: list[tuple[Array, tuple[float, ...]]] = [(np.arange(call.count), ())]
         while pending:
             which, outcomes = pending.pop()
@@ -142,6 +143,13 @@ class Paths:
                     pending.append((which[lanes_here], (*before, float(number))))
         return call.result()
 
+    def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
+        """How many numbers the function returns; it is traced if it was not yet."""
+        if not self.paths:
+            with self.naming(0), drawing(*draws, 0):
+                self.paths.append(self._trace(arguments, 0, ()))
+        return len(self.paths[0].tape.outputs)
+
     def _path(self, outcomes: tuple[float, ...], call: _Call, example: int) -> Path | None:
         """The path for an example whose first guards have these outcomes; None: run eagerly."""
         for k, path in enumerate(self.paths):
@@ -155,6 +163,34 @@ class Paths:
             path = self._trace(call.arguments, example, outcomes)
         self.paths.insert(0, path)
         return path
+
+    def machine(
+        self, path: Path, wanted: Wanted, backward: bool, lifted: bool
+    ) -> tuple[Machine, dict[tuple[str, int], int]]:
+        """The machine of a path for some gradients, and the inputs with a gradient an example."""
+        key = (wanted, backward, lifted)
+        found = path.machines.get(key)
+        if found is not None:
+            return found
+        first = len(self.shared) + len(self.lanes)  # leaves are numbered after the inputs
+        leaves = None if wanted.leaves is None else {*wanted.leaves}
+        numbers = {("input", i): i for i in wanted.inputs}
+        for k, place in enumerate(path.leaf_places.tolist()):
+            if leaves is None or place in leaves:
+                numbers["leaf", place] = first + k
+        in_lanes = {*self.lanes}
+        split = [i for i in numbers.values() if i not in in_lanes]
+        if not (backward and wanted.per_example and self.batched):
+            split = []
+        blocks = path.blocks.get((lifted, *split))
+        if blocks is None:
+            blocks = path.blocks[lifted, *split] = lift(path.tape, self.lanes, split, lifted=lifted)
+        columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
+        made = (Machine(blocks, list(numbers.values()), self.dtype), columns if backward else {})
+        path.machines[key] = made
+        if not split:  # the same machine computes values alone
+            path.machines[wanted, False, lifted] = (made[0], {})
+        return made
 
     @contextmanager
     def naming(self, example: int) -> Iterator[None]:
@@ -211,13 +247,12 @@ class _Call:
         weights: Array | None,
         wanted: Wanted,
         leaf_numbers: Array | None,
-        lanes: Array | None,
     ) -> None:
         self.paths, self.arguments, self.draws = paths, arguments, draws
         self.weights, self.wanted = weights, wanted
         dtype = paths.dtype
         self.shared = arguments.shared_vector(dtype)
-        self.lanes = arguments.lane_matrix(dtype) if lanes is None else lanes
+        self.lanes = arguments.lane_matrix(dtype)
         self.count = max(1, len(self.lanes)) if paths.batched else 1
         self.given = leaf_numbers
         self.outputs: Array | None = None
@@ -293,30 +328,8 @@ class _Call:
         self, path: Path, shared: Array, lanes: Array, which: Array, *, lifted: bool
     ) -> tuple[Run, list[tuple[str, int]]]:
         """A run, and what its columns of gradients are gradients by."""
-        paths, wanted, backward = self.paths, self.wanted, self.weights is not None
-        first = len(paths.shared) + len(paths.lanes)  # leaves are numbered after the inputs
-        places = path.leaf_places.tolist()
-        inputs = {("input", i): i for i in wanted.inputs}
-        leaves = {
-            ("leaf", place): first + k
-            for k, place in enumerate(places)
-            if wanted.leaves is None or place in wanted.leaves
-        }
-        numbers = inputs | leaves
-        in_lanes = {*paths.lanes}
-        split = [i for i in numbers.values() if i not in in_lanes]
-        if not (backward and wanted.per_example and paths.batched):
-            split = []
-        key = (lifted, tuple(split), tuple(numbers.values()))
-        machine = path.machines.get(key)
-        if machine is None:
-            blocks = path.blocks.get(key[:2])
-            if blocks is None:
-                blocks = lift(path.tape, paths.lanes, split, lifted=lifted)
-                path.blocks[key[:2]] = blocks
-            machine = path.machines[key] = Machine(blocks, key[2], paths.dtype)
-        columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
-        columns = columns if backward else {}
+        backward = self.weights is not None
+        machine, columns = self.paths.machine(path, self.wanted, backward, lifted)
         run = machine.run(shared, lanes, which, self.draws, self.weights, list(columns.values()))
         return run, list(columns)
 

@@ -7,6 +7,7 @@ takes its arguments apart (`arguments`), runs, and puts the results together.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import threading
@@ -53,6 +54,7 @@ class Program:
         self._by_signature: dict[Any, Paths] = {}
         self._last: Paths | None = None
         self._lock = threading.RLock()
+        self._wanted_of: dict[Any, Wanted] = {}
         self._leaves: list[Value] = []
         self._rebuild_wrt: Callable[[list[Any]], Any] | None = None
         if wrt is not None:
@@ -110,6 +112,11 @@ class Program:
             leaf.grad += gradient
         return value
 
+    def stepper(self, *args: Any) -> Stepper:
+        """Return the program bound to arguments such as these, for training loops."""
+        arguments, paths = self._prepared(args, {})
+        return Stepper(self, arguments, paths)
+
     # --- a run ---
 
     def _prepared(self, args: Sequence[Any], keywords: dict[str, Any]) -> tuple[Arguments, Paths]:
@@ -143,13 +150,17 @@ class Program:
         return np.array([1.0 / arguments.count if mean and arguments.count else 1.0])
 
     def _wanted(self, arguments: Arguments, args: Sequence[Any]) -> Wanted:
-        per_example = self._reduce is None and arguments.count is not None
-        if self._rebuild_wrt is not None:
-            return Wanted((), tuple(range(len(self._leaves))), per_example)
-        if not args:
-            return Wanted()
-        inputs = [i for k in _chosen(self._argnums, args) for i in arguments.of_argument[k]]
-        return Wanted(tuple(inputs), (), per_example)
+        """Whose gradient `argnums` and `wrt` name; one object for all calls of a signature."""
+        wanted = self._wanted_of.get(arguments.signature)
+        if wanted is None:
+            per_example = self._reduce is None and arguments.count is not None
+            inputs: list[int] = []
+            if self._rebuild_wrt is None and args:
+                chosen = _chosen(self._argnums, args)
+                inputs = [i for k in chosen for i in arguments.of_argument[k]]
+            wanted = Wanted(tuple(inputs), tuple(range(len(self._leaves))), per_example)
+            self._wanted_of[arguments.signature] = wanted
+        return wanted
 
     # --- results ---
 
@@ -168,12 +179,12 @@ class Program:
     ) -> Any:
         if self._rebuild_wrt is not None:
             count = len(self._leaves)
-            structure = self._rebuild_wrt(list(range(count)))
             if wanted.per_example:
+                structure = self._rebuild_wrt(list(range(count)))
                 zero = np.zeros(len(result.outputs), self._dtype)
                 columns = [result.columns.get(("leaf", k), zero) for k in range(count)]
                 return _batched(structure, columns)
-            return _rebuilt(structure, result.leaves[:count].tolist())
+            return self._rebuild_wrt(result.leaves[:count].tolist())
         chosen = _chosen(self._argnums, args)
         trees = [self._by_argument(args[k], k, arguments, result) for k in chosen]
         return trees[0] if isinstance(self._argnums, int) else tuple(trees)
@@ -226,6 +237,43 @@ class Program:
         if self._last is None or not self._last.paths:
             return f"{self!r}: call it once, and it is traced"
         return describe(self._name(), self._last)
+
+
+class Stepper:
+    """A program bound to arguments of one kind, for training loops: flat arrays in and out.
+
+    Made by `Program.stepper`. Calling it runs a batch, of any number of examples, and returns the
+    outputs of each, and the gradient of the first output's sum over them by the leaves of `wrt`.
+    """
+
+    def __init__(self, program: Program, arguments: Arguments, paths: Paths) -> None:
+        self._arguments, self._paths = arguments, paths
+        self._wanted = Wanted((), tuple(range(len(program._leaves))))
+        self._weights: Array | None = None
+
+    def __call__(
+        self,
+        leaf_numbers: Array,
+        matrix: Array,
+        draws: tuple[int, int] = (0, 0),
+        *,
+        gradient: bool = True,
+    ) -> tuple[Array, Array]:
+        """Run a batch at these numbers of the leaves; one row of `matrix` has the batched numbers
+        of one example, in the order of the arguments; `draws` are the seed and the step."""
+        arguments = dataclasses.replace(self._arguments, matrix=matrix, count=len(matrix))
+        with self._paths.lock:
+            weights = None
+            if gradient:
+                weights = np.zeros(self._outputs(arguments, draws))
+                weights[0] = 1.0
+            result = self._paths.run(
+                arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
+            )
+        return result.outputs, result.leaves[: len(self._wanted.leaves or ())]
+
+    def _outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
+        return self._paths.outputs(arguments, draws)
 
 
 def compile(

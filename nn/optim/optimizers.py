@@ -49,14 +49,25 @@ class Optimizer:
             for p in group["params"]:
                 p.grad = 0.0
 
+    def parameters(self) -> list[Value]:
+        """Return the Values of all groups, in their order."""
+        return [p for group in self.param_groups for p in group["params"]]
+
     def step(self) -> None:
         """Move every parameter once, by its `grad`."""
+        values = self.parameters()
+        theta = np.array([p.data for p in values])
+        self.update(theta, np.array([p.grad for p in values]))
+        for p, number in zip(values, theta.tolist(), strict=True):
+            p.data = number
+
+    def update(self, theta: rules.Array, g: rules.Array) -> None:
+        """Move numbers of all `parameters`, an array, in place by their gradient, once."""
+        first = 0
         for group, state in zip(self.param_groups, self.state, strict=True):
-            values = group["params"]
-            theta = np.array([p.data for p in values])
-            self._update(group, state, theta, np.array([p.grad for p in values]))
-            for p, number in zip(values, theta.tolist(), strict=True):
-                p.data = number
+            last = first + len(group["params"])
+            self._update(group, state, theta[first:last], g[first:last])
+            first = last
 
     def _update(
         self,

@@ -1,0 +1,176 @@
+"""The two paths of training: the same model and loss, example by example or compiled.
+
+Each is a function of the parameters' numbers, flat, and a batch, to the batch's loss and its
+gradient, flat as well. `ScalarPath` builds and differentiates one example's graph at a time, so
+that memory is one example's however large the batch is; `VectorisedPath` runs the program that
+`engine.compile` makes of the very same code.
+
+Programs are kept for as long as their model lives, and used again where nothing that they depend
+on has changed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+import engine
+from engine import Value
+from engine.randomness import drawing
+from nn.losses import Loss
+from nn.module import Module
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Step(NamedTuple):
+    """A batch's loss: the sum of its terms, of their weights, and the gradient of the former."""
+
+    total: float
+    weight: float
+    gradient: Array
+
+
+class TrainingPath(Protocol):
+    """What `fit` asks for at every update: a Step, from numbers of the parameters and a batch."""
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
+        """`rows` are the numbers of the batch's examples, `draws` the seed and the step."""
+
+
+class ScalarPath:
+    """Examples one by one, on Values; `advance` is called after each."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        parameters: Sequence[Value],
+        X: Array,
+        y: Array,
+        advance: Callable[[], object],
+    ) -> None:
+        self._model, self._loss, self._parameters = model, loss, parameters
+        self._examples = list(zip(X.tolist(), y.tolist(), strict=True))
+        self._advance = advance
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
+        """Run and differentiate each example, adding into the parameters."""
+        for p, number in zip(self._parameters, theta.tolist(), strict=True):
+            p.data, p.grad = number, 0.0
+        total, weight = 0.0, 0.0
+        for place, row in enumerate(rows.tolist()):
+            x, target = self._examples[row]
+            with engine.enable_grad(), drawing(*draws, place):
+                terms, weights = self._loss.terms(self._model(x), target)
+                example = engine.sum(terms)
+            if isinstance(example, Value):
+                example.backward()
+                total += example.data
+            else:
+                total += example
+            weight += sum(weights)
+            self._advance()
+        return Step(total, weight, np.array([p.grad for p in self._parameters]))
+
+
+class VectorisedPath:
+    """All examples of a batch at once, by a program. Raises TraceError where none can be made."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        parameters: Sequence[Value],
+        X: Array,
+        y: Array,
+        advance: Callable[[int], object],
+        dtype: Any = np.float64,
+    ) -> None:
+        self.program = loss_program(model, loss, parameters, dtype)
+        self._stepper = self.program.stepper(X[:1], y[:1])
+        blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
+        self._matrix = np.hstack(blocks).astype(dtype, copy=False)
+        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:1])
+        self._advance = advance
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
+        """Run the program on the rows."""
+        whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
+        matrix = self._matrix if whole else self._matrix[rows]
+        outputs, gradient = self._stepper(theta, matrix, draws)
+        total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
+        self._advance(len(rows))
+        return Step(total, weight, gradient)
+
+
+# --- programs, kept with their models --------------------------------------------------------
+
+_programs: weakref.WeakKeyDictionary[Module, dict[Any, engine.Program]]
+_programs = weakref.WeakKeyDictionary()
+
+
+def loss_program(
+    model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any
+) -> engine.Program:
+    """Return the program of a batch's loss: the sum of its terms, and of their weights."""
+    alive = weakref.ref(model)
+
+    def batch_loss(x: Any, target: Any) -> Any:
+        terms, weights = loss.terms(_called(alive, x), _plain(target))
+        return [engine.sum(terms), sum(weights)]
+
+    key = ("loss", _state(loss), tuple(map(id, parameters)), np.dtype(dtype).name)
+    options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}
+    return _kept(model, key, lambda: engine.compile(batch_loss, **options))
+
+
+def output_program(model: Module) -> engine.Program:
+    """Return the program of a model's output for each example of a batch."""
+    alive = weakref.ref(model)
+
+    def output(x: Any) -> Any:
+        return _called(alive, x)
+
+    return _kept(model, ("output",), lambda: engine.compile(output, in_axes=0))
+
+
+def _called(alive: weakref.ref[Module], x: Any) -> Any:
+    model = alive()
+    assert model is not None  # the program is kept with it
+    return model(_plain(x))
+
+
+def _plain(x: Any) -> Any:
+    return x.tolist() if isinstance(x, np.ndarray) else x
+
+
+def _kept(
+    model: Module, key: tuple[Any, ...], make: Callable[[], engine.Program]
+) -> engine.Program:
+    """The program of a key, and of the model's state but for its parameters' numbers."""
+    programs = _programs.setdefault(model, {})
+    key = (*key, _state(model))
+    if key not in programs:
+        programs[key] = make()
+    return programs[key]
+
+
+def _state(item: Any, above: tuple[int, ...] = ()) -> Any:
+    """What tracing depends on: types, plain attributes, and which Values there are."""
+    if isinstance(item, Module):
+        if id(item) in above:  # a link to a parent
+            return id(item)
+        inner = (*above, id(item))
+        attributes = {"training": item.training, **vars(item)}
+        return (type(item), tuple((name, _state(x, inner)) for name, x in attributes.items()))
+    if isinstance(item, list | tuple):
+        return tuple(_state(x, above) for x in item)
+    if isinstance(item, dict):
+        return tuple((key, _state(x, above)) for key, x in item.items())
+    if item is None or isinstance(item, int | float | str):
+        return (type(item), item)
+    return id(item)

@@ -1,0 +1,78 @@
+"""Progress over examples: tqdm's bar where it is installed, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+_A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
+_LINES_EVERY = 5.0  # seconds, where there is no progress bar
+
+
+class Bar:
+    """Progress over `total` examples. With `estimate`, a long run is announced early on."""
+
+    def __init__(self, total: int, shown: bool, *, estimate: bool) -> None:
+        self._total, self._done, self._text = total, 0, ""
+        self._began = time.perf_counter()
+        self._next = self._began + _LINES_EVERY
+        self._bar: Any = None
+        if shown:
+            try:
+                from tqdm.auto import tqdm
+
+                self._bar = tqdm(total=total, unit=" examples", unit_scale=True, mininterval=0.2)
+            except ImportError:
+                self._bar = None
+        self._lines = shown and self._bar is None
+        self._estimated = not (shown and estimate)
+
+    def advance(self, count: int = 1) -> None:
+        """Count examples as done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        if not self._estimated and self._done >= 100:
+            self._estimate()
+        if self._lines and (count > 1 or self._done % 100 == 0):
+            self._line_if_due()
+
+    def _line_if_due(self) -> None:
+        if time.perf_counter() >= self._next:
+            self._line()
+
+    def _line(self) -> None:
+        self._next = time.perf_counter() + _LINES_EVERY
+        print(f"{100 * self._done / max(1, self._total):3.0f} %  {self._text}".rstrip(), flush=True)
+
+    def _estimate(self) -> None:
+        elapsed = time.perf_counter() - self._began
+        if elapsed < 0.5:
+            return  # too early to tell
+        self._estimated = True
+        seconds = elapsed / self._done * self._total
+        if seconds > _A_WHILE:
+            self.say(
+                f"the scalar path will take about {seconds / 60:.1f} minutes for this; "
+                "fewer examples or epochs take less (--points, --epochs)"
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line beside the progress."""
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)
+
+    def describe(self, text: str) -> None:
+        """Set what stands beside the progress."""
+        self._text = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
+    def close(self) -> None:
+        """End it."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._lines:
+            self._line()
