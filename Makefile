@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-oracles oracles lint format bench clean
+.PHONY: demo test test-full test-oracles oracles lint format bench clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle"
+	$(BIN)/python -m pytest -m "not oracle and not full"
+
+test-full: .venv/test  ## the published programs at their full size, over many seeds
+	$(BIN)/python -m pytest -m full
 
 test-oracles: .venv/oracle
 	$(BIN)/python -m pytest -m oracle

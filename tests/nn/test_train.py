@@ -28,7 +28,7 @@ def test_a_line_is_found() -> None:
     history = fit(model)
     weight, bias = (p.data for p in model.parameters())
     assert (weight, bias) == (pytest.approx(3.0, abs=0.01), pytest.approx(1.0, abs=0.01))
-    assert len(history.loss) == len(history.step_loss) == 40 and history.path == "scalar"
+    assert len(history.loss) == len(history.step_loss) == 40 and history.path == "vectorised"
     assert history.loss[-1] < 1e-4 < history.loss[0]
 
 
@@ -150,7 +150,7 @@ def nan_at(array: np.ndarray, row: int) -> np.ndarray:
         (X, np.zeros((8, 2)), {}, ValueError, "the output has 1 numbers here, the target 2"),
         (X, Y, {"epochs": -1}, ValueError, "epochs is a whole number of at least 0, not -1"),
         (X, Y, {"batch_size": 0}, ValueError, "batch_size is a whole number of at least 1, not 0"),
-        (X, Y, {"path": "vectorised"}, ValueError, 'no vectorised path yet; use path="scalar"'),
+        (X, Y, {"dtype": "int32"}, ValueError, "float64 or float32, not int32"),
         (X, Y, {"path": "fast"}, ValueError, "'fast'"),
         (X, Y, {"epochs": "3"}, ValueError, "epochs is a whole number of at least 0, not '3'"),
         (X, Y[:, 0], {}, ValueError, r"use y\.reshape\(-1, 1\)"),
