@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles oracles lint format bench clean
+.PHONY: demo test test-full test-oracles oracles lint format bench bench-compiling clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -31,6 +31,9 @@ lint: .venv/test
 format: .venv/test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-compiling: .venv/test
+	$(BIN)/python benchmarks/compiling.py
 
 bench: .venv/peers
 	$(BIN)/python benchmarks/eager.py
