@@ -293,12 +293,14 @@ def draw(ins, pool, ids, vs, gs, vl, gl, w):
 
 def mm(ins, pool, ids, vs, gs, vl, gl, w):
     """out = bias + init + matrix @ block: the n x inner matrix from row a of S on; a block of
-    inner x cols rows from row b on; a bias of n rows of S; an init of as many rows as out."""
+    inner x cols rows from row b on; a bias of n rows of S; an init of as many rows as out. Sums
+    begin with 0.0 where c is 1, else with -0.0, which added to anything changes nothing."""
     v, width = (carray(vl, _SHAPE), w) if ins[SPACE] == 1 else (carray(vs, _SHAPE), 1)
     n, inner, cols = ins[N], ins[INNER], ins[COLS] * width
     matrix = carray(vs, _SHAPE)[ins[A] : ins[A] + n * inner]
     block = v[ins[B] * width : ins[B] * width + inner * cols]
     out = v[ins[OUT] * width : ins[OUT] * width + n * cols]
+    zero = 0.0 if ins[C] == 1 else -0.0
     if use_blas(n * inner * cols):
         np.dot(matrix.reshape((n, inner)), block.reshape((inner, cols)), out.reshape((n, cols)))
     elif cols < 4:
@@ -307,14 +309,14 @@ def mm(ins, pool, ids, vs, gs, vl, gl, w):
                 total = matrix[i * inner] * block[c]
                 for j in range(1, inner):
                     total += matrix[i * inner + j] * block[j * cols + c]
-                out[i * cols + c] = total
+                out[i * cols + c] = zero + total
     else:
         for i in range(n):
             row = out[i * cols : (i + 1) * cols]
             left = matrix[i * inner : (i + 1) * inner]
             rest = inner % 4
             for c in range(cols):
-                row[c] = 0.0
+                row[c] = zero
             for j in range(rest):
                 m0 = left[j]
                 x0 = block[j * cols : (j + 1) * cols]
@@ -416,53 +418,109 @@ def mm_back(ins, pool, ids, vs, gs, vl, gl, w):
 
 
 def dot(ins, pool, ids, vs, gs, vl, gl, w):
-    """n sums, each of `inner` products of rows from lists 1 and 2 and `cols` rows from list 3."""
-    v, width = (carray(vl, _SHAPE), w) if ins[SPACE] == 1 else (carray(vs, _SHAPE), 1)
+    """n sums, each of `inner` products of rows from lists 1 and 2 and `cols` rows from list 3.
+    They begin with 0.0 where c is 1, else with -0.0."""
     n, inner, singles = ins[N], ins[INNER], ins[COLS]
+    zero = 0.0 if ins[C] == 1 else -0.0
+    if ins[SPACE] == 0:
+        dot_of_numbers(ins, pool, carray(vs, _SHAPE), zero)
+        return
+    v = carray(vl, _SHAPE)
     for k in range(n):
-        out = v[(ins[OUT] + k) * width : (ins[OUT] + k + 1) * width]
-        for i in range(width):
-            out[i] = 0.0
+        out = v[(ins[OUT] + k) * w : (ins[OUT] + k + 1) * w]
+        for i in range(w):
+            out[i] = zero
         for j in range(singles):
             row = pool[ins[LIST_3] + k * singles + j]
-            accumulate(out, v[unsigned(row) * width : (unsigned(row) + 1) * width], row < 0)
+            accumulate(out, v[unsigned(row) * w : (unsigned(row) + 1) * w], row < 0)
         for j in range(inner):
             row = pool[ins[LIST_1] + k * inner + j]
             other = pool[ins[LIST_2] + k * inner + j]
-            x = v[unsigned(row) * width : (unsigned(row) + 1) * width]
-            y = v[other * width : (other + 1) * width]
+            x = v[unsigned(row) * w : (unsigned(row) + 1) * w]
+            y = v[other * w : (other + 1) * w]
             accumulate_product(out, x, y, row < 0)
-    if any_nan(v[ins[OUT] * width : (ins[OUT] + n) * width]):
+    if any_nan(v[ins[OUT] * w : (ins[OUT] + n) * w]):
         pool[NAN_SEEN] = 1
+
+
+def dot_of_numbers(ins, pool, v, zero):
+    """`dot` in S: the same, where a row is one number."""
+    n, inner, singles = ins[N], ins[INNER], ins[COLS]
+    left = carray(pool, _SHAPE)[ins[LIST_1] : ins[LIST_1] + n * inner]
+    right = carray(pool, _SHAPE)[ins[LIST_2] : ins[LIST_2] + n * inner]
+    single = carray(pool, _SHAPE)[ins[LIST_3] : ins[LIST_3] + n * singles]
+    for k in range(n):
+        total = zero
+        for j in range(singles):
+            row = single[k * singles + j]
+            total = total + v[row] if row >= 0 else total - v[~row]
+        for j in range(inner):
+            row, y = left[k * inner + j], v[right[k * inner + j]]
+            total = total + v[row] * y if row >= 0 else total - v[~row] * y
+        v[ins[OUT] + k] = total
+        if total != total:
+            pool[NAN_SEEN] = 1
 
 
 def dot_back(ins, pool, ids, vs, gs, vl, gl, w):
     """By list 1 (flag 1), list 2 (flag 2) and list 3 (flag 4)."""
-    if ins[SPACE] == 1:
-        v, g, width = carray(vl, _SHAPE), carray(gl, _SHAPE), w
-    else:
-        v, g, width = carray(vs, _SHAPE), carray(gs, _SHAPE), 1
     n, inner, singles = ins[N], ins[INNER], ins[COLS]
-    wanted_1, wanted_2 = ins[FLAGS] & 1, ins[FLAGS] & 2
+    if ins[SPACE] == 0:
+        dot_of_numbers_back(ins, pool, carray(vs, _SHAPE), carray(gs, _SHAPE))
+        return
+    v, g = carray(vl, _SHAPE), carray(gl, _SHAPE)
     seen = False
     for k in range(n):
-        go = g[(ins[OUT] + k) * width : (ins[OUT] + k + 1) * width]
+        go = g[(ins[OUT] + k) * w : (ins[OUT] + k + 1) * w]
         if ins[FLAGS] & 4:
             for j in range(singles):
                 row = pool[ins[LIST_3] + k * singles + j]
-                accumulate(g[unsigned(row) * width : (unsigned(row) + 1) * width], go, row < 0)
+                accumulate(g[unsigned(row) * w : (unsigned(row) + 1) * w], go, row < 0)
         for j in range(inner):
             row = pool[ins[LIST_1] + k * inner + j]
             other = pool[ins[LIST_2] + k * inner + j]
-            first, last = unsigned(row) * width, (unsigned(row) + 1) * width
-            if wanted_1:
-                y = v[other * width : (other + 1) * width]
+            first, last = unsigned(row) * w, (unsigned(row) + 1) * w
+            if ins[FLAGS] & 1:
+                y = v[other * w : (other + 1) * w]
                 accumulate_product(g[first:last], go, y, row < 0)
                 seen = seen or any_nan(g[first:last])
-            if wanted_2:
-                gy = g[other * width : (other + 1) * width]
+            if ins[FLAGS] & 2:
+                gy = g[other * w : (other + 1) * w]
                 accumulate_product(gy, go, v[first:last], row < 0)
                 seen = seen or any_nan(gy)
+    if seen:
+        pool[NAN_SEEN] = 1
+
+
+def dot_of_numbers_back(ins, pool, v, g):
+    """`dot_back` in S."""
+    n, inner, singles = ins[N], ins[INNER], ins[COLS]
+    left = carray(pool, _SHAPE)[ins[LIST_1] : ins[LIST_1] + n * inner]
+    right = carray(pool, _SHAPE)[ins[LIST_2] : ins[LIST_2] + n * inner]
+    single = carray(pool, _SHAPE)[ins[LIST_3] : ins[LIST_3] + n * singles]
+    by_left, by_right = ins[FLAGS] & 1, ins[FLAGS] & 2
+    seen = 0
+    for k in range(n):
+        adjoint = g[ins[OUT] + k]
+        if ins[FLAGS] & 4:
+            for j in range(singles):
+                row = single[k * singles + j]
+                if row >= 0:
+                    g[row] += adjoint
+                else:
+                    g[~row] -= adjoint
+        for j in range(inner):
+            row, other = left[k * inner + j], right[k * inner + j]
+            signed = adjoint if row >= 0 else -adjoint
+            row = unsigned(row)
+            if by_left:
+                total = g[row] + signed * v[other]
+                g[row] = total
+                seen += total != total
+            if by_right:
+                total = g[other] + signed * v[row]
+                g[other] = total
+                seen += total != total
     if seen:
         pool[NAN_SEEN] = 1
 

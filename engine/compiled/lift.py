@@ -23,6 +23,8 @@ scalar as the eager engine does.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -88,13 +90,17 @@ class Blocks:
 
 @dataclass(slots=True)
 class _Sum:
-    """bias + init + Σ sign * l * r + Σ sign * single. In a matrix product l is the matrix's."""
+    """bias + init + Σ sign * l * r + Σ sign * single. In a matrix product l is the matrix's.
+
+    `zero` says that 0.0 is a term too, as in Python's `sum`: it makes a sum of -0.0 be 0.0.
+    """
 
     products: list[tuple[int, int]]  # (l, r); a sign of -1 is said by ~l
     singles: list[int] = field(default_factory=list)
     bias: int = -1
     init: int = -1
     matrix: bool = False
+    zero: bool = False
 
 
 def lift(
@@ -143,7 +149,14 @@ class _Lift:
             self._find_maxima()
         self._schedule()
         shared = self._place_inputs()
-        for (space, _, tag), members in sorted(self._group().items()):
+        groups = self._group()
+        for key in sorted(groups):
+            space, tag, members = key >> _SPACE_SHIFT, (key & _TAG_MASK) - _TAG_BASE, groups[key]
+            if isinstance(members, int):
+                if tag >= 0:
+                    self._emit_one(tag, space, members)
+                    continue
+                members = [members]
             if tag >= 0:
                 self._emit_elementwise(tag, space, members)
             elif tag == _SUM:
@@ -249,7 +262,7 @@ class _Lift:
         tape, space = self.tape, self.space
         op, a, b = tape.op, tape.a, tape.b
         inner, products, singles = [], [], []
-        mixed = False
+        mixed = zero = False
         stack = [(root, 1)]
         while stack:
             i, sign = stack.pop()
@@ -267,9 +280,12 @@ class _Lift:
                 y = x if op[i] == self.square else b[i]
                 products.append((sign, x, y))
                 mixed = mixed or space[x] != space[y]
+            elif op[i] == CONSTANT and tape.number[i] == 0.0:
+                # x - 0.0 is x, and so is x + -0.0; but -0.0 + 0.0 is 0.0
+                zero = zero or sign * math.copysign(1.0, tape.number[i]) > 0.0
             else:
                 singles.append(i if sign > 0 else ~i)
-        terms = len(products) + len(singles)
+        terms = len(products) + len(singles) + zero
         if not (terms >= 3 or len(products) >= 2 or mixed):
             return
         for i in inner:
@@ -278,6 +294,7 @@ class _Lift:
             self.sums[root] = self._lane_sum(products, singles)
         else:
             self.sums[root] = self._shared_sum(products, singles)
+        self.sums[root].zero = zero
 
     def _lane_sum(self, products: list[tuple[int, int, int]], singles: list[int]) -> _Sum:
         """A sum in L: a matrix product if shared numbers meet lanes, else a dot row by row."""
@@ -320,8 +337,8 @@ class _Lift:
     def _rank(self, i: int) -> int:
         """Parameters and constants are the matrix; of computed operands the earlier ones are."""
         op = self.tape.op[i]
-        if op == INPUT:
-            return -2
+        if op == INPUT:  # whichever of two, but always the same one
+            return int(self.tape.number[i]) - (1 << 40)
         return -1 if op == CONSTANT else self._depth()[i]
 
     def _depth(self) -> list[int]:
@@ -415,30 +432,36 @@ class _Lift:
 
     # --- 4: groups ---
 
-    def _group(self) -> dict[tuple[int, int, int], list[int]]:
-        groups: dict[tuple[int, int, int], list[int]] = {}
-        tape, uses, absorbed, space, late = (
-            self.tape,
-            self.uses,
-            self.absorbed,
-            self.space,
-            self.late,
-        )
+    def _group(self) -> dict[int, int | list[int]]:
+        """The nodes of each space, level and operation; a node alone without a list of its own.
+
+        A key is one number, in the order of space, level, operation: there may be millions.
+        """
+        groups: dict[int, int | list[int]] = {}
+        tape, uses, absorbed = self.tape, self.uses, self.absorbed
+        space, late = self.space, self.late
         op, sums, maxima = tape.op, self.sums, self.maxima
         tags = {TAKE: _TAKE, DRAW: _DRAW}
-        for i in range(len(tape)):
-            code = op[i]
-            if not uses[i] or absorbed[i] or code in (INPUT, CONSTANT):
-                continue
-            tag = _SUM if i in sums else _MAX if i in maxima else tags.get(code, code)
-            key = (space[i], late[i], tag)
+        first = (_LEVEL_BASE << _LEVEL_SHIFT) + _TAG_BASE
+        made = range(len(tape) + 1, len(space))  # sums that `_one_of` made
+        for i in itertools.chain(range(len(tape)), made):
+            if i in sums:
+                tag = _SUM
+            elif i in maxima:
+                tag = _MAX
+            else:
+                code = op[i]
+                if not uses[i] or absorbed[i] or code in (INPUT, CONSTANT):
+                    continue
+                tag = code if code >= 0 else tags[code]
+            key = (space[i] << _SPACE_SHIFT) + (late[i] << _LEVEL_SHIFT) + tag + first
             members = groups.get(key)
             if members is None:
-                groups[key] = [i]
+                groups[key] = i
+            elif isinstance(members, int):
+                groups[key] = [members, i]
             else:
                 members.append(i)
-        for i in range(len(tape) + 1, len(space)):
-            groups.setdefault((space[i], late[i], _SUM), []).append(i)
         return groups
 
     # --- 5: rows and instructions ---
@@ -539,31 +562,31 @@ class _Lift:
             self._emit_copy("gather", found, rows, space)
         return found
 
+    def _emit_one(self, code: int, space: int, i: int) -> None:
+        """A node that is alone on its level."""
+        tape, row = self.tape, self.row
+        operands = [x for x in (tape.a[i], tape.b[i], tape.c[i]) if x >= 0]
+        rows = [row[x] for x in operands] if space == S else self._rows_in(L, operands)
+        out = row[i] = self.rows[space]
+        self.rows[space] = out + 1
+        self.out[space].append(Instruction("ew_" + tape.names[code], space, 1, out, *rows))
+
     def _emit_elementwise(self, code: int, space: int, members: list[int]) -> None:
         tape, row = self.tape, self.row
-        kernel = "ew_" + tape.names[code]
-        arity = self.arity[code]
-        columns = (tape.a, tape.b, tape.c)[:arity]
-        emit = self.out[space].append
-        if len(members) == 1:
-            i = members[0]
-            operands = [self._rows_in(space, [column[i]])[0] for column in columns]
-            out = row[i] = self._new_rows(space, 1)
-            emit(Instruction(kernel, space, 1, out, *operands))
-            return
         if not self.lifted:
             for i in members:
-                self._emit_elementwise(code, space, [i])
+                self._emit_one(code, space, i)
             return
+        columns = (tape.a, tape.b, tape.c)[: self.arity[code]]
         # in the order of their operands' rows, so that operands are contiguous
-        order = [i for column in columns for i in [column] if i is not None]
-        members.sort(key=lambda i: [row[column[i]] for column in order])
+        members.sort(key=lambda i: [row[column[i]] for column in columns])
         rows = [self._rows_in(space, [column[i] for i in members]) for column in columns]
-        out = self._new_rows(space, len(members))
+        count = len(members)
+        out = self._new_rows(space, count)
         for k, i in enumerate(members):
             row[i] = out + k
+        kernel, emit = "ew_" + tape.names[code], self.out[space].append
         starts = _runs(rows)
-        count = len(members)
         if len(starts) > 1 and count >= GATHER_FROM and len(starts) * GATHER_FROM > count:
             firsts = [self._contiguous(space, column) for column in rows]
             emit(Instruction(kernel, space, count, out, *firsts))
@@ -574,33 +597,39 @@ class _Lift:
 
     def _emit_sums(self, space: int, members: list[int]) -> None:
         """Sums of one level: matrix products where right-hand sides are shared, else dots."""
-        dots: dict[tuple[int, int], list[int]] = {}
+        dots: list[int] = []
         by_right: dict[tuple[int, ...], list[tuple[tuple[int, ...], int]]] = {}
         for i in members:
             total = self.sums[i]
             if not total.matrix:
-                dots.setdefault((len(total.products), len(total.singles)), []).append(i)
+                dots.append(i)
                 continue
             pairs = sorted([(right, left) for left, right in total.products])
-            key = (total.init >= 0, total.bias >= 0, *[right for right, _ in pairs])
+            rights = [right for right, _ in pairs]
+            key = (total.zero, total.init >= 0, total.bias >= 0, *rights)
             by_right.setdefault(key, []).append((tuple(left for _, left in pairs), i))
         for matrix in _matrices(by_right, self.sums).values():
-            rows, columns = len(matrix.outputs), len(matrix.rights)
-            if space == S and rows * columns == 1:
-                i = matrix.outputs[0][0]
-                total = self.sums[i]
-                total.singles = [x for x in (total.bias, total.init) if x >= 0]
-                dots.setdefault((len(total.products), len(total.singles)), []).append(i)
-            else:
-                self._emit_matrix(space, matrix)
-        for (products, singles), nodes in dots.items():
-            self._emit_dots(space, products, singles, nodes)
+            if not self._emit_matrix(space, matrix):
+                dots += [i for outputs in matrix.outputs for i in outputs]
+        by_form: dict[tuple[int, int, bool], list[int]] = {}
+        for i in dots:
+            total = self.sums[i]
+            total.singles += [x for x in (total.bias, total.init) if x >= 0]
+            form = (len(total.products), len(total.singles), total.zero)
+            by_form.setdefault(form, []).append(i)
+        for (products, singles, zero), nodes in by_form.items():
+            self._emit_dots(space, products, singles, zero, nodes)
 
-    def _emit_matrix(self, space: int, matrix: _Matrix) -> None:
+    def _emit_matrix(self, space: int, matrix: _Matrix) -> bool:
+        """Emit a matrix product; not if dots are as good, since each number is used but once."""
         row = self.row
         # Matrix rows in the order of their numbers' rows; likewise the columns of the product.
         order = sorted(range(len(matrix.left)), key=lambda k: _signed(row, matrix.left[k][0]))
         left = [_signed(row, x) for k in order for x in matrix.left[k]]
+        if space == S and min(len(order), len(matrix.rights)) == 1:
+            one = len(order) == len(matrix.rights) == 1
+            if one or left[0] < 0 or not _is_run(left):
+                return False
         places = sorted(range(len(matrix.rights)), key=lambda q: row[matrix.rights[q][0]])
         right = [row[matrix.rights[q][j]] for j in range(len(matrix.left[0])) for q in places]
         outputs = [matrix.outputs[k][q] for k in order for q in places]
@@ -617,10 +646,19 @@ class _Lift:
             row[i] = out + k
         n, inner, cols = len(order), len(matrix.left[0]), len(places)
         self.out[space].append(
-            Instruction("mm", space, n, out, a, b, inner=inner, cols=cols, bias=bias, init=init)
+            Instruction(
+                *("mm", space, n, out, a, b, int(sums[0].zero)),
+                inner=inner,
+                cols=cols,
+                bias=bias,
+                init=init,
+            )
         )
+        return True
 
-    def _emit_dots(self, space: int, products: int, singles: int, nodes: list[int]) -> None:
+    def _emit_dots(
+        self, space: int, products: int, singles: int, zero: bool, nodes: list[int]
+    ) -> None:
         row = self.row
         sums = [self.sums[i] for i in nodes]
         left = [x for total in sums for x, _ in total.products]
@@ -640,6 +678,7 @@ class _Lift:
                 space,
                 len(nodes),
                 out,
+                c=int(zero),
                 inner=products,
                 cols=singles,
                 list_1=lists[0],
@@ -700,6 +739,9 @@ class _Lift:
 
 
 _SUM, _MAX, _TAKE, _DRAW = -1, -2, -3, -4  # what a group holds that is no row of the table
+# The key of a group: space, level and operation in one number.
+_TAG_BASE, _TAG_MASK, _LEVEL_SHIFT = 8, (1 << 12) - 1, 12
+_LEVEL_BASE, _SPACE_SHIFT = 1 << 40, 54
 
 
 @dataclass(slots=True)
@@ -718,13 +760,13 @@ def _matrices(
     """Merge groups with equal matrices. A group's rows and columns are put into an order that
     depends on the matrix alone, so that equal ones are recognised whatever they multiply."""
     found: dict[tuple[object, ...], _Matrix] = {}
-    for (init, bias, *right), rows in by_right.items():
+    for (zero, init, bias, *right), rows in by_right.items():
         rows.sort(key=lambda entry: (min(entry[0]), sum(entry[0]), entry[0]))
         columns = list(zip(*[left for left, _ in rows], strict=True))
         order = sorted(range(len(right)), key=columns.__getitem__)
         left = [tuple([row[j] for j in order]) for row, _ in rows]
         biases = tuple(sums[i].bias for _, i in rows)
-        key = (init, bias, biases, *left)
+        key = (zero, init, bias, biases, *left)
         matrix = found.get(key)
         if matrix is None:
             matrix = found[key] = _Matrix(left, [], [[] for _ in rows])

@@ -9,8 +9,9 @@ backwards, then S backwards.
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,18 @@ import numpy as np
 
 from engine import modes
 from engine.compiled import jit, loop
-from engine.compiled.kernels import BACKWARD, FLAGS, NAN_SEEN, NOT_FINITE, SEED, STEP, WORDS
+from engine.compiled.kernels import (
+    BACKWARD,
+    FLAGS,
+    FORWARD,
+    INNER,
+    NAN_SEEN,
+    NOT_FINITE,
+    SEED,
+    SPACE,
+    STEP,
+    WORDS,
+)
 from engine.compiled.lift import Blocks, Instruction, L, S
 from engine.ops import TABLE
 
@@ -65,12 +77,12 @@ class Machine:
         self._shared_rows = {number: row for row, number in enumerate(blocks.shared_inputs)}
         lane_rows = {number: row for row, number in enumerate(blocks.lane_inputs)}
         self._lane_rows = {**lane_rows, **blocks.split_inputs}
-        needs = (np.zeros(rows_s, bool), np.zeros(rows_l, bool))
+        needs = (bytearray(rows_s), bytearray(rows_l))
         for number in wanted:
             if number in self._lane_rows:
-                needs[L][self._lane_rows[number]] = True
+                needs[L][self._lane_rows[number]] = 1
             else:
-                needs[S][self._shared_rows[number]] = True
+                needs[S][self._shared_rows[number]] = 1
         instructions = [*blocks.instructions[S], *blocks.instructions[L]]
         self._flags = [flags_of(i, needs, self._pool) for i in instructions]
         self._instructions = instructions
@@ -86,10 +98,14 @@ class Machine:
 
     def _addresses(self, *, backward: bool) -> None:
         """Fill in the kernels' addresses, compiling those that were not needed before."""
-        for i, (instruction, flags) in enumerate(zip(self._instructions, self._flags, strict=True)):
-            if not backward or flags:
-                kernel = jit.address(instruction.kernel, backward, self.dtype.name)
-                self._words[i, BACKWARD if backward else 0] = kernel
+        names = [i.kernel if f or not backward else "" for i, f in self._flagged()]
+        known = {name: jit.address(name, backward, self.dtype.name) for name in set(names) - {""}}
+        known[""] = 0
+        column = BACKWARD if backward else FORWARD
+        self._words[: len(names), column] = [known[name] for name in names]
+
+    def _flagged(self) -> Iterator[tuple[Instruction, int]]:
+        return zip(self._instructions, self._flags, strict=True)
 
     def run(
         self,
@@ -162,58 +178,73 @@ class Machine:
 
 def encode(instructions: Sequence[Instruction], flags: Sequence[int]) -> Array:
     """The instructions as words, without the kernels' addresses: see `kernels`."""
-    words = np.zeros((max(1, len(instructions)), WORDS), _INTEGERS)
-    if instructions:
-        table = np.array([i[1:] for i in instructions], _INTEGERS)
-        words[: len(instructions), 2:8] = table[:, 0:6]
-        words[: len(instructions), FLAGS] = flags
-        words[: len(instructions), FLAGS + 1 :] = table[:, 6:]
+    count, fields = len(instructions), len(Instruction._fields) - 1
+    words = np.zeros((max(1, count), WORDS), _INTEGERS)
+    flat = itertools.chain.from_iterable([i[1:] for i in instructions])
+    table = np.fromiter(flat, _INTEGERS, count * fields).reshape(count, fields)
+    words[:count, SPACE:FLAGS] = table[:, : FLAGS - SPACE]
+    words[:count, FLAGS] = flags
+    words[:count, INNER:] = table[:, FLAGS - SPACE :]
     return words
 
 
-def flags_of(i: Instruction, needs: tuple[Array, Array], pool: Array) -> int:
+def flags_of(i: Instruction, needs: tuple[bytearray, bytearray], pool: Array) -> int:
     """Which operands of an instruction need an adjoint; marks the result's rows if any does."""
     own = needs[i.space]
-    if i.kernel.startswith("ew_"):
-        op = TABLE[i.kernel[3:]]
+    kernel, n = i.kernel, i.n
+    flags = 0
+    differentiable = _differentiable(kernel)
+    if differentiable is not None:
+        for bit, first in zip(differentiable, (i.a, i.b, i.c), strict=False):
+            if bit and (own[first] if n == 1 else 1 in own[first : first + n]):
+                flags |= bit
+        if flags:
+            own[i.out : i.out + n] = b"\1" * n
+        return flags
+    if kernel == "gather":
+        wanted = [1 in own[i.a : i.a + n]]
+    elif kernel == "gather_list":
+        wanted = [_any(own, pool, i.list_1, n)]
+    elif kernel == "broadcast":
+        wanted = [1 in needs[S][i.a : i.a + n]]
+    elif kernel == "broadcast_list":
+        wanted = [_any(needs[S], pool, i.list_1, n)]
+    elif kernel == "take":
+        wanted = [_any(needs[i.c], pool, i.list_1, n * i.inner)]
+    elif kernel == "mm":
         wanted = [
-            (callable(p) or p != 0.0) and bool(own[first : first + i.n].any())
-            for first, p in zip((i.a, i.b, i.c), op.partials, strict=False)
+            1 in needs[S][i.a : i.a + n * i.inner],
+            1 in own[i.b : i.b + i.inner * i.cols],
+            i.bias >= 0 and 1 in needs[S][i.bias : i.bias + n],
+            i.init >= 0 and 1 in own[i.init : i.init + n * i.cols],
         ]
-    elif i.kernel == "gather":
-        wanted = [bool(own[i.a : i.a + i.n].any())]
-    elif i.kernel == "gather_list":
-        wanted = [bool(own[_rows(pool, i.list_1, i.n)].any())]
-    elif i.kernel == "broadcast":
-        wanted = [bool(needs[S][i.a : i.a + i.n].any())]
-    elif i.kernel == "broadcast_list":
-        wanted = [bool(needs[S][_rows(pool, i.list_1, i.n)].any())]
-    elif i.kernel == "take":
-        wanted = [bool(needs[i.c][_rows(pool, i.list_1, i.n * i.inner)].any())]
-    elif i.kernel == "mm":
+    elif kernel == "dot":
         wanted = [
-            bool(needs[S][i.a : i.a + i.n * i.inner].any()),
-            bool(own[i.b : i.b + i.inner * i.cols].any()),
-            i.bias >= 0 and bool(needs[S][i.bias : i.bias + i.n].any()),
-            i.init >= 0 and bool(own[i.init : i.init + i.n * i.cols].any()),
-        ]
-    elif i.kernel == "dot":
-        wanted = [
-            bool(own[_rows(pool, place, i.n * count)].any())
+            _any(own, pool, place, n * count)
             for place, count in ((i.list_1, i.inner), (i.list_2, i.inner), (i.list_3, i.cols))
         ]
     else:
         wanted = []
     flags = sum(1 << k for k, flag in enumerate(wanted) if flag)
     if flags:
-        rows = i.n * i.cols if i.kernel == "mm" else i.n
-        own[i.out : i.out + rows] = True
+        rows = n * i.cols if kernel == "mm" else n
+        own[i.out : i.out + rows] = b"\1" * rows
     return flags
 
 
-def _rows(pool: Array, first: int, count: int) -> Array:
+@functools.cache
+def _differentiable(kernel: str) -> tuple[int, ...] | None:
+    """For a row of the table, the flag of each operand whose derivative is not 0 everywhere."""
+    if not kernel.startswith("ew_"):
+        return None
+    partials = TABLE[kernel.removeprefix("ew_")].partials
+    return tuple(1 << k if callable(p) or p != 0.0 else 0 for k, p in enumerate(partials))
+
+
+def _any(needs: bytearray, pool: Array, first: int, count: int) -> bool:
+    """Whether any row of a list needs an adjoint."""
     rows = pool[first : first + count]
-    return np.where(rows >= 0, rows, ~rows)
+    return bool(np.frombuffer(needs, np.uint8)[np.where(rows >= 0, rows, ~rows)].any())
 
 
 _entry_lock = threading.Lock()

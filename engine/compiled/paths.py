@@ -8,6 +8,7 @@ to that one come out as they did; if there is none, one of them is traced, told 
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -146,7 +147,7 @@ class Paths:
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         """How many numbers the function returns; it is traced if it was not yet."""
         if not self.paths:
-            with self.naming(0), drawing(*draws, 0):
+            with self.naming(0), drawing(*draws, 0), _collector_paused():
                 self.paths.append(self._trace(arguments, 0, ()))
         return len(self.paths[0].tape.outputs)
 
@@ -159,7 +160,7 @@ class Paths:
         if len(self.paths) >= MOST_PATHS:
             self._warn(len(outcomes) - 1)
             return None
-        with self.naming(example), drawing(*call.draws, example):
+        with self.naming(example), drawing(*call.draws, example), _collector_paused():
             path = self._trace(call.arguments, example, outcomes)
         self.paths.insert(0, path)
         return path
@@ -182,11 +183,14 @@ class Paths:
         split = [i for i in numbers.values() if i not in in_lanes]
         if not (backward and wanted.per_example and self.batched):
             split = []
-        blocks = path.blocks.get((lifted, *split))
-        if blocks is None:
-            blocks = path.blocks[lifted, *split] = lift(path.tape, self.lanes, split, lifted=lifted)
+        with _collector_paused():
+            blocks = path.blocks.get((lifted, *split))
+            if blocks is None:
+                blocks = lift(path.tape, self.lanes, split, lifted=lifted)
+                path.blocks[lifted, *split] = blocks
+            machine = Machine(blocks, list(numbers.values()), self.dtype)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
-        made = (Machine(blocks, list(numbers.values()), self.dtype), columns if backward else {})
+        made = (machine, columns if backward else {})
         path.machines[key] = made
         if not split:  # the same machine computes values alone
             path.machines[wanted, False, lifted] = (made[0], {})
@@ -234,6 +238,19 @@ class Paths:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's garbage collector off: it would go through all nodes again and again, and there
+    are no cycles to find."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Call:
