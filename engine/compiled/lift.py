@@ -169,7 +169,8 @@ class _Lift:
                 self._emit_maxima(space, members)
         tape = self.tape
         checks = []
-        for order, (node, guard) in enumerate(tape.guards):
+        for order, guard in enumerate(tape.guards):
+            node = guard.place
             if tape.op[node] != CONSTANT or guard.kind == "index":
                 length = int(guard.number) if guard.kind == "index" else 0
                 number = 0.0 if length else guard.number
@@ -212,7 +213,7 @@ class _Lift:
                 space[i] = L if self.batched else S
             elif code == TAKE:
                 space[i] = max(space[j] for j in self._operands(i))
-        for i in (*tape.outputs, *[node for node, _ in tape.guards]):
+        for i in (*tape.outputs, *[guard.place for guard in tape.guards]):
             uses[i] += 2  # never absorbed
         for i in range(len(tape) - 1, -1, -1):
             if uses[i] and op[i] >= 0:

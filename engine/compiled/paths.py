@@ -73,7 +73,7 @@ class Path:
 
     def agrees_with(self, outcomes: Sequence[float]) -> bool:
         """Whether the first guards have these numbers on this path."""
-        numbers = [guard.number for _, guard in self.tape.guards[: len(outcomes)]]
+        numbers = [guard.number for guard in self.tape.guards[: len(outcomes)]]
         return len(numbers) == len(outcomes) and all(map(_same, numbers, outcomes))
 
 
@@ -131,8 +131,8 @@ class Paths:
             failed = fail >= 0
             for order in np.unique(fail[failed]).tolist():
                 here = fail == order
-                guard = path.tape.guards[order][1]
-                before = tuple(guard.number for _, guard in path.tape.guards[:order])
+                guard = path.tape.guards[order]
+                before = tuple(guard.number for guard in path.tape.guards[:order])
                 if guard.kind == "index":
                     first = int(np.flatnonzero(here)[0])
                     with self.naming(int(which[first])):
@@ -230,7 +230,7 @@ class Paths:
         if self._warned:
             return
         self._warned = True
-        line = self.paths[0].tape.guards[order][1].line
+        line = self.paths[0].tape.guards[order].line
         warnings.warn(
             f"this compiled function takes more than {MOST_PATHS} paths, {line}; further examples "
             "run eagerly: right, but slow. engine.where or engine.maximum instead of if, and "

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from engine.compiled.trace import Guard, Recording, is_take
+from engine.compiled.trace import Recording, is_take
 from engine.errors import TraceError
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
@@ -20,6 +21,15 @@ from engine.value import Value
 # What a node is that no row of the table makes; its `number` column says more.
 INPUT, CONSTANT, DRAW, TAKE = -1, -2, -3, -4
 _SHIFT = 24  # places below 2**24 = 16 million nodes, so that two and a code fit a small int
+
+
+class TapeGuard(NamedTuple):
+    """A guard of the trace with its node's place; it does not keep the recorded graph alive."""
+
+    place: int
+    kind: str  # "equals" or "index"
+    number: float
+    line: str
 
 
 @dataclass(slots=True)
@@ -40,7 +50,7 @@ class Tape:
     entries: dict[int, tuple[int, ...]] = field(default_factory=dict)
     leaves: list[Value] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
-    guards: list[tuple[int, Guard]] = field(default_factory=list)
+    guards: list[TapeGuard] = field(default_factory=list)
     recorded: int = 0  # the scalar operations that the function performed
 
     def __len__(self) -> int:
@@ -153,7 +163,7 @@ def tape_of(recording: Recording, leaves: Sequence[Value] = ()) -> Tape:
                 tape.entries[found] = entries
         place[node] = found
     tape.outputs = [place[y] if isinstance(y, Value) else constant(y) for y in recording.outputs]
-    tape.guards = [(place[guard.node], guard) for guard in recording.guards]
+    tape.guards = [TapeGuard(place[g.node], g.kind, g.number, g.line) for g in recording.guards]
     return tape
 
 
