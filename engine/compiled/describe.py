@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from engine.compiled.lift import Blocks, Instruction, L, S
 from engine.compiled.paths import Paths
 from engine.ops import TABLE
@@ -33,7 +35,7 @@ def describe(name: str, paths: Paths) -> str:
     for title, space in (("shared: once a run", S), ("lanes: for each example", L)):
         if blocks.instructions[space]:
             lines.append(title)
-            lines += [f"  {_line(i, blocks)}" for i in blocks.instructions[space]]
+            lines += _folded([_line(i, blocks) for i in blocks.instructions[space]])
     return "\n".join(lines)
 
 
@@ -41,8 +43,20 @@ def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _line(i: Instruction, blocks: Blocks) -> str:
-    """One instruction: what, how large, and which rows it reads and writes."""
+def _folded(lines: list[tuple[str, str]]) -> list[str]:
+    """What and where, in columns; several of one kind in a row as one line."""
+    folded = []
+    for text, group in itertools.groupby(lines, key=lambda line: line[0]):
+        rows = [where for _, where in group]
+        if len(rows) == 1:
+            folded.append(f"  {text:<48} {rows[0]}")
+        else:
+            folded.append(f"  {len(rows)} times: {text}")
+    return folded
+
+
+def _line(i: Instruction, blocks: Blocks) -> tuple[str, str]:
+    """One instruction: what and how large, and which rows it writes and reads."""
     here = "sl"[i.space]
     size = i.n * i.cols if i.kernel == "mm" else i.n
     out = _rows(here, i.out, size)
@@ -57,24 +71,24 @@ def _line(i: Instruction, blocks: Blocks) -> str:
         if i.init >= 0:
             text += " + rows"
             parts.append(_rows(here, i.init, size))
-        return f"{text:<48} {out} = {', '.join(parts)}"
+        return text, f"{out} = {', '.join(parts)}"
     if i.kernel == "dot":
-        terms = [f"{i.inner} products"] if i.inner else []
+        terms = [_plural(i.inner, "product")] if i.inner else []
         terms += [_plural(i.cols, "term")] if i.cols else []
-        return f"{_plural(i.n, 'sum')} of {' and '.join(terms)}".ljust(48) + f" {out}"
+        return f"{_plural(i.n, 'sum')} of {' and '.join(terms)}", out
     if i.kernel == "max":
-        return f"{i.n} largest of {i.inner}".ljust(48) + f" {out}"
+        return f"{i.n} largest of {i.inner}", out
     if i.kernel == "take":
-        return f"look-up of {i.n} among {i.inner} entries".ljust(48) + f" {out}"
+        return f"look-up of {i.n} among {i.inner} entries", out
     if i.kernel == "draw":
-        return f"{_plural(i.n, 'draw')}".ljust(48) + f" {out}"
+        return _plural(i.n, "draw"), out
     if i.kernel.startswith("broadcast"):
-        return f"repeat {i.n} in every lane".ljust(48) + f" {out}" + _source(i, "s")
+        return f"repeat {i.n} in every lane", out + _source(i, "s")
     if i.kernel.startswith("gather"):
-        return f"copy {i.n}".ljust(48) + f" {out}" + _source(i, here)
+        return f"copy {i.n}", out + _source(i, here)
     op = TABLE[i.kernel.removeprefix("ew_")]
     operands = [_rows(here, row, i.n) for row in (i.a, i.b, i.c)[: op.arity]]
-    return f"{op.name} of {i.n}".ljust(48) + f" {out} = {', '.join(operands)}"
+    return f"{op.name} of {i.n}", f"{out} = {', '.join(operands)}"
 
 
 def _source(i: Instruction, space: str) -> str:

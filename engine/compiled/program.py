@@ -328,7 +328,10 @@ def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
     chosen = [argnums] if isinstance(argnums, int) else list(argnums)
     for k in chosen:
         if not -len(args) <= k < len(args):
-            raise ValueError(f"argnums names argument {k}, but the call has {len(args)}")
+            raise ValueError(
+                f"argnums names argument {k}, but the call has {len(args)}; for the gradient by "
+                "Values that the function reads there is wrt"
+            )
     return [k % len(args) for k in chosen]
 
 
