@@ -15,7 +15,7 @@ from engine.value import Value
 
 
 class Condition:
-    """A comparison under trace. Conditions combine with ``&``, ``|`` and ``~``."""
+    """A comparison under trace. Conditions combine with ``&``, ``|``, ``~``, ``==`` and ``!=``."""
 
     __slots__ = ("value",)
 
@@ -38,6 +38,15 @@ class Condition:
 
     def __invert__(self) -> Condition:
         return Condition(1.0 - self.value)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return self._combined("equal", other)
+
+    def __ne__(self, other: object) -> Any:
+        same = self._combined("equal", other)
+        return same if same is NotImplemented else ~same
 
     def _combined(self, name: str, other: Any) -> Any:
         if not isinstance(other, Condition | bool):

@@ -48,6 +48,7 @@ class _State(threading.local):
     raising: bool = False
     scope: Scope | None = None
     trace: Any = None  # a compiled.trace.Trace, which this layer does not know
+    inlined: bool = False  # whether a compiled function called now is called as it is
 
 
 state = _State()
@@ -181,3 +182,13 @@ def traced_by(trace: Any) -> Iterator[None]:
         state.trace = outer
         with _lock:
             tracing -= 1
+
+
+@contextmanager
+def inlining() -> Iterator[None]:
+    """Have compiled functions called as they are, on Values."""
+    outer, state.inlined = state.inlined, True
+    try:
+        yield
+    finally:
+        state.inlined = outer

@@ -26,7 +26,7 @@ from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
 
 _new = object.__new__
-_gradient_lock = threading.Lock()
+gradient_lock = threading.Lock()
 _NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
@@ -281,7 +281,7 @@ class Value:
         nodes = topological_order((self,))
         leaves = [node for node in nodes if node.op is None]
         grads = reverse_sweep(nodes, [(self, to_float(gradient))], leaves, keep=True)
-        with _gradient_lock:  # two threads may share parameters
+        with gradient_lock:  # two threads may share parameters
             for leaf, grad in zip(leaves, grads, strict=True):
                 leaf._grad += grad
 
@@ -351,9 +351,13 @@ class Value:
     # --- copying and pickling, without recursion ---
 
     def __copy__(self) -> Value:
+        if modes.tracing and modes.state.trace is not None:
+            return self.detach()  # a number of its own, like any copy, but a live one
         return _rebuild(self, self._operands())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        if modes.tracing and modes.state.trace is not None:
+            return self.detach()
         for node in topological_order((self,)):
             if id(node) not in memo:
                 operands = [(None if c is None else memo[id(c)], x) for c, x in node._operands()]

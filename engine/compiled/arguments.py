@@ -37,6 +37,7 @@ class Arguments:
     shapes: list[Any] = field(default_factory=list)
     count: int | None = None  # examples; None where nothing is batched
     signature: tuple[Any, ...] = ()
+    statics: list[Any] = field(default_factory=list)  # functions and such, told by identity
     build: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]] = lambda leaves: ([], {})
 
     def lane_matrix(self, dtype: Any) -> Array:
@@ -122,8 +123,11 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
         into.shared += numbers.ravel().tolist()
         into.is_lane += [False] * numbers.size
         return _array_builder(shape), ("array", shape)
-    if arg is None or isinstance(arg, str | bool) or callable(arg):
-        return lambda rest: arg, ("static", arg if isinstance(arg, str | bool) else id(arg), arg)
+    if arg is None or isinstance(arg, str | bool):
+        return lambda rest: arg, ("static", type(arg), arg)
+    if callable(arg):
+        into.statics.append(arg)
+        return lambda rest: arg, ("static", type(arg), id(arg))
     try:
         into.shared.append(to_float(arg))
     except TypeError:
@@ -183,19 +187,22 @@ def _take_batch(arg: Any, into: Arguments, where: str) -> tuple[_Build, Any]:
 
 
 def _numeric(arg: Any, where: str) -> Array:
+    """The argument as an array of numbers, one by one checked where they are Python objects."""
     try:
         numbers = np.asarray(arg)
-        if numbers.dtype == object or not np.issubdtype(numbers.dtype, np.number):
-            numbers = np.array(arg, dtype=np.float64) if numbers.dtype != bool else numbers + 0.0
-    except (TypeError, ValueError) as error:
-        if any(isinstance(x, Value) for x in np.ravel(np.asarray(arg, dtype=object))):
-            raise TypeError(f"{where} holds Values; give plain numbers") from None
-        raise ValueError(
-            f"{where} is no array of numbers ({error}); are its rows of different lengths?"
-        ) from None
-    if np.issubdtype(numbers.dtype, np.complexfloating):
-        raise TypeError(f"{where} has complex numbers; a compiled function takes real ones")
-    return numbers
+    except ValueError as error:
+        raise ValueError(f"{where}: are its rows of different lengths? {error}") from None
+    if numbers.dtype.kind == "b":
+        return numbers.astype(np.float64)
+    if numbers.dtype.kind in "iuf":
+        return numbers
+    items = np.asarray(arg, dtype=object)
+    if any(isinstance(x, Value) for x in items.ravel()):
+        raise TypeError(f"{where} holds Values; a compiled function takes plain numbers, v.data")
+    try:
+        return np.array([to_float(x) for x in items.ravel()], np.float64).reshape(items.shape)
+    except TypeError as error:
+        raise TypeError(f"{where} holds something that is no number: {error}") from None
 
 
 def _array_builder(shape: tuple[int, ...]) -> _Build:

@@ -104,20 +104,31 @@ class _Sum:
 
 
 def lift(
-    tape: Tape, lane_inputs: Iterable[int] = (), split: Iterable[int] = (), *, lifted: bool = True
+    tape: Tape,
+    lane_inputs: Iterable[int] = (),
+    split: Iterable[int] = (),
+    *,
+    lifted: bool = True,
+    batched: bool | None = None,
 ) -> Blocks:
     """Return the blocks of a tape.
 
     `lane_inputs` are the numbers of the batched inputs; `split` those of shared inputs whose
-    gradient is wanted for each example, and which therefore count as batched.
+    gradient is wanted for each example, and which therefore count as batched. `batched` says
+    whether there are examples where no input is batched.
     """
-    return _Lift(tape, list(lane_inputs), list(split), lifted).run()
+    lanes = list(lane_inputs)
+    there_are = bool(lanes) if batched is None else batched
+    return _Lift(tape, lanes, list(split), lifted, there_are).run()
 
 
 class _Lift:
-    def __init__(self, tape: Tape, lanes: list[int], split: list[int], lifted: bool) -> None:
+    def __init__(
+        self, tape: Tape, lanes: list[int], split: list[int], lifted: bool, batched: bool
+    ) -> None:
         self.tape, self.lanes, self.split, self.lifted = tape, lanes, split, lifted
-        self.batched = bool(lanes)
+        self.batched = batched
+        self.arguments = tape.op.count(INPUT) - len(tape.leaves)
         n = len(tape)
         # One entry a node and one more, which the operand -1 (none) reaches.
         self.space = [S] * n + [S]
@@ -338,8 +349,9 @@ class _Lift:
     def _rank(self, i: int) -> int:
         """Parameters and constants are the matrix; of computed operands the earlier ones are."""
         op = self.tape.op[i]
-        if op == INPUT:  # whichever of two, but always the same one
-            return int(self.tape.number[i]) - (1 << 40)
+        if op == INPUT:  # of two the leaf; else whichever, but always the same one
+            number = int(self.tape.number[i])
+            return number - (1 << 41 if number >= self.arguments else 1 << 40)
         return -1 if op == CONSTANT else self._depth()[i]
 
     def _depth(self) -> list[int]:
@@ -609,7 +621,7 @@ class _Lift:
             rights = [right for right, _ in pairs]
             key = (total.zero, total.init >= 0, total.bias >= 0, *rights)
             by_right.setdefault(key, []).append((tuple(left for _, left in pairs), i))
-        for matrix in _matrices(by_right, self.sums).values():
+        for matrix in _matrices(by_right, self.sums, space).values():
             if not self._emit_matrix(space, matrix):
                 dots += [i for outputs in matrix.outputs for i in outputs]
         by_form: dict[tuple[int, int, bool], list[int]] = {}
@@ -636,9 +648,11 @@ class _Lift:
         outputs = [matrix.outputs[k][q] for k in order for q in places]
         sums = [self.sums[i] for i in outputs]
         bias = init = -1
-        if sums[0].bias >= 0:
-            vector = [row[self.sums[matrix.outputs[k][0]].bias] for k in order]
-            bias = self._contiguous(S, vector)
+        biases = [[row[self.sums[matrix.outputs[k][q]].bias] for q in places] for k in order]
+        if sums[0].bias >= 0 and all(len({*of_row}) == 1 for of_row in biases):
+            bias = self._contiguous(S, [of_row[0] for of_row in biases])
+        elif sums[0].bias >= 0:  # it goes by columns, not by rows
+            init = self._contiguous(S, [x for of_row in biases for x in of_row])
         if sums[0].init >= 0:
             init = self._contiguous(space, self._rows_in(space, [total.init for total in sums]))
         a, b = self._contiguous(S, left), self._contiguous(space, right)
@@ -756,7 +770,9 @@ class _Matrix:
 
 
 def _matrices(
-    by_right: dict[tuple[int, ...], list[tuple[tuple[int, ...], int]]], sums: dict[int, _Sum]
+    by_right: dict[tuple[int, ...], list[tuple[tuple[int, ...], int]]],
+    sums: dict[int, _Sum],
+    space: int,
 ) -> dict[tuple[object, ...], _Matrix]:
     """Merge groups with equal matrices. A group's rows and columns are put into an order that
     depends on the matrix alone, so that equal ones are recognised whatever they multiply."""
@@ -766,7 +782,8 @@ def _matrices(
         columns = list(zip(*[left for left, _ in rows], strict=True))
         order = sorted(range(len(right)), key=columns.__getitem__)
         left = [tuple([row[j] for j in order]) for row, _ in rows]
-        biases = tuple(sums[i].bias for _, i in rows)
+        # In S a bias may differ from column to column: then it is added like an init.
+        biases = tuple(sums[i].bias for _, i in rows) if space == L else ()
         key = (zero, init, bias, biases, *left)
         matrix = found.get(key)
         if matrix is None:

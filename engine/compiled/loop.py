@@ -120,6 +120,8 @@ def check(checks, numbers, space, v, w, fail, found):
             else:
                 expected = numbers[k]
                 holds = number == expected or (number != number and expected != expected)
+                if number == 0.0:  # 0.0 and -0.0 are equal, but a function may tell them apart
+                    holds = holds and np.copysign(1.0, number) == np.copysign(1.0, expected)
             if not holds and (fail[i] < 0 or order < fail[i]):
                 fail[i] = order
                 found[i] = number

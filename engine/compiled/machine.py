@@ -115,13 +115,15 @@ class Machine:
         draws: tuple[int, int],
         seeds: Array | None = None,
         lane_gradients: Sequence[int] = (),
+        trusted: int = 0,
     ) -> Run:
         """Run all examples.
 
         `shared` has the numbers of the shared inputs, `lanes` one row an example, `ids` the
         examples' numbers; `draws` are the seed and the step of random numbers. With `seeds`, one
         number an output, gradients of the outputs' weighted sum over all examples are computed;
-        `lane_gradients` are the inputs for which one an example is returned.
+        `lane_gradients` are the inputs for which one an example is returned. The first `trusted`
+        guards are not checked: another run decided them.
         """
         with self.lock:
             if seeds is not None and not self._can_go_back:
@@ -130,7 +132,8 @@ class Machine:
             count = len(lanes)
             self._reserve(count)
             self._vs[: len(shared)] = shared
-            self._pool[SEED], self._pool[STEP], self._pool[NAN_SEEN] = (*draws, 0)
+            self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
+            self._pool[NAN_SEEN] = 0
             self._pool[NOT_FINITE] = -1 if modes.state.raising else 0
             outputs = np.zeros((max(1, count), len(self._outputs)), self.dtype)
             fail = np.full(max(1, count), -1, _INTEGERS)
@@ -138,6 +141,7 @@ class Machine:
             rows = np.array([self._lane_rows[number] for number in lane_gradients], _INTEGERS)
             lane_gradient = np.zeros((count, len(rows)), self.dtype)
             weights = np.zeros(len(self._outputs), self.dtype) if seeds is None else seeds
+            unchecked = int(np.searchsorted(self._checks[:, 2], trusted))
             _entry()(
                 self._words,
                 self._counts,
@@ -155,8 +159,8 @@ class Machine:
                 outputs,
                 self._outputs,
                 weights.astype(self.dtype, copy=False),
-                self._checks,
-                self._numbers,
+                self._checks[unchecked:],
+                self._numbers[unchecked:],
                 fail,
                 found,
                 lane_gradient,
@@ -174,6 +178,11 @@ class Machine:
             self._capacity = capacity
             self._vl = np.zeros(self.blocks.rows[L] * capacity, self.dtype)
             self._gl = np.zeros_like(self._vl)
+
+
+def _as_word(counter: int) -> int:
+    """The lower 64 bits of a number, as a signed one."""
+    return (counter + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def encode(instructions: Sequence[Instruction], flags: Sequence[int]) -> Array:

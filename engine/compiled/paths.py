@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 
 from engine import modes
+from engine.calculus import activated
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.machine import Machine, Run
 from engine.compiled.tape import Tape, tape_of
-from engine.compiled.trace import record_call
+from engine.compiled.trace import is_under, record_call
 from engine.errors import TraceError
 from engine.functions import checked_index
 from engine.graph import topological_order
-from engine.randomness import drawing
+from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
 from engine.trees import flatten
 from engine.value import Value, to_float
@@ -78,7 +79,12 @@ class Path:
 
 
 def _same(x: float, y: float) -> bool:
-    return x == y or (x != x and y != y)
+    return _bits(x) == _bits(y)
+
+
+def _bits(x: float) -> float | str:
+    """A key for a number: 0.0 and -0.0 are two, and nan is one."""
+    return x if x == x and x != 0.0 else repr(x)
 
 
 class Paths:
@@ -95,6 +101,7 @@ class Paths:
         self.lanes = [i for i, lane in enumerate(arguments.is_lane) if lane]
         self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
         self.batched = arguments.count is not None
+        self._statics = arguments.statics  # alive, since the signature has their identities
         self.leaves = list(leaves)
         self._places = {leaf: k for k, leaf in enumerate(self.leaves)}
         self.paths: list[Path] = []  # the one used last comes first
@@ -127,7 +134,7 @@ class Paths:
             if path is None:
                 call.run_eagerly(which)
                 continue
-            fail, found = call.run_on(path, which)
+            fail, found = call.run_on(path, which, len(outcomes))
             failed = fail >= 0
             for order in np.unique(fail[failed]).tolist():
                 here = fail == order
@@ -137,17 +144,15 @@ class Paths:
                     first = int(np.flatnonzero(here)[0])
                     with self.naming(int(which[first])):
                         checked_index(float(found[first]), int(guard.number))
-                for number in np.unique(found[here]).tolist():
-                    lanes_here = here & (
-                        (found == number) | ((found != found) & (number != number))
-                    )
+                for number in {_bits(x): x for x in found[here].tolist()}.values():
+                    lanes_here = here & np.array([_same(x, number) for x in found.tolist()])
                     pending.append((which[lanes_here], (*before, float(number))))
         return call.result()
 
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         """How many numbers the function returns; it is traced if it was not yet."""
         if not self.paths:
-            with self.naming(0), drawing(*draws, 0), _collector_paused():
+            with self.naming(0), drawing(*draws, stream.example), _collector_paused():
                 self.paths.append(self._trace(arguments, 0, ()))
         return len(self.paths[0].tape.outputs)
 
@@ -160,7 +165,8 @@ class Paths:
         if len(self.paths) >= MOST_PATHS:
             self._warn(len(outcomes) - 1)
             return None
-        with self.naming(example), drawing(*call.draws, example), _collector_paused():
+        counter = example if self.batched else stream.example
+        with self.naming(example), drawing(*call.draws, counter), _collector_paused():
             path = self._trace(call.arguments, example, outcomes)
         self.paths.insert(0, path)
         return path
@@ -186,7 +192,7 @@ class Paths:
         with _collector_paused():
             blocks = path.blocks.get((lifted, *split))
             if blocks is None:
-                blocks = lift(path.tape, self.lanes, split, lifted=lifted)
+                blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
             machine = Machine(blocks, list(numbers.values()), self.dtype)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
@@ -212,9 +218,7 @@ class Paths:
         recording = record_call(self.f, args, keywords, inputs, outcomes)
         tape = tape_of(recording, self.leaves)
         for leaf in tape.leaves:
-            if leaf not in self._places:
-                self._places[leaf] = len(self.leaves)
-                self.leaves.append(leaf)
+            self.add_leaf(leaf)
         if self.paths and len(self.paths[0].tape.outputs) != len(tape.outputs):
             raise TraceError(
                 f"the function returns {len(tape.outputs)} numbers here and "
@@ -225,6 +229,12 @@ class Paths:
         self.draws = self.draws or bool(recording.draws)
         structure = recording.rebuild(list(range(len(tape.outputs))))
         return Path(tape, structure, places)
+
+    def add_leaf(self, leaf: Value) -> None:
+        """Give a Value from outside a place among the leaves."""
+        if leaf not in self._places:
+            self._places[leaf] = len(self.leaves)
+            self.leaves.append(leaf)
 
     def _warn(self, order: int) -> None:
         if self._warned:
@@ -268,8 +278,9 @@ class _Call:
         self.paths, self.arguments, self.draws = paths, arguments, draws
         self.weights, self.wanted = weights, wanted
         dtype = paths.dtype
-        self.shared = arguments.shared_vector(dtype)
-        self.lanes = arguments.lane_matrix(dtype)
+        with np.errstate(all="ignore"):  # a large double may be inf in single precision
+            self.shared = arguments.shared_vector(dtype)
+            self.lanes = arguments.lane_matrix(dtype)
         self.count = max(1, len(self.lanes)) if paths.batched else 1
         self.given = leaf_numbers
         self.outputs: Array | None = None
@@ -308,9 +319,10 @@ class _Call:
 
     # --- a path on some examples ---
 
-    def run_on(self, path: Path, which: Array) -> tuple[Array, Array]:
+    def run_on(self, path: Path, which: Array, trusted: int) -> tuple[Array, Array]:
         """Run examples on a path; return for each the first guard that failed, or -1, and the
-        number found there."""
+        number found there. The first `trusted` guards are known to hold: were they computed
+        again, they might be rounded otherwise, and two paths send an example to each other."""
         dtype = self.paths.dtype
         if (
             self.weights is not None
@@ -325,10 +337,9 @@ class _Call:
         lanes = np.zeros((0, 0), dtype)
         if self.paths.batched:
             lanes = self.lanes if len(which) == len(self.lanes) else self.lanes[which]
-        run, names = self._run_machine(path, shared, lanes, which, lifted=True)
-        if run.nan_seen and not np.isnan(shared).any() and not np.isnan(lanes).any():
-            # A matrix product multiplies plainly; the tape absorbs what is exactly 0.
-            run, names = self._run_machine(path, shared, lanes, which, lifted=False)
+        run, names = self._run_machine(path, shared, lanes, which, trusted, lifted=True)
+        if run.nan_seen:  # a matrix product multiplies plainly; the tape absorbs what is exactly 0
+            run, names = self._run_machine(path, shared, lanes, which, trusted, lifted=False)
         held = run.fail < 0
         if run.not_finite and modes.state.raising:
             self._look_for_the_first(which[held])
@@ -342,12 +353,15 @@ class _Call:
         return run.fail, run.found
 
     def _run_machine(
-        self, path: Path, shared: Array, lanes: Array, which: Array, *, lifted: bool
+        self, path: Path, shared: Array, lanes: Array, which: Array, trusted: int, *, lifted: bool
     ) -> tuple[Run, list[tuple[str, int]]]:
         """A run, and what its columns of gradients are gradients by."""
         backward = self.weights is not None
         machine, columns = self.paths.machine(path, self.wanted, backward, lifted)
-        run = machine.run(shared, lanes, which, self.draws, self.weights, list(columns.values()))
+        ids = which if self.paths.batched else np.array([stream.example])
+        asked = list(columns.values())
+        with np.errstate(all="ignore"):  # inf and nan are results like others
+            run = machine.run(shared, lanes, ids, self.draws, self.weights, asked, trusted)
         return run, list(columns)
 
     # --- examples one by one ---
@@ -355,17 +369,21 @@ class _Call:
     def run_eagerly(self, which: Array) -> None:
         """Run examples on Values, beyond the last path that is kept."""
         for i in which.tolist():
-            inputs, outputs = self._eager_outputs(i)
+            inputs, outputs, mark = self._eager_outputs(i)
             self._put(np.array([i]), np.array([[_number(y) for y in outputs]], self.paths.dtype))
             if self.weights is None:
                 continue
-            leaves = self.paths.leaves
             seeds = [
                 (y, float(weight))
                 for y, weight in zip(outputs, self.weights, strict=True)
                 if isinstance(y, Value)
             ]
             nodes = topological_order([y for y, _ in seeds])
+            own = {*inputs}
+            for node in nodes:  # this path may read leaves that no path before it has
+                if node.op is None and node not in own and not is_under(node.scope, mark):
+                    self.paths.add_leaf(node)
+            leaves = self.paths.leaves
             gradient = np.array(reverse_sweep(nodes, seeds, [*inputs, *leaves]))
             by_input, by_leaf = gradient[: len(inputs)], gradient[len(inputs) :]
             self.inputs += by_input[self.paths.shared].astype(self.paths.dtype)
@@ -377,11 +395,21 @@ class _Call:
                 for k in self.wanted.leaves or ():
                     self._put_column(("leaf", k), np.array([i]), by_leaf[k])
 
-    def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any]]:
+    def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
+        """An example's inputs and outputs, and the scope of what was made on the way."""
         inputs = [Value(x) for x in self.arguments.example(i)]
         args, keywords = self.arguments.build(inputs)
-        with modes.enable_grad(), drawing(*self.draws, i), self.paths.naming(i):
-            return inputs, flatten(self.paths.f(*args, **keywords))[0]
+        known = [*inputs, *self.paths.leaves]
+        example = i if self.paths.batched else stream.example
+        with (
+            modes.enable_grad(),
+            modes.inlining(),
+            modes.scope("eager"),
+            activated(known),
+            drawing(*self.draws, example),
+            self.paths.naming(i),
+        ):
+            return inputs, flatten(self.paths.f(*args, **keywords))[0], modes.state.scope
 
     def _look_for_the_first(self, which: Array) -> None:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""

@@ -22,8 +22,8 @@ from engine.compiled.describe import describe
 from engine.compiled.paths import Paths, Result, Wanted
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
-from engine.trees import flatten, to_array
-from engine.value import Value
+from engine.trees import flatten
+from engine.value import Value, gradient_lock
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Reduce = Literal["mean", "sum"] | None
@@ -56,10 +56,14 @@ class Program:
         self._lock = threading.RLock()
         self._wanted_of: dict[Any, Wanted] = {}
         self._leaves: list[Value] = []
+        self._wrt_places: list[int] = []
         self._rebuild_wrt: Callable[[list[Any]], Any] | None = None
         if wrt is not None:
             tree = wrt.parameters() if hasattr(wrt, "parameters") else wrt
-            self._leaves, self._rebuild_wrt = flatten(tree)
+            named, self._rebuild_wrt = flatten(tree)
+            self._leaves = list(dict.fromkeys(named))  # a tied one may be named twice
+            place = {leaf: k for k, leaf in enumerate(self._leaves)}
+            self._wrt_places = [place[leaf] for leaf in named]
             for leaf in self._leaves:
                 if not isinstance(leaf, Value) or leaf.op is not None:
                     raise TypeError(
@@ -74,8 +78,8 @@ class Program:
         if _traced():
             return self._inlined(args, keywords)
         arguments, paths = self._prepared(args, keywords)
-        result = self._run(paths, arguments, None, self._wanted(arguments, args))
-        return self._value(paths, arguments, result)
+        wanted = self._wanted(arguments, args, strict=False)
+        return self._value(paths, arguments, self._run(paths, arguments, None, wanted))
 
     def grad(self, *args: Any, **keywords: Any) -> Any:
         """Return the gradient with respect to `argnums`, or to `wrt`, in its structure.
@@ -108,8 +112,9 @@ class Program:
         result = self._run(paths, arguments, self._weight(arguments), Wanted((), leaves))
         value = self._value(paths, arguments, result)
         chosen = paths.leaves if leaves is None else self._leaves
-        for leaf, gradient in zip(chosen, result.leaves.tolist(), strict=False):
-            leaf.grad += gradient
+        with gradient_lock:  # two threads may share leaves
+            for leaf, gradient in zip(chosen, result.leaves.tolist(), strict=False):
+                leaf._grad += gradient
         return value
 
     def stepper(self, *args: Any) -> Stepper:
@@ -137,11 +142,12 @@ class Program:
     def _run(
         self, paths: Paths, arguments: Arguments, weights: Array | None, wanted: Wanted
     ) -> Result:
-        draws = (stream.seed, stream.step)
+        # A run draws from the beginning of a step: of the next one, if this has begun.
+        step = stream.step + (stream.call > 0)
         with paths.lock:
-            result = paths.run(arguments, draws, weights=weights, wanted=wanted)
+            result = paths.run(arguments, (stream.seed, step), weights=weights, wanted=wanted)
         if paths.draws:
-            stream.step, stream.call = stream.step + 1, 0
+            stream.step, stream.call = step + 1, 0
         return result
 
     def _weight(self, arguments: Arguments) -> Array:
@@ -149,13 +155,21 @@ class Program:
         mean = self._reduce == "mean"
         return np.array([1.0 / arguments.count if mean and arguments.count else 1.0])
 
-    def _wanted(self, arguments: Arguments, args: Sequence[Any]) -> Wanted:
-        """Whose gradient `argnums` and `wrt` name; one object for all calls of a signature."""
+    def _wanted(self, arguments: Arguments, args: Sequence[Any], *, strict: bool = True) -> Wanted:
+        """Whose gradient `argnums` and `wrt` name; one object for all calls of a signature.
+
+        Raises ValueError where an argument that `argnums` names is not there, if `strict`.
+        """
         wanted = self._wanted_of.get(arguments.signature)
         if wanted is None:
+            if self._rebuild_wrt is None and not strict:
+                try:
+                    _chosen(self._argnums, args)
+                except ValueError:
+                    return Wanted()
             per_example = self._reduce is None and arguments.count is not None
             inputs: list[int] = []
-            if self._rebuild_wrt is None and args:
+            if self._rebuild_wrt is None:
                 chosen = _chosen(self._argnums, args)
                 inputs = [i for k in chosen for i in arguments.of_argument[k]]
             wanted = Wanted(tuple(inputs), tuple(range(len(self._leaves))), per_example)
@@ -168,28 +182,33 @@ class Program:
         structure = paths.paths[0].structure
         outputs = result.outputs
         if arguments.count is None:
-            return _rebuilt(structure, outputs[0].tolist())
+            return _rebuilt(structure, outputs[0].tolist(), self._dtype)
         if self._reduce is None:
             return _batched(structure, list(outputs.T))
-        total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)
-        return _rebuilt(structure, total.tolist())
+        with np.errstate(all="ignore"):
+            total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)
+        return _rebuilt(structure, total.tolist(), self._dtype)
 
     def _gradient(
         self, args: Sequence[Any], arguments: Arguments, result: Result, wanted: Wanted
     ) -> Any:
         if self._rebuild_wrt is not None:
-            count = len(self._leaves)
+            places = self._wrt_places
             if wanted.per_example:
-                structure = self._rebuild_wrt(list(range(count)))
+                structure = self._rebuild_wrt(list(range(len(places))))
                 zero = np.zeros(len(result.outputs), self._dtype)
-                columns = [result.columns.get(("leaf", k), zero) for k in range(count)]
+                columns = [result.columns.get(("leaf", k), zero) for k in places]
                 return _batched(structure, columns)
-            return self._rebuild_wrt(result.leaves[:count].tolist())
+            numbers = result.leaves.tolist()
+            return self._rebuild_wrt([numbers[k] for k in places])
         chosen = _chosen(self._argnums, args)
-        trees = [self._by_argument(args[k], k, arguments, result) for k in chosen]
+        stacked = wanted.per_example
+        trees = [self._by_argument(args[k], k, arguments, result, stacked) for k in chosen]
         return trees[0] if isinstance(self._argnums, int) else tuple(trees)
 
-    def _by_argument(self, arg: Any, k: int, arguments: Arguments, result: Result) -> Any:
+    def _by_argument(
+        self, arg: Any, k: int, arguments: Arguments, result: Result, stacked: bool
+    ) -> Any:
         place = np.cumsum([not lane for lane in arguments.is_lane]) - 1  # among shared inputs
         entries = [
             result.columns[("input", i)]
@@ -197,7 +216,7 @@ class Program:
             else float(result.inputs[place[i]])
             for i in arguments.of_argument[k]
         ]
-        return _gradient_of(arg, self._axis(k), iter(entries))
+        return _GradientTree(self._dtype, stacked).of(arg, self._axis(k), iter(entries))
 
     def _axis(self, k: int) -> Any:
         return self._in_axes[k] if isinstance(self._in_axes, tuple) else self._in_axes
@@ -249,7 +268,6 @@ class Stepper:
     def __init__(self, program: Program, arguments: Arguments, paths: Paths) -> None:
         self._arguments, self._paths = arguments, paths
         self._wanted = Wanted((), tuple(range(len(program._leaves))))
-        self._weights: Array | None = None
 
     def __call__(
         self,
@@ -313,7 +331,7 @@ def compile(
 
 def _traced() -> bool:
     """Whether the call is part of a trace: then the function itself is called."""
-    return bool(modes.tracing) and modes.state.trace is not None
+    return modes.state.inlined or (bool(modes.tracing) and modes.state.trace is not None)
 
 
 def _refuse_in_trace() -> None:
@@ -335,14 +353,15 @@ def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
     return [k % len(args) for k in chosen]
 
 
-def _rebuilt(structure: Any, numbers: list[float]) -> Any:
-    """A structure with numbers in the places that it says."""
+def _rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
+    """A structure with numbers in the places that it says; arrays are of `dtype`."""
     if isinstance(structure, dict):
-        return {key: _rebuilt(part, numbers) for key, part in structure.items()}
+        return {key: _rebuilt(part, numbers, dtype) for key, part in structure.items()}
     if isinstance(structure, np.ndarray):
-        return to_array([numbers[int(k)] for k in structure.ravel()], structure.shape)
+        flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
+        return flat.reshape(structure.shape)
     if isinstance(structure, list | tuple):
-        parts = [_rebuilt(part, numbers) for part in structure]
+        parts = [_rebuilt(part, numbers, dtype) for part in structure]
         if hasattr(structure, "_make"):
             return type(structure)._make(parts)
         return parts if isinstance(structure, list) else tuple(parts)
@@ -365,26 +384,35 @@ def _batched(structure: Any, columns: list[Array]) -> Any:
     return columns[structure]
 
 
-def _gradient_of(arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
+class _GradientTree:
     """The gradient by an argument, in its structure, from one entry a number: a float, or a
-    column with one number an example. Lists of columns become arrays where they are rectangular.
+    column with one number an example. Where all are columns (`stacked`), lists of them become
+    arrays if they are rectangular. What is no number has the gradient None.
     """
-    if isinstance(arg, dict):
-        axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
-        return {key: _gradient_of(part, axes[key], entries) for key, part in arg.items()}
-    if isinstance(arg, tuple) or (isinstance(arg, list) and axis != 0):
-        each = axis if isinstance(axis, list | tuple) else [axis] * len(arg)
-        parts = [_gradient_of(part, a, entries) for part, a in zip(arg, each, strict=True)]
-        if isinstance(arg, list):
-            return _stacked(parts)
-        return type(arg)._make(parts) if hasattr(arg, "_make") else tuple(parts)
-    shape = np.shape(arg)[1:] if axis == 0 else np.shape(arg)
-    if not shape and not (isinstance(arg, np.ndarray) and axis is None):
-        return next(entries)
-    numbers = [next(entries) for _ in range(math.prod(shape))]
-    if numbers and isinstance(numbers[0], np.ndarray):
-        return np.stack(numbers, axis=1).reshape(-1, *shape)
-    return np.array(numbers, dtype=np.float64).reshape(shape)
+
+    def __init__(self, dtype: str, stacked: bool) -> None:
+        self._dtype, self._stacked = dtype, stacked
+
+    def of(self, arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
+        """The gradient by `arg`, batched as `axis` says."""
+        if isinstance(arg, dict):
+            axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
+            return {key: self.of(part, axes[key], entries) for key, part in arg.items()}
+        if isinstance(arg, tuple) or (isinstance(arg, list) and axis != 0):
+            each = axis if isinstance(axis, list | tuple) else [axis] * len(arg)
+            parts = [self.of(part, a, entries) for part, a in zip(arg, each, strict=True)]
+            if isinstance(arg, list):
+                return _stacked(parts) if self._stacked else parts
+            return type(arg)._make(parts) if hasattr(arg, "_make") else tuple(parts)
+        if arg is None or isinstance(arg, str | bool) or callable(arg):
+            return None
+        shape = np.shape(arg)[1:] if axis == 0 else np.shape(arg)
+        if not shape and not (isinstance(arg, np.ndarray) and axis is None):
+            return next(entries)
+        numbers = [next(entries) for _ in range(math.prod(shape))]
+        if numbers and isinstance(numbers[0], np.ndarray):
+            return np.stack(numbers, axis=1).reshape(-1, *shape)
+        return np.array(numbers, self._dtype).reshape(shape)
 
 
 def _stacked(parts: list[Any]) -> Any:

@@ -12,6 +12,7 @@ all guards before it hold.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,6 +28,8 @@ from engine.ops import TABLE, Op
 from engine.randomness import draw, stream
 from engine.trees import flatten
 from engine.value import Value, record, record_result, to_float
+
+_ATTEMPTS = 3  # to trace without the random state of the process changing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,14 @@ class Recording:
 
     def made_inside(self, node: Value) -> bool:
         """Whether the function made this node, or reached it from outside."""
-        scope = node.scope
-        while scope is not None and scope is not self.mark:
-            scope = scope.parent
-        return scope is self.mark
+        return is_under(node.scope, self.mark)
+
+
+def is_under(scope: modes.Scope | None, mark: modes.Scope | None) -> bool:
+    """Whether a scope is `mark`, or within it."""
+    while scope is not None and scope is not mark:
+        scope = scope.parent
+    return scope is mark
 
 
 def is_take(op: Op) -> bool:
@@ -76,8 +83,26 @@ def record_call(
     replay found them, perhaps by rounding otherwise. Raises TraceError where f draws from Python's
     or NumPy's random state, and TypeError where it returns something that holds no numbers.
     """
+    for attempt in range(_ATTEMPTS):
+        before = _random_states()
+        recording = _recorded(f, args, keywords, inputs, outcomes)
+        after = _random_states()
+        if before == after:
+            return recording
+        # Another thread may have drawn, whose state it is too: then once more.
+        if threading.active_count() == 1 or attempt == _ATTEMPTS - 1:
+            _refuse_draws(f, "Python's random" if before[0] != after[0] else "numpy.random")
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _recorded(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    keywords: dict[str, Any],
+    inputs: list[Value],
+    outcomes: Sequence[float],
+) -> Recording:
     trace = Trace(outcomes)
-    states = (random.getstate(), _numpy_state())
     with (
         modes.traced_by(trace),
         modes.enable_grad(),
@@ -87,7 +112,6 @@ def record_call(
         mark = modes.state.scope
         result = f(*args, **keywords)
     assert mark is not None
-    _check_random_states(f, *states)
     if result is None:
         raise TypeError("the function returned None; does it lack a return statement?")
     outputs, rebuild = flatten(result)
@@ -95,23 +119,18 @@ def record_call(
     return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, mark)
 
 
-def _check_random_states(f: Any, pythons: Any, numpys: Any) -> None:
+def _refuse_draws(f: Any, source: str) -> None:
     name = getattr(f, "__name__", repr(f))
-    if random.getstate() != pythons:
-        raise TraceError(
-            f"{name} draws from Python's random, and a replay would repeat the same numbers; use "
-            "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
-        )
-    if _numpy_state() != numpys:
-        raise TraceError(
-            f"{name} draws from numpy.random, and a replay would repeat the same numbers; use "
-            "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
-        )
+    raise TraceError(
+        f"{name} draws from {source}, and a replay would repeat the same numbers; use "
+        "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
+    )
 
 
-def _numpy_state() -> tuple[bytes, int]:
+def _random_states() -> tuple[Any, Any]:
+    """Python's random state and NumPy's, which are the process's."""
     state: Any = np.random.get_state()
-    return state[1].tobytes(), state[2]
+    return random.getstate(), (state[1].tobytes(), *state[2:])
 
 
 class Trace:
@@ -122,7 +141,7 @@ class Trace:
         self.draws: list[Value] = []
         self._outcomes = outcomes
         self._known: dict[Value, float] = {}
-        self._tables: dict[tuple[int, int], tuple[Any, list[_Column]]] = {}
+        self._tables: dict[tuple[int, ...], tuple[Any, list[_Column]]] = {}
 
     def compare(self, row: str, operands: Sequence[Any], negated: bool) -> Condition:
         """A comparison: a node of the row `row`, not yet decided."""
@@ -151,9 +170,10 @@ class Trace:
         length = len(sequence)
         i = checked_index(index._data, length)
         self.guards.append(Guard(index, "index", float(length), user_line()))
-        key = (id(sequence), length)
-        if key not in self._tables:  # the entry keeps the sequence, so that its id stays its own
-            self._tables[key] = (sequence, _columns(sequence))
+        rows = [flatten(entry)[0] for entry in sequence]
+        key = tuple([id(x) for row in rows for x in row])  # entries may be replaced meanwhile
+        if key not in self._tables:  # it keeps the numbers, so that their ids stay their own
+            self._tables[key] = (rows, _columns(rows))
         columns = self._tables[key][1]
         op = _take_op(length)
         nodes = [
@@ -166,9 +186,8 @@ _Column = tuple[tuple[Value | None, float], ...]
 _take_ops: dict[int, Op] = {}
 
 
-def _columns(sequence: Any) -> list[_Column]:
+def _columns(rows: list[list[Any]]) -> list[_Column]:
     """For each number of an entry, that number of all entries, as operands."""
-    rows = [flatten(entry)[0] for entry in sequence]
     if len({len(row) for row in rows}) != 1:
         raise TraceError(
             f"the entries that take chooses from have different structures, {user_line()}; in a "
