@@ -86,6 +86,10 @@ def _line(i: Instruction, blocks: Blocks) -> tuple[str, str]:
         return f"repeat {i.n} in every lane", out + _source(i, "s")
     if i.kernel.startswith("gather"):
         return f"copy {i.n}", out + _source(i, here)
+    if i.kernel == "segment":
+        written = blocks.segments.out[i.list_1 : i.list_1 + i.n]
+        rows = _rows(here, written[0], written[-1] - written[0] + 1)
+        return f"tape of {_plural(i.n, 'operation')}", rows
     op = TABLE[i.kernel.removeprefix("ew_")]
     operands = [_rows(here, row, i.n) for row in (i.a, i.b, i.c)[: op.arity]]
     return f"{op.name} of {i.n}", f"{out} = {', '.join(operands)}"

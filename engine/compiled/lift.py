@@ -72,6 +72,21 @@ class Check(NamedTuple):
 
 
 @dataclass(slots=True)
+class Segments:
+    """Operations on single rows, in columns: what the instructions "segment" stand for.
+
+    A segment has `n` of them from place `list_1` on. `code` is the place of the operation in the
+    table. This is a tape: where nothing is wide, there is nothing to make blocks of.
+    """
+
+    code: list[int] = field(default_factory=list)
+    out: list[int] = field(default_factory=list)
+    a: list[int] = field(default_factory=list)
+    b: list[int] = field(default_factory=list)
+    c: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Blocks:
     """A lifted function: instructions for S, then for L, and where numbers go in and come out."""
 
@@ -84,6 +99,7 @@ class Blocks:
     outputs: list[tuple[int, int]]  # space and row
     checks: list[Check]
     pool: list[int]
+    segments: Segments
     recorded: int
     nodes: int
 
@@ -144,6 +160,8 @@ class _Lift:
         self.rows = [0, 0]
         self.constants: tuple[dict[int, float], dict[int, float]] = ({}, {})
         self.pool: list[int] = [0] * POOL_HEADER
+        self.segments = Segments()
+        self.open = [-1, -1]  # where the segment under way begins, in S and in L
         self.lists: dict[tuple[int, ...], int] = {}
         self.gathered: dict[tuple[int, ...], int] = {}
         names = tape.names
@@ -178,6 +196,8 @@ class _Lift:
                 self._emit_draws(space, members)
             else:
                 self._emit_maxima(space, members)
+        self._end_segment(S)
+        self._end_segment(L)
         tape = self.tape
         checks = []
         for order, guard in enumerate(tape.guards):
@@ -196,6 +216,7 @@ class _Lift:
             [(self.space[y], self.row[y]) for y in tape.outputs],
             checks,
             self.pool,
+            self.segments,
             tape.recorded,
             len(tape),
         )
@@ -495,9 +516,7 @@ class _Lift:
         self.rows[S] = len(shared)
         self.rows_of_split = {i: self._new_rows(L, 1) for i in self.split}
         for i in self.split:  # contiguous rows of S make one instruction of it
-            self.out[L].append(
-                Instruction("broadcast", L, 1, self.rows_of_split[i], a=shared_row[i])
-            )
+            self._append(Instruction("broadcast", L, 1, self.rows_of_split[i], a=shared_row[i]))
         for node, op in enumerate(tape.op):
             if op == INPUT:
                 i = int(tape.number[node])
@@ -561,7 +580,7 @@ class _Lift:
             copy = Instruction(kernel, space, len(rows), out, a=first)
         else:
             copy = Instruction(f"{kernel}_list", space, len(rows), out, list_1=self._list(rows))
-        self.out[space].append(copy)
+        self._append(copy)
 
     def _contiguous(self, space: int, rows: Sequence[int]) -> int:
         """The first of contiguous rows with the numbers of `rows`; ~row is a row's negative."""
@@ -575,6 +594,29 @@ class _Lift:
             self._emit_copy("gather", found, rows, space)
         return found
 
+    def _append(self, instruction: Instruction) -> None:
+        self._end_segment(instruction.space)
+        self.out[instruction.space].append(instruction)
+
+    def _append_one(self, code: int, space: int, out: int, rows: Sequence[int]) -> None:
+        """An operation on single rows: part of the segment under way, or of a new one."""
+        segments = self.segments
+        if self.open[space] < 0:
+            self._end_segment(1 - space)  # both write into the same columns
+            self.open[space] = len(segments.code)
+        segments.code.append(code)
+        segments.out.append(out)
+        segments.a.append(rows[0])
+        segments.b.append(rows[1] if len(rows) > 1 else 0)
+        segments.c.append(rows[2] if len(rows) > 2 else 0)
+
+    def _end_segment(self, space: int) -> None:
+        first = self.open[space]
+        if first >= 0:
+            self.open[space] = -1
+            count = len(self.segments.code) - first
+            self.out[space].append(Instruction("segment", space, count, 0, list_1=first))
+
     def _emit_one(self, code: int, space: int, i: int) -> None:
         """A node that is alone on its level."""
         tape, row = self.tape, self.row
@@ -582,7 +624,7 @@ class _Lift:
         rows = [row[x] for x in operands] if space == S else self._rows_in(L, operands)
         out = row[i] = self.rows[space]
         self.rows[space] = out + 1
-        self.out[space].append(Instruction("ew_" + tape.names[code], space, 1, out, *rows))
+        self._append_one(code, space, out, rows)
 
     def _emit_elementwise(self, code: int, space: int, members: list[int]) -> None:
         tape, row = self.tape, self.row
@@ -598,15 +640,18 @@ class _Lift:
         out = self._new_rows(space, count)
         for k, i in enumerate(members):
             row[i] = out + k
-        kernel, emit = "ew_" + tape.names[code], self.out[space].append
+        kernel = "ew_" + tape.names[code]
         starts = _runs(rows)
         if len(starts) > 1 and count >= GATHER_FROM and len(starts) * GATHER_FROM > count:
             firsts = [self._contiguous(space, column) for column in rows]
-            emit(Instruction(kernel, space, count, out, *firsts))
+            self._append(Instruction(kernel, space, count, out, *firsts))
             return
         for first, last in zip(starts, [*starts[1:], count], strict=True):
             operands = [column[first] for column in rows]
-            emit(Instruction(kernel, space, last - first, out + first, *operands))
+            if last - first == 1:
+                self._append_one(code, space, out + first, operands)
+            else:
+                self._append(Instruction(kernel, space, last - first, out + first, *operands))
 
     def _emit_sums(self, space: int, members: list[int]) -> None:
         """Sums of one level: matrix products where right-hand sides are shared, else dots."""
@@ -660,7 +705,7 @@ class _Lift:
         for k, i in enumerate(outputs):
             row[i] = out + k
         n, inner, cols = len(order), len(matrix.left[0]), len(places)
-        self.out[space].append(
+        self._append(
             Instruction(
                 *("mm", space, n, out, a, b, int(sums[0].zero)),
                 inner=inner,
@@ -687,7 +732,7 @@ class _Lift:
         out = self._new_rows(space, len(nodes))
         for k, i in enumerate(nodes):
             row[i] = out + k
-        self.out[space].append(
+        self._append(
             Instruction(
                 "dot",
                 space,
@@ -711,7 +756,7 @@ class _Lift:
             out = self._new_rows(space, len(nodes))
             for k, i in enumerate(nodes):
                 self.row[i] = out + k
-            self.out[space].append(
+            self._append(
                 Instruction("max", space, len(nodes), out, inner=length, list_1=self._list(rows))
             )
 
@@ -729,7 +774,7 @@ class _Lift:
             out = self._new_rows(space, len(nodes))
             for k, i in enumerate(nodes):
                 self.row[i] = out + k
-            self.out[space].append(
+            self._append(
                 Instruction(
                     "take",
                     space,
@@ -748,9 +793,7 @@ class _Lift:
         for k, i in enumerate(members):
             self.row[i] = out + k
         calls = [int(self.tape.number[i]) for i in members]
-        self.out[space].append(
-            Instruction("draw", space, len(members), out, list_1=self._list(calls))
-        )
+        self._append(Instruction("draw", space, len(members), out, list_1=self._list(calls)))
 
 
 _SUM, _MAX, _TAKE, _DRAW = -1, -2, -3, -4  # what a group holds that is no row of the table

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,20 @@ from engine.compiled.kernels import (
     FLAGS,
     FORWARD,
     INNER,
+    KERNELS,
     NAN_SEEN,
     NOT_FINITE,
+    OUT,
     SEED,
     SPACE,
     STEP,
     WORDS,
+    A,
+    B,
+    C,
+    N,
 )
-from engine.compiled.lift import Blocks, Instruction, L, S
+from engine.compiled.lift import Blocks, Instruction, L, S, Segments
 from engine.ops import TABLE
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -77,17 +83,17 @@ class Machine:
         self._shared_rows = {number: row for row, number in enumerate(blocks.shared_inputs)}
         lane_rows = {number: row for row, number in enumerate(blocks.lane_inputs)}
         self._lane_rows = {**lane_rows, **blocks.split_inputs}
-        needs = (bytearray(rows_s), bytearray(rows_l))
+        needs = Needs(blocks, self._pool)
         for number in wanted:
             if number in self._lane_rows:
-                needs[L][self._lane_rows[number]] = 1
+                needs.rows[L][self._lane_rows[number]] = 1
             else:
-                needs[S][self._shared_rows[number]] = 1
-        instructions = [*blocks.instructions[S], *blocks.instructions[L]]
-        self._flags = [flags_of(i, needs, self._pool) for i in instructions]
-        self._instructions = instructions
-        self._words = encode(instructions, self._flags)
-        self._counts = np.array([len(blocks.instructions[S]), len(instructions)], _INTEGERS)
+                needs.rows[S][self._shared_rows[number]] = 1
+        both = blocks.instructions
+        flags = [needs.of(i) for i in (*both[S], *both[L])]
+        self._words, self._kernels = encode([*both[S], *both[L]], flags, blocks.segments)
+        shared = sum(i.n if i.kernel == "segment" else 1 for i in both[S])
+        self._counts = np.array([shared, len(self._kernels)], _INTEGERS)
         self._addresses(backward=False)
         self._can_go_back = False
         self._outputs = np.array(blocks.outputs, _INTEGERS).reshape(-1, 2)
@@ -98,14 +104,14 @@ class Machine:
 
     def _addresses(self, *, backward: bool) -> None:
         """Fill in the kernels' addresses, compiling those that were not needed before."""
-        names = [i.kernel if f or not backward else "" for i, f in self._flagged()]
-        known = {name: jit.address(name, backward, self.dtype.name) for name in set(names) - {""}}
-        known[""] = 0
+        count = len(self._kernels)
+        used = self._words[:count, FLAGS] != 0 if backward else np.ones(count, bool)
+        names = kernel_names()
+        addresses = np.zeros(len(names), _INTEGERS)
+        for code in np.unique(self._kernels[used]).tolist():
+            addresses[code] = jit.address(names[code], backward, self.dtype.name)
         column = BACKWARD if backward else FORWARD
-        self._words[: len(names), column] = [known[name] for name in names]
-
-    def _flagged(self) -> Iterator[tuple[Instruction, int]]:
-        return zip(self._instructions, self._flags, strict=True)
+        self._words[:count, column] = np.where(used, addresses[self._kernels], 0)
 
     def run(
         self,
@@ -185,75 +191,128 @@ def _as_word(counter: int) -> int:
     return (counter + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def encode(instructions: Sequence[Instruction], flags: Sequence[int]) -> Array:
-    """The instructions as words, without the kernels' addresses: see `kernels`."""
-    count, fields = len(instructions), len(Instruction._fields) - 1
-    words = np.zeros((max(1, count), WORDS), _INTEGERS)
-    flat = itertools.chain.from_iterable([i[1:] for i in instructions])
-    table = np.fromiter(flat, _INTEGERS, count * fields).reshape(count, fields)
-    words[:count, SPACE:FLAGS] = table[:, : FLAGS - SPACE]
-    words[:count, FLAGS] = flags
-    words[:count, INNER:] = table[:, FLAGS - SPACE :]
-    return words
+def kernel_names() -> list[str]:
+    """Kernels by number: rows of the table, in its order, as segments have them; then others."""
+    return [f"ew_{name}" for name in TABLE] + list(KERNELS)
 
 
-def flags_of(i: Instruction, needs: tuple[bytearray, bytearray], pool: Array) -> int:
-    """Which operands of an instruction need an adjoint; marks the result's rows if any does."""
-    own = needs[i.space]
-    kernel, n = i.kernel, i.n
-    flags = 0
-    differentiable = _differentiable(kernel)
-    if differentiable is not None:
-        for bit, first in zip(differentiable, (i.a, i.b, i.c), strict=False):
-            if bit and (own[first] if n == 1 else 1 in own[first : first + n]):
-                flags |= bit
+def encode(
+    instructions: Sequence[Instruction],
+    flags: Sequence[Sequence[int]],
+    segments: Segments | None = None,
+) -> tuple[Array, Array]:
+    """The instructions as words, without the kernels' addresses (see `kernels`), and the number
+    of each one's kernel. A segment is written out: as one instruction for each operation."""
+    segments = segments or Segments()
+    number = {name: k for k, name in enumerate(kernel_names())}
+    sizes = [i.n if i.kernel == "segment" else 1 for i in instructions]
+    starts = list(itertools.accumulate(sizes, initial=0))
+    words = np.zeros((max(1, starts[-1]), WORDS), _INTEGERS)
+    kernels = np.zeros(starts[-1], _INTEGERS)
+    words[: starts[-1], FLAGS] = list(itertools.chain.from_iterable(flags))
+    columns = {OUT: segments.out, A: segments.a, B: segments.b, C: segments.c}
+    arrays = {word: np.array(column, _INTEGERS) for word, column in columns.items()}
+    codes = np.array(segments.code, _INTEGERS)
+    others, places = [], []
+    for i, start in zip(instructions, starts, strict=False):
+        if i.kernel == "segment":
+            rows, part = slice(start, start + i.n), slice(i.list_1, i.list_1 + i.n)
+            words[rows, SPACE], words[rows, N] = i.space, 1
+            for word, array in arrays.items():
+                words[rows, word] = array[part]
+            kernels[rows] = codes[part]
+        else:
+            others.append(i)
+            places.append(start)
+    fields = len(Instruction._fields) - 1
+    flat = itertools.chain.from_iterable([i[1:] for i in others])
+    table = np.fromiter(flat, _INTEGERS, len(others) * fields).reshape(-1, fields)
+    words[places, SPACE:FLAGS] = table[:, : FLAGS - SPACE]
+    words[places, INNER:] = table[:, FLAGS - SPACE :]
+    kernels[places] = [number[i.kernel] for i in others]
+    return words, kernels
+
+
+class Needs:
+    """Which rows need an adjoint: those that depend on what gradients are wanted by.
+
+    `of` is called for the instructions in order. It returns which operands of an instruction need
+    one, as flags, one number an instruction and for a segment one an operation; and it marks the
+    rows of the result if any does.
+    """
+
+    def __init__(self, blocks: Blocks, pool: Array) -> None:
+        self.rows = (bytearray(blocks.rows[S]), bytearray(blocks.rows[L]))
+        self._pool, self._segments = pool, blocks.segments
+        self._bits = [(*_bits(name), 0, 0)[:3] for name in TABLE]
+
+    def of(self, i: Instruction) -> list[int]:
+        """The flags of the next instruction."""
+        if i.kernel == "segment":
+            return self._of_segment(i)
+        own, shared, n = self.rows[i.space], self.rows[S], i.n
+        wanted: Sequence[bool]
+        if i.kernel.startswith("ew_"):
+            bits = _bits(i.kernel.removeprefix("ew_"))
+            operands = zip(bits, (i.a, i.b, i.c), strict=False)
+            wanted = [bit > 0 and 1 in own[first : first + n] for bit, first in operands]
+        elif i.kernel == "gather":
+            wanted = [1 in own[i.a : i.a + n]]
+        elif i.kernel == "gather_list":
+            wanted = [self._any(own, i.list_1, n)]
+        elif i.kernel == "broadcast":
+            wanted = [1 in shared[i.a : i.a + n]]
+        elif i.kernel == "broadcast_list":
+            wanted = [self._any(shared, i.list_1, n)]
+        elif i.kernel == "take":
+            wanted = [self._any(self.rows[i.c], i.list_1, n * i.inner)]
+        elif i.kernel == "mm":
+            n = i.n * i.cols
+            wanted = [
+                1 in shared[i.a : i.a + i.n * i.inner],
+                1 in own[i.b : i.b + i.inner * i.cols],
+                i.bias >= 0 and 1 in shared[i.bias : i.bias + i.n],
+                i.init >= 0 and 1 in own[i.init : i.init + n],
+            ]
+        elif i.kernel == "dot":
+            wanted = [
+                self._any(own, i.list_1, n * i.inner),
+                self._any(own, i.list_2, n * i.inner),
+                self._any(own, i.list_3, n * i.cols),
+            ]
+        else:
+            wanted = []
+        flags = sum(1 << k for k, flag in enumerate(wanted) if flag)
         if flags:
             own[i.out : i.out + n] = b"\1" * n
-        return flags
-    if kernel == "gather":
-        wanted = [1 in own[i.a : i.a + n]]
-    elif kernel == "gather_list":
-        wanted = [_any(own, pool, i.list_1, n)]
-    elif kernel == "broadcast":
-        wanted = [1 in needs[S][i.a : i.a + n]]
-    elif kernel == "broadcast_list":
-        wanted = [_any(needs[S], pool, i.list_1, n)]
-    elif kernel == "take":
-        wanted = [_any(needs[i.c], pool, i.list_1, n * i.inner)]
-    elif kernel == "mm":
-        wanted = [
-            1 in needs[S][i.a : i.a + n * i.inner],
-            1 in own[i.b : i.b + i.inner * i.cols],
-            i.bias >= 0 and 1 in needs[S][i.bias : i.bias + n],
-            i.init >= 0 and 1 in own[i.init : i.init + n * i.cols],
-        ]
-    elif kernel == "dot":
-        wanted = [
-            _any(own, pool, place, n * count)
-            for place, count in ((i.list_1, i.inner), (i.list_2, i.inner), (i.list_3, i.cols))
-        ]
-    else:
-        wanted = []
-    flags = sum(1 << k for k, flag in enumerate(wanted) if flag)
-    if flags:
-        rows = n * i.cols if kernel == "mm" else n
-        own[i.out : i.out + rows] = b"\1" * rows
-    return flags
+        return [flags]
+
+    def _of_segment(self, i: Instruction) -> list[int]:
+        """The same for operations on single rows, of which there may be millions."""
+        own, segments = self.rows[i.space], self._segments
+        part = slice(i.list_1, i.list_1 + i.n)
+        columns = (segments.code, segments.out, segments.a, segments.b, segments.c)
+        found = []
+        for code, out, a, b, c in zip(*[column[part] for column in columns], strict=True):
+            by_a, by_b, by_c = self._bits[code]
+            flags = (own[a] and by_a) | (by_b and own[b] and by_b) | (by_c and own[c] and by_c)
+            if flags:
+                own[out] = 1
+            found.append(flags)
+        return found
+
+    def _any(self, needs: bytearray, first: int, count: int) -> bool:
+        """Whether any row of a list needs an adjoint."""
+        rows = self._pool[first : first + count]
+        if count < 32:
+            return any(needs[row if row >= 0 else ~row] for row in rows.tolist())
+        return bool(np.frombuffer(needs, np.uint8)[np.where(rows >= 0, rows, ~rows)].any())
 
 
-@functools.cache
-def _differentiable(kernel: str) -> tuple[int, ...] | None:
+def _bits(row: str) -> tuple[int, ...]:
     """For a row of the table, the flag of each operand whose derivative is not 0 everywhere."""
-    if not kernel.startswith("ew_"):
-        return None
-    partials = TABLE[kernel.removeprefix("ew_")].partials
+    partials = TABLE[row].partials
     return tuple(1 << k if callable(p) or p != 0.0 else 0 for k, p in enumerate(partials))
-
-
-def _any(needs: bytearray, pool: Array, first: int, count: int) -> bool:
-    """Whether any row of a list needs an adjoint."""
-    rows = pool[first : first + count]
-    return bool(np.frombuffer(needs, np.uint8)[np.where(rows >= 0, rows, ~rows)].any())
 
 
 _entry_lock = threading.Lock()
