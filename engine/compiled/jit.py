@@ -66,21 +66,30 @@ def fingerprint(function: Callable[..., Any], names: dict[str, Any] | None = Non
     """
     assert isinstance(function, FunctionType)
     code = function.__code__
-    parts: list[Any] = [_code_parts(code), function.__defaults__]
+    parts: list[Any] = [_code_parts(code), repr(function.__defaults__)]
     meanings = {**function.__globals__, **(names or {})}
-    for name in _names_of(code):
-        meaning = meanings.get(name)
-        if isinstance(meaning, FunctionType):
-            parts.append((name, fingerprint(meaning)))
-        elif isinstance(meaning, ModuleType):
-            parts.append((name, meaning.__name__))
-        elif isinstance(meaning, bool | int | float | str | tuple | None):
-            parts.append((name, repr(meaning)))
-        else:  # a built-in function, an intrinsic: known by its name; reprs hold addresses
-            parts.append((name, getattr(meaning, "__name__", type(meaning).__name__)))
+    parts += [(name, _meaning_parts(meanings.get(name), code)) for name in _names_of(code)]
     if function.__closure__:
-        parts += [repr(cell.cell_contents) for cell in function.__closure__]
+        parts += [_meaning_parts(cell.cell_contents, code) for cell in function.__closure__]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def _meaning_parts(meaning: Any, code: CodeType) -> Any:
+    """What tells one meaning of a name from another; never an address, which repr may hold."""
+    if isinstance(meaning, FunctionType):
+        return fingerprint(meaning)
+    if isinstance(meaning, ModuleType):
+        if meaning in (math, np):
+            return meaning.__name__
+        attributes = [name for name in code.co_names if hasattr(meaning, name)]
+        parts = [(name, _meaning_parts(getattr(meaning, name), code)) for name in attributes]
+        return (meaning.__name__, parts)
+    if isinstance(meaning, np.ndarray):
+        return (str(meaning.dtype), meaning.shape, meaning.tobytes().hex())
+    if meaning is None or isinstance(meaning, bool | int | float | str | tuple | np.generic):
+        return repr(meaning)
+    # a built-in function or an intrinsic is known by its name
+    return getattr(meaning, "__name__", type(meaning).__name__)
 
 
 def _code_parts(code: CodeType) -> Any:
@@ -211,7 +220,7 @@ def address(name: str, backward: bool, dtype: str) -> int:
     `name` is that of an instruction, as "mm" or "ew_tanh"; `dtype` is "float64" or "float32".
     """
     row = TABLE.get(name.removeprefix("ew_"))  # a row may be replaced under its name
-    key = (name, backward, dtype, id(row))
+    key = (name, backward, dtype, row)
     with _lock:
         if key not in _addresses:
             if DISABLED:

@@ -42,6 +42,7 @@ partial_2: Any = None
 chain: Any = TABLE["chain"].forward
 maximum: Any = TABLE["maximum"].forward
 use_blas: Any = None
+constant: float = 0.0
 
 
 def carray(buffer: Any, shape: Any) -> Any:
@@ -640,43 +641,19 @@ def kernel_of(name: str, backward: bool) -> Callable[..., None] | None:
 def _function(op: Op, i: int) -> Callable[..., float]:
     """Partial number i of a row, as a function also where it is the same everywhere."""
     p = op.partials[i]
-    return p if callable(p) else _CONSTANT_PARTIALS[float(p), op.arity]
+    return p if callable(p) else rebind(_CONSTANT[op.arity - 1], {"constant": float(p)})
 
 
-def _zero_1(x: float, out: float) -> float:
-    return 0.0
+def _constant_1(x: float, out: float) -> float:
+    return constant
 
 
-def _one_1(x: float, out: float) -> float:
-    return 1.0
+def _constant_2(x: float, y: float, out: float) -> float:
+    return constant
 
 
-def _minus_one_1(x: float, out: float) -> float:
-    return -1.0
+def _constant_3(x: float, y: float, z: float, out: float) -> float:
+    return constant
 
 
-def _zero_2(x: float, y: float, out: float) -> float:
-    return 0.0
-
-
-def _one_2(x: float, y: float, out: float) -> float:
-    return 1.0
-
-
-def _minus_one_2(x: float, y: float, out: float) -> float:
-    return -1.0
-
-
-def _zero_3(x: float, y: float, z: float, out: float) -> float:
-    return 0.0
-
-
-_CONSTANT_PARTIALS: dict[tuple[float, int], Callable[..., float]] = {
-    (0.0, 1): _zero_1,
-    (1.0, 1): _one_1,
-    (-1.0, 1): _minus_one_1,
-    (0.0, 2): _zero_2,
-    (1.0, 2): _one_2,
-    (-1.0, 2): _minus_one_2,
-    (0.0, 3): _zero_3,
-}
+_CONSTANT = (_constant_1, _constant_2, _constant_3)
