@@ -45,9 +45,13 @@ def _numba() -> Any:
     return numba
 
 
-@functools.cache
 def blas() -> bool:
-    """Whether Numba can call BLAS: SciPy brings it."""
+    """Whether large matrix products are BLAS's: it comes with SciPy."""
+    return _scipy()
+
+
+@functools.cache
+def _scipy() -> bool:
     try:
         import scipy.linalg.cython_blas  # noqa: F401
     except ImportError:
@@ -153,6 +157,8 @@ class _Compiler:
                 found[name] = _numba().carray
             elif name == "use_blas":
                 found[name] = self.callee(_blas_rule(), fast)
+            elif name == "product_into":
+                found[name] = self.callee(kernels.by_blas if _scipy() else kernels.by_nobody)
             elif isinstance(meaning, FunctionType):
                 found[name] = self.callee(meaning, fast)
             elif isinstance(meaning, float) and self.dtype == "float32":
@@ -235,7 +241,8 @@ def _python_address(name: str, backward: bool) -> int:
     if function is None:
         return 0
     assert isinstance(function, FunctionType)
-    names = {"use_blas": kernels.never, "stirred": _stirred, "uniform": _uniform}
+    names: dict[str, Any] = {"use_blas": kernels.never, "product_into": kernels.by_blas}
+    names |= {"stirred": _stirred, "uniform": _uniform}
     _python_kernels.append(_named(function, names, name))
     return len(_python_kernels)
 

@@ -42,6 +42,7 @@ partial_2: Any = None
 chain: Any = TABLE["chain"].forward
 maximum: Any = TABLE["maximum"].forward
 use_blas: Any = None
+product_into: Any = None
 constant: float = 0.0
 
 
@@ -303,7 +304,8 @@ def mm(ins, pool, ids, vs, gs, vl, gl, w):
     out = v[ins[OUT] * width : ins[OUT] * width + n * cols]
     zero = 0.0 if ins[C] == 1 else -0.0
     if use_blas(n * inner * cols):
-        np.dot(matrix.reshape((n, inner)), block.reshape((inner, cols)), out.reshape((n, cols)))
+        right = block.reshape((inner, cols))
+        product_into(matrix.reshape((n, inner)), right, out.reshape((n, cols)))
     elif cols < 4:
         for i in range(n):
             for c in range(cols):
@@ -357,9 +359,9 @@ def mm_back(ins, pool, ids, vs, gs, vl, gl, w):
     if ins[FLAGS] & 1:
         gm = carray(gs, _SHAPE)[ins[A] : ins[A] + n * inner]
         if use_blas(n * inner * cols):
-            product = np.dot(go.reshape((n, cols)), block.reshape((inner, cols)).T).ravel()
-            for i in range(n * inner):
-                gm[i] += product[i]
+            product = np.empty((n, inner), go.dtype)
+            product_into(go.reshape((n, cols)), block.reshape((inner, cols)).T, product)
+            accumulate(gm, product.ravel(), False)
         else:
             for i in range(n):
                 row = go[i * cols : (i + 1) * cols]
@@ -375,9 +377,9 @@ def mm_back(ins, pool, ids, vs, gs, vl, gl, w):
         matrix = carray(vs, _SHAPE)[ins[A] : ins[A] + n * inner]
         gb = g[ins[B] * width : ins[B] * width + inner * cols]
         if use_blas(n * inner * cols):
-            product = np.dot(matrix.reshape((n, inner)).T, go.reshape((n, cols))).ravel()
-            for i in range(inner * cols):
-                gb[i] += product[i]
+            product = np.empty((inner, cols), go.dtype)
+            product_into(matrix.reshape((n, inner)).T, go.reshape((n, cols)), product)
+            accumulate(gb, product.ravel(), False)
         elif cols < 4:
             for i in range(n):
                 for c in range(cols):
@@ -591,6 +593,15 @@ def stirred(z, counter):
 def uniform(z):
     """The upper 53 bits of a hash as a number in [0, 1)."""
     return ((z >> 11) & 0x1FFFFFFFFFFFFF) * 1.1102230246251565e-16
+
+
+def by_blas(x, y, out):
+    """out = x @ y, where SciPy brings BLAS: without it Numba does not even compile this."""
+    np.dot(x, y, out)
+
+
+def by_nobody(x, y, out):
+    """Stands for `by_blas` where it is never called."""
 
 
 def never(multiplications):

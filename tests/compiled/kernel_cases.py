@@ -203,6 +203,7 @@ def product(
     }
     out = layout.rows(space, n * cols)
     flags = [f for f in range(1, 16) if (bias or not f & 4) and (init or not f & 8)]
+    fields["c"] = (n + inner + cols) % 2
     return layout.case("mm", space, n, out, inner=inner, cols=cols, **fields, flags=flags)
 
 
@@ -233,13 +234,16 @@ def large_product(space: int) -> Case:
 
 def _dot(rng: random.Random) -> Iterator[Case]:
     for layout, space in places(rng):
-        for n, inner, singles in ((1, 1, 0), (1, 2, 1), (3, 0, 3), (4, 3, 0), (5, 9, 2)):
+        for k, (n, inner, singles) in enumerate(
+            ((1, 1, 0), (1, 2, 1), (3, 0, 3), (4, 3, 0), (5, 9, 2))
+        ):
             x, out = layout.rows(space, 6), layout.rows(space, n)
             yield layout.case(
                 "dot",
                 space,
                 n,
                 out,
+                c=k % 2,
                 inner=inner,
                 cols=singles,
                 list_1=layout.some_of(x, 6, n * inner, signed=True),

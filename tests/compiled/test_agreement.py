@@ -203,6 +203,36 @@ def test_second_derivatives_of_a_row(op: Op) -> None:
             )
 
 
+SUMS: dict[str, Callable[..., Any]] = {
+    "a + b + c": lambda a, b, c: a + b + c,
+    "-a - b - c": lambda a, b, c: -a - b - c,
+    "-(a + b + c)": lambda a, b, c: -(a + b + c),
+    "a * b + c": lambda a, b, c: a * b + c,
+    "a * b - c": lambda a, b, c: a * b - c,
+    "c - a * b": lambda a, b, c: c - a * b,
+    "a * b + c * a": lambda a, b, c: a * b + c * a,
+    "a * b - c * a": lambda a, b, c: a * b - c * a,
+    "a - b + c * c": lambda a, b, c: a - b + c * c,
+}
+
+
+@pytest.mark.parametrize("way", ["tape", "loops"], indirect=True)  # BLAS begins sums with 0.0
+@pytest.mark.parametrize("count", [1, 8], ids=["one example", "eight examples"])
+@pytest.mark.parametrize("formula", SUMS)
+def test_sums_of_zeros_have_the_sign_that_they_have_eagerly(formula: str, count: int) -> None:
+    f = SUMS[formula]
+    for axes in itertools.product((None, 0), repeat=3):
+        program = engine.compile(f, in_axes=axes)
+        for point in itertools.product((0.0, -0.0, 1.0), repeat=3):
+            args = [x if axis is None else [x] * count for x, axis in zip(point, axes, strict=True)]
+            expected = f(*point)
+            for value in np.atleast_1d(program(*args)).tolist():
+                assert (value, math.copysign(1.0, value)) == (
+                    expected,
+                    math.copysign(1.0, expected),
+                )
+
+
 # --- random graphs --------------------------------------------------------------------------------
 
 

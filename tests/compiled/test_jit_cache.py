@@ -244,3 +244,25 @@ def test_an_edit_of_a_constant_in_another_file_counts(processes: Processes) -> N
     for offset in (0.0, 10.0):
         processes.write_shapes(2.0, offset)
         assert processes.run("shrunk", 2.0) == [[1.0 + offset, 2.0 + offset], [1.0, 1.0]]
+
+
+# --- without SciPy --------------------------------------------------------------------------------
+
+WITHOUT_SCIPY = """\
+import sys
+sys.modules["scipy"] = None  # as if it were not installed
+import engine, numpy
+W, X = numpy.ones((60, 50)), numpy.arange(100.0 * 50).reshape(100, 50)
+program = engine.compile(lambda W, x: (W @ x).sum(), in_axes=(None, 0), reduce="sum")
+value, gradient = program.value_and_grad(W, X)
+assert value == 60.0 * X.sum(), value
+assert (gradient == X.sum(axis=0)).all()
+"""
+
+
+def test_large_products_need_no_scipy(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+    command = [sys.executable, "-c", WITHOUT_SCIPY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -169,6 +169,25 @@ def test_a_large_matrix_product_is_right(rule: str, space: int, dtype: str) -> N
     compare(case, dtype, kernel_of if rule == "as installed" else variant(rule))
 
 
+# --- signs of zero ---------------------------------------------------------------------------
+
+
+@DTYPES
+@pytest.mark.parametrize("name", ["mm", "dot"])
+def test_a_sum_of_zeros_has_the_sign_that_its_words_say(name: str, dtype: str) -> None:
+    """By loops: BLAS begins every sum with 0.0."""
+    rng = random.Random(0)
+    kernel, twin = variant("loops")(name, False, dtype), twin_of(name, False)
+    assert kernel is not None and twin is not None
+    for case in cases(name):
+        for numbers in (case.vs, case.vl):
+            numbers[:] = [rng.choice((0.0, -0.0)) for _ in numbers]
+        actual = run(kernel, case, 0, case.buffers(dtype))
+        expected = run(twin, case, 0, in_double(case.buffers(dtype)))
+        for a, b in zip(actual[1:], expected[1:], strict=True):
+            np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
+
+
 # --- what the pool has -----------------------------------------------------------------------
 
 

@@ -180,7 +180,7 @@ def mm(ins, pool, ids, vs, gs, vl, gl, w):
     for i in range(ins[N]):
         for c in range(cols):
             for lane in lanes:
-                total = 0.0
+                total = 0.0 if ins[C] == 1 else -0.0
                 for j in range(inner):
                     total += vs[ins[A] + i * inner + j] * v[ins[B] + j * cols + c, lane]
                 if ins[BIAS] >= 0:
@@ -218,7 +218,7 @@ def dot(ins, pool, ids, vs, gs, vl, gl, w):
     v, _, lanes = own_space(ins, vs, gs, vl, gl, w)
     for k in range(ins[N]):
         for i in lanes:
-            total = 0.0
+            total = 0.0 if ins[C] == 1 else -0.0
             for j in range(ins[COLS]):
                 row, sign = signed(pool[ins[LIST_3] + k * ins[COLS] + j])
                 total += sign * v[row, i]
