@@ -246,12 +246,7 @@ def take(ins, pool, ids, vs, gs, vl, gl, w):
     n, length = ins[N], ins[INNER]
     for i in range(width):
         lane = i if step > 1 else 0
-        number = index[ins[A] * step + lane]
-        t = 0
-        if number >= -length and number < length:
-            t = int(number)
-            if t < 0:
-                t += length
+        t = entry_at(index[ins[A] * step + lane], length)
         lane = i if stride > 1 else 0
         for k in range(n):
             row = pool[ins[LIST_1] + t * n + k]
@@ -267,12 +262,7 @@ def take_back(ins, pool, ids, vs, gs, vl, gl, w):
     n, length = ins[N], ins[INNER]
     for i in range(width):
         lane = i if step > 1 else 0
-        number = index[ins[A] * step + lane]
-        t = 0
-        if number >= -length and number < length:
-            t = int(number)
-            if t < 0:
-                t += length
+        t = entry_at(index[ins[A] * step + lane], length)
         lane = i if stride > 1 else 0
         for k in range(n):
             row = pool[ins[LIST_1] + t * n + k]
@@ -546,6 +536,15 @@ def maxima(ins, pool, ids, vs, gs, vl, gl, w):
 
 
 # --- what kernels call -----------------------------------------------------------------------
+
+
+def entry_at(number, length):
+    """The place that an index means, counted from the end where it is negative; 0 if there is
+    none, which a check refuses later."""
+    if number >= -length and number < length:
+        place = int(number)
+        return place if place >= 0 else place + length
+    return 0
 
 
 def unsigned(row):
