@@ -28,4 +28,5 @@ def rebind(function: Callable[..., Any], names: Mapping[str, Any]) -> Callable[.
     """
     assert isinstance(function, FunctionType)  # rows are plain functions: nothing else has __code__
     renamed = {**function.__globals__, **names}
-    return FunctionType(function.__code__, renamed, function.__name__, function.__defaults__)
+    name, defaults, closure = function.__name__, function.__defaults__, function.__closure__
+    return FunctionType(function.__code__, renamed, name, defaults, closure)

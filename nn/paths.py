@@ -19,9 +19,11 @@ import numpy as np
 
 import engine
 from engine import Value
+from engine.compiled.machine import Training
 from engine.randomness import drawing
 from nn.losses import Loss
 from nn.module import Module
+from nn.optim import Optimizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,6 +98,43 @@ class VectorisedPath:
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:1])
         self._advance = advance
+
+    def run_steps(
+        self,
+        theta: Array,
+        order: Array,
+        starts: Array,
+        draws: tuple[int, int],
+        optimizer: Optimizer,
+        gradient: Array,
+        mean: bool,
+    ) -> Array:
+        """Run the updates of some batches in one call, in place, as far as one path goes; return
+        the sum of terms and of weights of each that was done."""
+        if len(optimizer.param_groups) > 1:
+            return np.zeros((0, 2))
+        state = optimizer.state[0]
+        slots = state.slots.astype(theta.dtype, copy=False)
+        training = Training(
+            data=self._matrix,
+            order=order,
+            in_order=bool((np.diff(order[starts[0] : starts[-1]]) == 1).all()),
+            starts=starts,
+            theta=theta,
+            gradient=gradient,
+            rule=type(optimizer).rule,
+            slots=slots,
+            steps=state.steps,
+            settings=optimizer.settings(optimizer.param_groups[0]).astype(theta.dtype),
+            mean=mean,
+            losses=np.zeros((len(starts) - 1, 2)),
+            places=np.zeros(0, np.int64),
+        )
+        done = self._stepper.run_steps(training, draws)
+        state.slots[:] = slots
+        state.steps += done
+        self._advance(int(starts[done] - starts[0]))
+        return training.losses[:done]
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""

@@ -26,6 +26,7 @@ from nn.progress import Bar
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
 _WORTH_COMPILING = 100  # rows from which on a prediction is compiled
+_CALL_SECONDS = 0.2  # at most about so long no Ctrl-C is seen
 
 
 @dataclass
@@ -91,6 +92,7 @@ def fit(
     theta = np.array([p.data for p in parameters], dtype)
     gradient = np.zeros_like(theta)
     order = np.arange(len(X))
+    mean = loss.reduction == "mean"
     rng = random.Random(seed)
     size = len(X) if batch_size is None else batch_size
     try:
@@ -102,16 +104,11 @@ def fit(
                 shuffled = order.tolist()
                 rng.shuffle(shuffled)
                 order = np.array(shuffled)
-            total = 0.0
-            for start in range(0, len(order), size):
-                rows = order[start : start + size]
-                result = step(theta, rows, (seed, len(history.step_loss)))
-                mean = loss.reduction == "mean"
-                gradient = result.gradient / result.weight if mean else result.gradient
-                history.step_loss.append(result.total / result.weight if mean else result.total)
-                total += history.step_loss[-1] * (len(rows) if mean else 1.0)
-                optimizer.update(theta, gradient)
-            history.loss.append(total / len(order))
+            losses = _epoch(step, theta, gradient, order, size, optimizer, mean, seed, history)
+            history.step_loss += losses
+            sizes = np.minimum(size, len(order) - np.arange(0, len(order), size))
+            total = np.dot(losses, sizes) if mean else np.sum(losses)
+            history.loss.append(float(total) / len(order))
             if validation_data is not None or callbacks:
                 _write(parameters, theta, gradient)
             if validation_data is not None:
@@ -128,6 +125,43 @@ def fit(
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
+
+
+def _epoch(
+    step: TrainingPath,
+    theta: Array,
+    gradient: Array,
+    order: Array,
+    size: int,
+    optimizer: Optimizer,
+    mean: bool,
+    seed: int,
+    history: History,
+) -> list[float]:
+    """The updates of one epoch, in place; returns each one's loss.
+
+    On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
+    """
+    starts = np.array([*range(0, len(order), size), len(order)])
+    losses: list[float] = []
+    burst = 1
+    while len(losses) < len(starts) - 1:
+        k = len(losses)
+        draws = (seed, len(history.step_loss) + k)
+        done = np.zeros((0, 2))
+        began = time.perf_counter()
+        if isinstance(step, VectorisedPath):
+            some = starts[k : k + burst + 1]
+            done = step.run_steps(theta, order, some, draws, optimizer, gradient, mean)
+        if len(done) == 0:  # on the scalar path, or where this step takes another path
+            result = step(theta, order[starts[k] : starts[k + 1]], draws)
+            gradient[:] = result.gradient / result.weight if mean else result.gradient
+            optimizer.update(theta, gradient)
+            done = np.array([[result.total, result.weight]])
+        losses += (done[:, 0] / done[:, 1] if mean else done[:, 0]).tolist()
+        seconds = (time.perf_counter() - began) / len(done)
+        burst = max(1, min(8 * burst, int(_CALL_SECONDS / seconds)))
+    return losses
 
 
 def _training_path(

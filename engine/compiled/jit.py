@@ -117,7 +117,8 @@ def _names_of(code: CodeType) -> tuple[str, ...]:
 def _named(function: FunctionType, names: dict[str, Any], name: str) -> FunctionType:
     """The function with other meanings of its names, and a name of its own for the cache."""
     renamed = {**function.__globals__, **names}
-    made = FunctionType(function.__code__, renamed, name, function.__defaults__)
+    defaults, closure = function.__defaults__, function.__closure__
+    made = FunctionType(function.__code__, renamed, name, defaults, closure)
     made.__qualname__ = name
     made.__module__ = function.__module__
     return made
@@ -132,6 +133,7 @@ def _in_single(function: FunctionType) -> FunctionType:
         function.__globals__,
         function.__name__,
         function.__defaults__,
+        function.__closure__,
     )
     made.__module__ = function.__module__
     return made
@@ -139,6 +141,10 @@ def _in_single(function: FunctionType) -> FunctionType:
 
 def _blas_rule() -> Callable[..., bool]:
     return kernels.when_large if blas() else kernels.never
+
+
+def _product_rule() -> Callable[..., None]:
+    return kernels.by_blas if _scipy() else kernels.by_nobody
 
 
 class _Compiler:
@@ -158,7 +164,9 @@ class _Compiler:
             elif name == "use_blas":
                 found[name] = self.callee(_blas_rule(), fast)
             elif name == "product_into":
-                found[name] = self.callee(kernels.by_blas if _scipy() else kernels.by_nobody)
+                found[name] = self.callee(_product_rule())
+            elif name == "uniform" and self.dtype == "float32":
+                found[name] = self.callee(kernels.uniform_single)
             elif isinstance(meaning, FunctionType):
                 found[name] = self.callee(meaning, fast)
             elif isinstance(meaning, float) and self.dtype == "float32":
@@ -193,7 +201,8 @@ class _Compiler:
             words, words, words, numbers, numbers, numbers, numbers, numba.types.int64
         )
         way = "back" if backward else "forward"
-        unique = f"{name}_{way}_{self.dtype}_{blas()}_{fingerprint(function)}"
+        rules = {"use_blas": _blas_rule(), "product_into": _product_rule()}
+        unique = f"{name}_{way}_{self.dtype}_{fingerprint(function, rules)}"
         named = _named(function, self.meanings(function, fast), unique)
         try:
             made = numba.cfunc(signature, cache=True, **_options(fast))(named)
@@ -292,6 +301,17 @@ def renamed(function: Callable[..., Any], names: dict[str, Any]) -> Callable[...
     return _named(function, names, function.__name__)
 
 
+def compiled_names(names: dict[str, Any]) -> dict[str, Any]:
+    """The functions that names mean, compiled into what calls them."""
+    options = {**_options(False), "nogil": True}
+    return {
+        name: _numba().njit(**options)(
+            _named(meaning, {}, f"{meaning.__name__}_{fingerprint(meaning)}")
+        )
+        for name, meaning in names.items()
+    }
+
+
 def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
     """Compile a function that is called from Python, and the functions that `names` means.
 
@@ -301,11 +321,7 @@ def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Calla
     numba = _numba()
     options = {**_options(False), "nogil": True}
     unique = f"{function.__name__}_{fingerprint(function, names)}"
-    inner = {
-        name: numba.njit(**options)(_named(meaning, {}, f"{meaning.__name__}_{unique}"))
-        for name, meaning in names.items()
-    }
-    named = _named(function, inner, unique)
+    named = _named(function, compiled_names(names), unique)
     compiled: Callable[..., Any]
     try:
         compiled = numba.njit(**options, cache=True)(named)

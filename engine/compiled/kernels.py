@@ -594,6 +594,11 @@ def uniform(z):
     return ((z >> 11) & 0x1FFFFFFFFFFFFF) * 1.1102230246251565e-16
 
 
+def uniform_single(z):
+    """The same in single precision, where 53 bits might round to 1."""
+    return ((z >> 40) & 0xFFFFFF) * 5.960464477539063e-08
+
+
 def by_blas(x, y, out):
     """out = x @ y, where SciPy brings BLAS: without it Numba does not even compile this."""
     np.dot(x, y, out)

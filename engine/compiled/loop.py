@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.compiled import jit
-from engine.compiled.kernels import BACKWARD, FLAGS, FORWARD, NOT_FINITE
+from engine.compiled.kernels import BACKWARD, FLAGS, FORWARD, NAN_SEEN, NOT_FINITE, STEP
 
 # Names that `machine` gives a meaning: one of the two functions at the end, and an intrinsic.
 instructions: Any = None
 invoke: Any = None
+rule: Any = None
 
 
 def run_blocks(
@@ -96,6 +97,100 @@ def run_blocks(
                 gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
     if backward:
         instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)
+
+
+def run_steps(
+    words,
+    counts,
+    pool,
+    ids,
+    vs,
+    gs,
+    vl,
+    gl,
+    capacity,
+    rows_l,
+    constant_rows,
+    constant_numbers,
+    data,
+    order,
+    in_order,
+    starts,
+    lanes,
+    outputs,
+    output_rows,
+    weights,
+    checks,
+    numbers,
+    fail,
+    found,
+    theta,
+    gradient,
+    places,
+    slots,
+    steps,
+    settings,
+    mean,
+    losses,
+):
+    """Run whole updates: gather a batch, run the blocks, move `theta` by the rule.
+
+    Step k has the examples `order[starts[k] : starts[k + 1]]` of `data`, where `in_order` says
+    that they follow each other there; it leaves the sum of its terms and of their weights in
+    `losses[k]`. Returns how many steps were done: all, or those
+    before one in which a guard failed or a product gave nan, of which nothing is kept.
+    """
+    no_rows = places[:0]
+    for k in range(len(starts) - 1):
+        count = starts[k + 1] - starts[k]
+        if in_order:
+            first = order[starts[k]]
+            batch = data[first : first + count]
+        else:
+            batch = lanes[:count]
+            for i in range(count):
+                example = order[starts[k] + i]
+                for r in range(data.shape[1]):
+                    batch[i, r] = data[example, r]
+        for p in range(len(places)):
+            if places[p] >= 0:
+                vs[places[p]] = theta[p]
+        fail[:count] = -1
+        run_blocks(
+            words,
+            counts,
+            pool,
+            ids,
+            vs,
+            gs,
+            vl,
+            gl,
+            capacity,
+            rows_l,
+            constant_rows,
+            constant_numbers,
+            batch,
+            outputs[:count],
+            output_rows,
+            weights,
+            checks,
+            numbers,
+            fail[:count],
+            found[:count],
+            lanes[:0],
+            no_rows,
+            True,
+        )
+        if pool[NAN_SEEN] != 0 or np.any(fail[:count] >= 0):
+            return k
+        losses[k, 0] = outputs[:count, 0].sum()
+        losses[k, 1] = outputs[:count, 1].sum()
+        divisor = losses[k, 1] if mean else 1.0
+        for p in range(len(places)):
+            gradient[p] = gs[places[p]] / divisor if places[p] >= 0 else 0.0
+        rule(theta, gradient, slots, steps + k, settings)
+        pool[STEP] += 1
+    return len(starts) - 1
 
 
 def not_finite(x):

@@ -58,6 +58,30 @@ class Run:
     not_finite: bool  # some row was inf or nan; noted only under errstate("raise")
 
 
+@dataclass(slots=True)
+class Training:
+    """Updates to run in one call: see `loop.run_steps`.
+
+    `theta` and `gradient` are the numbers that move, in place, and the last gradient; `places`
+    their rows in S, -1 for those that the program does not read. The `rule` is a function of
+    (theta, gradient, slots, steps, settings) that Numba compiles.
+    """
+
+    data: Array  # one row an example
+    order: Array
+    in_order: bool
+    starts: Array  # of each step in `order`, and the end
+    theta: Array
+    gradient: Array
+    rule: Callable[..., None]
+    slots: Array
+    steps: int
+    settings: Array
+    mean: bool  # whether the gradient is divided by the sum of weights
+    losses: Array  # (steps, 2): the sum of terms, and of weights
+    places: Array
+
+
 class Machine:
     """Blocks ready to run, for numbers of one type.
 
@@ -176,6 +200,58 @@ class Machine:
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
         return Run(outputs, fail, found, gradient, lane_gradient, nan_seen, not_finite)
+
+    def run_steps(self, shared: Array, training: Training, draws: tuple[int, int]) -> int:
+        """Run updates until one needs another path; return how many were done.
+
+        `shared` are the numbers of the shared inputs before the first step.
+        """
+        with self.lock:
+            if not self._can_go_back:
+                self._addresses(backward=True)
+                self._can_go_back = True
+            most = int(np.diff(training.starts).max())
+            self._reserve(most)
+            self._vs[: len(shared)] = shared
+            self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
+            self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
+            weights = np.zeros(len(self._outputs), self.dtype)
+            weights[0] = 1.0
+            gathered = 0 if training.in_order else most
+            return _steps_entry(training.rule)(
+                self._words,
+                self._counts,
+                self._pool,
+                np.arange(most),
+                self._vs,
+                self._gs,
+                self._vl,
+                self._gl,
+                self._capacity,
+                self.blocks.rows[L],
+                self._constant_rows,
+                self._constant_numbers,
+                training.data,
+                training.order,
+                training.in_order,
+                training.starts,
+                np.zeros((gathered, training.data.shape[1]), self.dtype),
+                np.zeros((most, len(self._outputs)), self.dtype),
+                self._outputs,
+                weights,
+                self._checks,
+                self._numbers,
+                np.zeros(most, _INTEGERS),
+                np.zeros(most, self.dtype),
+                training.theta,
+                training.gradient,
+                training.places,
+                training.slots,
+                training.steps,
+                training.settings,
+                training.mean,
+                training.losses,
+            )
 
     def _reserve(self, count: int) -> None:
         """Have room for a chunk of lanes."""
@@ -318,13 +394,30 @@ def _bits(row: str) -> tuple[int, ...]:
 _entry_lock = threading.Lock()
 
 
+def _inner() -> dict[str, Any]:
+    """What the loop calls."""
+    called = jit.renamed(loop.instructions_at_addresses, {"invoke": jit.invoke()})
+    return {"instructions": called, "check": loop.check, "not_finite": loop.not_finite}
+
+
 @functools.cache
 def _loaded_entry() -> Callable[..., None]:
     if jit.DISABLED:
         return jit.renamed(loop.run_blocks, {"instructions": loop.instructions_in_python})
-    called = jit.renamed(loop.instructions_at_addresses, {"invoke": jit.invoke()})
-    names = {"instructions": called, "check": loop.check, "not_finite": loop.not_finite}
-    return jit.compiled_entry(loop.run_blocks, names)
+    return jit.compiled_entry(loop.run_blocks, _inner())
+
+
+@functools.cache
+def _loaded_steps(rule: Callable[..., None]) -> Callable[..., int]:
+    if jit.DISABLED:
+        return jit.renamed(loop.run_steps, {"run_blocks": _loaded_entry(), "rule": rule})
+    run_blocks = jit.renamed(loop.run_blocks, jit.compiled_names(_inner()))
+    return jit.compiled_entry(loop.run_steps, {"run_blocks": run_blocks, "rule": rule})
+
+
+def _steps_entry(rule: Callable[..., None]) -> Callable[..., int]:
+    with _entry_lock:
+        return _loaded_steps(rule)
 
 
 def _entry() -> Callable[..., None]:

@@ -22,7 +22,7 @@ from engine import modes
 from engine.calculus import activated
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, lift
-from engine.compiled.machine import Machine, Run
+from engine.compiled.machine import Machine, Run, Training
 from engine.compiled.tape import Tape, tape_of
 from engine.compiled.trace import is_under, record_call
 from engine.errors import TraceError
@@ -148,6 +148,20 @@ class Paths:
                     lanes_here = here & np.array([_same(x, number) for x in found.tolist()])
                     pending.append((which[lanes_here], (*before, float(number))))
         return call.result()
+
+    def run_steps(
+        self, arguments: Arguments, draws: tuple[int, int], wanted: Wanted, training: Training
+    ) -> int:
+        """Run updates in one call on the path used last; return how many were done."""
+        path = self.paths[0]
+        machine, _ = self.machine(path, wanted, backward=True, lifted=True)
+        first = len(self.shared)
+        training.places = np.full(len(training.theta), -1, np.int64)
+        own = path.leaf_places < len(training.theta)
+        training.places[path.leaf_places[own]] = first + np.flatnonzero(own)
+        leaves = [self.leaves[k]._data for k in path.leaf_places.tolist()]
+        shared = np.array([*arguments.shared, *leaves], self.dtype)
+        return machine.run_steps(shared, training, draws)
 
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         """How many numbers the function returns; it is traced if it was not yet."""

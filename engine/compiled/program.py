@@ -19,6 +19,7 @@ import numpy as np
 from engine import calculus, modes
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
+from engine.compiled.machine import Training
 from engine.compiled.paths import Paths, Result, Wanted
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
@@ -289,6 +290,15 @@ class Stepper:
                 arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
             )
         return result.outputs, result.leaves[: len(self._wanted.leaves or ())]
+
+    def run_steps(self, training: Training, draws: tuple[int, int] = (0, 0)) -> int:
+        """Run updates without Python in between; return how many were done. Where it is fewer
+        than asked for, the next one takes another path: call the stepper for it."""
+        if modes.state.raising:
+            return 0  # what is looked for is found example by example
+        with self._paths.lock:
+            self._outputs(self._arguments, draws)
+            return self._paths.run_steps(self._arguments, draws, self._wanted, training)
 
     def _outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         return self._paths.outputs(arguments, draws)

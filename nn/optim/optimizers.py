@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,25 @@ from engine import Value
 from nn.optim import rules
 
 
+@dataclass
+class State:
+    """What an optimiser keeps of a group: one row of numbers a slot, and how many updates."""
+
+    slots: rules.Array
+    steps: int = 0
+
+
 class Optimizer:
     """The base of optimisers: parameters, and the numbers that steer their steps.
 
-    `parameters` is a list of Values, or a list of dicts with such a list as "params" and with
-    settings of their own (`param_groups`). Raises ValueError for no parameters or one given
-    twice, TypeError for anything but Values.
+    An optimiser has a `rule` (see `rules`), how many `slots` of numbers it keeps beside each
+    parameter, and `settings` for the rule. `parameters` is a list of Values, or a list of dicts
+    with such a list as "params" and with settings of their own (`param_groups`). Raises
+    ValueError for no parameters or one given twice, TypeError for anything but Values.
     """
+
+    rule: Callable[..., None]
+    slots: int = 0
 
     def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
         try:
@@ -41,7 +54,10 @@ class Optimizer:
                 raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
         if len(set(values)) != len(values):
             raise ValueError("a parameter is given twice, and would be moved twice in a step")
-        self.state: list[dict[str, rules.Array]] = [{} for _ in self.param_groups]
+        self.state = [self._new_state(len(group["params"])) for group in self.param_groups]
+
+    def _new_state(self, count: int) -> State:
+        return State(np.zeros((self.slots, count)))
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
@@ -66,17 +82,14 @@ class Optimizer:
         first = 0
         for group, state in zip(self.param_groups, self.state, strict=True):
             last = first + len(group["params"])
-            self._update(group, state, theta[first:last], g[first:last])
+            rule = type(self).rule
+            rule(theta[first:last], g[first:last], state.slots, state.steps, self.settings(group))
+            state.steps += 1
             first = last
 
-    def _update(
-        self,
-        group: dict[str, Any],
-        state: dict[str, rules.Array],
-        theta: rules.Array,
-        g: rules.Array,
-    ) -> None:
-        raise TypeError(f"{type(self).__name__} defines no update")
+    def settings(self, group: dict[str, Any]) -> rules.Array:
+        """Return what the rule is told of a group."""
+        raise TypeError(f"{type(self).__name__} defines no settings")
 
 
 class SGD(Optimizer):
@@ -90,6 +103,9 @@ class SGD(Optimizer):
     >>> f"{w.data:.1f}"
     '0.7'
     """
+
+    rule = staticmethod(rules.sgd)
+    slots = 1
 
     def __init__(
         self,
@@ -114,14 +130,7 @@ class SGD(Optimizer):
             nesterov=nesterov,
         )
 
-    def _update(
-        self,
-        group: dict[str, Any],
-        state: dict[str, rules.Array],
-        theta: rules.Array,
-        g: rules.Array,
-    ) -> None:
-        first = "velocity" not in state
-        velocity = state.setdefault("velocity", np.zeros_like(theta))
-        settings = {key: group[key] for key in ("lr", "momentum", "dampening", "weight_decay")}
-        rules.sgd(theta, g, velocity, first, nesterov=group["nesterov"], **settings)
+    def settings(self, group: dict[str, Any]) -> rules.Array:
+        """Return lr, momentum, dampening, weight_decay, nesterov."""
+        names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        return np.array([float(group[name]) for name in names])

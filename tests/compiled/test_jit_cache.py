@@ -123,6 +123,21 @@ def test_a_row_that_is_replaced_under_its_name_is_compiled_anew(
         gc.collect()
 
 
+def made_by(scale: float) -> Callable[[float], float]:
+    def bent(x: float) -> float:
+        return scale * x
+
+    return bent
+
+
+@pytest.mark.parametrize("scale", [2.0, 3.0])
+def test_a_row_may_be_made_in_a_function(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLE, "bent", TABLE["add"])  # so that it is taken out afterwards
+    row(made_by(scale), (scale,), "bent", [(-2, 2)])
+    program = engine.compile(lambda x: record(TABLE["bent"], (x,)))
+    assert program.value_and_grad(3.0) == (3.0 * scale, scale)
+
+
 # --- processes that share a cache -----------------------------------------------------------------
 
 SHAPES = """\

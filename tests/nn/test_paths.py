@@ -199,6 +199,32 @@ def test_what_was_learnt_is_kept_when_a_callback_fails(path: str) -> None:
     assert model[0].weight[0][0].data != before
 
 
+@pytest.mark.parametrize("batches", BATCHES)
+def test_many_updates_in_one_call_are_those_of_single_calls(
+    batches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for seconds in (0.2, 0.0):  # at 0 every call is one update
+        monkeypatch.setattr(nn.train, "_CALL_SECONDS", seconds)
+        model = make_model(random.Random(0))
+        history = train(model, "vectorised", **BATCHES[batches])
+        runs.append([*history.step_loss, *[p.data for p in model.parameters()]])
+    assert runs[0] == runs[1]
+
+
+def test_the_optimisers_state_goes_on_in_a_later_fit() -> None:
+    runs = []
+    for parts in ([4], [1, 3], [2, 2]):
+        model = make_model(random.Random(0))
+        optimizer = nn.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+        for path, epochs in zip(("vectorised", "scalar"), parts, strict=False):
+            options = {"loss": nn.MSELoss(), "optimizer": optimizer, "progress": False}
+            nn.fit(model, X, Y, epochs=epochs, path=path, **options)
+        runs.append([p.data for p in model.parameters()])
+    assert runs[1] == pytest.approx(runs[0], rel=1e-12)
+    assert runs[2] == pytest.approx(runs[0], rel=1e-12)
+
+
 def test_comparing_the_paths() -> None:
     comparison = nn.compare_paths(make_model(random.Random(0)), X, Y, loss=nn.MSELoss())
     assert comparison.largest_difference <= 1e-12 * comparison.largest_gradient
