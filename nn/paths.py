@@ -11,6 +11,7 @@ on has changed.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -21,9 +22,10 @@ import engine
 from engine import Value
 from engine.compiled.machine import Training
 from engine.randomness import drawing
+from engine.rebind import rebind
 from nn.losses import Loss
 from nn.module import Module
-from nn.optim import Optimizer
+from nn.optim import Optimizer, rules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -122,7 +124,7 @@ class VectorisedPath:
             starts=starts,
             theta=theta,
             gradient=gradient,
-            rule=type(optimizer).rule,
+            rule=_loop(type(optimizer).rule, optimizer.slots),
             slots=slots,
             steps=state.steps,
             settings=optimizer.settings(optimizer.param_groups[0]).astype(theta.dtype),
@@ -144,6 +146,12 @@ class VectorisedPath:
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))
         return Step(total, weight, gradient)
+
+
+@functools.cache
+def _loop(rule: Callable[..., Any], slots: int) -> Callable[..., None]:
+    """A rule as a loop over numbers: one object for each, so that it is compiled once."""
+    return rebind(rules.LOOPS[slots], {"rule": rule})
 
 
 # --- programs, kept with their models --------------------------------------------------------

@@ -301,27 +301,16 @@ def renamed(function: Callable[..., Any], names: dict[str, Any]) -> Callable[...
     return _named(function, names, function.__name__)
 
 
-def compiled_names(names: dict[str, Any]) -> dict[str, Any]:
-    """The functions that names mean, compiled into what calls them."""
-    options = {**_options(False), "nogil": True}
-    return {
-        name: _numba().njit(**options)(
-            _named(meaning, {}, f"{meaning.__name__}_{fingerprint(meaning)}")
-        )
-        for name, meaning in names.items()
-    }
-
-
 def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:
-    """Compile a function that is called from Python, and the functions that `names` means.
+    """Compile a function that is called from Python, with other meanings of some names.
 
-    It is cached on disk like the kernels.
+    Functions among these are compiled into it. It is cached on disk like the kernels.
     """
     assert isinstance(function, FunctionType)
     numba = _numba()
     options = {**_options(False), "nogil": True}
     unique = f"{function.__name__}_{fingerprint(function, names)}"
-    named = _named(function, compiled_names(names), unique)
+    named = _named(function, {name: _inner(x) for name, x in names.items()}, unique)
     compiled: Callable[..., Any]
     try:
         compiled = numba.njit(**options, cache=True)(named)
@@ -330,3 +319,17 @@ def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Calla
             raise
         compiled = numba.njit(**options)(named)
     return compiled
+
+
+def _inner(meaning: Any) -> Any:
+    """What a compiled function calls, compiled too if it is a function."""
+    if not isinstance(meaning, FunctionType):
+        return meaning
+    names = {
+        name: _inner(meaning.__globals__[name])
+        for name in _names_of(meaning.__code__)
+        if isinstance(meaning.__globals__.get(name), FunctionType)
+    }
+    unique = f"{meaning.__name__}_{fingerprint(meaning)}"
+    options = {**_options(False), "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return _numba().njit(**options)(_named(meaning, names, unique))

@@ -394,25 +394,20 @@ def _bits(row: str) -> tuple[int, ...]:
 _entry_lock = threading.Lock()
 
 
-def _inner() -> dict[str, Any]:
-    """What the loop calls."""
-    called = jit.renamed(loop.instructions_at_addresses, {"invoke": jit.invoke()})
-    return {"instructions": called, "check": loop.check, "not_finite": loop.not_finite}
-
-
 @functools.cache
 def _loaded_entry() -> Callable[..., None]:
     if jit.DISABLED:
         return jit.renamed(loop.run_blocks, {"instructions": loop.instructions_in_python})
-    return jit.compiled_entry(loop.run_blocks, _inner())
+    called = jit.renamed(loop.instructions_at_addresses, {"invoke": jit.invoke()})
+    names = {"instructions": called, "check": loop.check, "not_finite": loop.not_finite}
+    return jit.compiled_entry(loop.run_blocks, names)
 
 
 @functools.cache
 def _loaded_steps(rule: Callable[..., None]) -> Callable[..., int]:
     if jit.DISABLED:
         return jit.renamed(loop.run_steps, {"run_blocks": _loaded_entry(), "rule": rule})
-    run_blocks = jit.renamed(loop.run_blocks, jit.compiled_names(_inner()))
-    return jit.compiled_entry(loop.run_steps, {"run_blocks": run_blocks, "rule": rule})
+    return jit.compiled_entry(loop.run_steps, {"run_blocks": _loaded_entry(), "rule": rule})
 
 
 def _steps_entry(rule: Callable[..., None]) -> Callable[..., int]:

@@ -29,7 +29,7 @@ class Optimizer:
     ValueError for no parameters or one given twice, TypeError for anything but Values.
     """
 
-    rule: Callable[..., None]
+    rule: rules.Rule
     slots: int = 0
 
     def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
@@ -82,8 +82,8 @@ class Optimizer:
         first = 0
         for group, state in zip(self.param_groups, self.state, strict=True):
             last = first + len(group["params"])
-            rule = type(self).rule
-            rule(theta[first:last], g[first:last], state.slots, state.steps, self.settings(group))
+            part, settings = slice(first, last), self.settings(group)
+            rules.applied(type(self).rule, theta[part], g[part], state.slots, state.steps, settings)
             state.steps += 1
             first = last
 
