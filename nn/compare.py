@@ -44,7 +44,7 @@ class Comparison:
 
 
 def compare_paths(model: Module, X: Any, y: Any, *, loss: Loss) -> Comparison:
-    """Compute the loss of the rows of X and y, and its gradient, once on each path; compare them.
+    """Compute the loss of the rows of X and y, and its gradient, on each path; compare them.
 
     The model is not changed, but for the `grad` of its parameters. Raises TraceError where the
     model does not compile.

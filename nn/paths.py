@@ -11,6 +11,7 @@ on has changed.
 
 from __future__ import annotations
 
+import copy
 import functools
 import weakref
 from collections.abc import Callable, Sequence
@@ -116,7 +117,7 @@ class VectorisedPath:
         if len(optimizer.param_groups) > 1:
             return np.zeros((0, 2))
         state = optimizer.state[0]
-        slots = state.slots.astype(theta.dtype, copy=False)
+        slots = state.slots.astype(theta.dtype).ravel()
         training = Training(
             data=self._matrix,
             order=order,
@@ -133,7 +134,7 @@ class VectorisedPath:
             places=np.zeros(0, np.int64),
         )
         done = self._stepper.run_steps(training, draws)
-        state.slots[:] = slots
+        state.slots[:] = slots.reshape(state.slots.shape)
         state.steps += done
         self._advance(int(starts[done] - starts[0]))
         return training.losses[:done]
@@ -156,7 +157,8 @@ def _loop(rule: Callable[..., Any], slots: int) -> Callable[..., None]:
 
 # --- programs, kept with their models --------------------------------------------------------
 
-_programs: weakref.WeakKeyDictionary[Module, dict[Any, engine.Program]]
+_MOST_PROGRAMS = 16  # of one model
+_programs: weakref.WeakKeyDictionary[Module, dict[Any, tuple[engine.Program, list[Any]]]]
 _programs = weakref.WeakKeyDictionary()
 
 
@@ -165,12 +167,14 @@ def loss_program(
 ) -> engine.Program:
     """Return the program of a batch's loss: the sum of its terms, and of their weights."""
     alive = weakref.ref(model)
+    loss = copy.copy(loss)  # its attributes may be set anew, and the program used on
 
     def batch_loss(x: Any, target: Any) -> Any:
         terms, weights = loss.terms(_called(alive, x), _plain(target))
         return [engine.sum(terms), sum(weights)]
 
-    key = ("loss", _state(loss), tuple(map(id, parameters)), np.dtype(dtype).name)
+    told: list[Any] = []  # the program itself keeps the loss and the parameters
+    key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)
     options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}
     return _kept(model, key, lambda: engine.compile(batch_loss, **options))
 
@@ -180,7 +184,8 @@ def output_program(model: Module) -> engine.Program:
     alive = weakref.ref(model)
 
     def output(x: Any) -> Any:
-        return _called(alive, x)
+        y = _called(alive, x)
+        return list(y) if isinstance(y, tuple | np.ndarray) else y
 
     return _kept(model, ("output",), lambda: engine.compile(output, in_axes=0))
 
@@ -200,24 +205,35 @@ def _kept(
 ) -> engine.Program:
     """The program of a key, and of the model's state but for its parameters' numbers."""
     programs = _programs.setdefault(model, {})
-    key = (*key, _state(model))
+    told: list[Any] = []
+    key = (*key, _state(model, told))
     if key not in programs:
-        programs[key] = make()
-    return programs[key]
+        while len(programs) >= _MOST_PROGRAMS:
+            del programs[next(iter(programs))]
+        programs[key] = (make(), told)
+    return programs[key][0]
 
 
-def _state(item: Any, above: tuple[int, ...] = ()) -> Any:
-    """What tracing depends on: types, plain attributes, and which Values there are."""
+def _state(item: Any, told: list[Any], above: tuple[int, ...] = ()) -> Any:
+    """What tracing depends on: types, plain attributes, and which Values there are.
+
+    What is told by identity is added to `told`: while it is kept, nothing else can be it.
+    """
+    if item is None or isinstance(item, bool | int | float | str):
+        return (type(item), repr(item))
+    if isinstance(item, np.ndarray):
+        return (item.dtype.str, item.shape, item.tobytes())
+    if id(item) in above:  # a link to what it is part of
+        return id(item)
+    inner = (*above, id(item))
     if isinstance(item, Module):
-        if id(item) in above:  # a link to a parent
-            return id(item)
-        inner = (*above, id(item))
         attributes = {"training": item.training, **vars(item)}
-        return (type(item), tuple((name, _state(x, inner)) for name, x in attributes.items()))
+        return (type(item), tuple((name, _state(x, told, inner)) for name, x in attributes.items()))
     if isinstance(item, list | tuple):
-        return tuple(_state(x, above) for x in item)
+        return tuple(_state(x, told, inner) for x in item)
     if isinstance(item, dict):
-        return tuple((key, _state(x, above)) for key, x in item.items())
-    if item is None or isinstance(item, int | float | str):
-        return (type(item), item)
+        return tuple((repr(key), _state(x, told, inner)) for key, x in item.items())
+    told.append(item)
+    if not isinstance(item, Value | type) and not callable(item) and hasattr(item, "__dict__"):
+        return (id(item), _state(vars(item), told, inner))
     return id(item)

@@ -77,8 +77,8 @@ def fit(
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
     model's parameters; TypeError for a class or a name in place of a loss or an optimiser;
-    TraceError where the vectorised path is asked for and can't be. The parameters are then as
-    they were.
+    TraceError where the vectorised path is asked for and can't be. All of this is found before
+    the first update; the parameters are then as they were.
     """
     _check_parts(model, loss, optimizer)
     X, y = _checked_data(model, X, y, loss, "X", "y")
@@ -112,16 +112,19 @@ def fit(
             if validation_data is not None or callbacks:
                 _write(parameters, theta, gradient)
             if validation_data is not None:
-                history.val_loss.append(
-                    evaluate(model, *validation_data, loss=loss, path=history.path)
-                )
+                history.val_loss.append(evaluate(model, *validation_data, loss=loss, path=path))
             history.seconds = time.perf_counter() - began
             bar.describe(f"loss {history.loss[-1]:.4g}")
             for callback in callbacks:
-                callback(epoch, history)
-                theta[:] = [p.data for p in parameters]  # a callback may have moved them
+                try:
+                    callback(epoch, history)
+                finally:
+                    theta[:] = [p.data for p in parameters]  # it may have moved them
+            if callbacks and history.path == "vectorised":  # or have changed the model
+                step = _training_path(model, loss, parameters, X, y, bar, path, dtype, history)
     finally:
-        _write(parameters, theta, gradient)
+        if history.step_loss:
+            _write(parameters, theta, gradient)
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
@@ -182,9 +185,9 @@ def _training_path(
             history.path, history.reason = "vectorised", "the model and the loss compile"
             return step
         except TraceError as error:
-            if path == "vectorised":
+            if path == "vectorised" or np.dtype(dtype) != np.float64:
                 raise
-            history.reason = str(error)
+            history.path, history.reason = "scalar", str(error)
     else:
         history.reason = "it was asked for"
     return ScalarPath(model, loss, parameters, X, y, bar.advance)
@@ -214,8 +217,8 @@ def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     with _evaluating(model):
         if _compiles_at(len(X), path):
             try:
-                outputs = output_program(model)(X)
-                return np.asarray(outputs, dtype=np.float64)
+                with drawing(0, 0):
+                    return np.asarray(output_program(model)(X), dtype=np.float64)
             except TraceError:
                 if path == "vectorised":
                     raise
@@ -242,7 +245,8 @@ def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tupl
     """The sums of the terms and of their weights."""
     if _compiles_at(len(X), path):
         try:
-            total, weight = loss_program(model, loss, model.parameters(), np.float64)(X, y)
+            with drawing(0, 0):
+                total, weight = loss_program(model, loss, model.parameters(), np.float64)(X, y)
             return total, weight
         except TraceError:
             if path == "vectorised":

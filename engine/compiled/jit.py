@@ -192,17 +192,33 @@ class _Compiler:
         if function is None:
             return 0
         assert isinstance(function, FunctionType)
-        numba = _numba()
         fast = name in _SUMMING
-        number = numba.types.float32 if self.dtype == "float32" else numba.types.float64
-        numbers = numba.types.CPointer(number)
-        words = numba.types.CPointer(numba.types.int64)
-        signature = numba.types.void(
-            words, words, words, numbers, numbers, numbers, numbers, numba.types.int64
-        )
+        words, numbers, count = self._pointers()
         way = "back" if backward else "forward"
         rules = {"use_blas": _blas_rule(), "product_into": _product_rule()}
         unique = f"{name}_{way}_{self.dtype}_{fingerprint(function, rules)}"
+        operands = (words, words, words, numbers, numbers, numbers, numbers, count)
+        return self._machine_code(function, operands, unique, fast)
+
+    def rule(self, rule: Callable[..., None]) -> int:
+        """The address of the machine code of an optimiser's rule."""
+        assert isinstance(rule, FunctionType)
+        _, numbers, count = self._pointers()
+        unique = f"rule_{self.dtype}_{fingerprint(rule)}"
+        operands = (numbers, numbers, numbers, numbers, count, count, count, count)
+        return self._machine_code(rule, operands, unique, fast=False)
+
+    def _pointers(self) -> tuple[Any, Any, Any]:
+        """Numba's types of a pointer to words, one to numbers, and a count."""
+        types = _numba().types
+        number = types.float32 if self.dtype == "float32" else types.float64
+        return types.CPointer(types.int64), types.CPointer(number), types.int64
+
+    def _machine_code(
+        self, function: FunctionType, operands: tuple[Any, ...], unique: str, fast: bool
+    ) -> int:
+        numba = _numba()
+        signature = numba.types.void(*operands)
         named = _named(function, self.meanings(function, fast), unique)
         try:
             made = numba.cfunc(signature, cache=True, **_options(fast))(named)
@@ -223,6 +239,20 @@ def _options(fast: bool) -> dict[str, Any]:
 @functools.cache
 def _compiler(dtype: str) -> _Compiler:
     return _Compiler(dtype)
+
+
+def rule_address(rule: Callable[..., None], dtype: str) -> int:
+    """Return the address of an optimiser's rule: a function of pointers to the parameters, the
+    gradient, the slots and the settings, two unused words, the steps before, and the count."""
+    with _lock:
+        key = (rule, dtype)
+        if key not in _addresses:
+            if DISABLED:
+                _python_kernels.append(rule)
+                _addresses[key] = len(_python_kernels)
+            else:
+                _addresses[key] = _compiler(dtype).rule(rule)
+        return _addresses[key]
 
 
 _addresses: dict[tuple[Any, ...], int] = {}
@@ -308,7 +338,7 @@ def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Calla
     """
     assert isinstance(function, FunctionType)
     numba = _numba()
-    options = {**_options(False), "nogil": True}
+    options = {**_options(False), "nogil": True, "no_cfunc_wrapper": True}
     unique = f"{function.__name__}_{fingerprint(function, names)}"
     named = _named(function, {name: _inner(x) for name, x in names.items()}, unique)
     compiled: Callable[..., Any]

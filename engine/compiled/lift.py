@@ -101,7 +101,6 @@ class Blocks:
     pool: list[int]
     segments: Segments
     recorded: int
-    nodes: int
 
 
 @dataclass(slots=True)
@@ -218,7 +217,6 @@ class _Lift:
             self.pool,
             self.segments,
             tape.recorded,
-            len(tape),
         )
 
     # --- 1: spaces and uses ---

@@ -60,11 +60,12 @@ class Run:
 
 @dataclass(slots=True)
 class Training:
-    """Updates to run in one call: see `loop.run_steps`.
+    """Updates to run in one call: see `loop.run`.
 
     `theta` and `gradient` are the numbers that move, in place, and the last gradient; `places`
     their rows in S, -1 for those that the program does not read. The `rule` is a function of
-    (theta, gradient, slots, steps, settings) that Numba compiles.
+    (theta, gradient, slots, settings, 0, 0, steps, count) that works number by number, so that it
+    can be compiled; None for a single run without an update.
     """
 
     data: Array  # one row an example
@@ -73,7 +74,7 @@ class Training:
     starts: Array  # of each step in `order`, and the end
     theta: Array
     gradient: Array
-    rule: Callable[..., None]
+    rule: Callable[..., None] | None
     slots: Array
     steps: int
     settings: Array
@@ -120,6 +121,22 @@ class Machine:
         self._counts = np.array([shared, len(self._kernels)], _INTEGERS)
         self._addresses(backward=False)
         self._can_go_back = False
+        none = np.zeros(0, self.dtype)
+        self._no_training = Training(
+            data=np.zeros((0, 0), self.dtype),
+            order=np.zeros(0, _INTEGERS),
+            in_order=True,
+            starts=np.zeros(2, _INTEGERS),
+            theta=none,
+            gradient=none,
+            rule=None,
+            slots=none,
+            steps=0,
+            settings=none,
+            mean=False,
+            losses=np.zeros((0, 2)),
+            places=np.zeros(0, _INTEGERS),
+        )
         self._outputs = np.array(blocks.outputs, _INTEGERS).reshape(-1, 2)
         self._checks = np.array(
             [(c.row, c.space, c.order, c.length) for c in blocks.checks], _INTEGERS
@@ -172,30 +189,18 @@ class Machine:
             lane_gradient = np.zeros((count, len(rows)), self.dtype)
             weights = np.zeros(len(self._outputs), self.dtype) if seeds is None else seeds
             unchecked = int(np.searchsorted(self._checks[:, 2], trusted))
-            _entry()(
-                self._words,
-                self._counts,
-                self._pool,
+            self._call(
                 ids,
-                self._vs,
-                self._gs,
-                self._vl,
-                self._gl,
-                self._capacity,
-                self.blocks.rows[L],
-                self._constant_rows,
-                self._constant_numbers,
                 lanes,
                 outputs,
-                self._outputs,
                 weights.astype(self.dtype, copy=False),
-                self._checks[unchecked:],
-                self._numbers[unchecked:],
+                unchecked,
                 fail,
                 found,
                 lane_gradient,
                 rows,
                 seeds is not None,
+                self._no_training,
             )
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
@@ -218,40 +223,74 @@ class Machine:
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
             gathered = 0 if training.in_order else most
-            return _steps_entry(training.rule)(
-                self._words,
-                self._counts,
-                self._pool,
+            return self._call(
                 np.arange(most),
-                self._vs,
-                self._gs,
-                self._vl,
-                self._gl,
-                self._capacity,
-                self.blocks.rows[L],
-                self._constant_rows,
-                self._constant_numbers,
-                training.data,
-                training.order,
-                training.in_order,
-                training.starts,
                 np.zeros((gathered, training.data.shape[1]), self.dtype),
                 np.zeros((most, len(self._outputs)), self.dtype),
-                self._outputs,
                 weights,
-                self._checks,
-                self._numbers,
+                0,
                 np.zeros(most, _INTEGERS),
                 np.zeros(most, self.dtype),
-                training.theta,
-                training.gradient,
-                training.places,
-                training.slots,
-                training.steps,
-                training.settings,
-                training.mean,
-                training.losses,
+                np.zeros((0, 0), self.dtype),
+                np.zeros(0, _INTEGERS),
+                True,
+                training,
             )
+
+    def _call(
+        self,
+        ids: Array,
+        lanes: Array,
+        outputs: Array,
+        weights: Array,
+        unchecked: int,
+        fail: Array,
+        found: Array,
+        lane_gradient: Array,
+        gradient_rows: Array,
+        backward: bool,
+        training: Training,
+    ) -> int:
+        """Call the loop."""
+        return _entry()(
+            self._words,
+            self._counts,
+            self._pool,
+            ids,
+            self._vs,
+            self._gs,
+            self._vl,
+            self._gl,
+            self._capacity,
+            self.blocks.rows[L],
+            self._constant_rows,
+            self._constant_numbers,
+            lanes,
+            outputs,
+            self._outputs,
+            weights,
+            self._checks[unchecked:],
+            self._numbers[unchecked:],
+            fail,
+            found,
+            lane_gradient,
+            gradient_rows,
+            backward,
+            training.rule is not None,
+            training.data,
+            training.order,
+            training.in_order,
+            training.starts,
+            training.theta,
+            training.gradient,
+            training.places,
+            jit.rule_address(training.rule, self.dtype.name) if training.rule else 0,
+            training.slots,
+            training.steps,
+            training.settings,
+            training.mean,
+            training.losses,
+        )
 
     def _reserve(self, count: int) -> None:
         """Have room for a chunk of lanes."""
@@ -395,26 +434,23 @@ _entry_lock = threading.Lock()
 
 
 @functools.cache
-def _loaded_entry() -> Callable[..., None]:
+def _loaded_entry() -> Callable[..., int]:
     if jit.DISABLED:
-        return jit.renamed(loop.run_blocks, {"instructions": loop.instructions_in_python})
-    called = jit.renamed(loop.instructions_at_addresses, {"invoke": jit.invoke()})
-    names = {"instructions": called, "check": loop.check, "not_finite": loop.not_finite}
-    return jit.compiled_entry(loop.run_blocks, names)
+        names = {
+            "instructions": loop.instructions_in_python,
+            "update": loop.update_in_python,
+        }
+        return jit.renamed(loop.run, names)
+    invoke = {"invoke": jit.invoke()}
+    names = {
+        "instructions": jit.renamed(loop.instructions_at_addresses, invoke),
+        "update": jit.renamed(loop.update_at_address, invoke),
+        "check": loop.check,
+        "not_finite": loop.not_finite,
+    }
+    return jit.compiled_entry(loop.run, names)
 
 
-@functools.cache
-def _loaded_steps(rule: Callable[..., None]) -> Callable[..., int]:
-    if jit.DISABLED:
-        return jit.renamed(loop.run_steps, {"run_blocks": _loaded_entry(), "rule": rule})
-    return jit.compiled_entry(loop.run_steps, {"run_blocks": _loaded_entry(), "rule": rule})
-
-
-def _steps_entry(rule: Callable[..., None]) -> Callable[..., int]:
-    with _entry_lock:
-        return _loaded_steps(rule)
-
-
-def _entry() -> Callable[..., None]:
+def _entry() -> Callable[..., int]:
     with _entry_lock:
         return _loaded_entry()

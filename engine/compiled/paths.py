@@ -180,6 +180,7 @@ class Paths:
             self._warn(len(outcomes) - 1)
             return None
         counter = example if self.batched else stream.example
+        call.write_leaves()
         with self.naming(example), drawing(*call.draws, counter), _collector_paused():
             path = self._trace(call.arguments, example, outcomes)
         self.paths.insert(0, path)
@@ -295,6 +296,8 @@ class _Call:
         with np.errstate(all="ignore"):  # a large double may be inf in single precision
             self.shared = arguments.shared_vector(dtype)
             self.lanes = arguments.lane_matrix(dtype)
+        if paths.batched:
+            arguments.matrix = self.lanes  # to look examples up in
         self.count = max(1, len(self.lanes)) if paths.batched else 1
         self.given = leaf_numbers
         self.outputs: Array | None = None
@@ -308,6 +311,12 @@ class _Call:
         for places, gradient in self.parts:
             leaves[places] += gradient
         return Result(self.outputs, self.inputs, leaves, self.columns)
+
+    def write_leaves(self) -> None:
+        """Put the numbers that the caller has at hand into the leaves, which f is about to read."""
+        if self.given is not None:
+            for leaf, number in zip(self.paths.leaves, self.given.tolist(), strict=False):
+                leaf._data = number
 
     def _put(self, which: Array, outputs: Array) -> None:
         if self.outputs is None:
@@ -411,6 +420,7 @@ class _Call:
 
     def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
         """An example's inputs and outputs, and the scope of what was made on the way."""
+        self.write_leaves()
         inputs = [Value(x) for x in self.arguments.example(i)]
         args, keywords = self.arguments.build(inputs)
         known = [*inputs, *self.paths.leaves]

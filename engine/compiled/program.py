@@ -50,7 +50,8 @@ class Program:
         if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"a program computes in float64 or float32, not {np.dtype(dtype)}")
         functools.update_wrapper(self, f, updated=())
-        self._f, self._in_axes, self._reduce, self._argnums = f, in_axes, reduce, argnums
+        self._f, self._in_axes, self._reduce = f, in_axes, reduce
+        self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums
         self._dtype = np.dtype(dtype).name
         self._by_signature: dict[Any, Paths] = {}
         self._last: Paths | None = None
@@ -225,7 +226,7 @@ class Program:
     # --- inside of another trace ---
 
     def _inlined(self, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
-        if self._in_axes is None or self._in_axes == (None,) * len(args):
+        if self._inlines(args):
             return self._f(*args, **keywords)
         raise TraceError(
             f"{self._name()} is compiled for batches and called while another function is traced, "
@@ -237,9 +238,18 @@ class Program:
             return calculus.value_and_grad(self._f, self._argnums)(*args, **keywords)
         value = self._inlined(args, keywords)
         assert self._rebuild_wrt is not None
-        return value, self._rebuild_wrt(calculus.gradients(value, self._leaves, create_graph=True))
+        if isinstance(value, list | tuple | dict | np.ndarray):
+            raise TypeError(
+                f"a gradient is of one number, and {self._name()} returns a "
+                f"{type(value).__name__}; use engine.jacobian"
+            )
+        found = [0.0] * len(self._leaves)
+        if isinstance(value, Value):
+            found = calculus.gradients(value, self._leaves, create_graph=True)
+        return value, self._rebuild_wrt([found[k] for k in self._wrt_places])
 
     def _inlines(self, args: Sequence[Any]) -> bool:
+        """Whether a call is one of the function itself: nothing is batched."""
         return self._in_axes is None or self._in_axes == (None,) * len(args)
 
     # --- looking at it ---
@@ -284,7 +294,7 @@ class Stepper:
         with self._paths.lock:
             weights = None
             if gradient:
-                weights = np.zeros(self._outputs(arguments, draws))
+                weights = np.zeros(self._paths.outputs(arguments, draws))
                 weights[0] = 1.0
             result = self._paths.run(
                 arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
@@ -297,11 +307,8 @@ class Stepper:
         if modes.state.raising:
             return 0  # what is looked for is found example by example
         with self._paths.lock:
-            self._outputs(self._arguments, draws)
+            self._paths.outputs(self._arguments, draws)
             return self._paths.run_steps(self._arguments, draws, self._wanted, training)
-
-    def _outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
-        return self._paths.outputs(arguments, draws)
 
 
 def compile(

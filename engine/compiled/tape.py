@@ -162,6 +162,11 @@ def tape_of(recording: Recording, leaves: Sequence[Value] = ()) -> Tape:
             if code == TAKE:
                 tape.entries[found] = entries
         place[node] = found
+    if len(tape) >> _SHIFT:
+        raise TraceError(
+            f"the function has {len(tape):,} operations and numbers, and a compiled one has at "
+            f"most {1 << _SHIFT:,}; compile the part that it repeats"
+        )
     tape.outputs = [place[y] if isinstance(y, Value) else constant(y) for y in recording.outputs]
     tape.guards = [TapeGuard(place[g.node], g.kind, g.number, g.line) for g in recording.guards]
     return tape

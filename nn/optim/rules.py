@@ -44,10 +44,12 @@ def applied(rule: Rule, theta: Array, g: Array, slots: Array, steps: int, settin
     theta[:] = moved
 
 
-def with_one_slot(theta: Any, g: Any, slots: Any, steps: Any, settings: Any) -> None:
+def with_one_slot(
+    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, steps: Any, count: Any
+) -> None:
     """`applied`, number by number, for a rule that keeps one number beside each parameter."""
-    for i in range(len(theta)):
-        theta[i], slots[0, i] = rule(theta[i], g[i], slots[0, i], steps, settings)
+    for i in range(count):
+        theta[i], slots[i] = rule(theta[i], g[i], slots[i], steps, settings)
 
 
 LOOPS: dict[int, Callable[..., None]] = {1: with_one_slot}

@@ -143,6 +143,111 @@ def test_fitting_again_traces_nothing_until_the_model_changes() -> None:
     assert nn.predict(model, [[1.0, 0.0]], path="vectorised")[0, 0] == pytest.approx(3 * before)
 
 
+class Scaled(nn.Module):
+    """Has settings of several kinds besides its parameter."""
+
+    def __init__(self) -> None:
+        self.w, self.scales, self.bend = Value(1.0), np.array([1.0]), lambda v: v
+
+    def forward(self, x):
+        return [self.bend(self.w * float(self.scales[0]) * x[0])]
+
+
+def test_settings_that_are_changed_in_place_count() -> None:
+    model = Scaled()
+    for k in range(4):
+        model.scales[0] = k
+        assert nn.predict(model, np.ones((100, 1)))[0, 0] == k
+    model.scales[0] = 1.0
+    for k in range(4):
+        model.bend = None  # so that the next function may get the place of the last one
+        model.bend = lambda v, k=k: v * k
+        assert nn.predict(model, np.ones((100, 1)))[0, 0] == k
+
+
+def test_a_loss_that_is_changed_does_not_change_another() -> None:
+    class Power(nn.Loss):
+        def __init__(self, k: float) -> None:
+            super().__init__("sum")
+            self.k = k
+
+        def term(self, y, t):
+            return self.k * (y - t)
+
+    model, one, other = Scaled(), Power(1.0), Power(1.0)
+    rows, targets = np.ones((100, 1)), np.zeros((100, 1))
+    before = nn.evaluate(model, rows, targets, loss=one)
+    one.k = 100.0
+    model.scales[0] = 2.0
+    assert nn.evaluate(model, rows, targets, loss=other) == pytest.approx(2.0 * before)
+    assert nn.evaluate(model, rows, targets, loss=one) == pytest.approx(200.0 * before)
+
+
+class Reading(nn.Module):
+    """Reads its input's number, so that every number is a path of its own."""
+
+    def __init__(self) -> None:
+        self.w = Value(0.5)
+
+    def forward(self, x):
+        return [self.w * (x[0].data if isinstance(x[0], Value) else x[0])]
+
+
+@pytest.mark.filterwarnings("ignore:this compiled function takes more than")
+def test_examples_beyond_the_last_path_learn_too() -> None:
+    rows = np.linspace(0.1, 1.0, 80)[:, None]
+    runs = []
+    for path in ("scalar", "vectorised"):
+        model = Reading()
+        optimizer = nn.SGD(model.parameters(), lr=0.5)
+        options = {"loss": nn.MSELoss(), "optimizer": optimizer, "progress": False, "path": path}
+        runs.append(nn.fit(model, rows, 3.0 * rows, epochs=4, **options).step_loss)
+    assert runs[1] == pytest.approx(runs[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_where_a_domain_ends_is_said_on_either_path(path: str) -> None:
+    class Logarithm(nn.Module):
+        def __init__(self) -> None:
+            self.w = Value(1.0)
+
+        def forward(self, x):
+            return [self.w.log() * x[0]]
+
+    model = Logarithm()
+    optimizer = nn.SGD(model.parameters(), lr=100.0)
+    options = {"loss": nn.MSELoss(), "optimizer": optimizer, "progress": False, "path": path}
+    with engine.errstate("raise"), pytest.raises(engine.DomainError, match="log"):
+        nn.fit(model, np.ones((3, 1)), -np.ones((3, 1)), epochs=3, **options)
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_what_a_callback_changes_in_the_model_counts(path: str) -> None:
+    losses = []
+
+    def halve(epoch: int, history: nn.History) -> None:
+        model.scales[0] *= 0.5
+
+    model = Scaled()
+    optimizer = nn.SGD(model.parameters(), lr=0.0)
+    options = {"loss": nn.MSELoss(), "optimizer": optimizer, "progress": False, "path": path}
+    history = nn.fit(
+        model, np.ones((5, 1)), np.zeros((5, 1)), epochs=3, callbacks=[halve], **options
+    )
+    losses = history.loss
+    assert losses == pytest.approx([1.0, 0.25, 0.0625])
+
+
+def test_predictions_draw_the_same_on_both_paths() -> None:
+    class Drawing(nn.Module):
+        def forward(self, x):
+            return (x[0] * engine.random(), engine.random() + x[1])
+
+    predicted = [nn.predict(Drawing(), X, path=path) for path in ("scalar", "vectorised")]
+    assert predicted[0].shape == (60, 2)
+    np.testing.assert_allclose(predicted[1], predicted[0], rtol=1e-14)
+
+
 def test_a_program_goes_with_its_model() -> None:
     model = make_model(random.Random(0))
     train(model, "vectorised", epochs=1)
