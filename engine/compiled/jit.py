@@ -29,7 +29,13 @@ from engine.randomness import mix
 
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _lock = threading.RLock()
-_SUMMING = ("mm", "dot", "broadcast", "broadcast_list")  # where additions may change their order
+_SUMMING = (
+    "mm",
+    "mm_small",
+    "dot",
+    "broadcast",
+    "broadcast_list",
+)  # where additions may change their order
 
 
 @functools.cache
@@ -154,17 +160,17 @@ class _Compiler:
         self.dtype = dtype
         self.done: dict[str, Any] = {}
 
-    def meanings(self, function: FunctionType, fast: bool) -> dict[str, Any]:
-        """What the names in a function mean to Numba."""
+    def meanings(
+        self, function: FunctionType, fast: bool, rules: dict[str, Callable[..., Any]] | None = None
+    ) -> dict[str, Any]:
+        """What the names in a function mean to Numba; `rules` say how and when BLAS is called."""
         found: dict[str, Any] = {}
         for name in _names_of(function.__code__):
             meaning = function.__globals__.get(name)
             if meaning is kernels.carray:
                 found[name] = _numba().carray
-            elif name == "use_blas":
-                found[name] = self.callee(_blas_rule(), fast)
-            elif name == "product_into":
-                found[name] = self.callee(_product_rule())
+            elif rules is not None and name in rules:
+                found[name] = self.callee(rules[name])
             elif name == "uniform" and self.dtype == "float32":
                 found[name] = self.callee(kernels.uniform_single)
             elif isinstance(meaning, FunctionType):
@@ -195,10 +201,12 @@ class _Compiler:
         fast = name in _SUMMING
         words, numbers, count = self._pointers()
         way = "back" if backward else "forward"
-        rules = {"use_blas": _blas_rule(), "product_into": _product_rule()}
+        rules: dict[str, Any] = {"use_blas": _blas_rule(), "product_into": _product_rule()}
+        if name == "mm_small":
+            rules = {"use_blas": kernels.never, "product_into": kernels.by_nobody}
         unique = f"{name}_{way}_{self.dtype}_{fingerprint(function, rules)}"
         operands = (words, words, words, numbers, numbers, numbers, numbers, count)
-        return self._machine_code(function, operands, unique, fast)
+        return self._machine_code(function, operands, unique, fast, rules)
 
     def rule(self, rule: Callable[..., None]) -> int:
         """The address of the machine code of an optimiser's rule."""
@@ -215,11 +223,16 @@ class _Compiler:
         return types.CPointer(types.int64), types.CPointer(number), types.int64
 
     def _machine_code(
-        self, function: FunctionType, operands: tuple[Any, ...], unique: str, fast: bool
+        self,
+        function: FunctionType,
+        operands: tuple[Any, ...],
+        unique: str,
+        fast: bool,
+        rules: dict[str, Any] | None = None,
     ) -> int:
         numba = _numba()
         signature = numba.types.void(*operands)
-        named = _named(function, self.meanings(function, fast), unique)
+        named = _named(function, self.meanings(function, fast, rules), unique)
         try:
             made = numba.cfunc(signature, cache=True, **_options(fast))(named)
         except RuntimeError as error:  # no folder to cache in is writable

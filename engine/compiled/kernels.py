@@ -638,9 +638,10 @@ ELEMENTWISE = (
 
 
 def kernel_of(name: str, backward: bool) -> Callable[..., None] | None:
-    """The plain function of a kernel, and of a row of the table for a name such as "ew_mul", with
-    the rows it calls in place; None where there is nothing to do backwards."""
-    ahead, back = KERNELS.get(name, (None, None))
+    """The plain function of a kernel, "mm_small" being "mm" that never calls BLAS; and of a row
+    of the table for a name such as "ew_mul", with the rows it calls in place. None where there is
+    nothing to do backwards."""
+    ahead, back = KERNELS.get(name.removesuffix("_small"), (None, None))
     rows: dict[str, Any] = {}
     if name.startswith("ew_"):
         op = TABLE[name.removeprefix("ew_")]

@@ -21,6 +21,7 @@ from engine import modes
 from engine.compiled import jit, loop
 from engine.compiled.kernels import (
     BACKWARD,
+    BLAS_FROM,
     FLAGS,
     FORWARD,
     INNER,
@@ -115,6 +116,9 @@ class Machine:
             else:
                 needs.rows[S][self._shared_rows[number]] = 1
         both = blocks.instructions
+        products = [i for i in (*both[S], *both[L]) if i.kernel == "mm"]
+        sizes = [i.n * i.inner * i.cols * (self._most if i.space else 1) for i in products]
+        self._large = max(sizes, default=0) >= BLAS_FROM  # else code for BLAS is not even made
         flags = [needs.of(i) for i in (*both[S], *both[L])]
         self._words, self._kernels = encode([*both[S], *both[L]], flags, blocks.segments)
         shared = sum(i.n if i.kernel == "segment" else 1 for i in both[S])
@@ -150,7 +154,8 @@ class Machine:
         names = kernel_names()
         addresses = np.zeros(len(names), _INTEGERS)
         for code in np.unique(self._kernels[used]).tolist():
-            addresses[code] = jit.address(names[code], backward, self.dtype.name)
+            name = "mm_small" if names[code] == "mm" and not self._large else names[code]
+            addresses[code] = jit.address(name, backward, self.dtype.name)
         column = BACKWARD if backward else FORWARD
         self._words[:count, column] = np.where(used, addresses[self._kernels], 0)
 
