@@ -34,7 +34,6 @@ class Arguments:
     matrix: Array | None = None  # in place of `lanes`, where the caller has it at hand
     is_lane: list[bool] = field(default_factory=list)
     of_argument: list[range] = field(default_factory=list)
-    shapes: list[Any] = field(default_factory=list)
     count: int | None = None  # examples; None where nothing is batched
     signature: tuple[Any, ...] = ()
     statics: list[Any] = field(default_factory=list)  # functions and such, told by identity

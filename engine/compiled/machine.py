@@ -178,14 +178,8 @@ class Machine:
         guards are not checked: another run decided them.
         """
         with self.lock:
-            if seeds is not None and not self._can_go_back:
-                self._addresses(backward=True)
-                self._can_go_back = True
             count = len(lanes)
-            self._reserve(count)
-            self._vs[: len(shared)] = shared
-            self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
-            self._pool[NAN_SEEN] = 0
+            self._begin(shared, count, draws, backward=seeds is not None)
             self._pool[NOT_FINITE] = -1 if modes.state.raising else 0
             outputs = np.zeros((max(1, count), len(self._outputs)), self.dtype)
             fail = np.full(max(1, count), -1, _INTEGERS)
@@ -217,14 +211,8 @@ class Machine:
         `shared` are the numbers of the shared inputs before the first step.
         """
         with self.lock:
-            if not self._can_go_back:
-                self._addresses(backward=True)
-                self._can_go_back = True
             most = int(np.diff(training.starts).max())
-            self._reserve(most)
-            self._vs[: len(shared)] = shared
-            self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
-            self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
+            self._begin(shared, most, draws, backward=True)
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
             gathered = 0 if training.in_order else most
@@ -297,8 +285,14 @@ class Machine:
             training.losses,
         )
 
-    def _reserve(self, count: int) -> None:
-        """Have room for a chunk of lanes."""
+    def _begin(self, shared: Array, count: int, draws: tuple[int, int], *, backward: bool) -> None:
+        """Have the kernels, room for a chunk of lanes, and the shared numbers in place."""
+        if backward and not self._can_go_back:
+            self._addresses(backward=True)
+            self._can_go_back = True
+        self._vs[: len(shared)] = shared
+        self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
+        self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
         capacity = max(1, min(count, self._most))
         if capacity > self._capacity:
             self._capacity = capacity
