@@ -116,7 +116,7 @@ class VectorisedPath:
         the sum of terms and of weights of each that was done."""
         if len(optimizer.param_groups) > 1:
             return np.zeros((0, 2))
-        state = optimizer.state[0]
+        state, settings = optimizer.state[0], optimizer.settings(optimizer.param_groups[0])
         slots = state.slots.astype(theta.dtype).ravel()
         training = Training(
             data=self._matrix,
@@ -128,7 +128,7 @@ class VectorisedPath:
             rule=_loop(type(optimizer).rule, optimizer.slots),
             slots=slots,
             steps=state.steps,
-            settings=optimizer.settings(optimizer.param_groups[0]).astype(theta.dtype),
+            settings=np.tile(settings.astype(theta.dtype), (len(starts) - 1, 1)),
             mean=mean,
             losses=np.zeros((len(starts) - 1, 2)),
             places=np.zeros(0, np.int64),

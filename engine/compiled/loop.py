@@ -149,7 +149,7 @@ def run(
             divisor = losses[done, 1] if mean else 1.0
             for p in range(len(places)):
                 gradient[p] = gs[places[p]] / divisor if places[p] >= 0 else 0.0
-            update(rule, theta, gradient, slots, settings, steps + done)
+            update(rule, theta, gradient, slots, settings[done], steps + done)
             pool[STEP] += 1
     return len(starts) - 1
 

@@ -78,7 +78,7 @@ class Training:
     rule: Callable[..., None] | None
     slots: Array
     steps: int
-    settings: Array
+    settings: Array  # of the rule, one row an update
     mean: bool  # whether the gradient is divided by the sum of weights
     losses: Array  # (steps, 2): the sum of terms, and of weights
     places: Array
@@ -136,7 +136,7 @@ class Machine:
             rule=None,
             slots=none,
             steps=0,
-            settings=none,
+            settings=np.zeros((1, 0), self.dtype),
             mean=False,
             losses=np.zeros((0, 2)),
             places=np.zeros(0, _INTEGERS),
