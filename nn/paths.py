@@ -94,12 +94,14 @@ class VectorisedPath:
         y: Array,
         advance: Callable[[int], object],
         dtype: Any = np.float64,
+        batch_size: int | None = None,
     ) -> None:
         self.program = loss_program(model, loss, parameters, dtype)
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
-        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:1])
+        # once now: what can't be compiled is found here, and code is made for such a batch
+        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
 
     def run_steps(
