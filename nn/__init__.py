@@ -16,6 +16,7 @@ from nn.layers import (
     MLP,
     SELU,
     Activation,
+    Dropout,
     Identity,
     Layer,
     LeakyReLU,
@@ -30,10 +31,12 @@ from nn.layers import (
     Softplus,
     Tanh,
 )
-from nn.losses import BCELoss, Loss, MSELoss
+from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
+from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.module import Module
 from nn.optim import SGD
+from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import History, evaluate, fit, predict
 
 __all__ = [
@@ -44,18 +47,30 @@ __all__ = [
     "SGD",
     "Activation",
     "BCELoss",
+    "BCEWithLogitsLoss",
+    "CausalSelfAttention",
     "Comparison",
     "Confusion",
+    "CosineEmbeddingLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "HingeLoss",
     "History",
+    "HuberLoss",
     "Identity",
+    "L1Loss",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "Loss",
     "MSELoss",
     "Module",
+    "NLLLoss",
     "Neuron",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -171,7 +171,7 @@ def loss_program(
 
     def batch_loss(x: Any, target: Any) -> Any:
         terms, weights = loss.terms(_called(alive, x), _plain(target))
-        return [engine.sum(terms), sum(weights)]
+        return [engine.sum(terms), engine.sum(weights)]
 
     told: list[Any] = []  # the program itself keeps the loss and the parameters
     key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)

@@ -130,6 +130,7 @@ def fit(
     return history
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # the mean of no terms is nan, as in PyTorch
 def _epoch(
     step: TrainingPath,
     theta: Array,
@@ -238,7 +239,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "aut
     with _evaluating(model):
         X, y = _checked_data(model, X, y, loss, "X", "y")
         total, weight = _evaluated(model, X, y, loss, path)
-    return total / weight if loss.reduction == "mean" else total
+    return float(engine.div(total, weight)) if loss.reduction == "mean" else total
 
 
 def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tuple[float, float]:

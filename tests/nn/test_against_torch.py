@@ -64,9 +64,13 @@ def grads_of(item: Any) -> Any:
 def test_losses(figures: Figures, name: str) -> None:
     loss, reduction, pair = LOSSES[name]
     x = mapped(Value, pair.input)
-    y = getattr(nn, loss)(reduction=reduction)(x, pair.target)
+    inputs = x if loss == "CosineEmbeddingLoss" else [x]
+    y = getattr(nn, loss)(reduction=reduction, **pair.options)(*inputs, pair.target)
     engine.sum(part for _, part in numbers(y)).backward()
-    assert_agree({"value": data_of(y), "gradient": grads_of(x)}, figures[name], 1e-14)
+    # derivatives that are differences: they cancel where the loss is nearly flat
+    cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss")
+    assert_agree(data_of(y), figures[name]["value"], 1e-14)
+    assert_agree(grads_of(x), figures[name]["gradient"], 1e-14, absolute=cancels)
 
 
 @pytest.mark.parametrize("name", SGD)
