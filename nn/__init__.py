@@ -33,7 +33,7 @@ from nn.layers import (
 from nn.losses import BCELoss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.module import Module
-from nn.optim import SGD
+from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nn.train import History, evaluate, fit, predict
 
 __all__ = [
@@ -43,6 +43,9 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "BCELoss",
     "Comparison",
     "Confusion",
@@ -56,6 +59,8 @@ __all__ = [
     "MSELoss",
     "Module",
     "Neuron",
+    "Optimizer",
+    "RMSprop",
     "ReLU",
     "Sequential",
     "SiLU",

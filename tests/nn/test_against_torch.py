@@ -1,4 +1,4 @@
-"""Losses, optimisers, layers and training against PyTorch's figures, frozen and live."""
+"""Losses, layers and training against PyTorch's figures, frozen and live."""
 
 import math
 from typing import Any
@@ -14,12 +14,9 @@ from oracle_cases import (
     LOSSES,
     NETWORKS,
     POINTS,
-    SGD,
-    START,
     TRAINING_STEPS,
     Figures,
     activation,
-    descend,
     frozen,
     mapped,
     nn_figures,
@@ -67,16 +64,6 @@ def test_losses(figures: Figures, name: str) -> None:
     y = getattr(nn, loss)(reduction=reduction)(x, pair.target)
     engine.sum(part for _, part in numbers(y)).backward()
     assert_agree({"value": data_of(y), "gradient": grads_of(x)}, figures[name], 1e-14)
-
-
-@pytest.mark.parametrize("name", SGD)
-def test_sgd(figures: Figures, name: str) -> None:
-    parameters = [Value(x) for x in START]
-    actual, expected = descend(parameters, nn.SGD, name), figures[f"SGD {name}"]
-    if "refused" in (actual, expected):
-        assert actual == expected
-    else:
-        assert_agree(actual, expected, 1e-12)
 
 
 @pytest.mark.parametrize("points", POINTS)
