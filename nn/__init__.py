@@ -35,7 +35,7 @@ from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.module import Module
-from nn.optim import SGD
+from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import History, evaluate, fit, predict
 
@@ -46,6 +46,9 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CausalSelfAttention",
@@ -70,7 +73,9 @@ __all__ = [
     "Module",
     "NLLLoss",
     "Neuron",
+    "Optimizer",
     "RMSNorm",
+    "RMSprop",
     "ReLU",
     "Sequential",
     "SiLU",

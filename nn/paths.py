@@ -114,9 +114,10 @@ class VectorisedPath:
     ) -> Array:
         """Run the updates of some batches in one call, in place, as far as one path goes; return
         the sum of terms and of weights of each that was done."""
-        if len(optimizer.param_groups) > 1:
+        if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
             return np.zeros((0, 2))
-        state, settings = optimizer.state[0], optimizer.settings(optimizer.param_groups[0])
+        group, state = optimizer.param_groups[0], optimizer.state[0]
+        settings = optimizer.settings(group, np.arange(len(starts) - 1) + state.steps)
         slots = state.slots.astype(theta.dtype).ravel()
         training = Training(
             data=self._matrix,
@@ -128,7 +129,7 @@ class VectorisedPath:
             rule=_loop(type(optimizer).rule, optimizer.slots),
             slots=slots,
             steps=state.steps,
-            settings=np.tile(settings.astype(theta.dtype), (len(starts) - 1, 1)),
+            settings=settings.astype(theta.dtype),
             mean=mean,
             losses=np.zeros((len(starts) - 1, 2)),
             places=np.zeros(0, np.int64),

@@ -22,6 +22,7 @@ import nn
 import random_graphs
 from nn.data import unit_circle
 from nn.programs.unit_circle import LEARNING_RATE, make_model
+from optimizer_cases import optimizer_figures
 
 DATA = Path(__file__).parent / "data"
 Figures = dict[str, Any]  # by the name of a case; nested lists and dicts of numbers
@@ -213,47 +214,6 @@ def loss_figure(torch: Any, name: str) -> Any:
     return {"value": y.tolist(), "gradient": x.grad.tolist()}
 
 
-# --- optimisers -----------------------------------------------------------------------------
-
-STEPS, START = 30, [-1.2, 1.0]
-_SETTINGS = [
-    dict(zip(("momentum", "dampening", "weight_decay", "nesterov"), settings, strict=True))
-    for settings in itertools.product((0.0, 0.9), (0.0, 0.3), (0.0, 0.05), (False, True))
-]
-SGD: dict[str, dict[str, Any]] = {
-    ", ".join(f"{key}={value}" for key, value in settings.items()): {"lr": 5e-4, **settings}
-    for settings in _SETTINGS
-}
-
-
-def rosenbrock(x: Any, y: Any) -> Any:
-    """A curved valley (Rosenbrock 1960), steep across and nearly flat along."""
-    return 100.0 * (y - x * x) ** 2 + (1.0 - x) ** 2
-
-
-def descend(parameters: list[Any], sgd: Callable[..., Any], name: str) -> Any:
-    """Return where SGD, of either framework, is after each step; or that it refuses its settings.
-
-    Nesterov's step needs a momentum, and no dampening of it.
-    """
-    try:
-        optimizer = sgd(parameters, **SGD[name])
-    except ValueError:
-        return "refused"
-    positions = []
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        rosenbrock(*parameters).backward()
-        optimizer.step()
-        positions.append([p.item() for p in parameters])
-    return positions
-
-
-def sgd_figure(torch: Any, name: str) -> Any:
-    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
-    return descend(parameters, torch.optim.SGD, name)
-
-
 # --- layers ---------------------------------------------------------------------------------
 
 # Every layer that needs no arguments is an activation, but for these.
@@ -398,7 +358,6 @@ def nn_figures(torch: Any) -> Figures:
     """PyTorch's figures for all cases of nn, by their names."""
     return {
         **{name: loss_figure(torch, name) for name in LOSSES},
-        **{f"SGD {name}": sgd_figure(torch, name) for name in SGD},
         **{
             f"{name} {points}": activation_figure(torch, name, points)
             for name in ACTIVATIONS
@@ -413,4 +372,5 @@ def nn_figures(torch: Any) -> Figures:
 FILES: dict[str, Callable[[Any], Figures]] = {
     "random_graphs": graph_figures,
     "nn_figures": nn_figures,
+    "optimizer_figures": optimizer_figures,
 }

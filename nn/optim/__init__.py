@@ -1,5 +1,5 @@
 """Optimisers: PyTorch's names on top (`optimizers`), the arithmetic below (`rules`)."""
 
-from nn.optim.optimizers import SGD, Optimizer
+from nn.optim.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
-__all__ = ["SGD", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]

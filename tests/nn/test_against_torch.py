@@ -1,4 +1,4 @@
-"""Losses, optimisers, layers and training against PyTorch's figures, frozen and live."""
+"""Losses, layers and training against PyTorch's figures, frozen and live."""
 
 import math
 from typing import Any
@@ -14,12 +14,9 @@ from oracle_cases import (
     LOSSES,
     NETWORKS,
     POINTS,
-    SGD,
-    START,
     TRAINING_STEPS,
     Figures,
     activation,
-    descend,
     frozen,
     mapped,
     nn_figures,
@@ -71,16 +68,6 @@ def test_losses(figures: Figures, name: str) -> None:
     cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss")
     assert_agree(data_of(y), figures[name]["value"], 1e-14)
     assert_agree(grads_of(x), figures[name]["gradient"], 1e-14, absolute=cancels)
-
-
-@pytest.mark.parametrize("name", SGD)
-def test_sgd(figures: Figures, name: str) -> None:
-    parameters = [Value(x) for x in START]
-    actual, expected = descend(parameters, nn.SGD, name), figures[f"SGD {name}"]
-    if "refused" in (actual, expected):
-        assert actual == expected
-    else:
-        assert_agree(actual, expected, 1e-12)
 
 
 @pytest.mark.parametrize("points", POINTS)
