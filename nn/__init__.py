@@ -33,7 +33,20 @@ from nn.layers import (
 from nn.losses import BCELoss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.module import Module
-from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nn.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    Optimizer,
+    RMSprop,
+    StepLR,
+    clip_grad_norm_,
+    clip_grad_value_,
+)
 from nn.train import History, evaluate, fit, predict
 
 __all__ = [
@@ -49,8 +62,11 @@ __all__ = [
     "BCELoss",
     "Comparison",
     "Confusion",
+    "CosineAnnealingLR",
     "History",
     "Identity",
+    "LRScheduler",
+    "LambdaLR",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -67,7 +83,10 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "StepLR",
     "Tanh",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "compare_paths",
     "evaluate",
     "fit",
