@@ -35,7 +35,20 @@ from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.module import Module
-from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nn.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    Optimizer,
+    RMSprop,
+    StepLR,
+    clip_grad_norm_,
+    clip_grad_value_,
+)
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import History, evaluate, fit, predict
 
@@ -54,6 +67,7 @@ __all__ = [
     "CausalSelfAttention",
     "Comparison",
     "Confusion",
+    "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
@@ -63,6 +77,8 @@ __all__ = [
     "HuberLoss",
     "Identity",
     "L1Loss",
+    "LRScheduler",
+    "LambdaLR",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -82,7 +98,10 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "StepLR",
     "Tanh",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "compare_paths",
     "evaluate",
     "fit",

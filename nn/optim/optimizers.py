@@ -1,144 +1,19 @@
-"""Optimisers with PyTorch's names, defaults and order of operations.
+"""The optimisers, with PyTorch's names, defaults and order of operations.
 
-An optimiser holds parameters in groups with settings of their own, and tells a rule (`rules`) how
-to move them: by `step` from the gradients in the Values, or inside of `nn.fit` on flat arrays.
+Each says what may be set, and with what numbers its rule (`rules`) is told of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine import Value
 from nn.optim import rules
+from nn.optim.base import Optimizer, State
 
 Array = rules.Array
-
-
-@dataclass
-class State:
-    """What an optimiser keeps of a group: one row of numbers a slot, and how many updates."""
-
-    slots: Array
-    steps: int = 0
-
-
-class Optimizer:
-    """The base of optimisers: parameters, and the numbers that steer their steps.
-
-    An optimiser has a `rule` (see `rules`) and `settings` for it. `parameters` is a list of
-    Values, or a list of dicts with such a list as "params" and with settings of their own
-    (`param_groups`, whose settings may be set anew at any time).
-
-    Raises ValueError for no parameters, one given twice, and settings unknown or out of range;
-    TypeError for anything but Values.
-    """
-
-    rule: rules.Rule
-
-    def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
-        try:
-            given = list(parameters)
-        except TypeError:
-            raise TypeError(
-                f"an optimiser takes model.parameters(), not a {type(parameters).__name__}"
-            ) from None
-        self.defaults = defaults
-        self.param_groups: list[dict[str, Any]] = []
-        self.state: list[State] = []
-        for group in given if given and isinstance(given[0], dict) else [{"params": given}]:
-            self.add_param_group(group)
-        if not self.parameters():
-            raise ValueError("an optimiser needs parameters, and this list is empty")
-
-    @property
-    def slots(self) -> int:
-        """How many numbers are kept beside each parameter."""
-        return len(rules.slot_names(type(self).rule))
-
-    def add_param_group(self, group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own; what `group` does not set is as by default.
-
-        Raises what the making of an optimiser does, and leaves this one as it was then.
-
-        >>> a, b = Value(1.0), Value(1.0)
-        >>> optimizer = SGD([a], lr=0.1)
-        >>> optimizer.add_param_group({"params": [b], "lr": 0.2})
-        >>> [group["lr"] for group in optimizer.param_groups]
-        [0.1, 0.2]
-        """
-        if not isinstance(group, dict) or "params" not in group:
-            raise TypeError(f'a group is a dict with "params" and settings, not {group!r}')
-        unknown = set(group) - {"params", "initial_lr", *self.defaults}
-        if unknown:
-            raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
-        params = group["params"]
-        values = [params] if isinstance(params, Value) else list(params)
-        for p in values:
-            if not isinstance(p, Value):
-                raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
-        if len({*values, *self.parameters()}) != len(values) + len(self.parameters()):
-            raise ValueError("a parameter is given twice, and would be moved twice in a step")
-        made = {**self.defaults, **group, "params": values}
-        self._check(made)
-        self.param_groups.append(made)
-        self.state.append(self._new_state(made))
-
-    def _check(self, group: dict[str, Any]) -> None:
-        """Raise for settings out of range: a number is at least 0, unless it is said otherwise."""
-        for name in self.defaults:
-            number = group[name]
-            if isinstance(number, tuple | list):
-                continue
-            if not isinstance(number, int | float | np.number):
-                raise TypeError(f"{type(self).__name__}'s {name} is a number, not {number!r}")
-            if not number >= 0.0 and name != "dampening":
-                raise ValueError(
-                    f"{type(self).__name__} needs {name} to be at least 0, not {number}"
-                )
-
-    def _new_state(self, group: dict[str, Any]) -> State:
-        return State(np.zeros((self.slots, len(group["params"]))))
-
-    def zero_grad(self, set_to_none: bool = False) -> None:
-        """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = 0.0
-
-    def parameters(self) -> list[Value]:
-        """Return the Values of all groups, in their order."""
-        return [p for group in self.param_groups for p in group["params"]]
-
-    def step(self) -> None:
-        """Move every parameter once, by its `grad`."""
-        values = self.parameters()
-        theta = np.array([p.data for p in values])
-        self.update(theta, np.array([p.grad for p in values]))
-        for p, number in zip(values, theta.tolist(), strict=True):
-            p.data = number
-
-    def update(self, theta: Array, g: Array) -> None:
-        """Move numbers of all `parameters`, an array, in place by their gradient, once."""
-        first = 0
-        for group, state in zip(self.param_groups, self.state, strict=True):
-            last = first + len(group["params"])
-            part = slice(first, last)
-            settings = self.settings(group, np.array([state.steps]))[0]
-            rules.applied(type(self).rule, theta[part], g[part], state.slots, settings)
-            state.steps += 1
-            first = last
-
-    def settings(self, group: dict[str, Any], steps: Array) -> Array:
-        """Return what the rule is told of a group in some updates, one row each.
-
-        `steps` says of each how many updates there were before it. The group's settings may be
-        arrays too, with one number an update.
-        """
-        raise TypeError(f"{type(self).__name__} defines no settings")
 
 
 def _rows(steps: Array, *columns: Any) -> Array:
@@ -159,6 +34,7 @@ class SGD(Optimizer):
 
     Raises ValueError for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)
     >>> (w * 3.0).backward()
     >>> SGD([w], lr=0.1).step()
@@ -213,6 +89,7 @@ class Adam(Optimizer):
     `weight_decay` adds to the gradient; with `decoupled_weight_decay` it shrinks the parameters
     instead, as `AdamW` does. Raises ValueError for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)
     >>> (w * 3.0).backward()
     >>> Adam([w], lr=0.1).step()
@@ -281,6 +158,7 @@ class AdamW(Adam):
 
     Raises ValueError for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)  # no gradient: only the decay is left
     >>> AdamW([w], lr=0.1, weight_decay=0.5).step()
     >>> f"{w.data:.2f}"
@@ -316,6 +194,7 @@ class RMSprop(Optimizer):
     With `centered` it is over an estimate of the gradient's standard deviation. Raises ValueError
     for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)
     >>> (w * 3.0).backward()
     >>> RMSprop([w], lr=0.01).step()
@@ -368,6 +247,7 @@ class Adagrad(Optimizer):
 
     The rate of update k is lr / (1 + k * lr_decay). Raises ValueError for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)
     >>> (w * 3.0).backward()
     >>> Adagrad([w], lr=0.1).step()

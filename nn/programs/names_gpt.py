@@ -170,7 +170,9 @@ def _text(figures: dict[str, Any], comparison: nn.Comparison, step_loss: list[fl
     size = max(1, len(step_loss) // 10)
     for first in range(0, len(step_loss), size):
         some = step_loss[first : first + size]
-        lines.append(f"updates    {first + 1:5,} to {first + len(some):5,}  loss {np.mean(some):.4f}")
+        lines.append(
+            f"updates    {first + 1:5,} to {first + len(some):5,}  loss {np.mean(some):.4f}"
+        )
     lines += [
         f"loss       training {figures['train_loss']:.4f}   held out {figures['test_loss']:.4f} "
         f"(all tokens alike: {np.log(EDGE + 1):.4f})",

@@ -1,4 +1,4 @@
-"""Optimisers against PyTorch's figures, frozen and live."""
+"""Optimisers and schedulers against PyTorch's figures, frozen and live."""
 
 import math
 from typing import Any
@@ -7,7 +7,20 @@ import pytest
 
 import nn
 from engine import Value
-from optimizer_cases import CASES, descend, kept, optimizer_figures
+from optimizer_cases import (
+    BATCH,
+    CASES,
+    EPOCHS,
+    RUNS,
+    SCHEDULES,
+    WEIGHTS,
+    X,
+    Y,
+    descend,
+    kept,
+    optimizer_figures,
+    rates,
+)
 from oracle_cases import Figures, frozen, numbers
 
 
@@ -39,3 +52,25 @@ def test_steps(figures: Figures, name: str) -> None:
         assert actual == expected
     else:
         assert_agree(actual, expected)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates(figures: Figures, name: str) -> None:
+    actual, expected = rates(nn, nn, Value, name), figures[f"rates of {name}"]
+    assert_agree(actual, expected)
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+@pytest.mark.parametrize("name", RUNS)
+def test_training(figures: Figures, name: str, path: str) -> None:
+    optimizer_name, settings, interval, scheduler_name, told = RUNS[name]
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    model.load_state_dict(WEIGHTS)
+    optimizer, scheduler = getattr(nn, optimizer_name)(model.parameters(), **settings), None
+    if scheduler_name:
+        scheduler = getattr(nn, scheduler_name)(optimizer, **told, interval=interval)
+    options = {"loss": nn.MSELoss(), "epochs": EPOCHS, "batch_size": BATCH, "progress": False}
+    options |= {"optimizer": optimizer, "scheduler": scheduler}
+    history = nn.fit(model, X, Y, path=path, **options)
+    parameters = [p.data for p in model.parameters()]
+    assert_agree([[*history.step_loss, *parameters]], [figures[name]])
