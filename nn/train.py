@@ -110,11 +110,11 @@ def fit(
                 rng.shuffle(shuffled)
                 order = np.array(shuffled)
             losses = _epoch(
-                step, theta, gradient, order, size, optimizer, after_updates, mean, seed, history
+                *(step, theta, gradient, order, size, optimizer, after_updates),
+                *(mean, seed, history, bar),
             )
             if scheduler is not None and after_epochs:
                 scheduler.step()
-            history.step_loss += losses
             sizes = np.minimum(size, len(order) - np.arange(0, len(order), size))
             total = np.dot(losses, sizes) if mean else np.sum(losses)
             history.loss.append(float(total) / len(order))
@@ -151,17 +151,17 @@ def _epoch(
     mean: bool,
     seed: int,
     history: History,
+    bar: Bar,
 ) -> list[float]:
-    """The updates of one epoch, in place; returns each one's loss.
+    """The updates of one epoch, in place; returns each one's loss, and notes it in the History.
 
     On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
     """
     starts = np.array([*range(0, len(order), size), len(order)])
-    losses: list[float] = []
+    before, k, total = len(history.step_loss), 0, 0.0
     burst = 1
-    while len(losses) < len(starts) - 1:
-        k = len(losses)
-        draws = (seed, len(history.step_loss) + k)
+    while k < len(starts) - 1:
+        draws = (seed, before + k)
         done = np.zeros((0, 2))
         began = time.perf_counter()
         if isinstance(step, VectorisedPath):
@@ -174,10 +174,13 @@ def _epoch(
             if scheduler is not None:
                 scheduler.step()
             done = np.array([[result.total, result.weight]])
-        losses += (done[:, 0] / done[:, 1] if mean else done[:, 0]).tolist()
+        losses = done[:, 0] / done[:, 1] if mean else done[:, 0]
+        history.step_loss += losses.tolist()
+        k, total = k + len(losses), total + float(losses.sum())
+        bar.describe(f"loss {total / k:.4g}")
         seconds = (time.perf_counter() - began) / len(done)
         burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
-    return losses
+    return history.step_loss[before:]
 
 
 def _training_path(

@@ -1,6 +1,7 @@
 """fit, predict, evaluate: what a run does, and what it refuses before it has changed anything."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -192,3 +193,31 @@ def test_examples_that_need_no_parameter_count_in_the_loss() -> None:
 
     history = fit(Sometimes(), [[1.0], [-1.0]], [[1.0], [0.0]], epochs=1, lr=0.0)
     assert history.loss == [2.0]
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_what_was_learnt_is_kept_when_an_epoch_is_interrupted(path: str) -> None:
+    def rate(update: int) -> float:
+        if update == 5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    model = line()
+    before = [p.data for p in model.parameters()]
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    scheduler = nn.LambdaLR(optimizer, rate, interval="step")
+    options = {"loss": nn.MSELoss(), "optimizer": optimizer, "scheduler": scheduler, "path": path}
+    with pytest.raises(KeyboardInterrupt):
+        nn.fit(model, X, Y, epochs=1, batch_size=1, progress=False, **options)
+    assert [p.data for p in model.parameters()] != before
+
+
+def test_the_loss_is_shown_while_an_epoch_is_under_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(nn.progress, "_LINES_EVERY", 0.0)
+    rows = np.tile(X, (25, 1))
+    fit(line(), rows, 3.0 * rows, epochs=1, batch_size=1, path="scalar", progress=True)
+    first_line = capsys.readouterr().out.splitlines()[0]
+    assert first_line.startswith(" 50 %  loss ")
