@@ -118,8 +118,10 @@ class VectorisedPath:
         if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
             return np.zeros((0, 2))
         group, state, count = optimizer.param_groups[0], optimizer.state[0], len(starts) - 1
+        back_to = None
         if scheduler is not None:
-            group = {**group, "lr": scheduler.upcoming(count)[:, 0]}
+            rates, back_to = scheduler.ahead(count)
+            group = {**group, "lr": rates[:, 0]}
         settings = optimizer.settings(group, state.steps + np.arange(count))
         slots = state.slots.astype(theta.dtype).ravel()
         training = Training(
@@ -137,12 +139,14 @@ class VectorisedPath:
             losses=np.zeros((count, 2)),
             places=np.zeros(0, np.int64),
         )
-        done = self._stepper.run_steps(training, draws)
+        done = 0
+        try:
+            done = self._stepper.run_steps(training, draws)
+        finally:
+            if back_to is not None and done < count:
+                back_to(done)
         state.slots[:] = slots.reshape(state.slots.shape)
         state.steps += done
-        if scheduler is not None:
-            for _ in range(done):
-                scheduler.step()
         self._advance(int(starts[done] - starts[0]))
         return training.losses[:done]
 
