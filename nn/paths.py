@@ -100,6 +100,7 @@ class VectorisedPath:
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
+        self._columns = np.ascontiguousarray(self._matrix.T)
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
@@ -126,11 +127,12 @@ class VectorisedPath:
             group = {**group, "lr": rates[:, 0]}
         settings = optimizer.settings(group, state.steps + np.arange(count))
         slots = state.slots.astype(theta.dtype).ravel()
+        in_order = bool((np.diff(order[starts[0] : starts[-1]]) == 1).all())
         training = Training(
-            data=self._matrix,
+            data=self._columns if in_order else self._matrix,
             order=order,
-            in_order=bool((np.diff(order[starts[0] : starts[-1]]) == 1).all()),
-            starts=starts,
+            in_order=in_order,
+            starts=starts + (order[starts[0]] - starts[0]) if in_order else starts,
             theta=theta,
             gradient=gradient,
             rule=_loop(type(optimizer).rule, optimizer.slots),

@@ -245,7 +245,8 @@ class Machine:
         told += [blocks.instructions, blocks.constants, blocks.outputs, blocks.pool, self._flags]
         segments = blocks.segments
         told += [segments.code, segments.out, segments.a, segments.b, segments.c]
-        names = {TABLE_NAMES[code] for code in {*segments.code}}
+        table = list(TABLE)  # as segments number it
+        names = {table[code] for code in {*segments.code}}
         for i in (*blocks.instructions[S], *blocks.instructions[L]):
             if i.kernel.startswith("ew_"):
                 names.add(i.kernel.removeprefix("ew_"))
@@ -427,9 +428,6 @@ class Machine:
 def _as_word(counter: int) -> int:
     """The lower 64 bits of a number, as a signed one."""
     return (counter + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-TABLE_NAMES = list(TABLE)  # as segments number them
 
 
 def kernel_names() -> list[str]:
