@@ -286,10 +286,16 @@ def softmax(xs: Iterable[Number]) -> list[Number]:
 
 
 def log_softmax(xs: Iterable[Number]) -> list[Number]:
-    """Return x - logsumexp(xs) for each x: the logarithms of `softmax`, exact in the tails."""
+    """Return the logarithms of `softmax`, exact in the tails. Raises ValueError for no terms.
+
+    >>> log_softmax([1e16, 1e16 - 40.0])
+    [0.0, -40.0]
+    """
     items = list(xs)
-    total = logsumexp(items)
-    return [x - total for x in items]
+    shift = _shift(items)
+    shifted = [x - shift for x in items]  # first: what numbers have in common would hide the rest
+    total = FUNCTIONS["log"](sum(FUNCTIONS["exp"](x) for x in shifted))
+    return [x - total for x in shifted]
 
 
 def _shift(items: Sequence[Number]) -> Number:

@@ -16,8 +16,9 @@ from nn.init import Rng
 from nn.module import Module
 
 
-def _checked(layer: Module, x: Any, size: int) -> Any:
-    """The input of a layer, if it is one example of the right size."""
+def checked(layer: Module, x: Any, size: int) -> Any:
+    """Return the input of a layer. Raises TypeError or ValueError unless it is one example, a
+    list of `size` numbers."""
     if not isinstance(x, list | tuple):
         raise TypeError(f"{layer!r} takes a list of {size} numbers, not {x!r}")
     if x and isinstance(x[0], list | tuple):
@@ -49,7 +50,7 @@ class Neuron(Module):
 
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the neuron's output, a Value."""
-        total = engine.dot(self.w, _checked(self, x, len(self.w)), start=self.b)
+        total = engine.dot(self.w, checked(self, x, len(self.w)), start=self.b)
         return total.relu() if self.nonlin else total
 
     def parameters(self) -> list[Value]:
@@ -137,7 +138,7 @@ class Linear(Module):
         """Return the outputs, a list of Values."""
         if isinstance(x, list | tuple) and x and isinstance(x[0], list | tuple):
             return [self.forward(position) for position in x]
-        x = _checked(self, x, self.in_features)
+        x = checked(self, x, self.in_features)
         if self.bias is None:
             return [engine.dot(row, x) for row in self.weight]
         return [engine.dot(row, x, start=b) for row, b in zip(self.weight, self.bias, strict=True)]
@@ -281,6 +282,34 @@ class Softplus(Activation):
     def extra_repr(self) -> str:
         """Return the settings, as PyTorch shows them."""
         return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class Dropout(Activation):
+    """While training, each number is 0 with the probability p, else divided by 1 - p; in
+    evaluation mode the numbers themselves (Srivastava et al. 2014).
+
+    It draws from `engine.random`, anew for every step and example, alike on both paths. Raises
+    ValueError for a p outside [0, 1].
+
+    >>> Dropout(0.25).eval()([1.0, 2.0])
+    [1.0, 2.0]
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"Dropout takes a probability, not {p!r}")
+        self.p = p
+
+    def function(self, x: Any) -> Any:
+        """Return the number, 0 or made larger."""
+        if not self.training:
+            return x
+        scale = 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0
+        return engine.where(engine.random() < self.p, 0.0, scale * x)
+
+    def extra_repr(self) -> str:
+        """Return the settings, as PyTorch shows them."""
+        return f"p={self.p}, inplace=False"
 
 
 class _OverList(Module):

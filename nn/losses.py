@@ -6,12 +6,12 @@ or the terms themselves in the structure of the input.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 import engine
-from engine import Value
 from nn.module import Module
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -35,28 +35,34 @@ class Loss(Module):
         """Return the loss of one output number and its target. A loss defines this."""
         raise TypeError(f"{type(self).__name__} defines no term")
 
-    def terms(self, output: Any, target: Any) -> tuple[list[Any], list[float]]:
+    def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
         """Return the terms of one example, and their weights in the mean."""
-        terms = [self.term(y, t) for y, t in _pairs(output, target)]
-        return terms, [1.0] * len(terms)
+        pairs = list(_flat(self.weighed(_lists(output), _lists(target))))
+        return [term for term, _ in pairs], [weight for _, weight in pairs]
+
+    def weighed(self, output: Any, target: Any) -> Any:
+        """Return each term with its weight in the mean, a pair, in nested lists as the output's."""
+        if not isinstance(output, list):
+            if isinstance(target, list):
+                raise ValueError(f"the output is one number, the target a list of {len(target)}")
+            return self.term(output, target), 1.0
+        return self.each(output, target)
+
+    def each(self, output: Any, target: Any) -> list[Any]:
+        """Return `weighed` of each entry. Raises ValueError where there are not as many."""
+        check_length(output, target)
+        return [self.weighed(y, t) for y, t in zip(output, target, strict=True)]
 
     def __call__(self, input: Any, target: Any) -> Any:
         """Return the loss of an input and its target."""
-        input, target = _lists(input), _lists(target)
         with engine.scope(type(self).__name__):
             if self.reduction == "none":
-                return self._structured(input, target)
+                return _terms_of(self.weighed(_lists(input), _lists(target)))
             terms, weights = self.terms(input, target)
             if not terms:
                 raise ValueError("there is nothing to compare: the input is empty")
             total = engine.sum(terms)
-            return total / sum(weights) if self.reduction == "mean" else total
-
-    def _structured(self, input: Any, target: Any) -> Any:
-        if not isinstance(input, list):
-            return engine.sum(self.terms(input, target)[0])
-        _same_length(input, target)
-        return [self._structured(y, t) for y, t in zip(input, target, strict=True)]
+            return engine.div(total, engine.sum(weights)) if self.reduction == "mean" else total
 
     def extra_repr(self) -> str:
         """Return nothing, as PyTorch does."""
@@ -66,13 +72,62 @@ class Loss(Module):
 class MSELoss(Loss):
     """(y - t)²: the mean squared error.
 
-    >>> MSELoss()([Value(1.0), Value(3.0)], [0.0, 0.0])
+    >>> MSELoss()([engine.Value(1.0), engine.Value(3.0)], [0.0, 0.0])
     Value(data=5.0, grad=0.0)
     """
 
     def term(self, y: Any, t: Any) -> Any:
         """Return (y - t)²."""
         return engine.square(y - t)
+
+
+class L1Loss(Loss):
+    """|y - t|: the mean absolute error.
+
+    >>> L1Loss()([1.0, 3.0], [0.0, 4.0])
+    1.0
+    """
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return |y - t|."""
+        return engine.abs(y - t)
+
+
+class HuberLoss(Loss):
+    """(y - t)² / 2 up to a distance of `delta`, and beyond it linear (Huber 1964).
+
+    Raises ValueError for a delta that is not above 0.
+
+    >>> HuberLoss("none")([1.0, 3.0], [0.0, 0.0])
+    [0.5, 2.5]
+    """
+
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if not delta > 0.0:
+            raise ValueError(f"HuberLoss needs a delta above 0, not {delta!r}")
+        self.delta = delta
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of one number."""
+        distance = engine.abs(y - t)
+        near = 0.5 * engine.square(distance)
+        far = self.delta * (distance - 0.5 * self.delta)
+        return engine.where(distance < self.delta, near, far)
+
+
+class HingeLoss(Loss):
+    """max(0, 1 - t y): what a score y lacks to be on the side of its label t, -1 or 1, by 1.
+
+    It is the max-margin loss of micrograd's demo.
+
+    >>> HingeLoss("none")([0.5, 0.5, 2.0], [1.0, -1.0, 1.0])
+    [0.5, 1.5, 0.0]
+    """
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of one score."""
+        return engine.relu(1.0 - t * y)
 
 
 class BCELoss(Loss):
@@ -97,6 +152,45 @@ class BCELoss(Loss):
         return engine.binary_cross_entropy(y, t)
 
 
+class BCEWithLogitsLoss(Loss):
+    """The binary cross-entropy of sigmoid(y), exact where the sigmoid has come to 0 or 1.
+
+    `pos_weight` multiplies the loss of the label 1: a number, or a list with one for each entry of
+    the last dimension.
+
+    >>> f"{BCEWithLogitsLoss()([0.0, 100.0], [1.0, 1.0]):.4f}"
+    '0.3466'
+    """
+
+    def __init__(self, reduction: Reduction = "mean", *, pos_weight: Any = 1.0) -> None:
+        super().__init__(reduction)
+        self.pos_weight = _lists(pos_weight)
+
+    def term(self, y: Any, t: Any, pos_weight: Any = None) -> Any:
+        """Return the cross-entropy of one logit and its target."""
+        weight = 1.0 + ((self.pos_weight if pos_weight is None else pos_weight) - 1.0) * t
+        return (1.0 - t) * y - weight * engine.log_sigmoid(y)
+
+    def each(self, output: Any, target: Any) -> list[Any]:
+        """Return the terms and weights; each entry of a list has its own `pos_weight`."""
+        if not isinstance(self.pos_weight, list) or (output and isinstance(output[0], list)):
+            return super().each(output, target)
+        check_length(output, target)
+        if len(self.pos_weight) != len(output):
+            raise ValueError(
+                f"the output has {len(output)} numbers here, pos_weight {len(self.pos_weight)}"
+            )
+        triples = zip(output, target, self.pos_weight, strict=True)
+        return [(self.term(y, t, p), 1.0) for y, t, p in triples]
+
+
+def check_length(output: list[Any], target: Any) -> None:
+    """Raise ValueError unless the target is a list of as many entries as the output."""
+    if not isinstance(target, list) or len(output) != len(target):
+        what = f"{len(target)}" if isinstance(target, list) else f"one number, {target!r}"
+        raise ValueError(f"the output has {len(output)} numbers here, the target {what}")
+
+
 def _lists(item: Any) -> Any:
     """The same with lists in place of arrays and tuples."""
     if isinstance(item, np.ndarray):
@@ -104,17 +198,15 @@ def _lists(item: Any) -> Any:
     return [_lists(part) for part in item] if isinstance(item, list | tuple) else item
 
 
-def _same_length(output: Any, target: Any) -> None:
-    if not isinstance(target, list) or len(output) != len(target):
-        what = f"{len(target)}" if isinstance(target, list) else f"one number, {target!r}"
-        raise ValueError(f"the output has {len(output)} numbers here, the target {what}")
+def _flat(nested: Any) -> Iterator[Any]:
+    """What nested lists hold, in order."""
+    if isinstance(nested, list):
+        for part in nested:
+            yield from _flat(part)
+    else:
+        yield nested
 
 
-def _pairs(output: Any, target: Any) -> list[tuple[Value | float, Value | float]]:
-    """Each number of an output with its target; raises ValueError where the shapes differ."""
-    if not isinstance(output, list):
-        if isinstance(target, list):
-            raise ValueError(f"the output is one number, the target a list of {len(target)}")
-        return [(output, target)]
-    _same_length(output, target)
-    return [pair for y, t in zip(output, target, strict=True) for pair in _pairs(y, t)]
+def _terms_of(weighed: Any) -> Any:
+    """The terms alone, in the same nested lists."""
+    return [_terms_of(part) for part in weighed] if isinstance(weighed, list) else weighed[0]

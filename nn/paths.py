@@ -26,7 +26,7 @@ from engine.randomness import drawing
 from engine.rebind import rebind
 from nn.losses import Loss
 from nn.module import Module
-from nn.optim import Optimizer, rules
+from nn.optim import LRScheduler, Optimizer, rules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -109,14 +109,18 @@ class VectorisedPath:
         starts: Array,
         draws: tuple[int, int],
         optimizer: Optimizer,
+        scheduler: LRScheduler | None,
         gradient: Array,
         mean: bool,
     ) -> Array:
-        """Run the updates of some batches in one call, in place, as far as one path goes; return
-        the sum of terms and of weights of each that was done."""
-        if len(optimizer.param_groups) > 1:
+        """Run the updates of some batches in one call, in place, as far as one path goes, with a
+        step of the scheduler after each; return the sum of terms and of weights of each."""
+        if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
             return np.zeros((0, 2))
-        state, settings = optimizer.state[0], optimizer.settings(optimizer.param_groups[0])
+        group, state, count = optimizer.param_groups[0], optimizer.state[0], len(starts) - 1
+        if scheduler is not None:
+            group = {**group, "lr": scheduler.upcoming(count)[:, 0]}
+        settings = optimizer.settings(group, state.steps + np.arange(count))
         slots = state.slots.astype(theta.dtype).ravel()
         training = Training(
             data=self._matrix,
@@ -128,14 +132,17 @@ class VectorisedPath:
             rule=_loop(type(optimizer).rule, optimizer.slots),
             slots=slots,
             steps=state.steps,
-            settings=np.tile(settings.astype(theta.dtype), (len(starts) - 1, 1)),
+            settings=settings.astype(theta.dtype),
             mean=mean,
-            losses=np.zeros((len(starts) - 1, 2)),
+            losses=np.zeros((count, 2)),
             places=np.zeros(0, np.int64),
         )
         done = self._stepper.run_steps(training, draws)
         state.slots[:] = slots.reshape(state.slots.shape)
         state.steps += done
+        if scheduler is not None:
+            for _ in range(done):
+                scheduler.step()
         self._advance(int(starts[done] - starts[0]))
         return training.losses[:done]
 
@@ -171,7 +178,7 @@ def loss_program(
 
     def batch_loss(x: Any, target: Any) -> Any:
         terms, weights = loss.terms(_called(alive, x), _plain(target))
-        return [engine.sum(terms), sum(weights)]
+        return [engine.sum(terms), engine.sum(weights)]
 
     told: list[Any] = []  # the program itself keeps the loss and the parameters
     key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)

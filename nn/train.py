@@ -19,7 +19,7 @@ from engine import TraceError, Value
 from engine.randomness import drawing
 from nn.losses import Loss
 from nn.module import Module
-from nn.optim import Optimizer
+from nn.optim import LRScheduler, Optimizer
 from nn.paths import ScalarPath, TrainingPath, VectorisedPath, loss_program, output_program
 from nn.progress import Bar
 
@@ -61,6 +61,7 @@ def fit(
     dtype: Any = np.float64,
     seed: int = 0,
     validation_data: tuple[Any, Any] | None = None,
+    scheduler: LRScheduler | None = None,
     callbacks: Sequence[Callable[[int, History], object]] = (),
     progress: bool = True,
 ) -> History:
@@ -68,7 +69,9 @@ def fit(
 
     X and y have one row an example; a row of y has the shape of the model's output. `batch_size`
     None is the full batch; a last partial batch is used. `shuffle` draws a new order every epoch
-    from `seed`. After every epoch each callback is called with its number and the History so far.
+    from `seed`. `scheduler` is stepped after every epoch, or every update if it was made with
+    interval="step". After every epoch each callback is called with its number and the History so
+    far.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
@@ -76,11 +79,11 @@ def fit(
 
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
-    model's parameters; TypeError for a class or a name in place of a loss or an optimiser;
-    TraceError where the vectorised path is asked for and can't be. All of this is found before
-    the first update; the parameters are then as they were.
+    model's parameters or is not the scheduler's; TypeError for a class or a name in place of a
+    loss, an optimiser or a scheduler; TraceError where the vectorised path is asked for and can't
+    be. All of this is found before the first update; the parameters are then as they were.
     """
-    _check_parts(model, loss, optimizer)
+    _check_parts(model, loss, optimizer, scheduler)
     X, y = _checked_data(model, X, y, loss, "X", "y")
     _check_settings(epochs, batch_size, path, dtype)
     if validation_data is not None:
@@ -95,6 +98,8 @@ def fit(
     mean = loss.reduction == "mean"
     rng = random.Random(seed)
     size = len(X) if batch_size is None else batch_size
+    after_epochs = scheduler is not None and scheduler.interval == "epoch"
+    after_updates = None if after_epochs else scheduler
     try:
         step = _training_path(model, loss, parameters, X, y, bar, path, dtype, history)
         if path == "auto" and progress:
@@ -104,8 +109,12 @@ def fit(
                 shuffled = order.tolist()
                 rng.shuffle(shuffled)
                 order = np.array(shuffled)
-            losses = _epoch(step, theta, gradient, order, size, optimizer, mean, seed, history)
-            history.step_loss += losses
+            losses = _epoch(
+                *(step, theta, gradient, order, size, optimizer, after_updates),
+                *(mean, seed, history, bar),
+            )
+            if scheduler is not None and after_epochs:
+                scheduler.step()
             sizes = np.minimum(size, len(order) - np.arange(0, len(order), size))
             total = np.dot(losses, sizes) if mean else np.sum(losses)
             history.loss.append(float(total) / len(order))
@@ -130,6 +139,7 @@ def fit(
     return history
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # the mean of no terms is nan, as in PyTorch
 def _epoch(
     step: TrainingPath,
     theta: Array,
@@ -137,34 +147,40 @@ def _epoch(
     order: Array,
     size: int,
     optimizer: Optimizer,
+    scheduler: LRScheduler | None,
     mean: bool,
     seed: int,
     history: History,
+    bar: Bar,
 ) -> list[float]:
-    """The updates of one epoch, in place; returns each one's loss.
+    """The updates of one epoch, in place; returns each one's loss, and notes it in the History.
 
     On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
     """
     starts = np.array([*range(0, len(order), size), len(order)])
-    losses: list[float] = []
+    before, k, total = len(history.step_loss), 0, 0.0
     burst = 1
-    while len(losses) < len(starts) - 1:
-        k = len(losses)
-        draws = (seed, len(history.step_loss) + k)
+    while k < len(starts) - 1:
+        draws = (seed, before + k)
         done = np.zeros((0, 2))
         began = time.perf_counter()
         if isinstance(step, VectorisedPath):
             some = starts[k : k + burst + 1]
-            done = step.run_steps(theta, order, some, draws, optimizer, gradient, mean)
+            done = step.run_steps(theta, order, some, draws, optimizer, scheduler, gradient, mean)
         if len(done) == 0:  # on the scalar path, or where this step takes another path
             result = step(theta, order[starts[k] : starts[k + 1]], draws)
             gradient[:] = result.gradient / result.weight if mean else result.gradient
             optimizer.update(theta, gradient)
+            if scheduler is not None:
+                scheduler.step()
             done = np.array([[result.total, result.weight]])
-        losses += (done[:, 0] / done[:, 1] if mean else done[:, 0]).tolist()
+        losses = done[:, 0] / done[:, 1] if mean else done[:, 0]
+        history.step_loss += losses.tolist()
+        k, total = k + len(losses), total + float(losses.sum())
+        bar.describe(f"loss {total / k:.4g}")
         seconds = (time.perf_counter() - began) / len(done)
-        burst = max(1, min(8 * burst, int(_CALL_SECONDS / seconds)))
-    return losses
+        burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
+    return history.step_loss[before:]
 
 
 def _training_path(
@@ -238,7 +254,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "aut
     with _evaluating(model):
         X, y = _checked_data(model, X, y, loss, "X", "y")
         total, weight = _evaluated(model, X, y, loss, path)
-    return total / weight if loss.reduction == "mean" else total
+    return float(engine.div(total, weight)) if loss.reduction == "mean" else total
 
 
 def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tuple[float, float]:
@@ -335,7 +351,9 @@ def _checked_data(
     return X, y
 
 
-def _check_parts(model: Module, loss: Loss, optimizer: Optimizer) -> None:
+def _check_parts(
+    model: Module, loss: Loss, optimizer: Optimizer, scheduler: LRScheduler | None
+) -> None:
     if not isinstance(model, Module):
         raise TypeError(f"model is an nn.Module, not {model!r}")
     if not isinstance(optimizer, Optimizer):
@@ -348,6 +366,13 @@ def _check_parts(model: Module, loss: Loss, optimizer: Optimizer) -> None:
         raise ValueError(
             "the optimiser moves none of the model's parameters; was it built on them?"
         )
+    if scheduler is not None and not isinstance(scheduler, LRScheduler):
+        raise TypeError(
+            "scheduler is built on the optimiser, such as nn.StepLR(optimizer, step_size=10), "
+            f"not {scheduler!r}"
+        )
+    if scheduler is not None and scheduler.optimizer is not optimizer:
+        raise ValueError("the scheduler is another optimiser's: build it on the one given here")
 
 
 def _check_path(path: str) -> None:

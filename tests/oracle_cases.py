@@ -11,9 +11,10 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
+import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import nn
 import random_graphs
 from nn.data import unit_circle
 from nn.programs.unit_circle import LEARNING_RATE, make_model
+from optimizer_cases import optimizer_figures
 
 DATA = Path(__file__).parent / "data"
 Figures = dict[str, Any]  # by the name of a case; nested lists and dicts of numbers
@@ -87,10 +89,36 @@ _EDGES = [0.0, 1.0, 5e-324, 1e-300, 1e-45, 1e-44, 1e-12, 1e-8, 1.0 - 2.0**-53, 1
 
 @dataclass(frozen=True)
 class Pair:
-    """An input and a target of a loss, nested lists of one shape."""
+    """An input and a target of a loss, nested lists, and the loss's options. Classes are ints."""
 
     input: list[Any]
-    target: list[Any]
+    target: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def _drawn(*shape: int) -> Any:
+    return [_drawn(*shape[1:]) for _ in range(shape[0])] if shape else _rng.gauss(0, 2)
+
+
+def _log_softmax(scores: list[float]) -> list[float]:
+    total = math.log(sum(map(math.exp, scores)))
+    return [x - total for x in scores]
+
+
+def _distribution(count: int) -> list[float]:
+    return [math.exp(x) for x in _log_softmax(_drawn(count))]
+
+
+def _of_classes() -> dict[str, Pair]:
+    """Scores of classes, as the losses of classes take them."""
+    rows, weight = _drawn(5, 4), [0.5, 2.0, 0.0, 1.5]
+    return {
+        "one": Pair(_drawn(4), 2),
+        "batch": Pair(rows, [3, 0, 1, 1, 2]),
+        "weighted": Pair(rows, [3, 0, 1, 1, 2], {"weight": weight}),
+        "ignoring": Pair(rows, [3, -100, 1, -100, 2]),
+        "ignoring a class": Pair(rows, [3, 0, 1, 1, 2], {"weight": weight, "ignore_index": 1}),
+    }
 
 
 PAIRS: dict[str, dict[str, Pair]] = {
@@ -109,6 +137,58 @@ PAIRS: dict[str, dict[str, Pair]] = {
             [p for p in _EDGES for _ in range(3)], [t for _ in _EDGES for t in (0.0, 1.0, 0.3)]
         ),
     },
+    "L1Loss": {
+        "batch": Pair(_drawn(4, 3), _drawn(4, 3)),
+        "edges": Pair([1.0, -2.0, 1e300, 5e-324], [1.0, 3.0, -1e300, 0.0]),
+    },
+    "HuberLoss": {
+        "batch": Pair(_drawn(4, 3), _drawn(4, 3)),
+        "wide": Pair(_drawn(4, 3), _drawn(4, 3), {"delta": 2.5}),
+        "edges": Pair([1.0, 2.0, 2.5, -0.5, 1e300, 1e-170], [1.0, 1.0, 1.0, 1.0, -1e300, 0.0]),
+    },
+    "BCEWithLogitsLoss": {
+        "batch": Pair(_drawn(4, 3), [[_rng.random() for _ in range(3)] for _ in range(4)]),
+        "weighted": Pair(
+            _drawn(4, 3),
+            [[_rng.random() for _ in range(3)] for _ in range(4)],
+            {"pos_weight": [3.0, 0.0, 0.5]},
+        ),
+        "edges": Pair(
+            [y for y in (0.0, 40.0, -40.0, 800.0, -800.0) for _ in range(3)],
+            [t for _ in range(5) for t in (0.0, 1.0, 0.3)],
+        ),
+        "huge": Pair([1e300, -1e300, 1e300, -1e300], [1.0, 1.0, 0.0, 0.0]),
+    },
+    "NLLLoss": _of_classes(),
+    "CrossEntropyLoss": {
+        **_of_classes(),
+        "smoothed": Pair(
+            _drawn(3, 4), [1, -100, 0], {"weight": [0.5, 2.0, 1.0, 3.0], "label_smoothing": 0.3}
+        ),
+        "probabilities": Pair(_drawn(3, 4), [_distribution(4) for _ in range(3)]),
+        "probabilities of one": Pair(_drawn(4), _distribution(4)),
+        "probabilities, weighted and smoothed": Pair(
+            _drawn(3, 4),
+            [_distribution(4) for _ in range(3)],
+            {"weight": [0.5, 2.0, 0.0, 3.0], "label_smoothing": 0.1},
+        ),
+        "edges": Pair(
+            [[1e3, 0.0, -1e3], [1e16, 1e16 - 4.0, 0.0], [5.0, 5.0, 5.0], [-800.0, -810.0, -790.0]],
+            [2, 1, 0, 0],
+        ),
+    },
+    "CosineEmbeddingLoss": {
+        "batch": Pair([_drawn(5, 3), _drawn(5, 3)], [1, -1, 1, -1, -1]),
+        "margin": Pair([_drawn(5, 3), _drawn(5, 3)], [1, -1, -1, -1, -1], {"margin": 0.5}),
+        "one": Pair([_drawn(3), _drawn(3)], -1),
+        "edges": Pair(
+            [
+                [[1.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], [1e-7, 0.0], [1.0, 1.0]],
+                [[2.0, 4.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [1e-7, 1e-7], [-1.0, 2.0]],
+            ],
+            [1, -1, 1, -1, -1, 1],
+        ),
+    },
 }
 LOSSES: dict[str, tuple[str, str, Pair]] = {
     f"{loss} {reduction} {name}": (loss, reduction, pair)
@@ -121,58 +201,23 @@ LOSSES: dict[str, tuple[str, str, Pair]] = {
 def loss_figure(torch: Any, name: str) -> Any:
     loss, reduction, pair = LOSSES[name]
     x = torch.tensor(pair.input, dtype=torch.float64, requires_grad=True)
-    y = getattr(torch.nn, loss)(reduction=reduction)(
-        x, torch.tensor(pair.target, dtype=torch.float64)
-    )
+    target = torch.tensor(pair.target)  # whole numbers stay whole: they are classes
+    if target.is_floating_point():
+        target = torch.tensor(pair.target, dtype=torch.float64)
+    options = {
+        key: torch.tensor(option, dtype=torch.float64) if isinstance(option, list) else option
+        for key, option in pair.options.items()
+    }
+    inputs = x if loss == "CosineEmbeddingLoss" else [x]
+    y = getattr(torch.nn, loss)(reduction=reduction, **options)(*inputs, target)
     y.sum().backward()
     return {"value": y.tolist(), "gradient": x.grad.tolist()}
-
-
-# --- optimisers -----------------------------------------------------------------------------
-
-STEPS, START = 30, [-1.2, 1.0]
-_SETTINGS = [
-    dict(zip(("momentum", "dampening", "weight_decay", "nesterov"), settings, strict=True))
-    for settings in itertools.product((0.0, 0.9), (0.0, 0.3), (0.0, 0.05), (False, True))
-]
-SGD: dict[str, dict[str, Any]] = {
-    ", ".join(f"{key}={value}" for key, value in settings.items()): {"lr": 5e-4, **settings}
-    for settings in _SETTINGS
-}
-
-
-def rosenbrock(x: Any, y: Any) -> Any:
-    """A curved valley (Rosenbrock 1960), steep across and nearly flat along."""
-    return 100.0 * (y - x * x) ** 2 + (1.0 - x) ** 2
-
-
-def descend(parameters: list[Any], sgd: Callable[..., Any], name: str) -> Any:
-    """Return where SGD, of either framework, is after each step; or that it refuses its settings.
-
-    Nesterov's step needs a momentum, and no dampening of it.
-    """
-    try:
-        optimizer = sgd(parameters, **SGD[name])
-    except ValueError:
-        return "refused"
-    positions = []
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        rosenbrock(*parameters).backward()
-        optimizer.step()
-        positions.append([p.item() for p in parameters])
-    return positions
-
-
-def sgd_figure(torch: Any, name: str) -> Any:
-    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
-    return descend(parameters, torch.optim.SGD, name)
 
 
 # --- layers ---------------------------------------------------------------------------------
 
 # Every layer that needs no arguments is an activation, but for these.
-_NO_ACTIVATIONS = (nn.Activation, nn.Sequential)
+_NO_ACTIVATIONS = (nn.Activation, nn.Dropout, nn.Sequential)
 ACTIVATIONS = [
     name
     for name, layer in vars(nn.layers).items()
@@ -228,6 +273,17 @@ NETWORKS: dict[str, Callable[[Any], Any]] = {
         framework.Sequential(framework.ReLU(), framework.Sequential(framework.Linear(3, 2))),
         framework.Sequential(framework.LeakyReLU(0.2), framework.ELU(0.5)),
         framework.Softplus(beta=2.0, threshold=5.0),
+    ),
+    "norms": lambda framework: framework.Sequential(
+        framework.LayerNorm(3),
+        framework.Linear(3, 4),
+        framework.LayerNorm(4, bias=False),
+        framework.RMSNorm(4),
+        framework.Linear(4, 4),
+        framework.RMSNorm((4,), eps=1e-2, elementwise_affine=False),
+        framework.LayerNorm([4], eps=1e-3, elementwise_affine=False),
+        framework.Linear(4, 2),
+        framework.Dropout(0.0),
     ),
 }
 EXAMPLE = [0.7, -1.3, 0.4]
@@ -302,7 +358,6 @@ def nn_figures(torch: Any) -> Figures:
     """PyTorch's figures for all cases of nn, by their names."""
     return {
         **{name: loss_figure(torch, name) for name in LOSSES},
-        **{f"SGD {name}": sgd_figure(torch, name) for name in SGD},
         **{
             f"{name} {points}": activation_figure(torch, name, points)
             for name in ACTIVATIONS
@@ -317,4 +372,5 @@ def nn_figures(torch: Any) -> Figures:
 FILES: dict[str, Callable[[Any], Figures]] = {
     "random_graphs": graph_figures,
     "nn_figures": nn_figures,
+    "optimizer_figures": optimizer_figures,
 }

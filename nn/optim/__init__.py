@@ -1,5 +1,25 @@
-"""Optimisers: PyTorch's names on top (`optimizers`), the arithmetic below (`rules`)."""
+"""Optimisers, schedules and clipping, by PyTorch's names.
 
-from nn.optim.optimizers import SGD, Optimizer
+`optimizers` has the optimisers on their `base`, `rules` the arithmetic of their updates,
+`schedules` what changes learning rates, `clipping` what bounds gradients.
+"""
 
-__all__ = ["SGD", "Optimizer"]
+from nn.optim.base import Optimizer
+from nn.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nn.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from nn.optim.schedules import CosineAnnealingLR, LambdaLR, LRScheduler, StepLR
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "LRScheduler",
+    "LambdaLR",
+    "Optimizer",
+    "RMSprop",
+    "StepLR",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+]

@@ -1,95 +1,32 @@
-"""Optimisers with PyTorch's names, defaults and order of operations."""
+"""The optimisers, with PyTorch's names, defaults and order of operations.
+
+Each says what may be set, and with what numbers its rule (`rules`) is told of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine import Value
 from nn.optim import rules
+from nn.optim.base import Optimizer, State
+
+Array = rules.Array
 
 
-@dataclass
-class State:
-    """What an optimiser keeps of a group: one row of numbers a slot, and how many updates."""
+def _rows(steps: Array, *columns: Any) -> Array:
+    """Settings as rows, one for each of the steps."""
+    rows = np.empty((len(steps), len(columns)))
+    for k, column in enumerate(columns):
+        rows[:, k] = column
+    return rows
 
-    slots: rules.Array
-    steps: int = 0
 
-
-class Optimizer:
-    """The base of optimisers: parameters, and the numbers that steer their steps.
-
-    An optimiser has a `rule` (see `rules`), how many `slots` of numbers it keeps beside each
-    parameter, and `settings` for the rule. `parameters` is a list of Values, or a list of dicts
-    with such a list as "params" and with settings of their own (`param_groups`). Raises
-    ValueError for no parameters or one given twice, TypeError for anything but Values.
-    """
-
-    rule: rules.Rule
-    slots: int = 0
-
-    def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
-        try:
-            given = list(parameters)
-        except TypeError:
-            raise TypeError(
-                f"an optimiser takes model.parameters(), not a {type(parameters).__name__}"
-            ) from None
-        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
-        self.param_groups: list[dict[str, Any]] = []
-        for group in groups:
-            unknown = set(group) - {"params", *defaults}
-            if unknown:
-                raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
-            self.param_groups.append({**defaults, **group, "params": list(group["params"])})
-        values = [p for group in self.param_groups for p in group["params"]]
-        if not values:
-            raise ValueError("an optimiser needs parameters, and this list is empty")
-        for p in values:
-            if not isinstance(p, Value):
-                raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
-        if len(set(values)) != len(values):
-            raise ValueError("a parameter is given twice, and would be moved twice in a step")
-        self.state = [self._new_state(len(group["params"])) for group in self.param_groups]
-
-    def _new_state(self, count: int) -> State:
-        return State(np.zeros((self.slots, count)))
-
-    def zero_grad(self, set_to_none: bool = False) -> None:
-        """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = 0.0
-
-    def parameters(self) -> list[Value]:
-        """Return the Values of all groups, in their order."""
-        return [p for group in self.param_groups for p in group["params"]]
-
-    def step(self) -> None:
-        """Move every parameter once, by its `grad`."""
-        values = self.parameters()
-        theta = np.array([p.data for p in values])
-        self.update(theta, np.array([p.grad for p in values]))
-        for p, number in zip(values, theta.tolist(), strict=True):
-            p.data = number
-
-    def update(self, theta: rules.Array, g: rules.Array) -> None:
-        """Move numbers of all `parameters`, an array, in place by their gradient, once."""
-        first = 0
-        for group, state in zip(self.param_groups, self.state, strict=True):
-            last = first + len(group["params"])
-            part, settings = slice(first, last), self.settings(group)
-            rules.applied(type(self).rule, theta[part], g[part], state.slots, state.steps, settings)
-            state.steps += 1
-            first = last
-
-    def settings(self, group: dict[str, Any]) -> rules.Array:
-        """Return what the rule is told of a group."""
-        raise TypeError(f"{type(self).__name__} defines no settings")
+def _sign(group: dict[str, Any]) -> float:
+    """What the gradient is multiplied by, so that the rule goes down."""
+    return -1.0 if group["maximize"] else 1.0
 
 
 class SGD(Optimizer):
@@ -97,6 +34,7 @@ class SGD(Optimizer):
 
     Raises ValueError for settings out of range.
 
+    >>> from engine import Value
     >>> w = Value(1.0)
     >>> (w * 3.0).backward()
     >>> SGD([w], lr=0.1).step()
@@ -105,7 +43,6 @@ class SGD(Optimizer):
     """
 
     rule = staticmethod(rules.sgd)
-    slots = 1
 
     def __init__(
         self,
@@ -115,12 +52,9 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not number >= 0.0:
-                raise ValueError(f"SGD needs a {name} of at least 0, not {number}")
-        if nesterov and (momentum <= 0.0 or dampening != 0.0):
-            raise ValueError("nesterov needs a momentum above 0 and no dampening")
         super().__init__(
             parameters,
             lr=lr,
@@ -128,9 +62,233 @@ class SGD(Optimizer):
             dampening=dampening,
             weight_decay=weight_decay,
             nesterov=nesterov,
+            maximize=maximize,
         )
 
-    def settings(self, group: dict[str, Any]) -> rules.Array:
-        """Return lr, momentum, dampening, weight_decay, nesterov."""
-        names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
-        return np.array([float(group[name]) for name in names])
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        if group["nesterov"] and (group["momentum"] <= 0.0 or group["dampening"] != 0.0):
+            raise ValueError("nesterov needs a momentum above 0 and no dampening")
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update."""
+        return _rows(
+            steps,
+            _sign(group),
+            group["weight_decay"],
+            group["lr"],
+            group["momentum"],
+            np.where(steps == 0, 1.0, 1.0 - group["dampening"]),
+            group["nesterov"],
+        )
+
+
+class Adam(Optimizer):
+    """Adam, with AMSGrad's maximum if `amsgrad` is true: see `rules.adam`.
+
+    `weight_decay` adds to the gradient; with `decoupled_weight_decay` it shrinks the parameters
+    instead, as `AdamW` does. Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> Adam([w], lr=0.1).step()
+    >>> f"{w.data:.1f}"
+    '0.9'
+    """
+
+    rule = staticmethod(rules.adam)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{type(self).__name__}'s betas are two numbers, not {betas!r}")
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"{type(self).__name__} needs betas from 0 to below 1, not {betas}")
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update: the bias corrections are in them."""
+        beta1, beta2 = group["betas"]
+        # powers of Python's: NumPy's may differ from one length of array to another
+        correction1 = np.array([1.0 - beta1**k for k in (steps + 1).tolist()])
+        correction2 = np.array([1.0 - beta2**k for k in (steps + 1).tolist()])
+        decay = group["weight_decay"]
+        decoupled = group["decoupled_weight_decay"]
+        return _rows(
+            steps,
+            _sign(group),
+            0.0 if decoupled else decay,
+            1.0 - group["lr"] * decay if decoupled else 1.0,
+            1.0 - beta1,
+            beta2,
+            1.0 - beta2,
+            group["lr"] / correction1,
+            np.sqrt(correction2),
+            group["eps"],
+            group["amsgrad"],
+        )
+
+
+class AdamW(Adam):
+    """Adam with a weight decay that does not pass through its moments.
+
+    Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)  # no gradient: only the decay is left
+    >>> AdamW([w], lr=0.1, weight_decay=0.5).step()
+    >>> f"{w.data:.2f}"
+    '0.95'
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=True,
+        )
+
+
+class RMSprop(Optimizer):
+    """Steps over a running root mean square of the gradient: see `rules.rmsprop`.
+
+    With `centered` it is over an estimate of the gradient's standard deviation. Raises ValueError
+    for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> RMSprop([w], lr=0.01).step()
+    >>> f"{w.data:.1f}"
+    '0.9'
+    """
+
+    rule = staticmethod(rules.rmsprop)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            maximize=maximize,
+        )
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update."""
+        return _rows(
+            steps,
+            _sign(group),
+            group["weight_decay"],
+            group["lr"],
+            group["alpha"],
+            1.0 - group["alpha"],
+            group["eps"],
+            group["momentum"],
+            group["centered"],
+        )
+
+
+class Adagrad(Optimizer):
+    """Steps over the root of the sum of all squared gradients: see `rules.adagrad`.
+
+    The rate of update k is lr / (1 + k * lr_decay). Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> Adagrad([w], lr=0.1).step()
+    >>> f"{w.data:.1f}"
+    '0.9'
+    """
+
+    rule = staticmethod(rules.adagrad)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            maximize=maximize,
+        )
+
+    def _new_state(self, group: dict[str, Any]) -> State:
+        state = super()._new_state(group)
+        state.slots[:] = group["initial_accumulator_value"]
+        return state
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update."""
+        return _rows(
+            steps,
+            _sign(group),
+            group["weight_decay"],
+            group["lr"] / (1.0 + steps * group["lr_decay"]),
+            group["eps"],
+        )

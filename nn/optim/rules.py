@@ -1,55 +1,183 @@
 """The update rules of the optimisers, each written once.
 
 A rule says what becomes of one parameter `w` by its gradient `g`: it returns the parameter moved,
-and after it what it keeps beside a parameter, its slots, which it is given too. `steps` is how many
-updates there were before, and `settings` are what the optimiser was told. It is plain arithmetic
-that holds for a number and for arrays alike: `applied` runs it on arrays for `Optimizer.step`, and
-Numba compiles `LOOPS` around it, number by number, into training loops.
+and after it what it keeps beside a parameter, its slots, which it is given too, under PyTorch's
+names. `settings` are numbers for this update; what depends on the update alone, such as Adam's
+bias correction, is computed there and not for every parameter (`Optimizer.settings`).
+
+A rule is plain arithmetic that holds for a number and for arrays alike: `applied` runs it on arrays
+for `Optimizer.step`, and Numba compiles `LOOPS` around it, number by number, into training loops.
+The order of operations is PyTorch's. Branches are on settings only, so that loops vectorise.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Rule: TypeAlias = Callable[..., tuple[Any, ...]]
 
 rule: Any = None  # what LOOPS are about: each rule takes this name in turn
 
 
-def sgd(w: Any, g: Any, velocity: Any, steps: int, settings: Array) -> tuple[Any, Any]:
+def sgd(w: Any, g: Any, momentum_buffer: Any, settings: Array) -> tuple[Any, Any]:
     """Stochastic gradient descent, with momentum as PyTorch has it (Sutskever et al. 2013).
 
-    `settings` are lr, momentum, dampening, weight_decay, nesterov. The first step takes the
-    gradient as velocity, without dampening.
+    `settings` are the sign of the gradient, weight_decay, lr, momentum, 1 - dampening (1 in the
+    first update, whose gradient becomes the momentum whole), nesterov.
     """
-    lr, momentum, dampening = settings[0], settings[1], settings[2]
-    weight_decay, nesterov = settings[3], settings[4]
+    sign, weight_decay, lr = settings[0], settings[1], settings[2]
+    momentum, undamped, nesterov = settings[3], settings[4], settings[5]
+    g = sign * g
     if weight_decay != 0.0:
         g = g + weight_decay * w
     if momentum != 0.0:
-        velocity = g if steps == 0 else momentum * velocity + (1.0 - dampening) * g
-        g = g + momentum * velocity if nesterov != 0.0 else velocity
-    return w - lr * g, velocity
+        momentum_buffer = momentum * momentum_buffer + undamped * g
+        g = g + momentum * momentum_buffer if nesterov != 0.0 else momentum_buffer
+    return w - lr * g, momentum_buffer
 
 
-def applied(rule: Rule, theta: Array, g: Array, slots: Array, steps: int, settings: Array) -> None:
-    """Move `theta` and `slots` in place, by arrays."""
-    moved, *kept = rule(theta, g, *slots, steps, settings)
-    for slot, new in zip(slots, kept, strict=True):
-        slot[:] = new
-    theta[:] = moved
+def adam(
+    w: Any, g: Any, exp_avg: Any, exp_avg_sq: Any, max_exp_avg_sq: Any, settings: Array
+) -> tuple[Any, Any, Any, Any]:
+    """Adam (Kingma & Ba 2015, algorithm 1), AMSGrad (Reddi et al. 2018, algorithm 2) and AdamW
+    (Loshchilov & Hutter 2019, algorithm 2).
+
+    `settings` are the sign of the gradient, weight_decay in the gradient, what decoupled decay
+    leaves of a parameter, 1 - beta1, beta2, 1 - beta2, lr over the first bias correction, the
+    root of the second, eps, amsgrad. As in PyTorch, AMSGrad's maximum is of moments that are not
+    yet corrected.
+    """
+    sign, weight_decay, kept = settings[0], settings[1], settings[2]
+    share, beta2, share2 = settings[3], settings[4], settings[5]
+    step_size, correction2, eps, amsgrad = settings[6], settings[7], settings[8], settings[9]
+    g = sign * g
+    w = kept * w
+    if weight_decay != 0.0:
+        g = g + weight_decay * w
+    exp_avg = blend(exp_avg, g, share)
+    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    second = exp_avg_sq
+    if amsgrad != 0.0:
+        max_exp_avg_sq = np.maximum(max_exp_avg_sq, exp_avg_sq)
+        second = max_exp_avg_sq
+    w = w - step_size * exp_avg / (np.sqrt(second) / correction2 + eps)
+    return w, exp_avg, exp_avg_sq, max_exp_avg_sq
+
+
+def rmsprop(
+    w: Any, g: Any, square_avg: Any, grad_avg: Any, momentum_buffer: Any, settings: Array
+) -> tuple[Any, Any, Any, Any]:
+    """RMSprop (Tieleman & Hinton 2012, lecture 6e), centred as by Graves (2013, equations 38-45).
+
+    `settings` are the sign of the gradient, weight_decay, lr, alpha, 1 - alpha, eps, momentum,
+    centered.
+    """
+    sign, weight_decay, lr = settings[0], settings[1], settings[2]
+    alpha, share, eps = settings[3], settings[4], settings[5]
+    momentum, centered = settings[6], settings[7]
+    g = sign * g
+    if weight_decay != 0.0:
+        g = g + weight_decay * w
+    square_avg = alpha * square_avg + share * g * g
+    variance = square_avg
+    if centered != 0.0:
+        grad_avg = blend(grad_avg, g, share)
+        variance = square_avg - grad_avg * grad_avg
+    scale = np.sqrt(variance) + eps
+    if momentum > 0.0:
+        momentum_buffer = momentum * momentum_buffer + g / scale
+        w = w - lr * momentum_buffer
+    else:
+        w = w - lr * g / scale
+    return w, square_avg, grad_avg, momentum_buffer
+
+
+# `sum` is PyTorch's name of the slot, and no built-in is meant here
+def adagrad(w: Any, g: Any, sum: Any, settings: Array) -> tuple[Any, Any]:
+    """Adagrad (Duchi, Hazan & Singer 2011, section 1.1, diagonal).
+
+    `settings` are the sign of the gradient, weight_decay, lr with its decay, eps.
+    """
+    sign, weight_decay, lr, eps = settings[0], settings[1], settings[2], settings[3]
+    g = sign * g
+    if weight_decay != 0.0:
+        g = g + weight_decay * w
+    sum = sum + g * g
+    return w - lr * g / (np.sqrt(sum) + eps), sum
+
+
+def blend(old: Any, new: Any, share: Any) -> Any:
+    """(1 - share) * old + share * new, from the nearer end as `torch.lerp`: exact at 0 and 1."""
+    return old + share * (new - old) if share < 0.5 else new - (new - old) * (1.0 - share)
+
+
+@functools.cache
+def slot_names(rule: Rule) -> tuple[str, ...]:
+    """Return what a rule calls its slots: what comes between the gradient and the settings.
+
+    >>> slot_names(adagrad)
+    ('sum',)
+    """
+    return tuple(inspect.signature(rule).parameters)[2:-1]
+
+
+def applied(rule: Rule, theta: Array, g: Array, slots: Array, settings: Array) -> None:
+    """Move `theta` and `slots` in place, by arrays; inf and nan pass without a warning."""
+    with np.errstate(all="ignore"):
+        moved, *kept = rule(theta, g, *slots, settings)
+        for slot, new in zip(slots, kept, strict=True):
+            slot[:] = new
+        theta[:] = moved
+
+
+# --- `applied`, number by number; slots lie one after the other ---------------------------------
+
+
+def with_no_slot(
+    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
+) -> None:
+    """For a rule that keeps nothing."""
+    for i in range(count):
+        (theta[i],) = rule(theta[i], g[i], settings)
 
 
 def with_one_slot(
-    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, steps: Any, count: Any
+    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
 ) -> None:
-    """`applied`, number by number, for a rule that keeps one number beside each parameter."""
+    """For a rule that keeps one number beside each parameter."""
     for i in range(count):
-        theta[i], slots[i] = rule(theta[i], g[i], slots[i], steps, settings)
+        theta[i], slots[i] = rule(theta[i], g[i], slots[i], settings)
 
 
-LOOPS: dict[int, Callable[..., None]] = {1: with_one_slot}
+def with_two_slots(
+    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
+) -> None:
+    """For a rule that keeps two numbers."""
+    for i in range(count):
+        j = i + count
+        theta[i], slots[i], slots[j] = rule(theta[i], g[i], slots[i], slots[j], settings)
+
+
+def with_three_slots(
+    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
+) -> None:
+    """For a rule that keeps three numbers."""
+    for i in range(count):
+        j, k = i + count, i + 2 * count
+        theta[i], slots[i], slots[j], slots[k] = rule(
+            theta[i], g[i], slots[i], slots[j], slots[k], settings
+        )
+
+
+LOOPS: dict[int, Callable[..., None]] = {
+    0: with_no_slot,
+    1: with_one_slot,
+    2: with_two_slots,
+    3: with_three_slots,
+}

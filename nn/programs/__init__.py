@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 # The name on the command line, and the file.
-PROGRAMS = {"unit-circle": "unit_circle"}
+PROGRAMS = {"unit-circle": "unit_circle", "names-gpt": "names_gpt"}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,19 @@ def test_detaching_a_plain_number_gives_a_float() -> None:
         engine.detach([1.0])
 
 
+# --- log_softmax ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offset", [1.0, 2.0**30, -(2.0**50)])
+def test_what_numbers_have_in_common_takes_nothing_from_log_softmax(offset: float) -> None:
+    found = engine.log_softmax([offset, offset + 3.0, offset - 5.0])
+    assert found == engine.log_softmax([0.0, 3.0, -5.0])
+
+
+def test_log_softmax_of_numbers_far_apart_does_not_overflow() -> None:
+    assert engine.log_softmax([1e300, 0.0, -1e300]) == [0.0, -1e300, -2e300]
+
+
 # --- take -----------------------------------------------------------------------------------
 
 

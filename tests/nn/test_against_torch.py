@@ -1,4 +1,4 @@
-"""Losses, optimisers, layers and training against PyTorch's figures, frozen and live."""
+"""Losses, layers and training against PyTorch's figures, frozen and live."""
 
 import math
 from typing import Any
@@ -14,12 +14,9 @@ from oracle_cases import (
     LOSSES,
     NETWORKS,
     POINTS,
-    SGD,
-    START,
     TRAINING_STEPS,
     Figures,
     activation,
-    descend,
     frozen,
     mapped,
     nn_figures,
@@ -64,19 +61,13 @@ def grads_of(item: Any) -> Any:
 def test_losses(figures: Figures, name: str) -> None:
     loss, reduction, pair = LOSSES[name]
     x = mapped(Value, pair.input)
-    y = getattr(nn, loss)(reduction=reduction)(x, pair.target)
+    inputs = x if loss == "CosineEmbeddingLoss" else [x]
+    y = getattr(nn, loss)(reduction=reduction, **pair.options)(*inputs, pair.target)
     engine.sum(part for _, part in numbers(y)).backward()
-    assert_agree({"value": data_of(y), "gradient": grads_of(x)}, figures[name], 1e-14)
-
-
-@pytest.mark.parametrize("name", SGD)
-def test_sgd(figures: Figures, name: str) -> None:
-    parameters = [Value(x) for x in START]
-    actual, expected = descend(parameters, nn.SGD, name), figures[f"SGD {name}"]
-    if "refused" in (actual, expected):
-        assert actual == expected
-    else:
-        assert_agree(actual, expected, 1e-12)
+    # derivatives that are differences: they cancel where the loss is nearly flat
+    cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss")
+    assert_agree(data_of(y), figures[name]["value"], 1e-14)
+    assert_agree(grads_of(x), figures[name]["gradient"], 1e-14, absolute=cancels)
 
 
 @pytest.mark.parametrize("points", POINTS)

@@ -66,3 +66,91 @@ def test_shapes_that_differ_are_named(y, t, message: str, reduction) -> None:
 def test_an_unknown_reduction_is_refused() -> None:
     with pytest.raises(ValueError, match="'average'"):
         nn.MSELoss(reduction="average")
+
+
+# --- of classes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [nn.NLLLoss, nn.CrossEntropyLoss])
+def test_where_all_is_ignored_the_mean_is_nan_and_the_sum_0(loss) -> None:
+    scores = [[Value(1.0), Value(math.nan)], [Value(2.0), Value(3.0)]]
+    assert math.isnan(loss()(scores, [-100, -100]).data)
+    total = loss(reduction="sum")(scores, [-100, -100])
+    total.backward()
+    assert total.data == 0.0 and all(x.grad == 0.0 for row in scores for x in row)
+
+
+def test_the_cross_entropy_is_exact_beside_large_numbers() -> None:
+    near = nn.CrossEntropyLoss()([0.0, 30.0], 1)
+    assert nn.CrossEntropyLoss()([2.0**50, 2.0**50 + 30.0], 1) == near
+    assert near == pytest.approx(math.log1p(math.exp(-30.0)), rel=1e-2, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("output", "target", "error", "message"),
+    [
+        (np.zeros((4, 3)), [0, 1], ValueError, r"shape \(4, 3\) .* \(4,\) or \(4, 3\), not \(2,\)"),
+        ([0.0, 0.0], [1], ValueError, r"output of shape \(2,\) .* \(\) or \(2,\), not \(1,\)"),
+        ([[0.0, 0.0]], [[1]], ValueError, r"shape \(1, 2\) .* \(1,\) or \(1, 2\), not \(1, 1\)"),
+        ([[0.0, 0.0], [0.0]], [1, 0], ValueError, "the output has 1 classes, weight 2"),
+        (0.0, 1, ValueError, r"the output has the shape \(\)"),
+        ([], 1, ValueError, r"the output has the shape \(0,\)"),
+        ([0.0, 0.0], 2, IndexError, "index 2 is out of range for 2 entries"),
+        ([0.0, 0.0], -1, IndexError, "there is no class -1: the 2 classes begin with 0"),
+        ([0.0, 0.0], Value(-1.0), IndexError, "out of range for 2 entries"),
+        ([0.0, 0.0], 0.5, ValueError, "take needs a whole number as index, not 0.5"),
+    ],
+)
+def test_a_target_that_is_no_class_is_named(output, target, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.CrossEntropyLoss(weight=[1.0, 2.0] if len(np.shape(target)) < 2 else None)(
+            output, target
+        )
+
+
+def test_probabilities_are_no_targets_of_the_likelihood() -> None:
+    with pytest.raises(ValueError, match=r"takes a target of shape \(2,\), not \(2, 2\)"):
+        nn.NLLLoss()([[0.0, -1.0], [0.0, -1.0]], [[0.5, 0.5], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.CrossEntropyLoss("sum"), TypeError, "write reduction='sum'"),
+        (lambda: nn.CrossEntropyLoss(label_smoothing=1.5), ValueError, "between 0 and 1, not 1.5"),
+        (lambda: nn.HuberLoss(delta=0.0), ValueError, "a delta above 0, not 0.0"),
+        (lambda: nn.Dropout(1.5), ValueError, "a probability, not 1.5"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+# --- margins --------------------------------------------------------------------------------
+
+
+def test_the_hinge_loss_is_micrograds() -> None:
+    scores, labels = [Value(0.5), Value(0.5), Value(1.0), Value(-3.0)], [1, -1, 1, -1]
+    loss = nn.HingeLoss()(scores, labels)
+    loss.backward()
+    assert loss.data == (0.5 + 1.5 + 0.0 + 0.0) / 4
+    assert [x.grad for x in scores] == [-0.25, 0.25, 0.0, 0.0]
+
+
+def test_weights_of_positive_labels_are_one_number_or_one_a_column() -> None:
+    y, t = [[0.5, -1.0], [2.0, 0.3]], [[1.0, 1.0], [0.0, 1.0]]
+    alike = nn.BCEWithLogitsLoss(pos_weight=[3.0, 3.0])(y, t)
+    assert nn.BCEWithLogitsLoss(pos_weight=3.0)(y, t) == alike
+    with pytest.raises(ValueError, match="the output has 2 numbers here, pos_weight 3"):
+        nn.BCEWithLogitsLoss(pos_weight=[1.0, 2.0, 3.0])(y, t)
+    with pytest.raises(ValueError, match="the output has 2 numbers here, the target 1"):
+        nn.BCEWithLogitsLoss(pos_weight=[1.0, 2.0])(y[0], [1.0])
+
+
+def test_pairs_of_other_lengths_are_named() -> None:
+    x = [[1.0, 2.0], [3.0, 4.0]]
+    with pytest.raises(ValueError, match="the output has 2 numbers here, the target 1"):
+        nn.CosineEmbeddingLoss()(x, x, [1])
+    with pytest.raises(ValueError, match="2 and 1"):
+        nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)

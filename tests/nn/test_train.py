@@ -1,6 +1,7 @@
 """fit, predict, evaluate: what a run does, and what it refuses before it has changed anything."""
 
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -194,50 +195,29 @@ def test_examples_that_need_no_parameter_count_in_the_loss() -> None:
     assert history.loss == [2.0]
 
 
-def test_the_settings_of_an_optimiser_can_be_taken_over() -> None:
-    w = Value(1.0)
-    first = nn.SGD([w], lr=0.1, momentum=0.9)
-    w.grad = 1.0
-    first.step()
-    second = nn.SGD(first.param_groups)
-    second.step()
-    assert w.data == pytest.approx(1.0 - 0.1 - 0.1)
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_what_was_learnt_is_kept_when_an_epoch_is_interrupted(path: str) -> None:
+    def rate(update: int) -> float:
+        if update == 5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    model = line()
+    before = [p.data for p in model.parameters()]
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    scheduler = nn.LambdaLR(optimizer, rate, interval="step")
+    options = {"loss": nn.MSELoss(), "optimizer": optimizer, "scheduler": scheduler, "path": path}
+    with pytest.raises(KeyboardInterrupt):
+        nn.fit(model, X, Y, epochs=1, batch_size=1, progress=False, **options)
+    assert [p.data for p in model.parameters()] != before
 
 
-def test_sgd_momentum_and_decay_by_hand() -> None:
-    w = Value(2.0)
-    sgd = nn.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.5)
-    velocity = 0.0
-    expected = 2.0
-    for k, g in enumerate((1.0, -2.0, 0.5)):
-        w.grad = g
-        sgd.step()
-        g += 0.5 * expected
-        velocity = g if k == 0 else 0.9 * velocity + g
-        expected -= 0.1 * velocity
-        assert w.data == pytest.approx(expected, rel=1e-15)
-
-
-def test_groups_have_settings_of_their_own() -> None:
-    a, b = Value(1.0), Value(1.0)
-    sgd = nn.SGD([{"params": [a], "lr": 1.0}, {"params": [b]}], lr=0.5)
-    a.grad = b.grad = 1.0
-    sgd.step()
-    sgd.zero_grad(set_to_none=True)
-    assert (a.data, b.data, a.grad) == (0.0, 0.5, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: nn.SGD([], lr=0.1), ValueError, "empty"),
-        (lambda: nn.SGD([1.0]), TypeError, "not a float"),
-        (lambda: nn.SGD([Value(1.0)], lr=-1.0), ValueError, "lr of at least 0"),
-        (lambda: nn.SGD([Value(1.0)], nesterov=True), ValueError, "nesterov needs"),
-        (lambda: nn.SGD([{"params": [Value(1.0)], "rate": 1.0}]), ValueError, "rate"),
-        (lambda: nn.SGD([v := Value(1.0), v]), ValueError, "given twice"),
-    ],
-)
-def test_optimisers_complain_at_once(make, error, message: str) -> None:
-    with pytest.raises(error, match=message):
-        make()
+def test_the_loss_is_shown_while_an_epoch_is_under_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(nn.progress, "_LINES_EVERY", 0.0)
+    rows = np.tile(X, (25, 1))
+    fit(line(), rows, 3.0 * rows, epochs=1, batch_size=1, path="scalar", progress=True)
+    first_line = capsys.readouterr().out.splitlines()[0]
+    assert first_line.startswith(" 50 %  loss ")

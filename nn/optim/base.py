@@ -1,0 +1,217 @@
+"""What optimisers have in common: parameters in groups, steps, and a state to save.
+
+An optimiser holds parameters in groups with settings of their own, and tells a rule (`rules`) how
+to move them: by `step` from the gradients in the Values, or inside of `nn.fit` on flat arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine import Value
+from nn.optim import rules
+
+Array = rules.Array
+
+
+@dataclass
+class State:
+    """What an optimiser keeps of a group: one row of numbers a slot, and how many updates."""
+
+    slots: Array
+    steps: int = 0
+
+
+class Optimizer:
+    """The base of optimisers: parameters, and the numbers that steer their steps.
+
+    An optimiser has a `rule` (see `rules`) and `settings` for it. `parameters` is a list of
+    Values, or a list of dicts with such a list as "params" and with settings of their own
+    (`param_groups`, whose settings may be set anew at any time).
+
+    Raises ValueError for no parameters, one given twice, and settings unknown or out of range;
+    TypeError for anything but Values.
+    """
+
+    rule: rules.Rule
+
+    def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
+        try:
+            given = list(parameters)
+        except TypeError:
+            raise TypeError(
+                f"an optimiser takes model.parameters(), not a {type(parameters).__name__}"
+            ) from None
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: list[State] = []
+        for group in given if given and isinstance(given[0], dict) else [{"params": given}]:
+            self.add_param_group(group)
+        if not self.parameters():
+            raise ValueError("an optimiser needs parameters, and this list is empty")
+
+    @property
+    def slots(self) -> int:
+        """How many numbers are kept beside each parameter."""
+        return len(rules.slot_names(type(self).rule))
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own; what `group` does not set is as by default.
+
+        Raises what the making of an optimiser does, and leaves this one as it was then.
+
+        >>> a, b = Value(1.0), Value(1.0)
+        >>> from nn.optim import SGD
+        >>> optimizer = SGD([a], lr=0.1)
+        >>> optimizer.add_param_group({"params": [b], "lr": 0.2})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.2]
+        """
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f'a group is a dict with "params" and settings, not {group!r}')
+        params = group["params"]
+        values = [params] if isinstance(params, Value) else list(params)
+        for p in values:
+            if not isinstance(p, Value):
+                raise TypeError(f"an optimiser moves Values, not a {type(p).__name__}: {p!r}")
+        if len({*values, *self.parameters()}) != len(values) + len(self.parameters()):
+            raise ValueError("a parameter is given twice, and would be moved twice in a step")
+        made = {**self.defaults, **group, "params": values}
+        self._check(made)
+        self.param_groups.append(made)
+        self.state.append(self._new_state(made))
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Raise for settings unknown or out of range: most numbers are at least 0."""
+        unknown = set(group) - {"params", "initial_lr", *self.defaults}
+        if unknown:
+            raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
+        for name in self.defaults:
+            number = group[name]
+            if isinstance(number, tuple | list):
+                continue
+            if not isinstance(number, int | float | np.number):
+                raise TypeError(f"{type(self).__name__}'s {name} is a number, not {number!r}")
+            if not number >= 0.0 and name != "dampening":
+                raise ValueError(
+                    f"{type(self).__name__} needs {name} to be at least 0, not {number}"
+                )
+
+    def _new_state(self, group: dict[str, Any]) -> State:
+        return State(np.zeros((self.slots, len(group["params"]))))
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = 0.0
+
+    def parameters(self) -> list[Value]:
+        """Return the Values of all groups, in their order."""
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def step(self) -> None:
+        """Move every parameter once, by its `grad`."""
+        values = self.parameters()
+        theta = np.array([p.data for p in values])
+        self.update(theta, np.array([p.grad for p in values]))
+        for p, number in zip(values, theta.tolist(), strict=True):
+            p.data = number
+
+    def update(self, theta: Array, g: Array) -> None:
+        """Move numbers of all `parameters`, an array, in place by their gradient, once."""
+        first = 0
+        for group, state in zip(self.param_groups, self.state, strict=True):
+            last = first + len(group["params"])
+            part = slice(first, last)
+            settings = self.settings(group, np.array([state.steps]))[0]
+            rules.applied(type(self).rule, theta[part], g[part], state.slots, settings)
+            state.steps += 1
+            first = last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that steps depend on besides parameters and gradients, copied.
+
+        "state" has for each group the number of updates, "step", and under PyTorch's names an
+        array with one number a parameter for what is kept; "param_groups" has the settings, with
+        the places of the parameters in `parameters()` as "params".
+
+        >>> w = Value(1.0)
+        >>> (w * 3.0).backward()
+        >>> from nn.optim import Adagrad
+        >>> optimizer = Adagrad([w])
+        >>> optimizer.step()
+        >>> optimizer.state_dict()["state"]
+        [{'step': 1, 'sum': array([9.])}]
+        """
+        names = rules.slot_names(type(self).rule)
+        places = iter(range(len(self.parameters())))
+        return {
+            "state": [
+                {"step": state.steps, **dict(zip(names, state.slots.copy(), strict=True))}
+                for state in self.state
+            ],
+            "param_groups": [
+                {**group, "params": [next(places) for _ in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on as the optimiser that `state_dict` is of: take its settings, and what it kept.
+
+        Raises ValueError where groups, numbers of parameters, settings or what is kept differ in
+        kind; this optimiser is then as it was.
+        """
+        name = type(self).__name__
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError('the state of an optimiser is a dict with "state" and "param_groups"')
+        given, kept = list(state_dict["param_groups"]), list(state_dict["state"])
+        if not len(given) == len(kept) == len(self.param_groups):
+            raise ValueError(f"the state has {len(given)} groups, this {name} {len(self.state)}")
+        groups, states = [], []
+        for place, (own, group, state) in enumerate(
+            zip(self.param_groups, given, kept, strict=True)
+        ):
+            count = len(own["params"])
+            if len(group["params"]) != count:
+                raise ValueError(
+                    f"group {place} has {len(group['params'])} parameters in the state, and {count}"
+                    f" in this {name}"
+                )
+            made = {**own, **group, "params": own["params"]}
+            self._check(made)
+            groups.append(made)
+            states.append(self._state_of(state, place, count))
+        self.param_groups[:], self.state[:] = groups, states
+
+    def _state_of(self, kept: dict[str, Any], place: int, count: int) -> State:
+        """What `state_dict` tells of a group, as a State."""
+        names = rules.slot_names(type(self).rule)
+        if set(kept) != {"step", *names}:
+            raise ValueError(
+                f"group {place} has {sorted(kept)} in the state, and {type(self).__name__} keeps "
+                f"{sorted(['step', *names])}"
+            )
+        slots = np.zeros((len(names), count))
+        for slot, name in zip(slots, names, strict=True):
+            numbers = np.asarray(kept[name], dtype=np.float64)
+            if numbers.shape != (count,):
+                raise ValueError(
+                    f"group {place} has {name} of shape {numbers.shape} in the state, and {count} "
+                    "parameters"
+                )
+            slot[:] = numbers
+        return State(slots, int(kept["step"]))
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return what the rule is told of a group in some updates, one row each.
+
+        `steps` says of each how many updates there were before it. The group's settings may be
+        arrays too, with one number an update.
+        """
+        raise TypeError(f"{type(self).__name__} defines no settings")

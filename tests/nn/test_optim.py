@@ -1,0 +1,503 @@
+"""Optimisers, schedules and clipping: what they do, keep and complain of; alone and in `fit`."""
+
+import json
+import math
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import nn
+from engine import Value
+from nn import train
+from nn.data import unit_circle
+from nn.programs.unit_circle import make_model
+
+X, Y = unit_circle(40, 1)
+OPTIMIZERS = {
+    "SGD": lambda p: nn.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "Adam": lambda p: nn.Adam(p, lr=0.01),
+    "AMSGrad": lambda p: nn.Adam(p, lr=0.01, amsgrad=True, weight_decay=0.01),
+    "AdamW": lambda p: nn.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: nn.RMSprop(p, lr=1e-3),
+    "centred RMSprop": lambda p: nn.RMSprop(p, lr=1e-3, centered=True, momentum=0.9, alpha=0.9),
+    "Adagrad": lambda p: nn.Adagrad(p, lr=0.05, lr_decay=0.1, initial_accumulator_value=0.1),
+}
+
+
+SCHEDULERS = {
+    "none": lambda optimizer: None,
+    "every epoch": lambda optimizer: nn.StepLR(optimizer, 1, gamma=0.5),
+    "every update": lambda optimizer: nn.CosineAnnealingLR(optimizer, 15, interval="step"),
+}
+
+
+class Branching(nn.Module):
+    """Takes another path, of other weights, from one update to the next."""
+
+    def __init__(self) -> None:
+        self.w, self.edge = [Value(0.5), Value(-0.5)], Value(0.1)
+
+    def forward(self, x):
+        if x[0] + x[1] > self.edge:
+            return [self.w[0] * x[0] + self.edge]
+        return [self.w[1] * x[1] - self.edge]
+
+
+class Plain(nn.Optimizer):
+    """Gradient descent with a rule that keeps nothing."""
+
+    @staticmethod
+    def rule(w, g, settings):
+        return (w - settings[0] * g,)
+
+    def settings(self, group, steps):
+        return np.full((len(steps), 1), 1.0) * np.reshape(group["lr"], (-1, 1))
+
+
+class Counting(nn.Optimizer):
+    """Gradient descent with a rule that keeps more than there are loops for."""
+
+    @staticmethod
+    def rule(w, g, a, b, c, d, settings):
+        return w - settings[0] * g, a + 1, b, c, d
+
+    settings = Plain.settings
+
+
+def trained(optimizer, path: str, schedule: str = "none", make=None, **options) -> list[float]:
+    """The losses, the parameters and the last rate of a short run."""
+    model = make() if make else make_model(random.Random(0))
+    options = {"epochs": 4, "batch_size": 7, "shuffle": True, "loss": nn.MSELoss(), **options}
+    made = optimizer(model.parameters())
+    options |= {"optimizer": made, "scheduler": SCHEDULERS[schedule](made)}
+    history = nn.fit(model, X, Y, path=path, progress=False, **options)
+    rates = [group["lr"] for group in made.param_groups]
+    return [*history.step_loss, *[p.data for p in model.parameters()], *rates]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_both_paths_take_the_same_steps(name: str, schedule: str) -> None:
+    runs = [trained(OPTIMIZERS[name], path, schedule) for path in ("scalar", "vectorised")]
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_many_updates_in_one_call_are_those_of_single_calls(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for seconds in (0.2, 0.0):  # at 0 every call is one update
+        monkeypatch.setattr(train, "_CALL_SECONDS", seconds)
+        runs.append(trained(OPTIMIZERS[name], "vectorised", "every update"))
+    assert runs[0] == runs[1]
+
+
+def test_a_schedule_keeps_step_where_updates_take_other_paths() -> None:
+    options = {"make": Branching, "epochs": 20, "batch_size": 1}
+    runs = [
+        trained(OPTIMIZERS["Adam"], path, "every update", **options)
+        for path in ("scalar", "vectorised")
+    ]
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["every epoch", "every update"])
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_a_schedule_is_stepped_after_what_it_says(path: str, schedule: str) -> None:
+    model = make_model(random.Random(0))
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    scheduler = SCHEDULERS[schedule](optimizer)
+    seen = []
+    nn.fit(
+        model,
+        X,
+        Y,
+        loss=nn.MSELoss(),
+        optimizer=optimizer,
+        scheduler=scheduler,
+        epochs=3,
+        batch_size=7,  # six updates an epoch
+        path=path,
+        progress=False,
+        callbacks=[lambda epoch, history: seen.append(scheduler.last_epoch)],
+    )
+    assert seen == ([1, 2, 3] if schedule == "every epoch" else [6, 12, 18])
+
+
+@pytest.mark.parametrize("kind", [Plain, Counting])
+def test_an_optimiser_of_ones_own_runs_on_both_paths(kind: type[nn.Optimizer]) -> None:
+    expected = trained(lambda p: nn.SGD(p, lr=0.1), "scalar", "every update")
+    for path in ("scalar", "vectorised"):
+        actual = trained(lambda p: kind(p, lr=0.1), path, "every update")
+        np.testing.assert_allclose(actual, expected, rtol=1e-10)
+
+
+def test_groups_are_trained_with_their_own_settings_on_both_paths() -> None:
+    def grouped(p):
+        groups = [{"params": p[:20], "lr": 0.02, "betas": (0.5, 0.9)}, {"params": p[20:]}]
+        return nn.Adam(groups, lr=0.01)
+
+    runs = [trained(grouped, path, "every update") for path in ("scalar", "vectorised")]
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_single_precision(name: str) -> None:
+    double, single = (
+        trained(OPTIMIZERS[name], "vectorised", dtype=dtype) for dtype in (np.float64, np.float32)
+    )
+    assert single != double
+    np.testing.assert_allclose(single, double, rtol=1e-3, atol=1e-4)
+
+
+def test_the_settings_of_an_optimiser_can_be_taken_over() -> None:
+    w = Value(1.0)
+    first = nn.SGD([w], lr=0.1, momentum=0.9)
+    w.grad = 1.0
+    first.step()
+    second = nn.SGD(first.param_groups)
+    second.step()
+    assert w.data == pytest.approx(1.0 - 0.1 - 0.1)
+
+
+def test_sgd_momentum_and_decay_by_hand() -> None:
+    w = Value(2.0)
+    sgd = nn.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.5)
+    velocity = 0.0
+    expected = 2.0
+    for k, g in enumerate((1.0, -2.0, 0.5)):
+        w.grad = g
+        sgd.step()
+        g += 0.5 * expected
+        velocity = g if k == 0 else 0.9 * velocity + g
+        expected -= 0.1 * velocity
+        assert w.data == pytest.approx(expected, rel=1e-15)
+
+
+def test_adam_by_hand() -> None:
+    w = Value(2.0)
+    adam = nn.Adam([w], lr=0.1, betas=(0.8, 0.9), eps=0.5)
+    m, v, expected = 0.0, 0.0, 2.0
+    for k, g in enumerate((1.0, -2.0, 0.5), start=1):
+        w.grad = g
+        adam.step()
+        m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g * g
+        expected -= 0.1 * m / (1 - 0.8**k) / ((v / (1 - 0.9**k)) ** 0.5 + 0.5)
+        assert w.data == pytest.approx(expected, rel=1e-14)
+
+
+def test_groups_have_settings_of_their_own() -> None:
+    a, b = Value(1.0), Value(1.0)
+    sgd = nn.SGD([{"params": [a], "lr": 1.0}, {"params": [b]}], lr=0.5)
+    a.grad = b.grad = 1.0
+    sgd.step()
+    sgd.zero_grad(set_to_none=True)
+    assert (a.data, b.data, a.grad) == (0.0, 0.5, 0.0)
+
+
+def test_overflow_passes_in_silence() -> None:
+    w = Value(1.0)
+    adam = nn.Adam([w])
+    w.grad = 1e200  # its square is inf
+    adam.step()
+    assert w.data == 1.0
+
+
+# --- saving and loading ---------------------------------------------------------------------
+
+
+def gradients(count: int, seed: int) -> Iterator[list[float]]:
+    rng = random.Random(seed)
+    while True:
+        yield [rng.gauss(0.0, 1.0) for _ in range(count)]
+
+
+def moved(optimizer: nn.Optimizer, gradient: Iterator[list[float]], steps: int) -> list[float]:
+    for _ in range(steps):
+        for p, g in zip(optimizer.parameters(), next(gradient), strict=True):
+            p.grad = g
+        optimizer.step()
+    return [p.data for p in optimizer.parameters()]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loaded_state_goes_on_exactly(name: str) -> None:
+    first = OPTIMIZERS[name]([Value(1.0), Value(-2.0)])
+    first.add_param_group({"params": [Value(3.0)], "lr": 0.3})
+    gradient = gradients(3, 0)
+    numbers = moved(first, gradient, 3)
+    state = first.state_dict()
+    values = [Value(number) for number in numbers]
+    second = type(first)([{"params": values[:2]}, {"params": values[2:]}])
+    second.load_state_dict(state)
+    copied = [next(gradient) for _ in range(4)]
+    assert moved(second, iter(copied), 4) == moved(first, iter(copied), 4)
+    for state in (first.state_dict(), second.state_dict()):
+        assert [group["step"] for group in state["state"]] == [7, 7]
+        assert [group["params"] for group in state["param_groups"]] == [[0, 1], [2]]
+
+
+def test_a_state_is_a_copy() -> None:
+    adam = nn.Adam([Value(1.0)])
+    state = adam.state_dict()
+    moved(adam, gradients(1, 0), 1)
+    assert state["state"] == [{"step": 0, "exp_avg": 0.0, "exp_avg_sq": 0.0, "max_exp_avg_sq": 0.0}]
+    adam.load_state_dict(state)
+    moved(adam, gradients(1, 0), 1)
+    assert state["state"][0]["exp_avg"] == 0.0
+
+
+def test_a_state_can_pass_through_json() -> None:
+    adam, other = nn.Adam([Value(1.0)], betas=(0.5, 0.5)), nn.Adam([Value(1.0)])
+    moved(adam, gradients(1, 0), 2)
+    state = adam.state_dict()
+    text = json.dumps(state, default=np.ndarray.tolist)
+    other.load_state_dict(json.loads(text))
+    assert json.dumps(other.state_dict(), default=np.ndarray.tolist) == text
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "message"),
+    [
+        (nn.Adam, lambda s: s.pop("state"), 'a dict with "state" and "param_groups"'),
+        (nn.SGD, lambda s: None, "SGD has no setting"),
+        (
+            nn.Adam,
+            lambda s: s["param_groups"].append(s["param_groups"][0]),
+            "2 groups, this Adam 1",
+        ),
+        (nn.Adam, lambda s: s["param_groups"][0]["params"].pop(), "1 parameters in the state, and"),
+        (nn.Adam, lambda s: s["param_groups"][0].update(lr=-1.0), "needs lr to be at least 0"),
+        (nn.Adam, lambda s: s["state"][0].pop("exp_avg"), "Adam keeps"),
+        (nn.Adam, lambda s: s["state"][0].update(exp_avg=[1.0]), r"exp_avg of shape \(1,\)"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(make, change, message: str) -> None:
+    state = nn.Adam([Value(1.0), Value(2.0)], lr=0.5).state_dict()
+    state["state"][0]["step"] = 3
+    change(state)
+    optimizer = make([Value(1.0), Value(2.0)], lr=0.1)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert optimizer.state[0].steps == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "error", "message"),
+    [
+        ([Value(1.0)], TypeError, 'a group is a dict with "params"'),
+        ({"lr": 0.1}, TypeError, 'a group is a dict with "params"'),
+        ({"params": [Value(1.0)], "rate": 0.1}, ValueError, "no setting"),
+        ({"params": [1.0]}, TypeError, "not a float"),
+    ],
+)
+def test_a_group_that_does_not_fit_is_not_added(group, error, message: str) -> None:
+    optimizer = nn.SGD([Value(1.0)], lr=0.1)
+    with pytest.raises(error, match=message):
+        optimizer.add_param_group(group)
+    with pytest.raises(ValueError, match="given twice"):
+        optimizer.add_param_group({"params": optimizer.parameters()})
+    assert len(optimizer.param_groups) == len(optimizer.state) == 1
+
+
+# --- schedules ------------------------------------------------------------------------------
+
+
+def ready(lr: float = 1.0) -> nn.Optimizer:
+    return nn.SGD([Value(1.0)], lr=lr)
+
+
+def test_looking_ahead_changes_nothing() -> None:
+    optimizer = nn.SGD([{"params": [Value(1.0)]}, {"params": [Value(1.0)], "lr": 2.0}], lr=1.0)
+    scheduler = nn.StepLR(optimizer, 2, gamma=0.5)
+    scheduler.step()
+    before = scheduler.state_dict()
+    rates = scheduler.upcoming(4)
+    assert rates.tolist() == [[1.0, 2.0], [0.5, 1.0], [0.5, 1.0], [0.25, 0.5]]
+    assert scheduler.state_dict() == before
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 2.0]
+
+
+class Factor:
+    """A function of the step with an attribute, which a schedule's state keeps."""
+
+    def __init__(self, base: float) -> None:
+        self.base = base
+
+    def __call__(self, k: int) -> float:
+        return self.base**k
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: nn.StepLR(optimizer, 3, gamma=0.5),
+        lambda optimizer: nn.CosineAnnealingLR(optimizer, 7, eta_min=0.1),
+        lambda optimizer: nn.LambdaLR(optimizer, lambda k: 0.5**k),
+        lambda optimizer: nn.LambdaLR(optimizer, Factor(0.5)),
+    ],
+)
+def test_a_loaded_schedule_goes_on(make) -> None:
+    first, second = ready(), ready(lr=5.0)
+    schedulers = [make(first), make(second)]
+    for _ in range(4):
+        schedulers[0].step()
+    second.load_state_dict(first.state_dict())
+    schedulers[1].load_state_dict(schedulers[0].state_dict())
+    assert schedulers[1].get_last_lr() == schedulers[0].get_last_lr()
+    for _ in range(6):
+        for scheduler in schedulers:
+            scheduler.step()
+        assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"]
+
+
+def test_what_a_function_of_a_schedule_keeps_is_loaded() -> None:
+    first, second = nn.LambdaLR(ready(), Factor(0.5)), nn.LambdaLR(ready(), Factor(0.9))
+    second.load_state_dict(first.state_dict())
+    second.step()
+    assert second.get_last_lr() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.StepLR([Value(1.0)], 1), TypeError, "built on an optimiser"),
+        (lambda: nn.StepLR(ready(), 0), ValueError, "step_size is a whole number of at least 1"),
+        (lambda: nn.CosineAnnealingLR(ready(), 2.5), ValueError, "T_max is a whole number"),
+        (lambda: nn.StepLR(ready(), 1, interval="batch"), ValueError, '"epoch" or "step"'),
+        (lambda: nn.StepLR(ready(), 1, last_epoch=2), ValueError, 'no "initial_lr"'),
+        (lambda: nn.LambdaLR(ready(), 0.5), TypeError, "a function of the step's number, not 0.5"),
+        (lambda: nn.LambdaLR(ready(), [abs, abs]), ValueError, "2 functions for 1 groups"),
+        (
+            lambda: nn.StepLR(ready(), 1).load_state_dict(
+                nn.CosineAnnealingLR(ready(), 1).state_dict()
+            ),
+            ValueError,
+            "this StepLR has",
+        ),
+    ],
+)
+def test_schedulers_complain_at_once(make, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda optimizer: nn.StepLR, TypeError, "scheduler is built on the optimiser"),
+        (lambda optimizer: nn.StepLR(ready(), 1), ValueError, "another optimiser's"),
+    ],
+)
+def test_a_scheduler_that_does_not_belong_is_noticed(make, error, message: str) -> None:
+    model = make_model(random.Random(0))
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    options = {"loss": nn.MSELoss(), "optimizer": optimizer, "epochs": 1}
+    with pytest.raises(error, match=message):
+        nn.fit(model, X, Y, scheduler=make(optimizer), **options)
+
+
+# --- clipping -------------------------------------------------------------------------------
+
+HARD = [[3.0, -4.0], [0.0, 0.0], [1e-9, 0.5, -0.0], [1e200, 1.0], [math.inf, 1.0], [1.0, math.nan]]
+TYPES = [2.0, 1.0, 3.0, math.inf, "inf"]
+
+
+def with_gradients(numbers: list[float]) -> list[Value]:
+    values = [Value(0.0) for _ in numbers]
+    for p, g in zip(values, numbers, strict=True):
+        p.grad = g
+    return values
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf])
+def test_clipped_gradients_have_the_norm_and_the_direction(norm_type: float) -> None:
+    values = with_gradients([3.0, -4.0])
+    norm = nn.clip_grad_norm_(values, 0.5, norm_type)
+    assert norm == {2.0: 5.0, 1.0: 7.0, math.inf: 4.0}[norm_type]
+    clipped = [p.grad for p in values]
+    assert np.linalg.norm(clipped, norm_type) == pytest.approx(0.5, rel=1e-6)
+    assert clipped[0] / clipped[1] == pytest.approx(-0.75, rel=1e-15)
+
+
+def test_small_gradients_are_not_clipped() -> None:
+    values = with_gradients([3.0, -4.0])
+    assert nn.clip_grad_norm_(values, 6.0) == 5.0
+    nn.clip_grad_value_(values, 4.0)
+    assert [p.grad for p in values] == [3.0, -4.0]
+    assert nn.clip_grad_norm_([], 1.0) == 0.0
+
+
+@pytest.mark.parametrize("numbers", [[math.inf, 1.0], [1.0, math.nan], [1e200, 1e200]])
+def test_a_norm_that_is_not_finite_is_an_error_on_demand(numbers: list[float]) -> None:
+    values = with_gradients(numbers)
+    with pytest.raises(RuntimeError, match=r"norm of (inf|nan) \("):
+        nn.clip_grad_norm_(values, 1.0, error_if_nonfinite=True)
+    assert repr([p.grad for p in values]) == repr(numbers)
+
+
+@pytest.mark.parametrize("clip", [nn.clip_grad_norm_, nn.clip_grad_value_])
+@pytest.mark.parametrize(
+    ("parameters", "limit", "error", "message"),
+    [
+        ([Value(1.0)], -1.0, ValueError, "at least 0, not -1.0"),
+        ([Value(1.0)], math.nan, ValueError, "at least 0, not nan"),
+        ([1.0], 1.0, TypeError, "not of a float"),
+    ],
+)
+def test_clipping_complains(clip, parameters, limit: float, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        clip(parameters, limit)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("limit", [0.0, 0.3, 1.0, math.inf])
+@pytest.mark.parametrize("numbers", HARD, ids=str)
+def test_clipping_against_torch(numbers: list[float], limit: float) -> None:
+    torch = pytest.importorskip("torch")
+
+    def expected(clip, *arguments) -> tuple[list[float], float | None]:
+        parameters = [torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in numbers]
+        for p, g in zip(parameters, numbers, strict=True):
+            p.grad = torch.tensor(g, dtype=torch.float64)
+        result = clip(parameters, limit, *arguments)
+        return [p.grad.item() for p in parameters], None if result is None else result.item()
+
+    def assert_agrees(name: str, *arguments) -> None:
+        grads, norm = expected(getattr(torch.nn.utils, name), *arguments)
+        values = with_gradients(numbers)
+        found = getattr(nn, name)(values, limit, *arguments)
+        np.testing.assert_allclose([p.grad for p in values], grads, rtol=1e-14)
+        if norm is not None:
+            np.testing.assert_allclose(found, norm, rtol=1e-14)
+
+    for norm_type in TYPES:
+        assert_agrees("clip_grad_norm_", norm_type)
+    assert_agrees("clip_grad_value_")
+
+
+# --- complaints -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.SGD([], lr=0.1), ValueError, "empty"),
+        (lambda: nn.SGD([1.0]), TypeError, "not a float"),
+        (lambda: nn.SGD([Value(1.0)], lr=-1.0), ValueError, "needs lr to be at least 0"),
+        (lambda: nn.SGD([Value(1.0)], nesterov=True), ValueError, "nesterov needs"),
+        (lambda: nn.SGD([{"params": [Value(1.0)], "rate": 1.0}]), ValueError, "rate"),
+        (lambda: nn.SGD([v := Value(1.0), v]), ValueError, "given twice"),
+        (lambda: nn.Adam([Value(1.0)], betas=(0.9, 1.0)), ValueError, "betas from 0 to below 1"),
+        (lambda: nn.Adam([Value(1.0)], betas=0.9), TypeError, "betas are two numbers, not 0.9"),
+        (lambda: nn.Adam([Value(1.0)], "0.1"), TypeError, "lr is a number, not '0.1'"),
+        (lambda: nn.Adam([{"params": [Value(1.0)], "eps": -1.0}]), ValueError, "needs eps"),
+    ],
+)
+def test_optimisers_complain_at_once(make, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
