@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 _A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
+_ENOUGH = 1.0  # seconds after which it can tell
 _LINES_EVERY = 5.0  # seconds, where there is no progress bar
 
 
@@ -32,7 +33,7 @@ class Bar:
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
-        if not self._estimated and self._done >= 100:
+        if not self._estimated:
             self._estimate()
         if self._lines and (count > 1 or self._done % 100 == 0):
             self._line_if_due()
@@ -47,8 +48,8 @@ class Bar:
 
     def _estimate(self) -> None:
         elapsed = time.perf_counter() - self._began
-        if elapsed < 0.5:
-            return  # too early to tell
+        if elapsed < _ENOUGH:
+            return
         self._estimated = True
         seconds = elapsed / self._done * self._total
         if seconds > _A_WHILE:

@@ -343,7 +343,7 @@ def _checked_data(
     try:
         loss.terms(output, y[0].tolist())
     except ValueError as error:
-        if y.ndim == 1 and isinstance(output, list):
+        if y.ndim == 1 and isinstance(output, list) and len(output) == 1:
             raise ValueError(
                 f"{error}; if each row of {y_name} is one number, use {y_name}.reshape(-1, 1)"
             ) from None

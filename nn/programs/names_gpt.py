@@ -186,7 +186,7 @@ def _draw(out: Path, step_loss: list[float]) -> Path:
     curve = plots.new_axes()
     curve.plot(range(1, len(step_loss) + 1), step_loss, linewidth=0.5, alpha=0.4, label="update")
     size = max(1, len(step_loss) // 20)
-    means = np.convolve(step_loss, np.full(size, 1.0 / size), mode="valid")
+    means = [np.mean(step_loss[k : k + size]) for k in range(len(step_loss) - size + 1)]
     curve.plot(np.arange(len(means)) + 0.5 * (size + 1), means, label=f"mean of {size}")
     curve.set(xlabel="update", ylabel="mean loss per position", title="Names: training loss")
     curve.legend(frameon=False)

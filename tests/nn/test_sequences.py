@@ -262,7 +262,7 @@ def test_targets_of_another_shape_are_named_with_the_outputs() -> None:
         ValueError, match=r"output of shape \(4, 5\) .* \(4,\) or \(4, 5\), not \(3,\)"
     ):
         nn.fit(model, tokens, targets[:, :3], **options)
-    with pytest.raises(ValueError, match=r"output of shape \(4, 5\) .* not \(\)"):
+    with pytest.raises(ValueError, match=r"output of shape \(4, 5\) .* not \(\)$"):
         nn.fit(model, tokens, targets[:, 0], **options)
 
 

@@ -221,3 +221,15 @@ def test_the_loss_is_shown_while_an_epoch_is_under_way(
     fit(line(), rows, 3.0 * rows, epochs=1, batch_size=1, path="scalar", progress=True)
     first_line = capsys.readouterr().out.splitlines()[0]
     assert first_line.startswith(" 50 %  loss ")
+
+
+def test_a_long_run_on_the_scalar_path_is_announced_early(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(nn.progress, "_ENOUGH", 0.0)
+    monkeypatch.setattr(nn.progress, "_A_WHILE", 1e-9)
+    fit(line(), epochs=1, path="scalar", progress=True)
+    announced = "the scalar path will take about 0.0 minutes for this; fewer examples or epochs"
+    assert capsys.readouterr().out.count(announced) == 1
+    fit(line(), epochs=1, path="vectorised", progress=True)
+    assert "minutes" not in capsys.readouterr().out
