@@ -94,12 +94,15 @@ class VectorisedPath:
         y: Array,
         advance: Callable[[int], object],
         dtype: Any = np.float64,
+        batch_size: int | None = None,
     ) -> None:
         self.program = loss_program(model, loss, parameters, dtype)
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
-        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:1])
+        self._columns = np.ascontiguousarray(self._matrix.T)
+        # once now: what can't be compiled is found here, and code is made for such a batch
+        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
 
     def run_steps(
@@ -118,15 +121,18 @@ class VectorisedPath:
         if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
             return np.zeros((0, 2))
         group, state, count = optimizer.param_groups[0], optimizer.state[0], len(starts) - 1
+        back_to = None
         if scheduler is not None:
-            group = {**group, "lr": scheduler.upcoming(count)[:, 0]}
+            rates, back_to = scheduler.ahead(count)
+            group = {**group, "lr": rates[:, 0]}
         settings = optimizer.settings(group, state.steps + np.arange(count))
         slots = state.slots.astype(theta.dtype).ravel()
+        in_order = bool((np.diff(order[starts[0] : starts[-1]]) == 1).all())
         training = Training(
-            data=self._matrix,
+            data=self._columns if in_order else self._matrix,
             order=order,
-            in_order=bool((np.diff(order[starts[0] : starts[-1]]) == 1).all()),
-            starts=starts,
+            in_order=in_order,
+            starts=starts + (order[starts[0]] - starts[0]) if in_order else starts,
             theta=theta,
             gradient=gradient,
             rule=_loop(type(optimizer).rule, optimizer.slots),
@@ -137,12 +143,14 @@ class VectorisedPath:
             losses=np.zeros((count, 2)),
             places=np.zeros(0, np.int64),
         )
-        done = self._stepper.run_steps(training, draws)
+        done = 0
+        try:
+            done = self._stepper.run_steps(training, draws)
+        finally:
+            if back_to is not None and done < count:
+                back_to(done)
         state.slots[:] = slots.reshape(state.slots.shape)
         state.steps += done
-        if scheduler is not None:
-            for _ in range(done):
-                scheduler.step()
         self._advance(int(starts[done] - starts[0]))
         return training.losses[:done]
 

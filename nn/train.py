@@ -101,7 +101,7 @@ def fit(
     after_epochs = scheduler is not None and scheduler.interval == "epoch"
     after_updates = None if after_epochs else scheduler
     try:
-        step = _training_path(model, loss, parameters, X, y, bar, path, dtype, history)
+        step = _training_path(model, loss, parameters, X, y, bar, path, dtype, size, history)
         if path == "auto" and progress:
             bar.say(f"{history.path} path: {history.reason}")
         for epoch in range(epochs):
@@ -130,7 +130,9 @@ def fit(
                 finally:
                     theta[:] = [p.data for p in parameters]  # it may have moved them
             if callbacks and history.path == "vectorised":  # or have changed the model
-                step = _training_path(model, loss, parameters, X, y, bar, path, dtype, history)
+                step = _training_path(
+                    model, loss, parameters, X, y, bar, path, dtype, size, history
+                )
     finally:
         if history.step_loss:
             _write(parameters, theta, gradient)
@@ -192,12 +194,13 @@ def _training_path(
     bar: Bar,
     path: str,
     dtype: Any,
+    size: int,
     history: History,
 ) -> TrainingPath:
     """The path that was asked for, or the better one that is possible; `history` says why."""
     if path != "scalar":
         try:
-            step = VectorisedPath(model, loss, parameters, X, y, bar.advance, dtype)
+            step = VectorisedPath(model, loss, parameters, X, y, bar.advance, dtype, size)
             history.path, history.reason = "vectorised", "the model and the loss compile"
             return step
         except TraceError as error:

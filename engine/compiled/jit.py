@@ -84,6 +84,14 @@ def fingerprint(function: Callable[..., Any], names: dict[str, Any] | None = Non
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 
+def row_fingerprint(name: str) -> str:
+    """A hash over what a row of the table computes, and its partials."""
+    op = TABLE[name]
+    assert op.forward is not None
+    parts = [fingerprint(p) if callable(p) else repr(p) for p in (op.forward, *op.partials)]
+    return " ".join(parts)
+
+
 def _meaning_parts(meaning: Any, code: CodeType) -> Any:
     """What tells one meaning of a name from another; never an address, which repr may hold."""
     if isinstance(meaning, FunctionType):

@@ -286,13 +286,13 @@ def draw(ins, pool, ids, vs, gs, vl, gl, w):
 def mm(ins, pool, ids, vs, gs, vl, gl, w):
     """out = bias + init + matrix @ block: the n x inner matrix from row a of S on; a block of
     inner x cols rows from row b on; a bias of n rows of S; an init of as many rows as out. Sums
-    begin with 0.0 where c is 1, else with -0.0, which added to anything changes nothing."""
+    begin with 0.0 where c has flag 1, else with -0.0, which added to anything changes nothing."""
     v, width = (carray(vl, _SHAPE), w) if ins[SPACE] == 1 else (carray(vs, _SHAPE), 1)
     n, inner, cols = ins[N], ins[INNER], ins[COLS] * width
     matrix = carray(vs, _SHAPE)[ins[A] : ins[A] + n * inner]
     block = v[ins[B] * width : ins[B] * width + inner * cols]
     out = v[ins[OUT] * width : ins[OUT] * width + n * cols]
-    zero = 0.0 if ins[C] == 1 else -0.0
+    zero = 0.0 if ins[C] & 1 else -0.0
     if use_blas(n * inner * cols):
         right = block.reshape((inner, cols))
         product_into(matrix.reshape((n, inner)), right, out.reshape((n, cols)))
@@ -412,9 +412,9 @@ def mm_back(ins, pool, ids, vs, gs, vl, gl, w):
 
 def dot(ins, pool, ids, vs, gs, vl, gl, w):
     """n sums, each of `inner` products of rows from lists 1 and 2 and `cols` rows from list 3.
-    They begin with 0.0 where c is 1, else with -0.0."""
+    They begin with 0.0 where c has flag 1, else with -0.0."""
     n, inner, singles = ins[N], ins[INNER], ins[COLS]
-    zero = 0.0 if ins[C] == 1 else -0.0
+    zero = 0.0 if ins[C] & 1 else -0.0
     if ins[SPACE] == 0:
         dot_of_numbers(ins, pool, carray(vs, _SHAPE), zero)
         return

@@ -116,6 +116,7 @@ class _Sum:
     init: int = -1
     matrix: bool = False
     zero: bool = False
+    chains: bool = False  # a step of the chain rule is among the products
 
 
 def lift(
@@ -293,7 +294,7 @@ class _Lift:
         tape, space = self.tape, self.space
         op, a, b = tape.op, tape.a, tape.b
         inner, products, singles = [], [], []
-        mixed = zero = False
+        mixed = zero = chains = False
         stack = [(root, 1)]
         while stack:
             i, sign = stack.pop()
@@ -311,6 +312,7 @@ class _Lift:
                 y = x if op[i] == self.square else b[i]
                 products.append((sign, x, y))
                 mixed = mixed or space[x] != space[y]
+                chains = chains or op[i] == self.chain
             elif op[i] == CONSTANT and tape.number[i] == 0.0:
                 # x - 0.0 is x, and so is x + -0.0; but -0.0 + 0.0 is 0.0
                 zero = zero or sign * math.copysign(1.0, tape.number[i]) > 0.0
@@ -325,7 +327,7 @@ class _Lift:
             self.sums[root] = self._lane_sum(products, singles)
         else:
             self.sums[root] = self._shared_sum(products, singles)
-        self.sums[root].zero = zero
+        self.sums[root].zero, self.sums[root].chains = zero, chains
 
     def _lane_sum(self, products: list[tuple[int, int, int]], singles: list[int]) -> _Sum:
         """A sum in L: a matrix product if shared numbers meet lanes, else a dot row by row."""
@@ -393,7 +395,7 @@ class _Lift:
         self.space.append(space)
         self.late.append(0)
         self.row.append(-1)
-        self.sums[i] = _Sum(products, singles)
+        self.sums[i] = _Sum(products, singles, chains=bool(products))
         return i
 
     def _find_maxima(self) -> None:
@@ -705,7 +707,7 @@ class _Lift:
         n, inner, cols = len(order), len(matrix.left[0]), len(places)
         self._append(
             Instruction(
-                *("mm", space, n, out, a, b, int(sums[0].zero)),
+                *("mm", space, n, out, a, b, _flags(sums)),
                 inner=inner,
                 cols=cols,
                 bias=bias,
@@ -736,7 +738,7 @@ class _Lift:
                 space,
                 len(nodes),
                 out,
-                c=int(zero),
+                c=_flags(sums),
                 inner=products,
                 cols=singles,
                 list_1=lists[0],
@@ -833,6 +835,11 @@ def _matrices(
         for outputs, (_, i) in zip(matrix.outputs, rows, strict=True):
             outputs.append(i)
     return found
+
+
+def _flags(sums: Sequence[_Sum]) -> int:
+    """What holds for some sums: 1 that 0.0 is a term, 2 that steps of the chain rule are."""
+    return int(sums[0].zero) + 2 * any(total.chains for total in sums)
 
 
 def _signed(row: list[int], x: int) -> int:

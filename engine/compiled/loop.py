@@ -28,11 +28,11 @@ def run(
     gs,
     vl,
     gl,
-    capacity,
-    rows_l,
+    width,
+    clear_s,
+    clear_l,
     constant_rows,
     constant_numbers,
-    lanes,
     outputs,
     output_rows,
     weights,
@@ -43,11 +43,12 @@ def run(
     lane_gradient,
     gradient_rows,
     backward,
-    training,
+    shared,
     data,
     order,
     in_order,
     starts,
+    training,
     theta,
     gradient,
     places,
@@ -60,98 +61,127 @@ def run(
 ):
     """What is called from Python: one run of the blocks, or, if `training`, whole updates.
 
-    An update gathers a batch, runs the blocks, and moves `theta` by the rule. Step k has the
-    examples `order[starts[k] : starts[k + 1]]` of `data`, where `in_order` says that they follow
-    each other there; it leaves the sum of its terms and of their weights in `losses[k]`. Returns
-    how many updates were done: all, or those before one in which a guard failed or a product gave
-    nan, of which nothing is kept.
+    Step k is about the examples `order[starts[k] : starts[k + 1]]`, the rows of `data`; or, where
+    `in_order` says so, about columns `starts[k]` to `starts[k + 1]` of it. They are processed in
+    chunks of `width` lanes; the last chunk is filled up with copies of its first example, to which
+    no adjoint arrives. An update moves `theta` by the rule, and leaves the sum of the step's terms
+    and of their weights in `losses[k]`. Returns how many steps were done: all, or those before an
+    update in which a guard failed or a product gave nan, of which nothing is kept.
     """
+    checked = len(checks) > 0
+    inputs = data.shape[0] if in_order else data.shape[1]
     for done in range(len(starts) - 1):
-        batch = lanes
+        count = starts[done + 1] - starts[done]
         if training:
-            size = starts[done + 1] - starts[done]
-            if in_order:
-                first = order[starts[done]]
-                batch = data[first : first + size]
-            else:
-                batch = lanes[:size]
-                for i in range(size):
-                    example = order[starts[done] + i]
-                    for r in range(data.shape[1]):
-                        batch[i, r] = data[example, r]
             for p in range(len(places)):
                 if places[p] >= 0:
                     vs[places[p]] = theta[p]
-            fail[:] = -1
+            losses[done, 0] = 0.0
+            losses[done, 1] = 0.0
+            if checked:
+                fail[:] = -1
         # S forwards, L chunk by chunk, S backwards
-        count = len(batch)
-        gs[:] = 0.0
+        for k in range(len(clear_s)):
+            for i in range(clear_s[k, 0], clear_s[k, 1]):
+                gs[i] = 0.0
         instructions(words, 0, counts[0], False, pool, ids, vs, gs, vl, gl, 1)
         watch = pool[NOT_FINITE] != 0
-        if watch and not_finite(vs):
+        if watch and not_finite(vs, len(vs), 1, 1):
             pool[NOT_FINITE] = 1
-        check(checks, numbers, 0, vs, 1, fail[:1], found[:1])
-        if fail[0] >= 0:
-            fail[:] = fail[0]
-            found[:] = found[0]
+        if checked:
+            check(checks, numbers, 0, vs, 1, 1, 0, fail, found)
+            if fail[0] >= 0:
+                fail[:] = fail[0]
+                found[:] = found[0]
         held = 0  # lanes whose guards held
-        width = 0
-        for start in range(0, count, capacity):
-            w = min(capacity, count - start)
-            if w != width:  # the rows lie elsewhere now
-                width = w
+        for start in range(0, count, width):
+            w = min(width, count - start)  # lanes that count
+            if start == 0:
                 for k in range(len(constant_rows)):
-                    vl[constant_rows[k] * w : (constant_rows[k] + 1) * w] = constant_numbers[k]
-            for r in range(batch.shape[1]):
-                for i in range(w):
-                    vl[r * w + i] = batch[start + i, r]
+                    vl[constant_rows[k] * width : (constant_rows[k] + 1) * width] = (
+                        constant_numbers[k]
+                    )
+            first = starts[done] + start
+            if in_order:
+                for r in range(inputs):
+                    vl[r * width : r * width + w] = data[r, first : first + w]
+                    vl[r * width + w : (r + 1) * width] = data[r, first]
+            else:
+                for i in range(width):
+                    example = data[order[first + i if i < w else first]]
+                    for r in range(inputs):
+                        vl[r * width + i] = example[r]
             here = ids[start:]
-            instructions(words, counts[0], counts[1], False, pool, here, vs, gs, vl, gl, w)
-            if watch and not_finite(vl[: rows_l * w]):
+            instructions(words, counts[0], counts[1], False, pool, here, vs, gs, vl, gl, width)
+            if watch and not_finite(vl, len(vl) // width, width, w):
                 pool[NOT_FINITE] = 1
-            check(checks, numbers, 1, vl, w, fail[start : start + w], found[start : start + w])
+            if checked:
+                check(checks, numbers, 1, vl, width, w, start, fail, found)
             for k in range(len(output_rows)):
-                row = output_rows[k, 1]
                 if output_rows[k, 0] == 1:
-                    for i in range(w):
-                        outputs[start + i, k] = vl[row * w + i]
+                    row = vl[output_rows[k, 1] * width : output_rows[k, 1] * width + w]
+                    if training:
+                        losses[done, k] += total(row)
+                    else:
+                        outputs[k, start : start + w] = row
             if backward:
-                gl[: rows_l * w] = 0.0
+                for k in range(len(clear_l)):
+                    gl[clear_l[k, 0] * width : clear_l[k, 1] * width] = 0.0
                 for k in range(len(output_rows)):
-                    if output_rows[k, 0] == 1:
-                        row = output_rows[k, 1]
+                    if output_rows[k, 0] == 1 and weights[k] != 0.0:
+                        row = gl[output_rows[k, 1] * width : output_rows[k, 1] * width + w]
                         for i in range(w):
-                            if fail[start + i] < 0:
-                                gl[row * w + i] += weights[k]
-                for i in range(w):
-                    held += fail[start + i] < 0
-                instructions(words, counts[0], counts[1], True, pool, here, vs, gs, vl, gl, w)
-                for k in range(len(gradient_rows)):
+                            if not checked or fail[start + i] < 0:
+                                row[i] += weights[k]
+                held += w
+                if checked:
                     for i in range(w):
-                        lane_gradient[start + i, k] = gl[gradient_rows[k] * w + i]
+                        held -= fail[start + i] >= 0
+                instructions(words, counts[0], counts[1], True, pool, here, vs, gs, vl, gl, width)
+                for k in range(len(gradient_rows)):
+                    row = gl[gradient_rows[k] * width : gradient_rows[k] * width + w]
+                    for i in range(w):
+                        lane_gradient[start + i, k] = row[i]
+                        if row[i] != row[i]:
+                            pool[NAN_SEEN] = 1
         for k in range(len(output_rows)):
             if output_rows[k, 0] == 0:
-                outputs[:, k] = vs[output_rows[k, 1]]
+                if training:
+                    losses[done, k] = vs[output_rows[k, 1]] * max(1, count)
+                else:
+                    outputs[k, :] = vs[output_rows[k, 1]]
                 if backward:
                     gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
         if backward:
             instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)
+            nans = 0
+            for i in range(shared):
+                nans += gs[i] != gs[i]
+            if nans:
+                pool[NAN_SEEN] = 1
         if training:
-            if pool[NAN_SEEN] != 0:
+            if pool[NAN_SEEN] != 0 or (checked and fail.max() >= 0):
                 return done
-            losses[done, 0] = 0.0
-            losses[done, 1] = 0.0
-            for i in range(len(batch)):
-                if fail[i] >= 0:
-                    return done
-                losses[done, 0] += outputs[i, 0]
-                losses[done, 1] += outputs[i, 1]
             divisor = losses[done, 1] if mean else 1.0
             for p in range(len(places)):
                 gradient[p] = gs[places[p]] / divisor if places[p] >= 0 else 0.0
             update(rule, theta, gradient, slots, settings[done], steps + done)
             pool[STEP] += 1
     return len(starts) - 1
+
+
+def total(x):
+    """The sum of numbers, by four sums that need not wait for each other."""
+    a = b = c = d = 0.0
+    whole = len(x) // 4 * 4
+    for i in range(0, whole, 4):
+        a += x[i]
+        b += x[i + 1]
+        c += x[i + 2]
+        d += x[i + 3]
+    for i in range(whole, len(x)):
+        a += x[i]
+    return (a + b) + (c + d)
 
 
 def update_at_address(rule, theta, gradient, slots, settings, steps):
@@ -174,23 +204,24 @@ def update_in_python(rule, theta, gradient, slots, settings, steps):
     jit.python_kernel(rule)(theta, gradient, slots, settings, 0, 0, steps, len(theta))
 
 
-def not_finite(x):
-    """Whether there is an inf or a nan in an array."""
+def not_finite(v, rows, width, w):
+    """Whether there is an inf or a nan in the first `w` lanes of any row."""
     count = 0
-    for i in range(len(x)):
-        if not np.isfinite(x[i]):
-            count += 1
+    for row in range(rows):
+        for i in range(w):
+            if not np.isfinite(v[row * width + i]):
+                count += 1
     return count > 0
 
 
-def check(checks, numbers, space, v, w, fail, found):
-    """Note for each lane the first guard of a space that does not hold."""
+def check(checks, numbers, space, v, width, w, start, fail, found):
+    """Note for each of `w` lanes the first guard of a space that does not hold."""
     for k in range(len(checks)):
         if checks[k, 1] != space:
             continue
         row, order, length = checks[k, 0], checks[k, 2], checks[k, 3]
         for i in range(w):
-            number = v[row * w + i]
+            number = v[row * width + i]
             if length:
                 holds = number >= -length and number < length and number == np.floor(number)
             else:
@@ -198,9 +229,9 @@ def check(checks, numbers, space, v, w, fail, found):
                 holds = number == expected or (number != number and expected != expected)
                 if number == 0.0:  # 0.0 and -0.0 are equal, but a function may tell them apart
                     holds = holds and np.copysign(1.0, number) == np.copysign(1.0, expected)
-            if not holds and (fail[i] < 0 or order < fail[i]):
-                fail[i] = order
-                found[i] = number
+            if not holds and (fail[start + i] < 0 or order < fail[start + i]):
+                fail[start + i] = order
+                found[start + i] = number
 
 
 def instructions_at_addresses(words, first, last, backward, pool, ids, vs, gs, vl, gl, w):

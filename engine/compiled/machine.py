@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.compiled import jit, loop
+from engine.compiled import jit, loop, native
 from engine.compiled.kernels import (
     BACKWARD,
     BLAS_FROM,
+    COLS,
     FLAGS,
     FORWARD,
     INNER,
@@ -39,10 +40,13 @@ from engine.compiled.kernels import (
     N,
 )
 from engine.compiled.lift import Blocks, Instruction, L, S, Segments
+from engine.compiled.native import objects
+from engine.compiled.native.objects import Code
 from engine.ops import TABLE
 
 Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 1 << 18  # of rows and adjoints of L: about what a core's cache holds beside others
+NATIVE_LANES = 64  # of a chunk at most, where products are machine code of their own
 _INTEGERS = np.int64
 
 
@@ -69,10 +73,10 @@ class Training:
     can be compiled; None for a single run without an update.
     """
 
-    data: Array  # one row an example
+    data: Array  # one row an example; if `in_order` one column
     order: Array
-    in_order: bool
-    starts: Array  # of each step in `order`, and the end
+    in_order: bool  # the examples follow each other: `starts` are places in the data
+    starts: Array  # of each step in `order`, or in the data, and the end
     theta: Array
     gradient: Array
     rule: Callable[..., None] | None
@@ -84,14 +88,30 @@ class Training:
     places: Array
 
 
+@dataclass(slots=True)
+class _Encoded:
+    """A machine's instructions for chunks of `width` lanes, as `loop.run` takes them."""
+
+    width: int
+    words: Array
+    kernels: Array  # the number of each word row's kernel; -1 for emitted code
+    counts: Array
+    clear: tuple[Array, Array]  # ranges of adjoint rows of S and of L that are 0 at first
+    code: Code | None = None  # keeps the emitted functions alive
+    can_go_back: bool = False
+
+
 class Machine:
     """Blocks ready to run, for numbers of one type.
 
-    `wanted` are the numbers of the inputs whose gradient will be asked for. One machine runs in
-    one thread at a time.
+    `wanted` are the numbers of the inputs whose gradient will be asked for. With `native`, blocks
+    are written out as machine code where that can be, else all are calls of kernels, which absorb
+    zeros in all that they do. One machine runs in one thread at a time.
     """
 
-    def __init__(self, blocks: Blocks, wanted: Sequence[int], dtype: str) -> None:
+    def __init__(
+        self, blocks: Blocks, wanted: Sequence[int], dtype: str, *, native: bool = True
+    ) -> None:
         self.blocks, self.dtype = blocks, np.dtype(dtype)
         self.lock = threading.Lock()
         rows_s, rows_l = blocks.rows
@@ -102,33 +122,31 @@ class Machine:
         constants = blocks.constants[L]
         self._constant_rows = np.array(list(constants), _INTEGERS)
         self._constant_numbers = np.array(list(constants.values()), dtype)
-        self._capacity = 0
         self._vl = self._gl = np.zeros(0, dtype)
-        self._most = max(16, CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l)) // 8 * 8)
         self._pool = np.array([*blocks.pool, 0], _INTEGERS)
         self._shared_rows = {number: row for row, number in enumerate(blocks.shared_inputs)}
         lane_rows = {number: row for row, number in enumerate(blocks.lane_inputs)}
         self._lane_rows = {**lane_rows, **blocks.split_inputs}
         needs = Needs(blocks, self._pool)
-        for number in wanted:
-            if number in self._lane_rows:
-                needs.rows[L][self._lane_rows[number]] = 1
-            else:
-                needs.rows[S][self._shared_rows[number]] = 1
+        self._wanted = [
+            (L, self._lane_rows[i]) if i in self._lane_rows else (S, self._shared_rows[i])
+            for i in wanted
+        ]
+        for space, row in self._wanted:
+            needs.rows[space][row] = 1
         both = blocks.instructions
-        products = [i for i in (*both[S], *both[L]) if i.kernel == "mm"]
-        sizes = [i.n * i.inner * i.cols * (self._most if i.space else 1) for i in products]
-        self._large = max(sizes, default=0) >= BLAS_FROM  # else code for BLAS is not even made
-        flags = [needs.of(i) for i in (*both[S], *both[L])]
-        self._words, self._kernels = encode([*both[S], *both[L]], flags, blocks.segments)
-        shared = sum(i.n if i.kernel == "segment" else 1 for i in both[S])
-        self._counts = np.array([shared, len(self._kernels)], _INTEGERS)
-        self._addresses(backward=False)
-        self._can_go_back = False
+        self._flags = [needs.of(i) for i in (*both[S], *both[L])]
+        self._native = native and not jit.DISABLED
+        self._encoded: list[_Encoded] = []
+        most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l))
+        self._most = max(16, most // 16 * 16)
+        multiplications = [i.n * i.inner * i.cols for i in both[L] if i.kernel == "mm"]
+        if self._native and max(multiplications, default=0) * NATIVE_LANES < BLAS_FROM:
+            self._most = min(self._most, NATIVE_LANES)
         none = np.zeros(0, self.dtype)
         self._no_training = Training(
             data=np.zeros((0, 0), self.dtype),
-            order=np.zeros(0, _INTEGERS),
+            order=np.zeros(1, _INTEGERS),
             in_order=True,
             starts=np.zeros(2, _INTEGERS),
             theta=none,
@@ -147,17 +165,117 @@ class Machine:
         ).reshape(-1, 4)
         self._numbers = np.array([c.number for c in blocks.checks], dtype)
 
-    def _addresses(self, *, backward: bool) -> None:
+    # --- instructions for some width ---
+
+    def _for(self, count: int) -> _Encoded:
+        """The instructions for batches of `count` examples: those at hand if they do."""
+        width = 1
+        if count > 1 and self.blocks.rows[L]:
+            grain = objects.vector_bytes() // self.dtype.itemsize if self._native else 1
+            chunks = -(-count // self._most)
+            width = -(-count // chunks // grain) * grain
+        for encoded in self._encoded:
+            filled = -(-count // encoded.width) * encoded.width
+            if encoded.width == width or (encoded.width > width and filled <= 2 * count):
+                return encoded
+        encoded = self._written_out(width) if self._native else self._by_kernels(width)
+        self._encoded.insert(0, encoded)
+        self._fill_in(encoded, backward=False)
+        return encoded
+
+    def _by_kernels(self, width: int) -> _Encoded:
+        """Every instruction as a kernel."""
+        both = self.blocks.instructions
+        words, kernels = encode([*both[S], *both[L]], self._flags, self.blocks.segments)
+        shared = sum(i.n if i.kernel == "segment" else 1 for i in both[S])
+        clear = tuple(np.array([(0, rows)], _INTEGERS) for rows in self.blocks.rows)
+        counts = np.array([shared, len(kernels)], _INTEGERS)
+        return _Encoded(width, words, kernels, counts, (clear[S], clear[L]))
+
+    def _written_out(self, width: int) -> _Encoded:
+        """Instructions as machine code, but for those that are better left to kernels."""
+        blocks = self.blocks
+
+        def make() -> tuple[Any, str]:
+            plan = native.plan(
+                blocks,
+                self._flags,
+                self._wanted,
+                width,
+                self.dtype.name,
+                objects.vector_bytes(),
+                lambda i: i.kernel == "mm" and jit.blas() and self._is_large(i, width),
+            )
+            return [plan.steps, plan.clear], plan.text
+
+        (steps, clear), code = objects.code(self._key(width), make)
+        parts: list[Array] = []
+        kernels: list[Array] = []
+        counts = []
+        flags = iter(self._flags)
+        for space in (S, L):
+            own = [next(flags) for _ in blocks.instructions[space]]
+            for step in steps[space]:
+                if step >= 0:
+                    row = np.zeros((1, WORDS), _INTEGERS)
+                    row[0, FORWARD] = code.address(f"forward{step}")
+                    row[0, BACKWARD] = code.address(f"backward{step}")
+                    row[0, FLAGS] = 1
+                    parts.append(row)
+                    kernels.append(np.array([-1]))
+                else:
+                    one = encode([blocks.instructions[space][~step]], [own[~step]], blocks.segments)
+                    parts.append(one[0][: len(one[1])])
+                    kernels.append(one[1])
+            counts.append(sum(map(len, kernels)))
+        words = np.concatenate(parts) if parts else np.zeros((1, WORDS), _INTEGERS)
+        numbers = np.concatenate(kernels) if kernels else np.zeros(0, _INTEGERS)
+        ranges = [np.array(part, _INTEGERS).reshape(-1, 2) for part in clear]
+        made = np.array(counts, _INTEGERS)
+        return _Encoded(width, words, numbers, made, (ranges[S], ranges[L]), code)
+
+    def _is_large(self, i: Instruction, width: int) -> bool:
+        lanes = width if i.space == L else 1
+        return i.n * i.inner * i.cols * lanes >= BLAS_FROM
+
+    def _key(self, width: int) -> str:
+        """All that the emitted code depends on."""
+        blocks = self.blocks
+        told: list[Any] = [width, self.dtype.name, jit.blas(), BLAS_FROM, self._wanted]
+        told += [blocks.instructions, blocks.constants, blocks.outputs, blocks.pool, self._flags]
+        segments = blocks.segments
+        told += [segments.code, segments.out, segments.a, segments.b, segments.c]
+        table = list(TABLE)  # as segments number it
+        names = {table[code] for code in {*segments.code}}
+        for i in (*blocks.instructions[S], *blocks.instructions[L]):
+            if i.kernel.startswith("ew_"):
+                names.add(i.kernel.removeprefix("ew_"))
+        told += [(name, jit.row_fingerprint(name)) for name in sorted(names)]
+        return repr([*told, native.sources()])
+
+    def _fill_in(self, encoded: _Encoded, *, backward: bool) -> None:
         """Fill in the kernels' addresses, compiling those that were not needed before."""
-        count = len(self._kernels)
-        used = self._words[:count, FLAGS] != 0 if backward else np.ones(count, bool)
+        count = len(encoded.kernels)
+        words = encoded.words[:count]
+        used = encoded.kernels >= 0
+        if backward:
+            used = used & (words[:, FLAGS] != 0)
         names = kernel_names()
-        addresses = np.zeros(len(names), _INTEGERS)
-        for code in np.unique(self._kernels[used]).tolist():
-            name = "mm_small" if names[code] == "mm" and not self._large else names[code]
-            addresses[code] = jit.address(name, backward, self.dtype.name)
-        column = BACKWARD if backward else FORWARD
-        self._words[:count, column] = np.where(used, addresses[self._kernels], 0)
+        for number in np.unique(encoded.kernels[used]).tolist():
+            name = names[number]
+            here = used & (encoded.kernels == number)
+            if name == "mm":
+                large = any(
+                    w[N] * w[INNER] * w[COLS] * (encoded.width if w[SPACE] else 1) >= BLAS_FROM
+                    for w in words[here]
+                )
+                name = "mm" if large else "mm_small"  # else code for BLAS is not even made
+            words[here, BACKWARD if backward else FORWARD] = jit.address(
+                name, backward, self.dtype.name
+            )
+        encoded.can_go_back = backward
+
+    # --- running ---
 
     def run(
         self,
@@ -179,18 +297,20 @@ class Machine:
         """
         with self.lock:
             count = len(lanes)
-            self._begin(shared, count, draws, backward=seeds is not None)
+            encoded = self._begin(shared, count, draws, backward=seeds is not None)
             self._pool[NOT_FINITE] = -1 if modes.state.raising else 0
-            outputs = np.zeros((max(1, count), len(self._outputs)), self.dtype)
+            outputs = np.zeros((len(self._outputs), max(1, count)), self.dtype)
             fail = np.full(max(1, count), -1, _INTEGERS)
             found = np.zeros(max(1, count), self.dtype)
             rows = np.array([self._lane_rows[number] for number in lane_gradients], _INTEGERS)
             lane_gradient = np.zeros((count, len(rows)), self.dtype)
             weights = np.zeros(len(self._outputs), self.dtype) if seeds is None else seeds
             unchecked = int(np.searchsorted(self._checks[:, 2], trusted))
+            training = self._no_training
+            training.data, training.starts[1] = np.ascontiguousarray(lanes.T), count
             self._call(
+                encoded,
                 ids,
-                lanes,
                 outputs,
                 weights.astype(self.dtype, copy=False),
                 unchecked,
@@ -199,11 +319,12 @@ class Machine:
                 lane_gradient,
                 rows,
                 seeds is not None,
-                self._no_training,
+                len(shared),
+                training,
             )
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
-        return Run(outputs, fail, found, gradient, lane_gradient, nan_seen, not_finite)
+        return Run(outputs.T, fail, found, gradient, lane_gradient, nan_seen, not_finite)
 
     def run_steps(self, shared: Array, training: Training, draws: tuple[int, int]) -> int:
         """Run updates until one needs another path; return how many were done.
@@ -212,14 +333,13 @@ class Machine:
         """
         with self.lock:
             most = int(np.diff(training.starts).max())
-            self._begin(shared, most, draws, backward=True)
+            encoded = self._begin(shared, most, draws, backward=True)
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
-            gathered = 0 if training.in_order else most
             return self._call(
+                encoded,
                 np.arange(most),
-                np.zeros((gathered, training.data.shape[1]), self.dtype),
-                np.zeros((most, len(self._outputs)), self.dtype),
+                np.zeros((0, 0), self.dtype),
                 weights,
                 0,
                 np.zeros(most, _INTEGERS),
@@ -227,13 +347,14 @@ class Machine:
                 np.zeros((0, 0), self.dtype),
                 np.zeros(0, _INTEGERS),
                 True,
+                len(shared),
                 training,
             )
 
     def _call(
         self,
+        encoded: _Encoded,
         ids: Array,
-        lanes: Array,
         outputs: Array,
         weights: Array,
         unchecked: int,
@@ -242,23 +363,24 @@ class Machine:
         lane_gradient: Array,
         gradient_rows: Array,
         backward: bool,
+        shared: int,
         training: Training,
     ) -> int:
         """Call the loop."""
+        missing = -len(ids) % encoded.width
         return _entry()(
-            self._words,
-            self._counts,
+            encoded.words,
+            encoded.counts,
             self._pool,
-            ids,
+            np.append(ids, np.zeros(missing, _INTEGERS)) if missing else ids,
             self._vs,
             self._gs,
             self._vl,
             self._gl,
-            self._capacity,
-            self.blocks.rows[L],
+            encoded.width,
+            *encoded.clear,
             self._constant_rows,
             self._constant_numbers,
-            lanes,
             outputs,
             self._outputs,
             weights,
@@ -269,11 +391,12 @@ class Machine:
             lane_gradient,
             gradient_rows,
             backward,
-            training.rule is not None,
+            shared,
             training.data,
             training.order,
             training.in_order,
             training.starts,
+            training.rule is not None,
             training.theta,
             training.gradient,
             training.places,
@@ -285,19 +408,21 @@ class Machine:
             training.losses,
         )
 
-    def _begin(self, shared: Array, count: int, draws: tuple[int, int], *, backward: bool) -> None:
-        """Have the kernels, room for a chunk of lanes, and the shared numbers in place."""
-        if backward and not self._can_go_back:
-            self._addresses(backward=True)
-            self._can_go_back = True
+    def _begin(
+        self, shared: Array, count: int, draws: tuple[int, int], *, backward: bool
+    ) -> _Encoded:
+        """Have the code, room for a chunk of lanes, and the shared numbers in place."""
+        encoded = self._for(count)
+        if backward and not encoded.can_go_back:
+            self._fill_in(encoded, backward=True)
         self._vs[: len(shared)] = shared
         self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
         self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
-        capacity = max(1, min(count, self._most))
-        if capacity > self._capacity:
-            self._capacity = capacity
-            self._vl = np.zeros(self.blocks.rows[L] * capacity, self.dtype)
-            self._gl = np.zeros_like(self._vl)
+        room = self.blocks.rows[L] * encoded.width
+        if len(self._vl) != room:
+            self._vl = np.zeros(room, self.dtype)
+            self._gl = np.zeros(room, self.dtype)
+        return encoded
 
 
 def _as_word(counter: int) -> int:
@@ -446,6 +571,7 @@ def _loaded_entry() -> Callable[..., int]:
         "update": jit.renamed(loop.update_at_address, invoke),
         "check": loop.check,
         "not_finite": loop.not_finite,
+        "total": loop.total,
     }
     return jit.compiled_entry(loop.run, names)
 

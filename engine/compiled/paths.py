@@ -209,7 +209,7 @@ class Paths:
             if blocks is None:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
-            machine = Machine(blocks, list(numbers.values()), self.dtype)
+            machine = Machine(blocks, [*numbers.values()], self.dtype, native=lifted)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
         made = (machine, columns if backward else {})
         path.machines[key] = made

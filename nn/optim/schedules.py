@@ -70,21 +70,31 @@ class LRScheduler(ABC):
         for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = rate
 
-    def upcoming(self, count: int) -> Array:
-        """Return the rates of so many updates to come with a step after each, without stepping:
-        one row an update, the present rates first, one column a group."""
+    def ahead(self, count: int) -> tuple[Array, Callable[[int], None]]:
+        """Step as after so many updates; return the rates of these, and a way back.
+
+        The rates have one row an update, the present ones first, and one column a group. Where
+        not all the updates come to be, call what is returned second with the number that did.
+        """
         groups = self.optimizer.param_groups
         attributes, present = dict(self.__dict__), [group["lr"] for group in groups]
-        rates = np.empty((count, len(groups)))
-        try:
-            for row in rates:
-                row[:] = [group["lr"] for group in groups]
-                self.step()
-        finally:
+        rates = []
+
+        def back_to(done: int) -> None:
             self.__dict__.update(attributes)
             for group, rate in zip(groups, present, strict=True):
                 group["lr"] = rate
-        return rates
+            for _ in range(done):
+                self.step()
+
+        try:
+            for _ in range(count):
+                rates.append([group["lr"] for group in groups])
+                self.step()
+        except BaseException:
+            back_to(0)
+            raise
+        return np.array(rates), back_to
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of the scheduler but the optimiser, whose own state is needed as well."""

@@ -37,9 +37,18 @@ def in_chunks(count: int) -> Any:
     return pytest.mark.parametrize("seeds", chunks, ids=names)
 
 
-@pytest.fixture(params=["tape", *VARIANTS], autouse=True)
+IN_FULL = pytest.param("native in full", marks=pytest.mark.full)
+
+
+@pytest.fixture(params=["native", IN_FULL, "tape", *VARIANTS], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How programs run: the plain tape, or lifted, with matrix products by loops or by BLAS."""
+    """How programs run: as usual, written out; or all by kernels: the plain tape, or lifted, with
+    matrix products by loops or by BLAS."""
+    if request.param.startswith("native"):
+        return str(request.param)
+    monkeypatch.setattr(
+        paths, "Machine", lambda *args, native: machine.Machine(*args, native=False)
+    )
     if request.param == "tape":
         lift = paths.lift
         monkeypatch.setattr(
@@ -59,8 +68,14 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of 16 lanes, the fewest: the last one of 17 or 19 lanes has another width."""
+    """Chunks of 16 lanes, the fewest: of 17 or 19 examples the last ones have their own."""
     monkeypatch.setattr(machine, "CHUNK_BYTES", 1)
+
+
+@pytest.fixture
+def every(way: str) -> int:
+    """Of how many seeds one is tried: writing code for each takes its time."""
+    return 5 if way == "native" else 1
 
 
 def gather(seeds: range, complaint_of: Callable[[int], str]) -> dict[int, str]:
@@ -216,7 +231,9 @@ SUMS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.parametrize("way", ["tape", "loops"], indirect=True)  # BLAS begins sums with 0.0
+@pytest.mark.parametrize(
+    "way", ["native", "tape", "loops"], indirect=True
+)  # BLAS begins sums with 0.0
 @pytest.mark.parametrize("count", [1, 8], ids=["one example", "eight examples"])
 @pytest.mark.parametrize("formula", SUMS)
 def test_sums_of_zeros_have_the_sign_that_they_have_eagerly(formula: str, count: int) -> None:
@@ -238,7 +255,7 @@ def test_sums_of_zeros_have_the_sign_that_they_have_eagerly(formula: str, count:
 
 @DTYPES
 @in_chunks(GRAPHS)
-def test_graphs_of_shared_numbers(seeds: range, dtype: str) -> None:
+def test_graphs_of_shared_numbers(seeds: range, dtype: str, every: int) -> None:
     def complaint(seed: int) -> str:
         batch = batch_of(seed, dtype)
         program = engine.compile(batch.function_of_all(), dtype=dtype)
@@ -248,13 +265,13 @@ def test_graphs_of_shared_numbers(seeds: range, dtype: str) -> None:
             problems.append(disagreement([value, *gradient], figures, TOLERANCE[dtype]))
         return "; ".join(filter(None, problems))
 
-    assert gather(seeds, complaint) == {}
+    assert gather(seeds[::every], complaint) == {}
 
 
 @DTYPES
 @in_chunks(GRAPHS)
 @pytest.mark.usefixtures("_small_chunks")
-def test_graphs_of_batches_and_shared_numbers(seeds: range, dtype: str) -> None:
+def test_graphs_of_batches_and_shared_numbers(seeds: range, dtype: str, every: int) -> None:
     def complaint(seed: int) -> str:
         batch = batch_of(seed, dtype)
         reduce = (None, "sum", "mean")[seed % 3]
@@ -285,12 +302,12 @@ def test_graphs_of_batches_and_shared_numbers(seeds: range, dtype: str) -> None:
             TOLERANCE[dtype],
         )
 
-    assert gather(seeds, complaint) == {}
+    assert gather(seeds[::every], complaint) == {}
 
 
 @in_chunks(100)
 @pytest.mark.usefixtures("_small_chunks")
-def test_second_derivatives_of_graphs(seeds: range) -> None:
+def test_second_derivatives_of_graphs(seeds: range, every: int) -> None:
     def complaint(seed: int) -> str:
         batch = batch_of(seed, "float64")
         f = batch.function_of_all()
@@ -313,7 +330,7 @@ def test_second_derivatives_of_graphs(seeds: range) -> None:
             problems.append(disagreement(found, second, TOLERANCE_2))
         return "; ".join(filter(None, problems))
 
-    assert gather(seeds, complaint) == {}
+    assert gather(seeds[::every], complaint) == {}
 
 
 # --- what lifting is for --------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Losses: reductions, edges, and what they say of shapes."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -154,3 +155,55 @@ def test_pairs_of_other_lengths_are_named() -> None:
         nn.CosineEmbeddingLoss()(x, x, [1])
     with pytest.raises(ValueError, match="2 and 1"):
         nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)
+
+
+# --- on both paths --------------------------------------------------------------------------
+
+
+class Pair(nn.Module):
+    """Two lists of numbers, as a loss of pairs takes them."""
+
+    def __init__(self) -> None:
+        self.linear = nn.Linear(3, 3, rng=random.Random(1))
+
+    def forward(self, x):
+        return [self.linear(x), x]
+
+
+def network(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2, rng=random.Random(1)), *layers)
+
+
+_rng = np.random.default_rng(0)
+X, CLASSES = _rng.normal(size=(9, 3)), _rng.integers(0, 2, 9).astype(float)
+NUMBERS, LABELS = _rng.normal(size=(9, 2)), _rng.integers(0, 2, (9, 2)).astype(float)
+TRAINED = {
+    "MSELoss": (nn.MSELoss(), network, NUMBERS),
+    "L1Loss": (nn.L1Loss(), network, NUMBERS),
+    "HuberLoss": (nn.HuberLoss(delta=0.7), network, NUMBERS),
+    "HingeLoss": (nn.HingeLoss(), network, 2.0 * LABELS - 1.0),
+    "BCELoss": (nn.BCELoss(), lambda: network(nn.Sigmoid()), LABELS),
+    "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss(pos_weight=[2.0, 0.5]), network, LABELS),
+    "NLLLoss": (nn.NLLLoss([2.0, 0.5]), lambda: network(nn.LogSoftmax()), CLASSES),
+    "CrossEntropyLoss": (nn.CrossEntropyLoss(ignore_index=0), network, CLASSES),
+    "CrossEntropyLoss of probabilities": (nn.CrossEntropyLoss(), network, LABELS),
+    "CosineEmbeddingLoss": (nn.CosineEmbeddingLoss(0.2), Pair, 2.0 * CLASSES - 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_loss_trains_alike_on_both_paths(name: str) -> None:
+    loss, make, targets = TRAINED[name]
+    runs = []
+    for path in ("scalar", "vectorised"):
+        model = make()
+        optimizer = nn.SGD(model.parameters(), lr=0.1)
+        options = {"optimizer": optimizer, "batch_size": 4, "progress": False, "path": path}
+        history = nn.fit(model, X, targets, loss=loss, epochs=2, **options)
+        runs.append([*history.step_loss, *[p.data for p in model.parameters()]])
+    assert runs[1] == pytest.approx(runs[0], rel=1e-12)
+
+
+def test_no_loss_is_left_out() -> None:
+    losses = {name for name in vars(nn) if name.endswith("Loss") and name != "Loss"}
+    assert losses == {name.split()[0] for name in TRAINED}

@@ -311,15 +311,26 @@ def ready(lr: float = 1.0) -> nn.Optimizer:
     return nn.SGD([Value(1.0)], lr=lr)
 
 
-def test_looking_ahead_changes_nothing() -> None:
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_a_schedule_can_go_ahead_and_back(done: int) -> None:
     optimizer = nn.SGD([{"params": [Value(1.0)]}, {"params": [Value(1.0)], "lr": 2.0}], lr=1.0)
     scheduler = nn.StepLR(optimizer, 2, gamma=0.5)
     scheduler.step()
-    before = scheduler.state_dict()
-    rates = scheduler.upcoming(4)
+    rates, back_to = scheduler.ahead(4)
     assert rates.tolist() == [[1.0, 2.0], [0.5, 1.0], [0.5, 1.0], [0.25, 0.5]]
-    assert scheduler.state_dict() == before
-    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 2.0]
+    assert scheduler.get_last_lr() == [0.25, 0.5]
+    back_to(done)
+    assert scheduler.last_epoch == 1 + done
+    assert scheduler.get_last_lr() == rates[done].tolist()
+    assert [group["lr"] for group in optimizer.param_groups] == rates[done].tolist()
+
+
+def test_a_schedule_that_fails_ahead_has_not_moved() -> None:
+    optimizer = ready()
+    scheduler = nn.LambdaLR(optimizer, lambda k: [1.0, 0.5, 0.25][k])
+    with pytest.raises(IndexError):
+        scheduler.ahead(5)
+    assert (scheduler.last_epoch, optimizer.param_groups[0]["lr"]) == (0, 1.0)
 
 
 class Factor:
@@ -412,6 +423,26 @@ def with_gradients(numbers: list[float]) -> list[Value]:
     for p, g in zip(values, numbers, strict=True):
         p.grad = g
     return values
+
+
+def test_clipping_by_the_norm_by_hand() -> None:
+    values = with_gradients([3.0, -4.0])
+    nn.clip_grad_norm_(values, 1.0)
+    assert [p.grad for p in values] == [3.0 * (1.0 / 5.000001), -4.0 * (1.0 / 5.000001)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "by_norm", "by_value"),
+    [
+        ([math.inf, -0.5], [math.nan, -0.0], [1.0, -0.5]),
+        ([math.nan, -math.inf], [math.nan, math.nan], [math.nan, -1.0]),
+    ],
+)
+def test_clipping_does_not_hide_inf_and_nan(numbers, by_norm, by_value) -> None:
+    for clip, expected in ((nn.clip_grad_norm_, by_norm), (nn.clip_grad_value_, by_value)):
+        values = with_gradients(numbers)
+        clip(values, 1.0)
+        assert repr([p.grad for p in values]) == repr(expected)
 
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf])

@@ -1,0 +1,583 @@
+"""Emitting machine instructions: numbers that write down what is done to them.
+
+A `Lanes` stands for a number, or for a vector of them, that machine code will hold. Arithmetic on
+it appends instructions, in LLVM's language, to the `Function` it belongs to. So plain Python
+functions on floats, such as the rows of the operation table, are translated by calling them; where
+one branches, it is called once for each way, and the results are selected among (`traced`).
+
+LLVM then allots registers and writes the code: see `native`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# What a Lanes holds: floating-point numbers, 64-bit integers of as many lanes, truth values; or
+# one index, with which addresses are computed.
+FLOAT, INTEGER, TRUTH, INDEX = "float", "integer", "truth", "index"
+
+
+class UntranslatableError(Exception):
+    """A plain function does something that has no counterpart here."""
+
+
+class Lanes:
+    """A number, or `width` of them, in machine code. `constant` is its value where it is known."""
+
+    __slots__ = ("constant", "function", "kind", "name", "width")
+
+    def __init__(
+        self, function: Function, name: str, kind: str, width: int, constant: Any = None
+    ) -> None:
+        self.function, self.name, self.kind = function, name, kind
+        self.width, self.constant = width, constant
+
+    def __add__(self, other: Any) -> Lanes:
+        return self.function.binary("add", self, other)
+
+    def __radd__(self, other: Any) -> Lanes:
+        return self.function.binary("add", other, self)
+
+    def __sub__(self, other: Any) -> Lanes:
+        return self.function.binary("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Lanes:
+        return self.function.binary("sub", other, self)
+
+    def __mul__(self, other: Any) -> Lanes:
+        return self.function.binary("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Lanes:
+        return self.function.binary("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Lanes:
+        return self.function.binary("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Lanes:
+        return self.function.binary("div", other, self)
+
+    def __neg__(self) -> Lanes:
+        if self.constant is not None:
+            return self.function.literal(-self.constant, self.width)
+        return self.function.result(f"fneg {self.type} {self.name}", FLOAT, self.width)
+
+    def __lt__(self, other: Any) -> Lanes:
+        return self.function.compare("olt", self, other)
+
+    def __le__(self, other: Any) -> Lanes:
+        return self.function.compare("ole", self, other)
+
+    def __gt__(self, other: Any) -> Lanes:
+        return self.function.compare("ogt", self, other)
+
+    def __ge__(self, other: Any) -> Lanes:
+        return self.function.compare("oge", self, other)
+
+    def __eq__(self, other: Any) -> Lanes:  # type: ignore[override]
+        return self.function.compare("oeq", self, other)
+
+    def __ne__(self, other: Any) -> Lanes:  # type: ignore[override]
+        return self.function.compare("une", self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __and__(self, other: Any) -> Lanes:
+        return self.function.binary("and", self, other)
+
+    def __or__(self, other: Any) -> Lanes:
+        return self.function.binary("or", self, other)
+
+    def __invert__(self) -> Lanes:
+        return self.function.result(
+            f"xor {self.type} {self.name}, {self.function.splat('i1', '1', self.width)}",
+            TRUTH,
+            self.width,
+        )
+
+    def __bool__(self) -> bool:
+        """Which way `traced` goes at this branch."""
+        if self.kind == FLOAT:
+            return bool(self != 0.0)
+        return self.function.decide(self)
+
+    def __int__(self) -> int:
+        raise UntranslatableError("a conversion")
+
+    __float__ = __index__ = __int__
+
+    def __mod__(self, other: Any) -> Lanes:
+        raise UntranslatableError("a remainder or a power")
+
+    __rmod__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = __mod__
+
+    @property
+    def type(self) -> str:
+        """The name of the type, as "double" or "<8 x double>"."""
+        return self.function.type_of(self.kind, self.width)
+
+
+class Function:
+    """The body of a function under construction, on numbers of one type.
+
+    `number` is "double" or "float". Equal instructions are written once, as long as the first is
+    sure to have run.
+    """
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        self.lines: list[str] = []
+        self.declared: set[str] = set()
+        self._types: dict[tuple[str, str, int], str] = {}
+        self._count = 0
+        self._label = "entry"
+        self._known: list[dict[str, str]] = [{}]
+        self._trail: list[tuple[Lanes, bool]] | None = None
+        self._prefix: list[bool] = []
+
+    # --- values ---
+
+    def type_of(self, kind: str, width: int) -> str:
+        """The name of a type."""
+        found = self._types.get((self.number, kind, width))
+        if found is None:
+            found = self._types[self.number, kind, width] = self._type_of(kind, width)
+        return found
+
+    def _type_of(self, kind: str, width: int) -> str:
+        if kind == INDEX:
+            return "i64"
+        integer = "i64" if self.number == "double" else "i32"
+        scalar = {FLOAT: self.number, INTEGER: integer, TRUTH: "i1"}[kind]
+        return scalar if width == 1 else f"<{width} x {scalar}>"
+
+    def splat(self, scalar: str, text: str, width: int) -> str:
+        """A constant of so many equal entries."""
+        return text if width == 1 else f"splat ({scalar} {text})"
+
+    def literal(self, x: float, width: int = 1) -> Lanes:
+        """A known number."""
+        x = float(x)
+        if self.number == "float":
+            x = _rounded(x)
+        text = f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
+        return Lanes(self, self.splat(self.number, text, width), FLOAT, width, x)
+
+    def integers(self, x: int, width: int = 1) -> Lanes:
+        """A known integer, as wide as a number."""
+        scalar = self.type_of(INTEGER, 1)
+        return Lanes(self, self.splat(scalar, str(x), width), INTEGER, width)
+
+    def index(self, x: int) -> Lanes:
+        """A known index."""
+        return Lanes(self, str(x), INDEX, 1, x)
+
+    def result(self, text: str, kind: str, width: int, pure: bool = True) -> Lanes:
+        """What an instruction gives."""
+        name = None
+        if pure:
+            for known in self._known:
+                name = known.get(text)
+                if name is not None:
+                    break
+        if name is None:
+            self._count += 1
+            name = f"%v{self._count}"
+            self.lines.append(f" {name} = {text}")
+            if pure:
+                self._known[-1][text] = name
+        return Lanes(self, name, kind, width)
+
+    def _pair(self, x: Any, y: Any) -> tuple[Lanes, Lanes]:
+        """Two operands of one kind and width, numbers among them made literals."""
+        if isinstance(x, Lanes) and isinstance(y, Lanes) and x.width == y.width:
+            return x, y
+        like = x if isinstance(x, Lanes) else y
+        sides = []
+        for side in (x, y):
+            if not isinstance(side, Lanes):
+                if like.kind == INDEX:
+                    side = self.index(side)
+                elif like.kind == INTEGER:
+                    side = self.integers(side, like.width)
+                elif isinstance(side, int | float):
+                    side = self.literal(side, like.width)
+                else:
+                    raise UntranslatableError(f"a {type(side).__name__} as a number")
+            sides.append(side)
+        width = max(side.width for side in sides)
+        x, y = (self.widened(side, width) for side in sides)
+        return x, y
+
+    def widened(self, x: Lanes, width: int) -> Lanes:
+        """One number in so many lanes."""
+        if x.width == width:
+            return x
+        if x.constant is not None:
+            return self.literal(x.constant, width)
+        vector, scalar = self.type_of(x.kind, width), self.type_of(x.kind, 1)
+        one = self.result(f"insertelement {vector} poison, {scalar} {x.name}, i64 0", x.kind, width)
+        return self.result(
+            f"shufflevector {vector} {one.name}, {vector} poison, <{width} x i32> zeroinitializer",
+            x.kind,
+            width,
+        )
+
+    def binary(self, name: str, x: Any, y: Any) -> Lanes:
+        """What an operator gives; known numbers are computed at once."""
+        left, right = self._pair(x, y)
+        kind, a, b = left.kind, left.constant, right.constant
+        if a is not None and b is not None and name in _FOLD and not (name == "div" and b == 0):
+            if kind == INDEX:
+                return self.index(_FOLD[name](a, b))
+            return self.literal(_FOLD[name](a, b), left.width)
+        if kind == INDEX and ((name == "add" and b == 0) or (name == "mul" and b == 1)):
+            return left
+        if kind == INDEX and ((name == "add" and a == 0) or (name == "mul" and a == 1)):
+            return right
+        if kind == FLOAT and name in ("mul", "div") and b == 1.0:
+            return left
+        if kind == FLOAT and name == "mul" and a == 1.0:
+            return right
+        instruction = _INSTRUCTIONS.get((kind, name))
+        if instruction is None:
+            raise UntranslatableError(f"{name} of {kind}s")
+        return self.result(f"{instruction} {left.type} {left.name}, {right.name}", kind, left.width)
+
+    def compare(self, how: str, x: Any, y: Any) -> Lanes:
+        """A comparison of numbers."""
+        x, y = self._pair(x, y)
+        if x.kind != FLOAT:
+            raise UntranslatableError(f"a comparison of {x.kind}s")
+        if x.constant is not None and y.constant is not None:
+            holds = _COMPARED[how](x.constant, y.constant)
+            name = self.splat("i1", str(int(holds)), x.width)
+            return Lanes(self, name, TRUTH, x.width, holds)
+        return self.result(f"fcmp {how} {x.type} {x.name}, {y.name}", TRUTH, x.width)
+
+    def select(self, condition: Lanes, x: Any, y: Any) -> Lanes:
+        """x where the condition holds, else y."""
+        if condition.constant is not None:
+            chosen = x if condition.constant else y
+            return chosen if isinstance(chosen, Lanes) else self.literal(chosen, condition.width)
+        if not isinstance(x, Lanes) and not isinstance(y, Lanes):
+            x = self.literal(x, condition.width)
+        x, y = self._pair(x, y)
+        width = max(x.width, condition.width)
+        x, y, condition = (self.widened(side, width) for side in (x, y, condition))
+        text = f"select {condition.type} {condition.name}, {x.type} {x.name}, {y.type} {y.name}"
+        return self.result(text, x.kind, width)
+
+    def call(self, name: str, *operands: Lanes) -> Lanes:
+        """A function of LLVM's that exists for vectors too, such as "fabs"."""
+        first = operands[0]
+        suffix = "f64" if self.number == "double" else "f32"
+        whole = f"llvm.{name}.{'' if first.width == 1 else f'v{first.width}'}{suffix}"
+        given = ", ".join(f"{x.type} {x.name}" for x in operands)
+        types = ", ".join(x.type for x in operands)
+        self.declared.add(f"declare {first.type} @{whole}({types})")
+        return self.result(f"call {first.type} @{whole}({given})", FLOAT, first.width)
+
+    def call_each(self, name: str, *operands: Lanes) -> Lanes:
+        """A function of the C library in double precision, called for each lane."""
+        width = operands[0].width
+        types = ", ".join(["double"] * len(operands))
+        self.declared.add(f"declare double @{name}({types})")
+        out: Lanes | None = None
+        for lane in range(width):
+            parts = [self._double(self.entry(x, lane)) for x in operands]
+            given = ", ".join(f"double {part.name}" for part in parts)
+            y = self._single(self.result(f"call double @{name}({given})", FLOAT, 1))
+            if width == 1:
+                return y
+            vector = self.type_of(FLOAT, width)
+            before = "poison" if out is None else out.name
+            text = f"insertelement {vector} {before}, {self.number} {y.name}, i64 {lane}"
+            out = self.result(text, FLOAT, width)
+        assert out is not None
+        return out
+
+    def _double(self, x: Lanes) -> Lanes:
+        if self.number == "double":
+            return x
+        return self.result(f"fpext float {x.name} to double", FLOAT, 1)
+
+    def _single(self, x: Lanes) -> Lanes:
+        if self.number == "double":
+            return x
+        return self.result(f"fptrunc double {x.name} to float", FLOAT, 1)
+
+    def entry(self, x: Lanes, lane: int) -> Lanes:
+        """One lane of a vector."""
+        if x.width == 1:
+            return x
+        if x.constant is not None:
+            return self.literal(x.constant)
+        return self.result(f"extractelement {x.type} {x.name}, i64 {lane}", x.kind, 1)
+
+    def bits(self, x: Lanes) -> Lanes:
+        """The bits of a number as an integer, or those of an integer as a number."""
+        kind = INTEGER if x.kind == FLOAT else FLOAT
+        wanted = self.type_of(kind, x.width)
+        return self.result(f"bitcast {x.type} {x.name} to {wanted}", kind, x.width)
+
+    def sums(self, vectors: Sequence[Lanes]) -> list[Lanes]:
+        """The sum of each vector's entries; all vectors have the same width."""
+        if not vectors or vectors[0].width == 1:
+            return list(vectors)
+        width = vectors[0].width
+        out: list[Lanes] = []
+        for first in range(0, len(vectors), width):
+            some = list(vectors[first : first + width])
+            if len(some) < width // 2 or len(some) == 1:
+                out += [self._sum(x) for x in some]
+                continue
+            some += [some[-1]] * (width - len(some))
+            together = self.sum_each(some)
+            out += [self.entry(together, lane) for lane in range(width)]
+        return out[: len(vectors)]
+
+    def _sum(self, x: Lanes) -> Lanes:
+        """The sum of a vector's entries: halves are added, and their halves."""
+        width = x.width
+        while width > 1:
+            half = width // 2
+            wide = self.type_of(FLOAT, width)
+            parts = []
+            for side in (0, half):
+                mask = ", ".join(f"i32 {side + k}" for k in range(half))
+                text = f"shufflevector {wide} {x.name}, {wide} poison, <{half} x i32> <{mask}>"
+                parts.append(self.result(text, FLOAT, half))
+            if half == 1:
+                parts = [
+                    self.result(f"extractelement {wide} {x.name}, i64 {k}", FLOAT, 1)
+                    for k in range(2)
+                ]
+            x, width = parts[0] + parts[1], half
+        return x
+
+    def sum_each(self, vectors: Sequence[Lanes]) -> Lanes:
+        """One vector with the sum of each of as many vectors as it has entries."""
+        some, width = list(vectors), vectors[0].width
+        wide = self.type_of(FLOAT, width)
+        # Each round adds the vectors' halves to each other in pairs, at half the distance.
+        distance = 1
+        while len(some) > 1:
+            pairs = []
+            for x, y in zip(some[::2], some[1::2], strict=True):
+                low, high = [], []
+                for k in range(0, width, 2 * distance):
+                    for side, base in ((x, 0), (y, width)):
+                        del side
+                        low += [base + k + d for d in range(distance)]
+                        high += [base + k + distance + d for d in range(distance)]
+                sides = []
+                for places in (low, high):
+                    mask = ", ".join(f"i32 {p}" for p in places)
+                    text = (
+                        f"shufflevector {wide} {x.name}, {wide} {y.name}, <{width} x i32> <{mask}>"
+                    )
+                    sides.append(self.result(text, FLOAT, width))
+                pairs.append(sides[0] + sides[1])
+            some, distance = pairs, 2 * distance
+        return some[0]
+
+    def in_double(self, function: Callable[..., Lanes], *operands: Lanes) -> Lanes:
+        """What a function on Lanes gives if it works in double precision."""
+        if self.number == "double":
+            return function(self, *operands)
+        wide = []
+        for x in operands:
+            kind = x.type
+            self.number = "double"
+            text = f"fpext {kind} {x.name} to {x.type}"
+            wide.append(
+                self.result(text, FLOAT, x.width)
+                if x.constant is None
+                else self.literal(x.constant, x.width)
+            )
+            self.number = "float"
+        self.number = "double"
+        try:
+            out = function(self, *wide)
+            kind = out.type
+        finally:
+            self.number = "float"
+        return self.result(f"fptrunc {kind} {out.name} to {out.type}", FLOAT, out.width)
+
+    # --- memory ---
+
+    def address(self, buffer: str, offset: Any) -> str:
+        """The address of a number in a buffer."""
+        name = offset.name if isinstance(offset, Lanes) else str(offset)
+        text = f"getelementptr inbounds {self.number}, ptr {buffer}, i64 {name}"
+        return self.result(text, INDEX, 1).name
+
+    def load(self, buffer: str, offset: Any, width: int = 1, used: int | None = None) -> Lanes:
+        """`width` numbers of a buffer; of the last ones all but `used` are 0, and not read."""
+        kind, where = self.type_of(FLOAT, width), self.address(buffer, offset)
+        if used is None or used == width:
+            text = f"load {kind}, ptr {where}, align {self._align}"
+            return self.result(text, FLOAT, width, pure=False)
+        whole = f"llvm.masked.load.v{width}{'f64' if self.number == 'double' else 'f32'}.p0"
+        self.declared.add(f"declare {kind} @{whole}(ptr, i32, <{width} x i1>, {kind})")
+        mask = self.mask(width, used)
+        text = (
+            f"call {kind} @{whole}(ptr {where}, i32 {self._align}, {mask}, {kind} zeroinitializer)"
+        )
+        return self.result(text, FLOAT, width, pure=False)
+
+    def store(self, x: Lanes, buffer: str, offset: Any, used: int | None = None) -> None:
+        """Put numbers into a buffer, only the first `used` of them."""
+        where = self.address(buffer, offset)
+        if used is None or used == x.width:
+            self.lines.append(f" store {x.type} {x.name}, ptr {where}, align {self._align}")
+            return
+        whole = f"llvm.masked.store.v{x.width}{'f64' if self.number == 'double' else 'f32'}.p0"
+        self.declared.add(f"declare void @{whole}({x.type}, ptr, i32, <{x.width} x i1>)")
+        mask = self.mask(x.width, used)
+        self.lines.append(
+            f" call void @{whole}({x.type} {x.name}, ptr {where}, i32 {self._align}, {mask})"
+        )
+
+    @property
+    def _align(self) -> int:
+        return 8 if self.number == "double" else 4
+
+    def mask(self, width: int, used: int) -> str:
+        """The constant that holds for the first `used` of `width` lanes."""
+        flags = ", ".join("i1 1" if k < used else "i1 0" for k in range(width))
+        return f"<{width} x i1> <{flags}>"
+
+    # --- control ---
+
+    def loop(
+        self,
+        count: int,
+        body: Callable[..., Sequence[Lanes]],
+        carried: Sequence[Lanes] = (),
+        step: int = 1,
+    ) -> list[Lanes]:
+        """Run body(i, *carried) for i = 0, step, … below count; it returns the next `carried`.
+
+        Returns the last ones. A body that runs once is no loop.
+        """
+        if count <= step:
+            return list(body(0, *carried)) if count > 0 else list(carried)
+        self._count += 1
+        head, after = f"loop{self._count}", f"done{self._count}"
+        before = self._label
+        self.lines += [f" br label %{head}", f"{head}:"]
+        place = len(self.lines)
+        names = [f"%i{self._count}", *[f"%c{self._count}_{k}" for k in range(len(carried))]]
+        self.lines += [""] * len(names)
+        self._label = head
+        self._known.append({})
+        i = Lanes(self, names[0], INDEX, 1)
+        inside = [
+            Lanes(self, name, x.kind, x.width) for name, x in zip(names[1:], carried, strict=True)
+        ]
+        following = list(body(i, *inside))
+        later = self.result(f"add nuw nsw i64 {i.name}, {step}", INDEX, 1, pure=False)
+        more = self.result(f"icmp ult i64 {later.name}, {count}", TRUTH, 1, pure=False)
+        self.lines += [f" br i1 {more.name}, label %{head}, label %{after}", f"{after}:"]
+        ends = [(self.index(0), later), *zip(carried, following, strict=True)]
+        for k, (name, (x, y)) in enumerate(zip(names, ends, strict=True)):
+            self.lines[place + k] = (
+                f" {name} = phi {x.type} [ {x.name}, %{before} ], [ {y.name}, %{self._label} ]"
+            )
+        self._known.pop()
+        self._label = after
+        return following
+
+    # --- plain functions ---
+
+    def decide(self, condition: Lanes) -> bool:
+        """The way taken at a branch of the function under `traced`."""
+        if condition.constant is not None:
+            return bool(condition.constant)
+        if self._trail is None:
+            raise UntranslatableError("a branch outside of a plain function")
+        k = len(self._trail)
+        way = self._prefix[k] if k < len(self._prefix) else True
+        self._trail.append((condition, way))
+        return way
+
+    def traced(self, function: Callable[..., Any], *operands: Lanes) -> Lanes:
+        """What a plain function of floats gives: each way through it, selected among."""
+        outer = self._trail, self._prefix
+        try:
+            found = self._explored(function, operands, [])
+        finally:
+            self._trail, self._prefix = outer
+        width = max(x.width for x in operands)
+        return self.widened(found, width) if found.width != width else found
+
+    def _explored(
+        self, function: Callable[..., Any], operands: Sequence[Lanes], prefix: list[bool]
+    ) -> Lanes:
+        self._trail, self._prefix = [], prefix
+        if len(prefix) > 12:
+            raise UntranslatableError("so many branches")
+        out = function(*operands)
+        trail = self._trail
+        if not isinstance(out, Lanes):
+            out = self.literal(out, max(x.width for x in operands))
+        for k in range(len(trail) - 1, len(prefix) - 1, -1):
+            other = self._explored(function, operands, [way for _, way in trail[:k]] + [False])
+            out = self.select(trail[k][0], out, other)
+        return out
+
+    def text(self, name: str) -> str:
+        """The whole function, which kernels call like another kernel."""
+        return f"define void @{name}({_PARAMETERS}) #0 {{\nentry:\n" + "\n".join(
+            [*self.lines, " ret void\n}\n"]
+        )
+
+
+_NAMES = ("%ins", "%pool", "%ids", "%vs", "%gs", "%vl", "%gl")
+_PARAMETERS = ", ".join(f"ptr noalias {name}" for name in _NAMES) + ", i64 %w"
+_GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %w"
+
+
+def calls(name: str, others: Sequence[str]) -> str:
+    """A function that calls others, one after the other."""
+    lines = [f" call void @{other}({_GIVEN})" for other in others]
+    return f"define void @{name}({_PARAMETERS}) #0 {{\n" + "\n".join([*lines, " ret void\n}\n"])
+
+
+_INSTRUCTIONS = {  # of LLVM's, by kind and operator
+    (FLOAT, "add"): "fadd contract",
+    (FLOAT, "sub"): "fsub contract",
+    (FLOAT, "mul"): "fmul contract",
+    (FLOAT, "div"): "fdiv",
+    (TRUTH, "and"): "and",
+    (TRUTH, "or"): "or",
+    **{(INTEGER, name): name for name in ("add", "sub", "mul", "and", "or", "shl", "ashr")},
+    (INTEGER, "lshr"): "lshr",
+    (INDEX, "add"): "add nsw",
+    (INDEX, "mul"): "mul nsw",
+}
+_FOLD: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+}
+_COMPARED: dict[str, Callable[[float, float], bool]] = {
+    "olt": lambda a, b: a < b,
+    "ole": lambda a, b: a <= b,
+    "ogt": lambda a, b: a > b,
+    "oge": lambda a, b: a >= b,
+    "oeq": lambda a, b: a == b,
+    "une": lambda a, b: a != b,
+}
+
+
+def _rounded(x: float) -> float:
+    """The nearest single-precision number, or an infinity."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", x))[0])
+    except OverflowError:
+        return float("inf") if x > 0 else float("-inf")

@@ -1,0 +1,182 @@
+"""Matrix products, and their adjoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.compiled.lift import Instruction, L, S
+from engine.compiled.native import tiles
+from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.layout import Layout, note_nan
+
+
+def mm(e: Layout, f: Function, i: Instruction) -> None:
+    n, inner, width = i.n, i.inner, e.width(i.space)
+    columns, buffer = i.cols * width, e.values(i.space)
+    block, out, init = i.b * width, i.out * width, i.init * width
+
+    def begin(row: Any, c: Any, w: int, used: int) -> Lanes | None:
+        total = f.literal(0.0, w) if i.c & 1 else None
+        if i.bias >= 0:
+            bias = f.widened(f.load("%vs", row + i.bias), w)
+            total = bias if total is None else total + bias
+        if i.init >= 0:
+            place = row * columns + init + c
+            x = f.load(buffer, place, w, used)
+            total = x if total is None else total + x
+        return total
+
+    if columns == 1 and inner > 1:
+
+        def put(_: Any, row: Any, total: Lanes, used: int) -> None:
+            if i.c & 1:
+                total = total + 0.0
+            if i.bias >= 0:
+                total = total + f.load("%vs", row + i.bias, total.width, used)
+            if i.init >= 0:
+                total = total + f.load(buffer, row + i.init, total.width, used)
+            f.store(total, buffer, row + out, used)
+
+        tiles.reductions(
+            e,
+            f,
+            1,
+            n,
+            inner,
+            lambda _, c, w, used: f.load(buffer, c + block, w, used),
+            lambda row, c, w, used: f.load("%vs", row * inner + i.a + c, w, used),
+            put,
+        )
+    else:
+        tiles.products(
+            e,
+            f,
+            n,
+            inner,
+            columns,
+            lambda row, j: f.load("%vs", row * inner + i.a + j),
+            lambda j, c, w, used: f.load(buffer, j * columns + block + c, w, used),
+            begin,
+            lambda x, row, c, w, used: f.store(x, buffer, row * columns + out + c, used),
+        )
+    if i.c & 2:
+        note_nan(e, f, buffer, out, n * columns)
+
+
+def mm_back(e: Layout, f: Function, i: Instruction, flags: int) -> None:
+    n, inner, width = i.n, i.inner, e.width(i.space)
+    columns = i.cols * width
+    values, adjoints = e.values(i.space), e.adjoints(i.space)
+    block, out = i.b * width, i.out * width
+
+    def adjoint(row: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
+        return f.load(adjoints, row * columns + out + c, w, used)
+
+    def operand(j: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
+        return f.load(values, j * columns + block + c, w, used)
+
+    def weight(row: Any, j: Any, w: int = 1, used: int = 1) -> Lanes:
+        return f.load("%vs", row * inner + i.a + j, w, used)
+
+    shared = i.space == L
+    if flags & 1:
+        adds = e.adds(S, i.a, n * inner, shared)
+
+        def put_weight(x: Lanes, row: Any, j: Any, w: int, used: int) -> None:
+            place = row * inner + i.a + j
+            if adds:
+                x = f.load("%gs", place, w, used) + x
+            f.store(x, "%gs", place, used)
+
+        if columns == 1:
+            tiles.products(
+                e,
+                f,
+                n,
+                1,
+                inner,
+                lambda row, _: adjoint(row, 0),
+                lambda _, j, w, used: f.load(values, j + block, w, used),
+                lambda *_: None,
+                put_weight,
+            )
+        elif inner == 1:
+            tiles.reductions(
+                e,
+                f,
+                1,
+                n,
+                columns,
+                lambda _, c, w, used: operand(0, c, w, used),
+                adjoint,
+                lambda _, row, x, used: put_weight(x, 0, row, x.width, used),
+            )
+        else:
+            tiles.reductions(
+                e,
+                f,
+                n,
+                inner,
+                columns,
+                adjoint,
+                operand,
+                lambda row, j, x, used: put_weight(x, row, j, x.width, used),
+            )
+    if flags & 2:
+        adds_block = e.adds(i.space, i.b, inner * i.cols)
+
+        def before(j: Any, c: Any, w: int, used: int) -> Lanes | None:
+            if not adds_block:
+                return None
+            place = j * columns + block + c
+            return f.load(adjoints, place, w, used)
+
+        if columns == 1:
+            tiles.products(
+                e,
+                f,
+                1,
+                n,
+                inner,
+                lambda _, row: adjoint(row, 0),
+                weight,
+                lambda _, j, w, used: (
+                    before(j, 0, w, used)
+                    if not adds_block
+                    else f.load(adjoints, j + block, w, used)
+                ),
+                lambda x, _, j, w, used: f.store(x, adjoints, j + block, used),
+            )
+        else:
+            tiles.products(
+                e,
+                f,
+                inner,
+                n,
+                columns,
+                lambda j, row: weight(row, j),
+                adjoint,
+                before,
+                lambda x, j, c, w, used: f.store(x, adjoints, j * columns + block + c, used),
+            )
+    if flags & 4:
+        adds_bias = e.adds(S, i.bias, n, shared)
+
+        def put_bias(_: Any, row: Any, x: Lanes, used: int) -> None:
+            place = row + i.bias
+            if adds_bias:
+                x = f.load("%gs", place, x.width, used) + x
+            f.store(x, "%gs", place, used)
+
+        tiles.reductions(e, f, 1, n, columns, lambda *_: None, adjoint, put_bias)
+    if flags & 8:
+        adds_init = e.adds(i.space, i.init, n * i.cols)
+
+        def body(o: Any, w: int, used: int) -> None:
+            x = f.load(adjoints, o + out, w, used)
+            place = o + i.init * width
+            if adds_init:
+                x = f.load(adjoints, place, w, used) + x
+            f.store(x, adjoints, place, used)
+
+        e.flat(f, n * columns, body)

@@ -1,0 +1,170 @@
+"""Products and sums over matrices, in tiles whose totals stay in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.layout import Layout
+
+_UNROLLED = 512  # multiplications up to which a product is written without loops
+
+
+def products(
+    e: Layout,
+    f: Function,
+    n: int,
+    inner: int,
+    columns: int,
+    left: Callable[[Any, Any], Lanes],
+    right: Callable[[Any, Any, int, int], Lanes],
+    start: Callable[[Any, Any, int, int], Lanes | None],
+    finish: Callable[[Lanes, Any, Any, int, int], None],
+) -> None:
+    """For all i and c: finish(start(i, c) + Σ_j left(i, j) * right(j, c)), in tiles whose
+    sums stay in registers."""
+    strips = e.strips(columns)
+    full = columns // e.vector
+    group = 2 if full > 1 else 1
+    most = max(1, 16 // group)
+    tiles = -(-n // most)
+    height = -(-n // tiles)
+    unrolled = n * inner * len(strips) <= _UNROLLED
+
+    def tile(i: Any, rows: int, c: Any, pieces: Sequence[tuple[int, int, int]]) -> None:
+        places = [(i + k, c + o, w, u) for k in range(rows) for o, w, u in pieces]
+        sums = [start(*place) for place in places]
+
+        def step(j: Any, *totals: Lanes | None) -> list[Lanes]:
+            block = [right(j, c + o, w, u) for o, w, u in pieces]
+            out = []
+            for k in range(rows):
+                x = left(i + k, j)
+                for s, y in enumerate(block):
+                    product = f.widened(x, y.width) * y
+                    total = totals[k * len(pieces) + s]
+                    out.append(product if total is None else total + product)
+            return out
+
+        if inner * rows * len(pieces) <= _UNROLLED // 2:
+            for j in range(inner):
+                sums = list(step(j, *sums))
+            ended = sums
+        else:
+            begun = [
+                f.literal(-0.0, w) if x is None else x
+                for x, (_, _, w, _) in zip(sums, places, strict=True)
+            ]
+            ended = list(f.loop(inner, step, begun))
+        for x, place in zip(ended, places, strict=True):
+            assert x is not None
+            finish(x, *place)
+
+    def rows_of(c: Any, pieces: Sequence[tuple[int, int, int]]) -> None:
+        whole = n // height
+        if unrolled or whole == 1:
+            for k in range(whole):
+                tile(k * height, height, c, pieces)
+        else:
+
+            def some(i: Lanes) -> list[Lanes]:
+                tile(i, height, c, pieces)
+                return []
+
+            f.loop(whole * height, some, step=height)
+        if n % height:
+            tile(whole * height, n % height, c, pieces)
+
+    groups = full // group
+    pieces = [(k * e.vector, e.vector, e.vector) for k in range(group)]
+    if unrolled or groups == 1:
+        for k in range(groups):
+            rows_of(k * group * e.vector, pieces)
+    elif groups:
+
+        def some(c: Lanes) -> list[Lanes]:
+            rows_of(c, pieces)
+            return []
+
+        f.loop(groups * group * e.vector, some, step=group * e.vector)
+    if rest := strips[groups * group :]:
+        rows_of(0, rest)
+
+
+def reductions(
+    e: Layout,
+    f: Function,
+    n: int,
+    m: int,
+    length: int,
+    left: Callable[[Any, Any, int, int], Lanes | None],
+    right: Callable[[Any, Any, int, int], Lanes],
+    put: Callable[[Any, Any, Lanes, int], None],
+) -> None:
+    """For all i and j: put(i, j, Σ_c left(i, c) * right(j, c)), for several j at once. Where
+    `left` gives None, the right-hand sides are summed."""
+    strips = e.strips(length)
+    full = length // e.vector
+    width = strips[0][1]
+    if full and len(strips) > full:  # a rest is read with the width of the others
+        strips[-1] = (strips[-1][0], e.vector, strips[-1][2])
+    rows = 2 if n > 1 else 1
+    unrolled = n * m * len(strips) <= _UNROLLED
+
+    def tile(i: Any, height: int, j: Any, across: int) -> None:
+        def step(c: Any, *totals: Lanes, used: int = e.vector, w: int = width) -> list[Lanes]:
+            ys = [right(j + q, c, w, used) for q in range(across)]
+            out: list[Lanes] = []
+            for k in range(height):
+                x = left(i + k, c, w, used)
+                for y in ys:
+                    product = y if x is None else x * y
+                    out.append(totals[len(out)] + product if totals else product)
+            return out
+
+        sums: list[Lanes] = []
+        if full * height * across <= _UNROLLED // 4:
+            for o, w, used in strips:
+                sums = step(f.index(o), *sums, used=used, w=w)
+        else:
+            zeros = [f.literal(0.0, width)] * (height * across)
+            sums = f.loop(full * e.vector, step, zeros, step=e.vector)
+            for o, w, used in strips[full:]:
+                sums = step(f.index(o), *sums, used=used, w=w)
+        for k in range(height):
+            own = sums[k * across : (k + 1) * across]
+            if across == width and width > 1:
+                put(i + k, j, f.sum_each(own), width)
+            else:
+                for q, total in enumerate(f.sums(own)):
+                    put(i + k, j + q, total, 1)
+
+    def across(i: Any, height: int) -> None:
+        whole = m // width
+        if unrolled or whole <= 1:
+            for k in range(whole):
+                tile(i, height, k * width, width)
+        else:
+
+            def some(j: Lanes) -> list[Lanes]:
+                tile(i, height, j, width)
+                return []
+
+            f.loop(whole * width, some, step=width)
+        if m % width:
+            tile(i, height, whole * width, m % width)
+
+    whole = n // rows
+    if unrolled or whole <= 1:
+        for k in range(whole):
+            across(k * rows, rows)
+    else:
+
+        def each(i: Lanes) -> list[Lanes]:
+            across(i, rows)
+            return []
+
+        f.loop(whole * rows, each, step=rows)
+    if n % rows:
+        across(whole * rows, n % rows)
