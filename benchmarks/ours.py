@@ -8,6 +8,7 @@ Python does before and after it. Rows say what is computed; only this file knows
 from __future__ import annotations
 
 import ctypes
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import engine
 import nn
 from benchmarks.harness import Array, Contender
-from engine.compiled import jit, kernels
+from engine.compiled import kernels
 from engine.compiled.lift import lift
 from engine.compiled.machine import Machine, Training
 from engine.compiled.tape import tape_of
@@ -91,12 +92,6 @@ class Fitting:
             progress=False,
         )
 
-    def starts(self, rows: int, epochs: int) -> Array:
-        """Where each batch begins in `epochs` rounds over rows in their order, and the end."""
-        size = rows if self.batch_size is None else self.batch_size
-        begins = [epoch * rows + i for epoch in range(epochs) for i in range(0, rows, size)]
-        return np.array([*begins, epochs * rows], np.int64)
-
 
 def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> Contender:
     """`nn.fit`: the run of some epochs more, less a run of one, so that checking and copying the
@@ -119,47 +114,64 @@ def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> 
 
 
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
-    """The same updates in one call of the compiled loop."""
+    """The same updates by the compiled loop, one call an epoch."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1])
-    data = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype)
+    columns = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype).T
+    columns = np.ascontiguousarray(columns)
+    ready: list[Training] = []
 
-    def train(rows: int, epochs: int) -> Training:
-        starts = f.starts(rows, epochs)
-        state, group = f.optimizer.state[0], f.optimizer.param_groups[0]
-        settings = f.optimizer.settings(group, state.steps + np.arange(len(starts) - 1))
+    def prepare(rows: int, epochs: int) -> list[Training]:
+        """What each call is given; the calls share the numbers that move."""
+        f.reset()
+        size = rows if f.batch_size is None else f.batch_size
+        starts = np.array([*range(0, rows, size), rows], np.int64)
+        count = len(starts) - 1
         theta = np.array([p.data for p in f.parameters], f.dtype)
-        training = Training(
-            data=data,
-            order=np.tile(np.arange(rows), epochs),
-            in_order=True,  # the rows of each batch follow one another
-            starts=starts,
-            theta=theta,
-            gradient=np.zeros_like(theta),
-            rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
-            slots=state.slots.astype(f.dtype).ravel(),
-            steps=state.steps,
-            settings=settings.astype(f.dtype),
-            mean=f.loss.reduction == "mean",
-            losses=np.zeros((len(starts) - 1, 2)),
-            places=np.zeros(0, np.int64),
-        )
-        if stepper.run_steps(training) < len(starts) - 1:
-            raise RuntimeError("the compiled loop ended before its last update")
-        return training
+        gradient, slots = np.zeros_like(theta), np.zeros(f.optimizer.slots * len(theta), f.dtype)
+        group, mean = f.optimizer.param_groups[0], f.loss.reduction == "mean"
+        return [
+            Training(
+                data=columns,
+                order=np.arange(rows),
+                in_order=True,
+                starts=starts,
+                theta=theta,
+                gradient=gradient,
+                rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
+                slots=slots,
+                steps=epoch * count,
+                settings=f.optimizer.settings(group, epoch * count + np.arange(count)).astype(
+                    f.dtype
+                ),
+                mean=mean,
+                losses=np.zeros((count, 2)),
+                places=np.zeros(0, np.int64),
+            )
+            for epoch in range(epochs)
+        ]
+
+    def run(calls: list[Training]) -> None:
+        for training in calls:
+            if stepper.run_steps(training) < len(training.losses):
+                raise RuntimeError("the compiled loop ended before its last update")
 
     def numbers() -> Array:
-        f.reset()
-        training = train(*f.check)
-        sums, weights = training.losses.T
-        return np.hstack([sums / weights if training.mean else sums, training.theta])
+        calls = prepare(*f.check)
+        run(calls)
+        sums, weights = np.concatenate([training.losses for training in calls]).T
+        return np.hstack([sums / weights if calls[0].mean else sums, calls[0].theta])
+
+    def before() -> None:
+        ready[:] = prepare(len(f.X), epochs)
 
     return Contender(
-        work=lambda: train(len(f.X), epochs),
-        before=f.reset,
+        work=lambda: run(ready),
+        before=before,
         units=units,
         numbers=numbers,
+        note="a call an epoch",
     )
 
 
@@ -322,37 +334,55 @@ def batch_program(model: nn.Module, loss: nn.Loss) -> engine.Program:
 
 
 def passes(f: Callable[[], Any], leaves: list[engine.Value]) -> tuple[dict[str, float], int]:
-    """Seconds of tracing and of lowering, and how many scalar operations were recorded."""
-    began = time.perf_counter()
+    """Seconds of tracing, of lowering to blocks, and of making machine code of these and running
+    it once, backwards too; and how many scalar operations were recorded."""
+    times = [time.perf_counter()]
     recording = record_call(f, [], {}, [])
-    traced = time.perf_counter()
+    times.append(time.perf_counter())
     tape = tape_of(recording, leaves)
-    machine = Machine(lift(tape), list(range(len(tape.leaves))), "float64")
-    lowered = time.perf_counter()
-    del machine
-    return {"tracing": traced - began, "lowering": lowered - traced}, tape.recorded
+    blocks = lift(tape)
+    times.append(time.perf_counter())
+    machine = Machine(blocks, list(range(len(tape.leaves))), "float64")
+    shared, none = np.array([leaf.data for leaf in tape.leaves]), np.zeros((0, 0))
+    machine.run(shared, none, np.zeros(1, np.int64), (0, 0), np.ones(1))
+    times.append(time.perf_counter())
+    spent = [after - before for before, after in itertools.pairwise(times)]
+    return dict(zip(PASSES, spent, strict=True)), tape.recorded
 
 
-# --- kernels ----------------------------------------------------------------------------------
+PASSES = ("tracing", "lowering", "machine code")
 
 
-def block_kernel(name: str, x: Array) -> Contender:
-    """The kernel of a row of the operation table on a block, into a block of its own."""
-    code = jit.address(f"ew_{name}", False, x.dtype.name)
+# --- a block by itself ------------------------------------------------------------------------
+
+
+def block(f: Callable[[Any], Any], rows: Array) -> Contender:
+    """A function of one number on a block of rows and lanes, by the code at its address: what a
+    program does in between reading its arguments and giving results."""
+    program = engine.compile(lambda x: [f(number) for number in x], in_axes=0)
+    program(rows.T)
+    arguments, found = program._prepared((rows.T,), {})
+    path = found.paths[0]
+    machine, _ = found.machine(path, program._wanted(arguments, (rows.T,)), False, True)
+    encoded = machine._begin(np.zeros(0), rows.shape[1], (0, 0), backward=False)
+    if encoded.width != rows.shape[1]:
+        raise ValueError(f"a chunk has {encoded.width} lanes, and the block {rows.shape[1]}")
+    v, ids = machine._vl, np.arange(encoded.width)
+    v[: rows.size] = rows.ravel()
     shape = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 7, ctypes.c_int64)
-    rows = np.concatenate([x, np.zeros_like(x)])  # the operand's row, and the result's
-    words = np.zeros(kernels.WORDS, np.int64)
-    words[[kernels.SPACE, kernels.N, kernels.A, kernels.OUT]] = 1, 1, 0, 1
-    pool = np.zeros(8, np.int64)
-    at_words, at_pool, at_rows = (a.ctypes.data for a in (words, pool, rows))
-    operands = (at_words, at_pool, at_pool, at_rows, at_rows, at_rows, at_rows, len(x))
-    kernel = shape(code)
+    words = encoded.words[encoded.counts[0] : encoded.counts[1]]
+    buffers = [a.ctypes.data for a in (machine._pool, ids, v, v, v, v)]
+    calls = [
+        (shape(int(row[kernels.FORWARD])), (row.ctypes.data, *buffers, encoded.width))
+        for row in words
+    ]
+
+    def work(kept: Any = (machine, words, ids)) -> None:  # what the addresses point to
+        for call, operands in calls:
+            call(*operands)
 
     def numbers() -> Array:
-        kernel(*operands)
-        return rows[len(x) :].copy()
+        work()
+        return numbers_of(v.reshape(-1, encoded.width)[machine._outputs[:, 1]])
 
-    def work(kept: Any = (words, pool, rows)) -> None:  # what the addresses point to
-        kernel(*operands)
-
-    return Contender(work=work, numbers=numbers, note="the kernel, at its address")
+    return Contender(work=work, numbers=numbers, note="the code of the block, at its address")

@@ -9,13 +9,14 @@ from benchmarks.tables import Line, footnote, rows_table
 from engine.files import write_whole
 
 README = Path(__file__).parents[1] / "README.md"
+NOT_YET = "`make bench` measures it on your machine.\n"  # as long as no results are committed
 BEGIN, END = "<!-- benchmarks: made by `gradloom bench --readme` -->\n", "<!-- /benchmarks -->"
 
 
 def section(results: Results | None) -> str:
     """Return what stands between the comments: what is asked, and where ours is slower."""
     if results is None:
-        return "`make bench` measures it on your machine.\n"
+        return NOT_YET
     return f"{rows_table(results, _belongs)}\n{footnote(results)}"
 
 

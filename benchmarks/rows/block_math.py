@@ -1,8 +1,8 @@
 """exp, log, tanh, sigmoid and softmax of a large block, beside NumPy's ufuncs.
 
-Of the first four it is the kernel that every compiled program calls for them, on a block of its
-own, against the ufunc with `out=`; NumPy has no sigmoid, so that is four of its calls, in place.
-softmax is a compiled program over a batch: of 64 numbers an example, copied in and out.
+Of the first four it is the machine code that a compiled program has for such a block, called at
+its address, against the ufunc with `out=`; NumPy has no sigmoid, so that is four of its calls, in
+place. softmax is a compiled program over a batch of 64 numbers an example, copied in and out.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from benchmarks import ours
 from benchmarks.harness import ALONE, OURS, Array, Asked, Contender, Row, Scale
 
 NUMPY = "NumPy"
-CLASSES = 64
+LANES, CLASSES = 16, 64  # of a chunk of so many rows; of an example
 
 
 def rows(scale: Scale) -> Iterator[Row]:
     """A row for each function."""
     size = scale.of(1 << 20, 1 << 20, 512)
-    x = np.random.default_rng(0).uniform(-5.0, 5.0, size)
-    ufuncs: dict[str, Callable[[Array, Array], Any]] = {
-        "exp": lambda x, out: np.exp(x, out=out),
-        "log": lambda x, out: np.log(x, out=out),
-        "tanh": lambda x, out: np.tanh(x, out=out),
-        "sigmoid": _sigmoid,
+    x = np.random.default_rng(0).uniform(-5.0, 5.0, (size // LANES, LANES))
+    functions: dict[str, tuple[Callable[[Any], Any], Callable[[Array, Array], Any]]] = {
+        "exp": (engine.exp, lambda x, out: np.exp(x, out=out)),
+        "log": (engine.log, lambda x, out: np.log(x, out=out)),
+        "tanh": (engine.tanh, lambda x, out: np.tanh(x, out=out)),
+        "sigmoid": (engine.sigmoid, _sigmoid),
     }
-    for name, ufunc in ufuncs.items():
+    for name, (function, ufunc) in functions.items():
         block = np.abs(x) + 0.1 if name == "log" else x
         yield Row(
             f"block-{name}",
             f"{name} of a block of {size:,}",
             {
-                OURS: lambda: ours.block_kernel(name, block),  # noqa: B023
+                OURS: lambda: ours.block(function, block),  # noqa: B023
                 NUMPY: lambda: _in_numpy(ufunc, block),  # noqa: B023
             },
             asked=[Asked(1.0, NUMPY)],

@@ -108,9 +108,9 @@ def casadi_buffered(P: Array, seen: Any) -> Contender:
     function = casadi.Function("misfit", [p], [value, casadi.gradient(value, p)])
     buffer, call = (function.map(len(P)) if len(P) > 1 else function).buffer()
     p_in, value_out, gradient_out = P.ravel().copy(), np.zeros(len(P)), np.zeros(P.size)
-    buffer.set_arg(0, memoryview(p_in))
-    buffer.set_res(0, memoryview(value_out))
-    buffer.set_res(1, memoryview(gradient_out))
+    buffer.set_arg(0, p_in.data)
+    buffer.set_res(0, value_out.data)
+    buffer.set_res(1, gradient_out.data)
 
     def numbers() -> Array:
         call()
