@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from benchmarks.results import COMMITTED, BadResultsError, Results, load, save
+from benchmarks.results import COMMITTED, BadResultsError, Results, as_text, load, save
 from benchmarks.tables import Line, footnote, rows_table
 from engine.files import write_whole
 
@@ -45,6 +46,7 @@ def publish(results: Results) -> None:
     """
     if results["scale"] != "full" or results["failures"]:
         raise BadResultsError("the README's table is of a full run in which nothing failed")
-    text = with_section(README.read_text(encoding="utf-8"), section(results))
+    as_saved: Results = json.loads(as_text(results))  # fewer digits, and as many as the file has
+    text = with_section(README.read_text(encoding="utf-8"), section(as_saved))
     save(COMMITTED, results)
     write_whole(README, text.encode())
