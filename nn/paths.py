@@ -127,12 +127,17 @@ class VectorisedPath:
             group = {**group, "lr": rates[:, 0]}
         settings = optimizer.settings(group, state.steps + np.arange(count))
         slots = state.slots.astype(theta.dtype).ravel()
-        in_order = bool((np.diff(order[starts[0] : starts[-1]]) == 1).all())
+        steps = np.stack([starts[:-1], starts[1:]], axis=1)
+        within = np.diff(order[starts[0] : starts[-1]])
+        within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
+        in_order = bool((within == 1).all())
+        if in_order:
+            steps += (order[starts[:-1]] - starts[:-1])[:, None]
         training = Training(
             data=self._columns if in_order else self._matrix,
             order=order,
             in_order=in_order,
-            starts=starts + (order[starts[0]] - starts[0]) if in_order else starts,
+            starts=steps,
             theta=theta,
             gradient=gradient,
             rule=_loop(type(optimizer).rule, optimizer.slots),

@@ -98,26 +98,44 @@ def fit(
     mean = loss.reduction == "mean"
     rng = random.Random(seed)
     size = len(X) if batch_size is None else batch_size
+    starts = np.append(np.arange(0, len(X), size), len(X))
     after_epochs = scheduler is not None and scheduler.interval == "epoch"
     after_updates = None if after_epochs else scheduler
+    pausing = validation_data is not None or bool(callbacks) or after_epochs
     try:
         step = _training_path(model, loss, parameters, X, y, bar, path, dtype, size, history)
         if path == "auto" and progress:
             bar.say(f"{history.path} path: {history.reason}")
-        for epoch in range(epochs):
-            if shuffle:
-                shuffled = order.tolist()
-                rng.shuffle(shuffled)
-                order = np.array(shuffled)
-            losses = _epoch(
-                *(step, theta, gradient, order, size, optimizer, after_updates),
-                *(mean, seed, history, bar),
+        burst = epoch = 0
+        while epoch < epochs:
+            # Several at once, if they are short and nothing is to be done between them.
+            some = 1 if pausing else min(epochs - epoch, max(1, burst // (len(starts) - 1)))
+            orders = []
+            for _ in range(some):
+                if shuffle:
+                    shuffled = order.tolist()
+                    rng.shuffle(shuffled)
+                    order = np.array(shuffled)
+                orders.append(order)
+            offsets = len(X) * np.arange(some)[:, None]
+            burst = _updates(
+                step,
+                theta,
+                gradient,
+                np.concatenate(orders),
+                np.append((starts[:-1] + offsets).ravel(), some * len(X)),
+                optimizer,
+                after_updates,
+                mean,
+                seed,
+                history,
+                bar,
+                burst,
             )
+            epoch += some
             if scheduler is not None and after_epochs:
                 scheduler.step()
-            sizes = np.minimum(size, len(order) - np.arange(0, len(order), size))
-            total = np.dot(losses, sizes) if mean else np.sum(losses)
-            history.loss.append(float(total) / len(order))
+            _note_epochs(history, starts, mean)
             if validation_data is not None or callbacks:
                 _write(parameters, theta, gradient)
             if validation_data is not None:
@@ -126,7 +144,7 @@ def fit(
             bar.describe(f"loss {history.loss[-1]:.4g}")
             for callback in callbacks:
                 try:
-                    callback(epoch, history)
+                    callback(epoch - 1, history)
                 finally:
                     theta[:] = [p.data for p in parameters]  # it may have moved them
             if callbacks and history.path == "vectorised":  # or have changed the model
@@ -136,38 +154,39 @@ def fit(
     finally:
         if history.step_loss:
             _write(parameters, theta, gradient)
+            _note_epochs(history, starts, mean)
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # the mean of no terms is nan, as in PyTorch
-def _epoch(
+def _updates(
     step: TrainingPath,
     theta: Array,
     gradient: Array,
     order: Array,
-    size: int,
+    starts: Array,
     optimizer: Optimizer,
     scheduler: LRScheduler | None,
     mean: bool,
     seed: int,
     history: History,
     bar: Bar,
-) -> list[float]:
-    """The updates of one epoch, in place; returns each one's loss, and notes it in the History.
+    burst: int,
+) -> int:
+    """An update by each batch `order[starts[k] : starts[k + 1]]`, in place; their losses are noted.
 
     On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
+    `burst` is how many; returns how many may be next.
     """
-    starts = np.array([*range(0, len(order), size), len(order)])
     before, k, total = len(history.step_loss), 0, 0.0
-    burst = 1
     while k < len(starts) - 1:
         draws = (seed, before + k)
         done = np.zeros((0, 2))
         began = time.perf_counter()
         if isinstance(step, VectorisedPath):
-            some = starts[k : k + burst + 1]
+            some = starts[k : k + max(1, burst) + 1]
             done = step.run_steps(theta, order, some, draws, optimizer, scheduler, gradient, mean)
         if len(done) == 0:  # on the scalar path, or where this step takes another path
             result = step(theta, order[starts[k] : starts[k + 1]], draws)
@@ -182,7 +201,17 @@ def _epoch(
         bar.describe(f"loss {total / k:.4g}")
         seconds = (time.perf_counter() - began) / len(done)
         burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
-    return history.step_loss[before:]
+    return burst
+
+
+def _note_epochs(history: History, starts: Array, mean: bool) -> None:
+    """Add the mean losses of the epochs that are complete and not yet in the History."""
+    sizes, updates = np.diff(starts), len(starts) - 1
+    while (len(history.loss) + 1) * updates <= len(history.step_loss):
+        first = len(history.loss) * updates
+        losses = history.step_loss[first : first + updates]
+        total = np.dot(losses, sizes) if mean else np.sum(losses)
+        history.loss.append(float(total) / int(starts[-1]))
 
 
 def _training_path(

@@ -61,21 +61,28 @@ def run(
 ):
     """What is called from Python: one run of the blocks, or, if `training`, whole updates.
 
-    Step k is about the examples `order[starts[k] : starts[k + 1]]`, the rows of `data`; or, where
-    `in_order` says so, about columns `starts[k]` to `starts[k + 1]` of it. They are processed in
-    chunks of `width` lanes; the last chunk is filled up with copies of its first example, to which
-    no adjoint arrives. An update moves `theta` by the rule, and leaves the sum of the step's terms
-    and of their weights in `losses[k]`. Returns how many steps were done: all, or those before an
-    update in which a guard failed or a product gave nan, of which nothing is kept.
+    Step k is about the examples `order[starts[k, 0] : starts[k, 1]]`, the rows of `data`; or,
+    where `in_order` says so, about these columns of it. They are processed in chunks of `width`
+    lanes; the last chunk is filled up with copies of its first example, to which no adjoint
+    arrives. An update moves `theta`, whose numbers are in the rows `places` of S, by the rule, and
+    leaves the sum of the step's terms and of their weights in `losses[k]`. Returns how many steps
+    were done: all, or those before an update in which a guard failed or a product gave nan, of
+    which nothing is kept.
     """
     checked = len(checks) > 0
     inputs = data.shape[0] if in_order else data.shape[1]
-    for done in range(len(starts) - 1):
-        count = starts[done + 1] - starts[done]
+    together = len(places) > 0 and places[0] >= 0  # whether parameters follow each other in S
+    for p in range(len(places)):
+        together = together and places[p] == places[0] + p
+    for done in range(len(starts)):
+        count = starts[done, 1] - starts[done, 0]
         if training:
-            for p in range(len(places)):
-                if places[p] >= 0:
-                    vs[places[p]] = theta[p]
+            if together:
+                vs[places[0] : places[0] + len(theta)] = theta
+            else:
+                for p in range(len(places)):
+                    if places[p] >= 0:
+                        vs[places[p]] = theta[p]
             losses[done, 0] = 0.0
             losses[done, 1] = 0.0
             if checked:
@@ -101,7 +108,7 @@ def run(
                     vl[constant_rows[k] * width : (constant_rows[k] + 1) * width] = (
                         constant_numbers[k]
                     )
-            first = starts[done] + start
+            first = starts[done, 0] + start
             if in_order:
                 for r in range(inputs):
                     vl[r * width : r * width + w] = data[r, first : first + w]
@@ -162,12 +169,17 @@ def run(
         if training:
             if pool[NAN_SEEN] != 0 or (checked and fail.max() >= 0):
                 return done
-            divisor = losses[done, 1] if mean else 1.0
-            for p in range(len(places)):
-                gradient[p] = gs[places[p]] / divisor if places[p] >= 0 else 0.0
+            scale = 1.0 / losses[done, 1] if mean else 1.0
+            if together:
+                gradient[:] = gs[places[0] : places[0] + len(theta)]
+                for p in range(len(gradient)):
+                    gradient[p] *= scale
+            else:
+                for p in range(len(places)):
+                    gradient[p] = gs[places[p]] * scale if places[p] >= 0 else 0.0
             update(rule, theta, gradient, slots, settings[done], steps + done)
             pool[STEP] += 1
-    return len(starts) - 1
+    return len(starts)
 
 
 def total(x):

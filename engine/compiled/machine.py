@@ -75,8 +75,8 @@ class Training:
 
     data: Array  # one row an example; if `in_order` one column
     order: Array
-    in_order: bool  # the examples follow each other: `starts` are places in the data
-    starts: Array  # of each step in `order`, or in the data, and the end
+    in_order: bool  # the examples of a step follow each other: `starts` are places in the data
+    starts: Array  # for each step where its examples begin and end, in `order` or in the data
     theta: Array
     gradient: Array
     rule: Callable[..., None] | None
@@ -148,7 +148,7 @@ class Machine:
             data=np.zeros((0, 0), self.dtype),
             order=np.zeros(1, _INTEGERS),
             in_order=True,
-            starts=np.zeros(2, _INTEGERS),
+            starts=np.zeros((1, 2), _INTEGERS),
             theta=none,
             gradient=none,
             rule=None,
@@ -307,7 +307,7 @@ class Machine:
             weights = np.zeros(len(self._outputs), self.dtype) if seeds is None else seeds
             unchecked = int(np.searchsorted(self._checks[:, 2], trusted))
             training = self._no_training
-            training.data, training.starts[1] = np.ascontiguousarray(lanes.T), count
+            training.data, training.starts[0, 1] = np.ascontiguousarray(lanes.T), count
             self._call(
                 encoded,
                 ids,
@@ -332,7 +332,7 @@ class Machine:
         `shared` are the numbers of the shared inputs before the first step.
         """
         with self.lock:
-            most = int(np.diff(training.starts).max())
+            most = int(np.diff(training.starts, axis=1).max())
             encoded = self._begin(shared, most, draws, backward=True)
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
