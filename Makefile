@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles oracles lint format bench bench-compiling clean
+.PHONY: demo test test-full test-oracles oracles lint format bench bench-quick clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -32,14 +32,14 @@ format: .venv/test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench-compiling: .venv/test
-	$(BIN)/python benchmarks/compiling.py
+bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: about 15 minutes
+	$(BIN)/gradloom bench
 
-bench: .venv/peers
-	$(BIN)/python benchmarks/eager.py
+bench-quick: .venv/peers  ## the same in a minute, with rougher figures
+	$(BIN)/gradloom bench --quick
 
 clean:
-	rm -rf .venv pictures
+	rm -rf .venv pictures bench-results
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,8 +1,12 @@
-"""The command line: `gradloom list` and `gradloom run PROGRAM`."""
+"""The command line: `gradloom list`, `gradloom run PROGRAM` and `gradloom bench`.
+
+The benchmarks are no part of what is installed: they stand beside the packages in a checkout.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -20,8 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A wrong call ends the process with 2, as argparse does.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["bench"]:
+        return _bench(given[1:])
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if chosen.command == "list":
         for name in PROGRAMS:
             print(f"{name:16s} {load(name).SUMMARY}")
@@ -34,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gradloom {engine.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the programs")
+    commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     run = commands.add_parser("run", help="run a program")
     run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
     run.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
@@ -84,6 +92,23 @@ def _run(chosen: argparse.Namespace) -> int:
     for picture in report.pictures:
         print(f"wrote      {picture}")
     return 0
+
+
+def _bench(arguments: Sequence[str], root: Path = Path(__file__).parents[1]) -> int:
+    """Run the benchmarks of the checkout that these packages are imported from."""
+    if not (root / "benchmarks" / "__main__.py").is_file():
+        print(
+            f"gradloom: there is no folder benchmarks in {root}: it comes with a checkout of the "
+            "repository, not with the installed packages. In a checkout, run `make bench` or "
+            "`python -m benchmarks`",
+            file=sys.stderr,
+        )
+        return 1
+    sys.path.insert(0, str(root))  # before any other package of this name
+    try:
+        return int(importlib.import_module("benchmarks.__main__").main(arguments))
+    finally:
+        sys.path.remove(str(root))
 
 
 def _make_writable(folder: Path) -> None:

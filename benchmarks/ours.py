@@ -1,0 +1,388 @@
+"""How gradloom is called in the benchmarks: each way in stands here once.
+
+In: models, functions and data of a row. Out: a `Contender`, either through the public way, as
+users call it, or the machine alone: the compiled code with its buffers in place, without what
+Python does before and after it. Rows say what is computed; only this file knows how it is run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import engine
+import nn
+from benchmarks.harness import Array, Contender
+from engine.compiled import kernels
+from engine.compiled.lift import lift
+from engine.compiled.machine import Machine, Training
+from engine.compiled.tape import tape_of
+from engine.compiled.trace import record_call
+from engine.trees import flatten
+from nn import paths
+from nn.optim import Optimizer
+
+MakeOptimizer = Callable[[list[engine.Value]], Optimizer]
+Arguments = tuple[Any, ...]
+
+
+def numbers_of(tree: Any) -> Array:
+    """All numbers of a nested structure, flat."""
+    parts = [np.ravel(np.asarray(leaf, np.float64)) for leaf in flatten(tree)[0]]
+    return np.concatenate(parts)
+
+
+class Beginning:
+    """Parameters, and the numbers that every measurement begins with."""
+
+    def __init__(self, parameters: list[engine.Value]) -> None:
+        self.parameters = parameters
+        self.numbers = [p.data for p in parameters]
+
+    def reset(self) -> None:
+        """Put the numbers back."""
+        for p, number in zip(self.parameters, self.numbers, strict=True):
+            p.data = number
+
+
+# --- training on data -------------------------------------------------------------------------
+
+
+@dataclass
+class Fitting:
+    """What `nn.fit` is given."""
+
+    model: nn.Module
+    X: Array
+    y: Array
+    loss: nn.Loss
+    make_optimizer: MakeOptimizer
+    batch_size: int | None
+    dtype: str
+    check: tuple[int, int]  # of how many rows, and epochs of them, the numbers are compared
+
+    def __post_init__(self) -> None:
+        self.parameters = self.model.parameters()
+        self._beginning = Beginning(self.parameters)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again: with the first parameters, and a new optimiser."""
+        self._beginning.reset()
+        self.optimizer = self.make_optimizer(self.parameters)
+
+    def run(self, epochs: int, rows: int | None = None, path: Any = "vectorised") -> nn.History:
+        """Train through nn.fit."""
+        return nn.fit(
+            self.model,
+            self.X[:rows],
+            self.y[:rows],
+            loss=self.loss,
+            optimizer=self.optimizer,
+            epochs=epochs,
+            batch_size=self.batch_size,
+            path=path,
+            dtype=self.dtype,
+            progress=False,
+        )
+
+
+def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> Contender:
+    """`nn.fit`: the run of some epochs more, less a run of one, so that checking and copying the
+    data, once a call, are no part of it."""
+
+    def numbers() -> list[float]:
+        rows, epochs = fitting.check
+        fitting.reset()
+        losses = fitting.run(epochs, rows, path).step_loss
+        return [*losses, *(p.data for p in fitting.parameters)]
+
+    return Contender(
+        work=lambda: fitting.run(1 + epochs, path=path),
+        less=lambda: fitting.run(1, path=path),
+        before=fitting.reset,
+        units=units,
+        numbers=numbers,
+        note="nn.fit",
+    )
+
+
+def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
+    """The same updates by the compiled loop, one call an epoch."""
+    f = fitting
+    program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
+    stepper = program.stepper(f.X[:1], f.y[:1])
+    columns = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype).T
+    columns = np.ascontiguousarray(columns)
+    ready: list[Training] = []
+
+    def prepare(rows: int, epochs: int) -> list[Training]:
+        """What each call is given; the calls share the numbers that move."""
+        f.reset()
+        size = rows if f.batch_size is None else f.batch_size
+        starts = np.array([*range(0, rows, size), rows], np.int64)
+        count = len(starts) - 1
+        theta = np.array([p.data for p in f.parameters], f.dtype)
+        gradient, slots = np.zeros_like(theta), np.zeros(f.optimizer.slots * len(theta), f.dtype)
+        group, mean = f.optimizer.param_groups[0], f.loss.reduction == "mean"
+        return [
+            Training(
+                data=columns,
+                order=np.arange(rows),
+                in_order=True,
+                starts=starts,
+                theta=theta,
+                gradient=gradient,
+                rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
+                slots=slots,
+                steps=epoch * count,
+                settings=f.optimizer.settings(group, epoch * count + np.arange(count)).astype(
+                    f.dtype
+                ),
+                mean=mean,
+                losses=np.zeros((count, 2)),
+                places=np.zeros(0, np.int64),
+            )
+            for epoch in range(epochs)
+        ]
+
+    def run(calls: list[Training]) -> None:
+        for training in calls:
+            if stepper.run_steps(training) < len(training.losses):
+                raise RuntimeError("the compiled loop ended before its last update")
+
+    def numbers() -> Array:
+        calls = prepare(*f.check)
+        run(calls)
+        sums, weights = np.concatenate([training.losses for training in calls]).T
+        return np.hstack([sums / weights if calls[0].mean else sums, calls[0].theta])
+
+    def before() -> None:
+        ready[:] = prepare(len(f.X), epochs)
+
+    return Contender(
+        work=lambda: run(ready),
+        before=before,
+        units=units,
+        numbers=numbers,
+        note="a call an epoch",
+    )
+
+
+# --- calling a program ------------------------------------------------------------------------
+
+
+def gradient(program: engine.Program, *args: Any) -> Contender:
+    """A value and a gradient by `program.value_and_grad`."""
+    return Contender(
+        work=lambda: program.value_and_grad(*args),
+        numbers=lambda: numbers_of(program.value_and_grad(*args)),
+        note="program.value_and_grad",
+    )
+
+
+def gradient_alone(program: engine.Program, *args: Any, lifted: bool = True) -> Contender:
+    """The run of the machine in it; `lifted=False` is the plain tape."""
+    run, numbers = _run(program, args, gradient=True, lifted=lifted)
+    return Contender(work=run, numbers=numbers)
+
+
+def values(program: engine.Program, *args: Any) -> Contender:
+    """The outputs alone, by calling the program."""
+    return Contender(
+        work=lambda: program(*args),
+        numbers=lambda: numbers_of(program(*args)),
+        note="program(…)",
+    )
+
+
+def values_alone(program: engine.Program, *args: Any) -> Contender:
+    """The run of the machine in it."""
+    run, numbers = _run(program, args, gradient=False, lifted=True)
+    return Contender(work=run, numbers=numbers)
+
+
+def _run(
+    program: engine.Program, args: Arguments, *, gradient: bool, lifted: bool
+) -> tuple[Callable[[], Any], Callable[[], Array]]:
+    """A call of the machine with these arguments; and the numbers that it gives, in the order in
+    which the program returns them."""
+    (program.value_and_grad if gradient else program)(*args)  # traced by now
+    arguments, found = program._prepared(args, {})
+    wanted = program._wanted(arguments, args, strict=gradient)
+    path = found.paths[0]
+    machine, columns = found.machine(path, wanted, gradient, lifted)
+    leaves = [found.leaves[k].data for k in path.leaf_places.tolist()]
+    shared = np.array([*arguments.shared, *leaves], found.dtype)
+    lanes = arguments.lane_matrix(found.dtype)
+    ids = np.arange(max(1, len(lanes)))
+    seeds = program._weight(arguments) if gradient else None
+    asked = list(columns.values())
+
+    def run() -> Any:
+        return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
+
+    def numbers() -> Array:
+        done = run()
+        if not gradient:
+            return numbers_of(done.outputs)
+        if wanted.per_example:
+            return np.hstack([done.outputs.ravel(), done.lane_gradient.ravel()])
+        value = done.outputs.mean() if program._reduce == "mean" else done.outputs.sum()
+        by_input = done.shared_gradient[: len(arguments.shared)]
+        by_leaf = np.zeros(len(program._leaves))
+        by_leaf[path.leaf_places] = done.shared_gradient[len(arguments.shared) :]
+        return np.hstack([value, by_leaf if len(by_leaf) else by_input])
+
+    return run, numbers
+
+
+# --- whole updates of a function without data ----------------------------------------------------
+
+
+def updates(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+) -> Contender:
+    """An update: the loss, its gradient, and a step of the optimiser."""
+    parameters = beginning.parameters
+    optimizer = make_optimizer(parameters)
+
+    def update() -> float:
+        optimizer.zero_grad()
+        value: float = program.backward()
+        optimizer.step()
+        return value
+
+    def numbers() -> list[float]:
+        beginning.reset()
+        losses = [update() for _ in range(CHECKED)]
+        return [*losses, *(p.data for p in parameters)]
+
+    return Contender(
+        work=update,
+        before=beginning.reset,
+        numbers=numbers,
+        note="program.backward, optimizer.step",
+    )
+
+
+def updates_alone(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+) -> Contender:
+    """The run of the machine, and the optimiser's update of an array."""
+    program.value_and_grad()  # traced by now
+    arguments, found = program._prepared((), {})
+    path = found.paths[0]
+    machine, _ = found.machine(path, program._wanted(arguments, ()), True, True)
+    optimizer = make_optimizer(beginning.parameters)
+    theta, places = np.array(beginning.numbers), path.leaf_places
+    gradient = np.zeros_like(theta)
+    none, one, seeds = np.zeros((0, 0)), np.zeros(1, np.int64), np.ones(1)
+
+    def reset() -> None:
+        theta[:] = beginning.numbers
+
+    def update() -> float:
+        run = machine.run(theta[places], none, one, (0, 0), seeds)
+        gradient[places] = run.shared_gradient
+        optimizer.update(theta, gradient)
+        return float(run.outputs[0, 0])
+
+    def numbers() -> list[float]:
+        reset()
+        losses = [update() for _ in range(CHECKED)]
+        return [*losses, *theta.tolist()]
+
+    return Contender(work=update, before=reset, numbers=numbers)
+
+
+CHECKED = 2  # updates whose numbers are compared
+
+
+# --- the scalar path --------------------------------------------------------------------------
+
+
+def eager_gradient(model: nn.Module, loss: nn.Loss, X: Array, y: Array) -> Contender:
+    """The gradient of a batch on Values, example by example."""
+    parameters = model.parameters()
+    path = paths.ScalarPath(model, loss, parameters, X, y, lambda: None)
+    theta, rows = np.array([p.data for p in parameters]), np.arange(len(X))
+
+    def numbers() -> Array:
+        step = path(theta, rows, (0, 0))
+        return np.hstack([step.total, step.gradient])
+
+    return Contender(work=lambda: path(theta, rows, (0, 0)), numbers=numbers)
+
+
+def batch_program(model: nn.Module, loss: nn.Loss) -> engine.Program:
+    """The program of the same: of the sum over a batch of X and y."""
+
+    def summed(x: Any, t: Any) -> Any:
+        return engine.sum(loss.terms(model(x.tolist()), t.tolist())[0])
+
+    return engine.compile(summed, in_axes=0, reduce="sum", wrt=model)
+
+
+# --- the passes from a function to a machine --------------------------------------------------
+
+
+def passes(f: Callable[[], Any], leaves: list[engine.Value]) -> tuple[dict[str, float], int]:
+    """Seconds of tracing, of lowering to blocks, and of making machine code of these and running
+    it once, backwards too; and how many scalar operations were recorded."""
+    times = [time.perf_counter()]
+    recording = record_call(f, [], {}, [])
+    times.append(time.perf_counter())
+    tape = tape_of(recording, leaves)
+    blocks = lift(tape)
+    times.append(time.perf_counter())
+    machine = Machine(blocks, list(range(len(tape.leaves))), "float64")
+    shared, none = np.array([leaf.data for leaf in tape.leaves]), np.zeros((0, 0))
+    machine.run(shared, none, np.zeros(1, np.int64), (0, 0), np.ones(1))
+    times.append(time.perf_counter())
+    spent = [after - before for before, after in itertools.pairwise(times)]
+    return dict(zip(PASSES, spent, strict=True)), tape.recorded
+
+
+PASSES = ("tracing", "lowering", "machine code")
+
+
+# --- a block by itself ------------------------------------------------------------------------
+
+
+def block(f: Callable[[Any], Any], rows: Array) -> Contender:
+    """A function of one number on a block of rows and lanes, by the code at its address: what a
+    program does in between reading its arguments and giving results."""
+    program = engine.compile(lambda x: [f(number) for number in x], in_axes=0)
+    program(rows.T)
+    arguments, found = program._prepared((rows.T,), {})
+    path = found.paths[0]
+    machine, _ = found.machine(path, program._wanted(arguments, (rows.T,)), False, True)
+    encoded = machine._begin(np.zeros(0), rows.shape[1], (0, 0), backward=False)
+    if encoded.width != rows.shape[1]:
+        raise ValueError(f"a chunk has {encoded.width} lanes, and the block {rows.shape[1]}")
+    v, ids = machine._vl, np.arange(encoded.width)
+    v[: rows.size] = rows.ravel()
+    shape = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 7, ctypes.c_int64)
+    words = encoded.words[encoded.counts[0] : encoded.counts[1]]
+    buffers = [a.ctypes.data for a in (machine._pool, ids, v, v, v, v)]
+    calls = [
+        (shape(int(row[kernels.FORWARD])), (row.ctypes.data, *buffers, encoded.width))
+        for row in words
+    ]
+
+    def work(kept: Any = (machine, words, ids)) -> None:  # what the addresses point to
+        for call, operands in calls:
+            call(*operands)
+
+    def numbers() -> Array:
+        work()
+        return numbers_of(v.reshape(-1, encoded.width)[machine._outputs[:, 1]])
+
+    return Contender(work=work, numbers=numbers, note="the code of the block, at its address")

@@ -1,0 +1,25 @@
+"""The rows of the table, one file for each piece of work, in the order in which they are run.
+
+A file has a function `rows(scale)` that yields what is measured side by side, or `figures(scale)`
+for what is measured along an axis, or both. To add one, write its file and add its name here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+# What shares a process: those with the same peers. A garbage collector takes the longer the more
+# is loaded, so what builds graphs on Values is by itself.
+PROCESSES = (
+    ("moons",),
+    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra"),
+    ("block-math", "lowering", "compiling"),
+    ("eager", "growth", "crossover"),
+)
+NAMES = [name for names in PROCESSES for name in names]
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of some rows. Raises ImportError for a name that is none."""
+    return importlib.import_module(f"benchmarks.rows.{name.replace('-', '_')}")
