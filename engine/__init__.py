@@ -30,7 +30,7 @@ from engine.calculus import (
     vjp,
 )
 from engine.checking import gradcheck, gradgradcheck
-from engine.compiled import Program, compile
+from engine.compiled import Program, compile, get_num_threads, set_num_threads
 from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
 from engine.graph import Graph
 from engine.modes import enable_grad, errstate, no_grad, scope
@@ -87,6 +87,7 @@ __all__ = [
     "draw_dot",
     "enable_grad",
     "errstate",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -98,6 +99,7 @@ __all__ = [
     "manual_seed",
     "no_grad",
     "scope",
+    "set_num_threads",
     "trace",
     "value_and_grad",
     "vjp",

@@ -140,7 +140,10 @@ class VectorisedPath:
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""
         whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
-        matrix = self._matrix if whole else self._matrix[rows]
+        if whole:  # in columns, if they are there: then nothing is copied
+            matrix = self._matrix if self._columns is None else self._columns.T
+        else:
+            matrix = self._matrix[rows]
         outputs, gradient = self._stepper(theta, matrix, draws)
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))

@@ -1,11 +1,13 @@
 """Compiling: scalar code, traced once, lifted to block operations, replayed by machine code.
 
 Data flows one way: `trace` a function's Values, `tape` flat columns, `lift` blocks, `machine`
-buffers, `loop` what runs, `kernels` and `jit` what an instruction does; `arguments`, `paths` and
-`program` are the way in, `describe` a way to look at it. Only this package knows Numba, and it
-is loaded at the first run.
+buffers, `loop` what runs; `native` writes blocks out as machine code, `kernels` and `jit` have a
+function for each kind of them; `arguments`, `paths` and `program` are the way in, `threads` divide
+large batches, `describe` is a way to look at it all. Only this package knows Numba, and it is
+loaded at the first run.
 """
 
 from engine.compiled.program import Program, compile
+from engine.compiled.threads import get_num_threads, set_num_threads
 
-__all__ = ["Program", "compile"]
+__all__ = ["Program", "compile", "get_num_threads", "set_num_threads"]

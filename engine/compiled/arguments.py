@@ -42,7 +42,7 @@ class Arguments:
     def lane_matrix(self, dtype: Any) -> Array:
         """One row an example, one column a batched number."""
         if self.matrix is not None:
-            return np.ascontiguousarray(self.matrix, dtype)
+            return np.asarray(self.matrix, dtype)
         if self.count is None:
             return np.zeros((0, 0), dtype)
         blocks = [np.asarray(block, dtype).reshape(self.count, -1) for block in self.lanes]

@@ -66,7 +66,8 @@ def run(
     where `in_order` says so, about these columns of it. They are processed in chunks of `width`
     lanes; the last chunk is filled up with copies of its first example, to which no adjoint
     arrives. An update moves `theta`, whose numbers are in the rows `places` of S, by the rule, and
-    leaves the sum of the step's terms and of their weights in `losses[k]`. Returns how many steps
+    leaves the sum of the step's terms and of their weights in `losses[k]`; where the rule is 0, it
+    is left to the caller. Returns how many steps
     were done: all, or those before an update in which a guard failed or a product gave nan, of
     which nothing is kept. `gradient` is that of the last one.
     """
@@ -175,12 +176,13 @@ def run(
         if training:
             if pool[NAN_SEEN] != 0 or (checked and fail.max() >= 0):
                 break
-            if together:
-                x, g = vs[base : base + size], gs[base : base + size]
-                update(rule, x, g, slots, settings[done], steps + done)
-            else:
+            if not together:
                 for p in range(size):
                     gradient[p] = gs[places[p]] if places[p] >= 0 else 0.0
+            if rule != 0 and together:
+                x, g = vs[base : base + size], gs[base : base + size]
+                update(rule, x, g, slots, settings[done], steps + done)
+            elif rule != 0:
                 update(rule, theta, gradient, slots, settings[done], steps + done)
             pool[STEP] += 1
         done += 1

@@ -8,6 +8,7 @@ backwards, then S backwards.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.compiled import jit, loop, native
+from engine.compiled import jit, loop, native, threads
 from engine.compiled.kernels import (
     BACKWARD,
     BLAS_FROM,
@@ -48,6 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 NATIVE_LANES = 64  # of a chunk at most, where products are machine code of their own
 NATIVE_MOST = 8_000_000  # multiplications, up to which that is as fast as BLAS on one thread
+PART_SECONDS = 5e-4  # of a batch that is divided among threads, at least, for each of them
 _INTEGERS = np.int64
 
 
@@ -87,6 +89,7 @@ class Training:
     mean: bool  # whether the gradient is divided by the sum of weights
     losses: Array  # (steps, 2): the sum of terms, and of weights
     places: Array
+    updating: bool = True  # else gradients are computed, and nothing is moved
 
 
 @dataclass(slots=True)
@@ -138,6 +141,10 @@ class Machine:
         both = blocks.instructions
         self._flags = [needs.of(i) for i in (*both[S], *both[L])]
         self._native = native and not jit.DISABLED
+        self._wanted_numbers = tuple(wanted)
+        self._others: list[Machine] = []  # for the other parts of batches that are divided
+        self._parts_lock = threading.Lock()
+        self._lane_seconds = _seconds(both[L]) if not jit.DISABLED else 0.0
         self._encoded: list[_Encoded] = []
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l))
         self._most = max(16, most // 16 * 16)
@@ -296,6 +303,23 @@ class Machine:
         `lane_gradients` are the inputs for which one an example is returned. The first `trusted`
         guards are not checked: another run decided them.
         """
+        parts = self._parts(len(lanes))
+        if parts > 1 and not modes.state.raising:
+            given = (shared, lanes, ids, draws, seeds, lane_gradients, trusted)
+            return self._run_in_parts(parts, *given)
+        return self._run_part(shared, lanes, ids, draws, seeds, lane_gradients, trusted)
+
+    def _run_part(
+        self,
+        shared: Array,
+        lanes: Array,
+        ids: Array,
+        draws: tuple[int, int],
+        seeds: Array | None,
+        lane_gradients: Sequence[int],
+        trusted: int,
+    ) -> Run:
+        """The same in this thread."""
         with self.lock:
             count = len(lanes)
             encoded = self._begin(shared, count, draws, backward=seeds is not None)
@@ -326,6 +350,52 @@ class Machine:
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
         return Run(outputs.T, fail, found, gradient, lane_gradient, nan_seen, not_finite)
+
+    def _parts(self, count: int) -> int:
+        """Into how many parts a batch is divided, one for each thread, if that is worth it."""
+        worth = int(count * self._lane_seconds / PART_SECONDS)
+        return min(worth, threads.get_num_threads()) if worth > 1 else 1
+
+    def _machines(self, count: int) -> list[Machine]:
+        """This one, and others like it with buffers of their own."""
+        while len(self._others) < count - 1:
+            wanted, dtype = self._wanted_numbers, self.dtype.name
+            self._others.append(Machine(self.blocks, wanted, dtype, native=self._native))
+        return [self, *self._others[: count - 1]]
+
+    def _run_in_parts(
+        self,
+        parts: int,
+        shared: Array,
+        lanes: Array,
+        ids: Array,
+        draws: tuple[int, int],
+        seeds: Array | None,
+        lane_gradients: Sequence[int],
+        trusted: int,
+    ) -> Run:
+        """The same in several threads, each with examples and a gradient of its own."""
+        with self._parts_lock:
+            bounds = np.linspace(0, len(lanes), parts + 1).astype(int)
+            tasks = []
+            for k, machine in enumerate(self._machines(parts)):
+                part = slice(bounds[k], bounds[k + 1])
+                tasks.append(
+                    functools.partial(
+                        machine._run_part,
+                        *(shared, lanes[part], ids[part], draws, seeds, lane_gradients, trusted),
+                    )
+                )
+            runs = threads.run_together(tasks)
+        return Run(
+            np.concatenate([run.outputs for run in runs]),
+            np.concatenate([run.fail for run in runs]),
+            np.concatenate([run.found for run in runs]),
+            np.sum([run.shared_gradient for run in runs], axis=0),
+            np.concatenate([run.lane_gradient for run in runs]),
+            any(run.nan_seen for run in runs),
+            any(run.not_finite for run in runs),
+        )
 
     def repeater(self, shared: Array) -> Callable[[], tuple[float, bool]]:
         """Return a function that runs the blocks without lanes, at what `shared` then has.
@@ -363,25 +433,77 @@ class Machine:
 
         `shared` are the numbers of the shared inputs before the first step.
         """
+        most = int(np.diff(training.starts, axis=1).max())
+        parts = self._parts(most)
+        if parts > 1:
+            return self._run_steps_in_parts(parts, shared, training, draws)
+        return self._run_steps(shared, training, draws, np.arange(max(1, most)))
+
+    def _run_steps(
+        self, shared: Array, training: Training, draws: tuple[int, int], ids: Array
+    ) -> int:
+        """The same in this thread; `ids` are the numbers of a batch's examples."""
         with self.lock:
-            most = int(np.diff(training.starts, axis=1).max())
-            encoded = self._begin(shared, most, draws, backward=True)
+            encoded = self._begin(shared, len(ids), draws, backward=True)
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
             return self._call(
                 encoded,
-                np.arange(max(1, most)),
+                ids,
                 np.zeros((0, 0), self.dtype),
                 weights,
                 0,
-                np.zeros(max(1, most), _INTEGERS),
-                np.zeros(max(1, most), self.dtype),
+                np.zeros(len(ids), _INTEGERS),
+                np.zeros(len(ids), self.dtype),
                 np.zeros((0, 0), self.dtype),
                 np.zeros(0, _INTEGERS),
                 True,
                 len(shared),
                 training,
             )
+
+    def _run_steps_in_parts(
+        self, parts: int, shared: Array, training: Training, draws: tuple[int, int]
+    ) -> int:
+        """The same with each batch divided among threads, which add up gradients of their own."""
+        update = _update()
+        with self._parts_lock:
+            machines = self._machines(parts)
+            for done, (first, last) in enumerate(training.starts.tolist()):
+                bounds = np.linspace(first, last, parts + 1).astype(_INTEGERS)
+                shares, tasks = [], []
+                for machine, start, end in zip(machines, bounds[:-1], bounds[1:], strict=True):
+                    share = dataclasses.replace(
+                        training,
+                        starts=np.array([[start, end]], _INTEGERS),
+                        gradient=np.zeros_like(training.gradient),
+                        theta=training.theta.copy(),
+                        losses=np.zeros((1, 2)),
+                        mean=False,
+                        updating=False,
+                    )
+                    shares.append(share)
+                    ids = np.arange(start, max(end, start + 1)) - first
+                    step = (draws[0], draws[1] + done)
+                    tasks.append(functools.partial(machine._run_steps, shared, share, step, ids))
+                if not all(threads.run_together(tasks)):
+                    return done
+                training.losses[done] = np.sum([share.losses[0] for share in shares], axis=0)
+                gradient = np.sum([share.gradient for share in shares], axis=0)
+                scale = 1.0 / training.losses[done, 1] if training.mean else 1.0
+                training.gradient[:] = gradient * scale
+                update(
+                    self._rule_address(training),
+                    training.theta,
+                    training.gradient,
+                    training.slots,
+                    training.settings[done],
+                    training.steps + done,
+                )
+        return len(training.starts)
+
+    def _rule_address(self, training: Training) -> int:
+        return jit.rule_address(training.rule, self.dtype.name) if training.rule else 0
 
     def _call(
         self,
@@ -454,7 +576,7 @@ class Machine:
             training.theta,
             training.gradient,
             training.places,
-            jit.rule_address(training.rule, self.dtype.name) if training.rule else 0,
+            self._rule_address(training) if training.updating else 0,
             training.slots,
             training.steps,
             training.settings,
@@ -477,6 +599,14 @@ class Machine:
             self._vl = np.zeros(room, self.dtype)
             self._gl = np.zeros(room, self.dtype)
         return encoded
+
+
+def _seconds(instructions: Sequence[Instruction]) -> float:
+    """About how long one example takes, forwards and backwards."""
+    numbers = 0
+    for i in instructions:
+        numbers += i.n * (i.inner + 1) * i.cols if i.kernel in ("mm", "dot") else 4 * i.n
+    return numbers * 1e-10
 
 
 def _as_word(counter: int) -> int:
@@ -612,19 +742,21 @@ _entry_lock = threading.Lock()
 
 
 @functools.cache
-def _loaded_entry() -> Callable[..., int]:
+def _compiled(name: str) -> Callable[..., Any]:
+    """A function of `loop` that is called from Python: "run" or "update"."""
     if jit.DISABLED:
-        names = {
+        names: dict[str, Any] = {
             "instructions": loop.instructions_in_python,
             "update": loop.update_in_python,
         }
-        return jit.renamed(loop.run, names)
+        return jit.renamed(loop.run, names) if name == "run" else loop.update_in_python
     invoke = {"invoke": jit.invoke()}
+    both = {**invoke, "flush_subnormals": jit.flush_subnormals()}
+    if name == "update":
+        return jit.compiled_entry(loop.update_at_address, both)
     names = {
         "instructions": jit.renamed(loop.instructions_at_addresses, invoke),
-        "update": jit.renamed(
-            loop.update_at_address, {**invoke, "flush_subnormals": jit.flush_subnormals()}
-        ),
+        "update": jit.renamed(loop.update_at_address, both),
         "check": loop.check,
         "not_finite": loop.not_finite,
         "total": loop.total,
@@ -634,4 +766,9 @@ def _loaded_entry() -> Callable[..., int]:
 
 def _entry() -> Callable[..., int]:
     with _entry_lock:
-        return _loaded_entry()
+        return _compiled("run")
+
+
+def _update() -> Callable[..., None]:
+    with _entry_lock:
+        return _compiled("update")
