@@ -61,7 +61,7 @@ def minimize(
         history.reason = "it was asked for"
         if path != "scalar":
             try:
-                step = FunctionPath(function, parameters, bar.advance, dtype)
+                step = FunctionPath(function, parameters, bar.advance, dtype, steps)
                 history.path, history.reason = "vectorised", "the function compiles"
             except TraceError as error:
                 if path == "vectorised" or np.dtype(dtype) != np.float64:

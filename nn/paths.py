@@ -98,6 +98,7 @@ class VectorisedPath:
         advance: Callable[[int], object],
         dtype: Any = np.float64,
         batch_size: int | None = None,
+        updates: int = 1,
     ) -> None:
         self.program = loss_program(model, loss, parameters, dtype)
         self._stepper = self.program.stepper(X[:1], y[:1])
@@ -107,6 +108,7 @@ class VectorisedPath:
         # of them to be read at once.
         narrow = self._matrix.shape[1] <= _NARROW
         self._columns = np.ascontiguousarray(self._matrix.T) if narrow else None
+        self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
@@ -185,12 +187,14 @@ class FunctionPath:
         parameters: Sequence[Value],
         advance: Callable[[int], object],
         dtype: Any = np.float64,
+        updates: int = 1,
     ) -> None:
         self.program = function
         if not isinstance(function, engine.Program):
             options = {"wrt": list(parameters), "dtype": dtype}
             self.program = engine.compile(lambda: _one_value(function()), **options)
         self._stepper, self._advance = self.program.stepper(), advance
+        self._stepper.expect(updates)
         self._none = np.zeros((0, 0), dtype)
         self._stepper(np.array([p.data for p in parameters], dtype), self._none)
 

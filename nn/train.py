@@ -89,7 +89,10 @@ def fit(
     after_updates = None if after_epochs else scheduler
     pausing = validation_data is not None or bool(callbacks) or after_epochs
     try:
-        step = _training_path(model, loss, parameters, X, y, bar, path, dtype, size, history)
+        planned = epochs * (len(starts) - 1)
+        step = _training_path(
+            model, loss, parameters, X, y, bar, path, dtype, size, planned, history
+        )
         if path == "auto" and progress:
             bar.say(f"{history.path} path: {history.reason}")
         burst = epoch = 0
@@ -135,7 +138,7 @@ def fit(
                     theta[:] = [p.data for p in parameters]  # it may have moved them
             if callbacks and history.path == "vectorised":  # or have changed the model
                 step = _training_path(
-                    model, loss, parameters, X, y, bar, path, dtype, size, history
+                    *(model, loss, parameters, X, y, bar, path, dtype, size, planned, history)
                 )
     finally:
         if history.step_loss:
@@ -166,12 +169,15 @@ def _training_path(
     path: str,
     dtype: Any,
     size: int,
+    updates: int,
     history: History,
 ) -> TrainingPath:
     """The path that was asked for, or the better one that is possible; `history` says why."""
     if path != "scalar":
         try:
-            step = VectorisedPath(model, loss, parameters, X, y, bar.advance, dtype, size)
+            step = VectorisedPath(
+                *(model, loss, parameters, X, y, bar.advance, dtype, size, updates)
+            )
             history.path, history.reason = "vectorised", "the model and the loss compile"
             return step
         except TraceError as error:

@@ -49,6 +49,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 NATIVE_LANES = 64  # of a chunk at most, where products are machine code of their own
 NATIVE_MOST = 8_000_000  # multiplications, up to which that is as fast as BLAS on one thread
+QUICK = 2_000  # single operations that are written out at once: it takes LLVM half a second
+HOT = 2_000  # chunks of lanes, from which on more of them are worth being written out
 PART_SECONDS = 5e-4  # of a batch that is divided among threads, at least, for each of them
 _INTEGERS = np.int64
 
@@ -102,6 +104,7 @@ class _Encoded:
     counts: Array
     clear: tuple[Array, Array]  # ranges of adjoint rows of S and of L that are 0 at first
     code: Code | None = None  # keeps the emitted functions alive
+    hot: bool = True  # whether this is the best that there is
     can_go_back: bool = False
 
 
@@ -111,6 +114,9 @@ class Machine:
     `wanted` are the numbers of the inputs whose gradient will be asked for. With `native`, blocks
     are written out as machine code where that can be, else all are calls of kernels, which absorb
     zeros in all that they do. One machine runs in one thread at a time.
+
+    To write out thousands of single operations takes seconds. Then kernels do until the machine is
+    `hot`: because it was said to be, or after `HOT` chunks of lanes.
     """
 
     def __init__(
@@ -141,6 +147,8 @@ class Machine:
         both = blocks.instructions
         self._flags = [needs.of(i) for i in (*both[S], *both[L])]
         self._native = native and not jit.DISABLED
+        self.hot = len(blocks.segments.code) <= QUICK
+        self._chunks = 0  # that were run
         self._wanted_numbers = tuple(wanted)
         self._others: list[Machine] = []  # for the other parts of batches that are divided
         self._parts_lock = threading.Lock()
@@ -184,9 +192,11 @@ class Machine:
             width = -(-count // chunks // grain) * grain
         for encoded in self._encoded:
             filled = -(-count // encoded.width) * encoded.width
-            if encoded.width == width or (encoded.width > width and filled <= 2 * count):
+            fits = encoded.width == width or (encoded.width > width and filled <= 2 * count)
+            if fits and encoded.hot >= self.hot:
                 return encoded
-        encoded = self._written_out(width) if self._native else self._by_kernels(width)
+        written_out = self._native and self.hot
+        encoded = self._written_out(width) if written_out else self._by_kernels(width)
         self._encoded.insert(0, encoded)
         self._fill_in(encoded, backward=False)
         return encoded
@@ -198,7 +208,8 @@ class Machine:
         shared = sum(i.n if i.kernel == "segment" else 1 for i in both[S])
         clear = tuple(np.array([(0, rows)], _INTEGERS) for rows in self.blocks.rows)
         counts = np.array([shared, len(kernels)], _INTEGERS)
-        return _Encoded(width, words, kernels, counts, (clear[S], clear[L]))
+        clears = (clear[S], clear[L])
+        return _Encoded(width, words, kernels, counts, clears, hot=not self._native)
 
     def _written_out(self, width: int) -> _Encoded:
         """Instructions as machine code, but for those that are better left to kernels."""
@@ -212,7 +223,7 @@ class Machine:
                 width,
                 self.dtype.name,
                 objects.vector_bytes(),
-                lambda i: i.kernel == "mm" and jit.blas() and self._is_large(i, width),
+                lambda i: self._by_kernel(i, width),
             )
             return [plan.steps, plan.clear], plan.text
 
@@ -242,9 +253,11 @@ class Machine:
         made = np.array(counts, _INTEGERS)
         return _Encoded(width, words, numbers, made, (ranges[S], ranges[L]), code)
 
-    def _is_large(self, i: Instruction, width: int) -> bool:
+    def _by_kernel(self, i: Instruction, width: int) -> bool:
+        """Whether an instruction is better left to a kernel."""
         lanes = width if i.space == L else 1
-        return i.n * i.inner * i.cols * lanes > NATIVE_MOST
+        large = i.n * i.inner * i.cols * lanes > NATIVE_MOST
+        return i.kernel == "mm" and large and jit.blas()
 
     def _key(self, width: int) -> str:
         """All that the emitted code depends on."""
@@ -403,6 +416,7 @@ class Machine:
         It returns the output, and whether that holds: whether every guard did and no product gave
         nan. The output's gradient by the shared inputs is then in `gradient`.
         """
+        self.hot = True  # or nobody would ask for this
         encoded = self._begin(shared, 0, (0, 0), backward=True)
         outputs, fail = np.zeros((1, 1), self.dtype), np.full(1, -1, _INTEGERS)
         weights, none = np.ones(1, self.dtype), np.zeros(0, _INTEGERS)
@@ -588,6 +602,8 @@ class Machine:
         self, shared: Array, count: int, draws: tuple[int, int], *, backward: bool
     ) -> _Encoded:
         """Have the code, room for a chunk of lanes, and the shared numbers in place."""
+        self._chunks += -(-max(1, count) // self._most)
+        self.hot = self.hot or self._chunks > HOT
         encoded = self._for(count)
         if backward and not encoded.can_go_back:
             self._fill_in(encoded, backward=True)

@@ -106,6 +106,7 @@ class Paths:
         self._places = {leaf: k for k, leaf in enumerate(self.leaves)}
         self.paths: list[Path] = []  # the one used last comes first
         self.draws = False  # whether any of them draws random numbers
+        self.hot = False  # whether machines are to be made for many runs
         self.lock = threading.RLock()
         self._warned = False
 
@@ -193,6 +194,7 @@ class Paths:
         key = (wanted, backward, lifted)
         found = path.machines.get(key)
         if found is not None:
+            found[0].hot = found[0].hot or self.hot
             return found
         first = len(self.shared) + len(self.lanes)  # leaves are numbered after the inputs
         leaves = None if wanted.leaves is None else {*wanted.leaves}
@@ -210,6 +212,7 @@ class Paths:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
             machine = Machine(blocks, [*numbers.values()], self.dtype, native=lifted)
+            machine.hot = machine.hot or self.hot
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
         made = (machine, columns if backward else {})
         path.machines[key] = made

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import calculus, modes
+from engine.compiled import machine
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
 from engine.compiled.machine import Training
@@ -326,7 +327,7 @@ class Buffered:
     def _bind(self, path: Path) -> None:
         """Prepare replays of a path: where each number goes, and each derivative comes from."""
         paths, count = self._paths, self._count
-        machine, _ = paths.machine(path, self._wanted, backward=True, lifted=True)
+        made, _ = paths.machine(path, self._wanted, backward=True, lifted=True)
         places = path.leaf_places
         known = places < len(self.numbers) - count
         rows = count + np.arange(len(places))
@@ -341,8 +342,8 @@ class Buffered:
             self._into = np.arange(len(self._taken))
         else:
             self._taken, self._into = rows[known], places[known]
-        self._again = machine.repeater(self._shared)
-        self._machine_gradient = machine.gradient(0, len(self._shared))
+        self._again = made.repeater(self._shared)
+        self._machine_gradient = made.gradient(0, len(self._shared))
         self._path = path
 
     def _anew(self) -> float:
@@ -396,6 +397,12 @@ class Stepper:
                 arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
             )
         return result.outputs, result.leaves[: len(self._wanted.leaves or ())]
+
+    def expect(self, runs: int, examples: int = 1) -> None:
+        """Say what is to come, before the first run: so many runs of so many examples are worth
+        more compilation, or not. It is no matter of time, so that the same runs are the same."""
+        chunks = runs * -(-examples // machine.NATIVE_LANES)
+        self._paths.hot = self._paths.hot or chunks > machine.HOT
 
     def run_steps(self, training: Training, draws: tuple[int, int] = (0, 0)) -> int:
         """Run updates without Python in between; return how many were done. Where it is fewer
