@@ -114,65 +114,46 @@ def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> 
 
 
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
-    """The same updates by the compiled loop, one call an epoch."""
+    """The same updates in one call of the compiled loop."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1])
     columns = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype).T
     columns = np.ascontiguousarray(columns)
-    ready: list[Training] = []
 
-    def prepare(rows: int, epochs: int) -> list[Training]:
-        """What each call is given; the calls share the numbers that move."""
+    def train(rows: int, epochs: int) -> Training:
         f.reset()
         size = rows if f.batch_size is None else f.batch_size
-        starts = np.array([*range(0, rows, size), rows], np.int64)
-        count = len(starts) - 1
+        begins = np.arange(0, rows, size)
+        starts = np.stack([begins, np.minimum(begins + size, rows)], axis=1)
+        count = epochs * len(starts)
         theta = np.array([p.data for p in f.parameters], f.dtype)
-        gradient, slots = np.zeros_like(theta), np.zeros(f.optimizer.slots * len(theta), f.dtype)
-        group, mean = f.optimizer.param_groups[0], f.loss.reduction == "mean"
-        return [
-            Training(
-                data=columns,
-                order=np.arange(rows),
-                in_order=True,
-                starts=starts,
-                theta=theta,
-                gradient=gradient,
-                rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
-                slots=slots,
-                steps=epoch * count,
-                settings=f.optimizer.settings(group, epoch * count + np.arange(count)).astype(
-                    f.dtype
-                ),
-                mean=mean,
-                losses=np.zeros((count, 2)),
-                places=np.zeros(0, np.int64),
-            )
-            for epoch in range(epochs)
-        ]
-
-    def run(calls: list[Training]) -> None:
-        for training in calls:
-            if stepper.run_steps(training) < len(training.losses):
-                raise RuntimeError("the compiled loop ended before its last update")
+        settings = f.optimizer.settings(f.optimizer.param_groups[0], np.arange(count))
+        training = Training(
+            data=columns,
+            order=np.arange(rows),
+            in_order=True,
+            starts=np.tile(starts, (epochs, 1)),
+            theta=theta,
+            gradient=np.zeros_like(theta),
+            rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
+            slots=np.zeros(f.optimizer.slots * len(theta), f.dtype),
+            steps=0,
+            settings=settings.astype(f.dtype),
+            mean=f.loss.reduction == "mean",
+            losses=np.zeros((count, 2)),
+            places=np.zeros(0, np.int64),
+        )
+        if stepper.run_steps(training) < count:
+            raise RuntimeError("the compiled loop ended before its last update")
+        return training
 
     def numbers() -> Array:
-        calls = prepare(*f.check)
-        run(calls)
-        sums, weights = np.concatenate([training.losses for training in calls]).T
-        return np.hstack([sums / weights if calls[0].mean else sums, calls[0].theta])
+        training = train(*f.check)
+        sums, weights = training.losses.T
+        return np.hstack([sums / weights if training.mean else sums, training.theta])
 
-    def before() -> None:
-        ready[:] = prepare(len(f.X), epochs)
-
-    return Contender(
-        work=lambda: run(ready),
-        before=before,
-        units=units,
-        numbers=numbers,
-        note="a call an epoch",
-    )
+    return Contender(work=lambda: train(len(f.X), epochs), units=units, numbers=numbers)
 
 
 # --- calling a program ------------------------------------------------------------------------
