@@ -6,6 +6,7 @@ their kinds. NumPy arrays come back as arrays: of floats, or of objects where th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,6 +38,8 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
             leaves.append(part)
     # Of the parts only the shapes are kept: leaves may hold large graphs.
     shapes = [part.shape if isinstance(part, np.ndarray) else None for part in parts]
+    if not any(isinstance(part, np.ndarray) for part in parts):
+        return leaves, rebuild_parts
 
     def rebuild(others: list[Any]) -> Any:
         rest = iter(others)
@@ -69,6 +72,8 @@ def _flatten(tree: Any, parts: list[Any]) -> Rebuild:
         if hasattr(kind, "_make"):  # a named tuple
             return lambda others: kind._make(item(others) for item in items)
         sequence = list if isinstance(tree, list) else tuple
+        if all(item is next for item in items):  # as lists of parameters are
+            return lambda others: sequence(itertools.islice(others, len(items)))
         return lambda others: sequence(item(others) for item in items)
     if not isinstance(tree, np.ndarray):
         _check_leaf(tree)

@@ -34,6 +34,7 @@ from nn.layers import (
 from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
+from nn.minimize import minimize
 from nn.module import Module
 from nn.optim import (
     SGD,
@@ -50,7 +51,8 @@ from nn.optim import (
     clip_grad_value_,
 )
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
-from nn.train import History, evaluate, fit, predict
+from nn.train import evaluate, fit, predict
+from nn.updates import History
 
 __all__ = [
     "ELU",
@@ -106,5 +108,6 @@ __all__ = [
     "evaluate",
     "fit",
     "init",
+    "minimize",
     "predict",
 ]

@@ -118,46 +118,18 @@ class VectorisedPath:
     ) -> Array:
         """Run the updates of some batches in one call, in place, as far as one path goes, with a
         step of the scheduler after each; return the sum of terms and of weights of each."""
-        if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
-            return np.zeros((0, 2))
-        group, state, count = optimizer.param_groups[0], optimizer.state[0], len(starts) - 1
-        back_to = None
-        if scheduler is not None:
-            rates, back_to = scheduler.ahead(count)
-            group = {**group, "lr": rates[:, 0]}
-        settings = optimizer.settings(group, state.steps + np.arange(count))
-        slots = state.slots.astype(theta.dtype).ravel()
-        steps = np.stack([starts[:-1], starts[1:]], axis=1)
         within = np.diff(order[starts[0] : starts[-1]])
         within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
         in_order = bool((within == 1).all())
+        steps = np.stack([starts[:-1], starts[1:]], axis=1)
         if in_order:
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
-        training = Training(
-            data=self._columns if in_order else self._matrix,
-            order=order,
-            in_order=in_order,
-            starts=steps,
-            theta=theta,
-            gradient=gradient,
-            rule=_loop(type(optimizer).rule, optimizer.slots),
-            slots=slots,
-            steps=state.steps,
-            settings=settings.astype(theta.dtype),
-            mean=mean,
-            losses=np.zeros((count, 2)),
-            places=np.zeros(0, np.int64),
+        batches = Batches(self._columns if in_order else self._matrix, order, in_order, steps)
+        losses = _run_steps(
+            self._stepper, batches, draws, theta, gradient, optimizer, scheduler, mean
         )
-        done = 0
-        try:
-            done = self._stepper.run_steps(training, draws)
-        finally:
-            if back_to is not None and done < count:
-                back_to(done)
-        state.slots[:] = slots.reshape(state.slots.shape)
-        state.steps += done
-        self._advance(int(starts[done] - starts[0]))
-        return training.losses[:done]
+        self._advance(int(starts[len(losses)] - starts[0]))
+        return losses
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""
@@ -167,6 +139,136 @@ class VectorisedPath:
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))
         return Step(total, weight, gradient)
+
+
+class ScalarFunctionPath:
+    """A loss without data, on Values; `advance` is called after each update."""
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        parameters: Sequence[Value],
+        advance: Callable[[int], object],
+    ) -> None:
+        self._function, self._parameters, self._advance = function, parameters, advance
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
+        """Compute and differentiate the function once."""
+        for p, number in zip(self._parameters, theta.tolist(), strict=True):
+            p.data, p.grad = number, 0.0
+        with engine.enable_grad(), drawing(*draws):
+            y = _one_value(self._function())
+            y.backward()
+        self._advance(1)
+        return Step(y.data, 1.0, np.array([p.grad for p in self._parameters]))
+
+
+class FunctionPath:
+    """A loss without data, compiled: every update is about the same function of the parameters.
+
+    `function` is a program with the gradient by `parameters`, or is made one. Raises TraceError
+    where it can't be.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        parameters: Sequence[Value],
+        advance: Callable[[int], object],
+        dtype: Any = np.float64,
+    ) -> None:
+        self.program = function
+        if not isinstance(function, engine.Program):
+            options = {"wrt": list(parameters), "dtype": dtype}
+            self.program = engine.compile(lambda: _one_value(function()), **options)
+        self._stepper, self._advance = self.program.stepper(), advance
+        self._none = np.zeros((0, 0), dtype)
+        self._stepper(np.array([p.data for p in parameters], dtype), self._none)
+
+    def run_steps(
+        self,
+        theta: Array,
+        order: Array,
+        starts: Array,
+        draws: tuple[int, int],
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        gradient: Array,
+        mean: bool,
+    ) -> Array:
+        """Run updates in one call, in place, as far as one path goes; return each one's loss."""
+        nothing = np.zeros((len(starts) - 1, 2), np.int64)
+        losses = _run_steps(
+            self._stepper,
+            Batches(self._none, order, True, nothing),
+            *(draws, theta, gradient, optimizer, scheduler, mean),
+        )
+        self._advance(len(losses))
+        return losses
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
+        """Run the program once."""
+        outputs, gradient = self._stepper(theta, self._none, draws)
+        self._advance(1)
+        return Step(float(outputs[0, 0]), 1.0, gradient)
+
+
+def _one_value(y: Any) -> Value:
+    if not isinstance(y, Value):
+        raise TypeError(f"what is minimised is one Value, and the function returns {y!r}")
+    return y
+
+
+class Batches(NamedTuple):
+    """What some updates are about: see `engine.compiled.machine.Training`."""
+
+    data: Array
+    order: Array
+    in_order: bool
+    starts: Array
+
+
+def _run_steps(
+    stepper: Any,
+    batches: Batches,
+    draws: tuple[int, int],
+    theta: Array,
+    gradient: Array,
+    optimizer: Optimizer,
+    scheduler: LRScheduler | None,
+    mean: bool,
+) -> Array:
+    """Run updates in one call; return the sums of terms and of weights of those that were done."""
+    if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
+        return np.zeros((0, 2))
+    group, state, count = optimizer.param_groups[0], optimizer.state[0], len(batches.starts)
+    back_to = None
+    if scheduler is not None:
+        rates, back_to = scheduler.ahead(count)
+        group = {**group, "lr": rates[:, 0]}
+    settings = optimizer.settings(group, state.steps + np.arange(count))
+    slots = state.slots.astype(theta.dtype).ravel()
+    training = Training(
+        **batches._asdict(),
+        theta=theta,
+        gradient=gradient,
+        rule=_loop(type(optimizer).rule, optimizer.slots),
+        slots=slots,
+        steps=state.steps,
+        settings=settings.astype(theta.dtype),
+        mean=mean,
+        losses=np.zeros((count, 2)),
+        places=np.zeros(0, np.int64),
+    )
+    done = 0
+    try:
+        done = stepper.run_steps(training, draws)
+    finally:
+        if back_to is not None and done < count:
+            back_to(done)
+    state.slots[:] = slots.reshape(state.slots.shape)
+    state.steps += done
+    return training.losses[:done]
 
 
 @functools.cache

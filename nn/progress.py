@@ -11,9 +11,10 @@ _LINES_EVERY = 5.0  # seconds, where there is no progress bar
 
 
 class Bar:
-    """Progress over `total` examples. With `estimate`, a long run is announced early on."""
+    """Progress over `total` examples, or other units. With `estimate`, a long run is announced
+    early on."""
 
-    def __init__(self, total: int, shown: bool, *, estimate: bool) -> None:
+    def __init__(self, total: int, shown: bool, *, estimate: bool, unit: str = "examples") -> None:
         self._total, self._done, self._text = total, 0, ""
         self._began = time.perf_counter()
         self._next = self._began + _LINES_EVERY
@@ -22,7 +23,7 @@ class Bar:
             try:
                 from tqdm.auto import tqdm
 
-                self._bar = tqdm(total=total, unit=" examples", unit_scale=True, mininterval=0.2)
+                self._bar = tqdm(total=total, unit=f" {unit}", unit_scale=True, mininterval=0.2)
             except ImportError:
                 self._bar = None
         self._lines = shown and self._bar is None

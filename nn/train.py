@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,31 +19,18 @@ from engine.randomness import drawing
 from nn.losses import Loss
 from nn.module import Module
 from nn.optim import LRScheduler, Optimizer
-from nn.paths import ScalarPath, TrainingPath, VectorisedPath, loss_program, output_program
+from nn.paths import (
+    ScalarPath,
+    TrainingPath,
+    VectorisedPath,
+    loss_program,
+    output_program,
+)
 from nn.progress import Bar
+from nn.updates import History, PathName, check_optimizer, check_path, updates, write
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
 _WORTH_COMPILING = 100  # rows from which on a prediction is compiled
-_CALL_SECONDS = 0.2  # at most about so long no Ctrl-C is seen
-
-
-@dataclass
-class History:
-    """What a training run did.
-
-    `loss[i]` is the mean loss per example of epoch i, each taken before the update it caused;
-    `step_loss[k]` is the loss of update k as the optimiser sees it; `val_loss` is filled where
-    validation data was given. `path` is "scalar" or "vectorised", and `reason` why it was taken.
-    `seconds` is the time of the whole run, compilation included.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    step_loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    path: Literal["scalar", "vectorised"] = "scalar"
-    reason: str = ""
-    seconds: float = 0.0
 
 
 def fit(
@@ -118,7 +104,7 @@ def fit(
                     order = np.array(shuffled)
                 orders.append(order)
             offsets = len(X) * np.arange(some)[:, None]
-            burst = _updates(
+            burst = updates(
                 step,
                 theta,
                 gradient,
@@ -137,7 +123,7 @@ def fit(
                 scheduler.step()
             _note_epochs(history, starts, mean)
             if validation_data is not None or callbacks:
-                _write(parameters, theta, gradient)
+                write(parameters, theta, gradient)
             if validation_data is not None:
                 history.val_loss.append(evaluate(model, *validation_data, loss=loss, path=path))
             history.seconds = time.perf_counter() - began
@@ -153,55 +139,11 @@ def fit(
                 )
     finally:
         if history.step_loss:
-            _write(parameters, theta, gradient)
+            write(parameters, theta, gradient)
             _note_epochs(history, starts, mean)
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
-
-
-@np.errstate(divide="ignore", invalid="ignore")  # the mean of no terms is nan, as in PyTorch
-def _updates(
-    step: TrainingPath,
-    theta: Array,
-    gradient: Array,
-    order: Array,
-    starts: Array,
-    optimizer: Optimizer,
-    scheduler: LRScheduler | None,
-    mean: bool,
-    seed: int,
-    history: History,
-    bar: Bar,
-    burst: int,
-) -> int:
-    """An update by each batch `order[starts[k] : starts[k + 1]]`, in place; their losses are noted.
-
-    On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
-    `burst` is how many; returns how many may be next.
-    """
-    before, k, total = len(history.step_loss), 0, 0.0
-    while k < len(starts) - 1:
-        draws = (seed, before + k)
-        done = np.zeros((0, 2))
-        began = time.perf_counter()
-        if isinstance(step, VectorisedPath):
-            some = starts[k : k + max(1, burst) + 1]
-            done = step.run_steps(theta, order, some, draws, optimizer, scheduler, gradient, mean)
-        if len(done) == 0:  # on the scalar path, or where this step takes another path
-            result = step(theta, order[starts[k] : starts[k + 1]], draws)
-            gradient[:] = result.gradient / result.weight if mean else result.gradient
-            optimizer.update(theta, gradient)
-            if scheduler is not None:
-                scheduler.step()
-            done = np.array([[result.total, result.weight]])
-        losses = done[:, 0] / done[:, 1] if mean else done[:, 0]
-        history.step_loss += losses.tolist()
-        k, total = k + len(losses), total + float(losses.sum())
-        bar.describe(f"loss {total / k:.4g}")
-        seconds = (time.perf_counter() - began) / len(done)
-        burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
-    return burst
 
 
 def _note_epochs(history: History, starts: Array, mean: bool) -> None:
@@ -241,12 +183,6 @@ def _training_path(
     return ScalarPath(model, loss, parameters, X, y, bar.advance)
 
 
-def _write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
-    """Put the numbers, and the gradient of the last update, into the Values."""
-    for p, number, g in zip(parameters, theta.tolist(), gradient.tolist(), strict=True):
-        p.data, p.grad = number, g
-
-
 def predict_one(model: Module, x: Any) -> Any:
     """Return the model's output for one row of an array, without recording it."""
     with engine.no_grad():
@@ -261,7 +197,7 @@ def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     inf, and for rows of different lengths.
     """
     X = _rows(X, "X")
-    _check_path(path)
+    check_path(path)
     with _evaluating(model):
         if _compiles_at(len(X), path):
             try:
@@ -282,7 +218,7 @@ def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "aut
 
     `path` is as for `predict`. Raises ValueError as `fit` does.
     """
-    _check_path(path)
+    check_path(path)
     with _evaluating(model):
         X, y = _checked_data(model, X, y, loss, "X", "y")
         total, weight = _evaluated(model, X, y, loss, path)
@@ -388,28 +324,12 @@ def _check_parts(
 ) -> None:
     if not isinstance(model, Module):
         raise TypeError(f"model is an nn.Module, not {model!r}")
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "optimizer is built on the parameters, such as nn.SGD(model.parameters(), lr=0.1), "
-            f"not {optimizer!r}"
-        )
+    check_optimizer(optimizer, scheduler)
     moved = {p for group in optimizer.param_groups for p in group["params"]}
     if moved.isdisjoint(model.parameters()):
         raise ValueError(
             "the optimiser moves none of the model's parameters; was it built on them?"
         )
-    if scheduler is not None and not isinstance(scheduler, LRScheduler):
-        raise TypeError(
-            "scheduler is built on the optimiser, such as nn.StepLR(optimizer, step_size=10), "
-            f"not {scheduler!r}"
-        )
-    if scheduler is not None and scheduler.optimizer is not optimizer:
-        raise ValueError("the scheduler is another optimiser's: build it on the one given here")
-
-
-def _check_path(path: str) -> None:
-    if path not in ("auto", "scalar", "vectorised"):
-        raise ValueError(f'path is "auto", "scalar" or "vectorised", not {path!r}')
 
 
 def _check_settings(epochs: int, batch_size: int | None, path: str, dtype: Any) -> None:
@@ -418,7 +338,7 @@ def _check_settings(epochs: int, batch_size: int | None, path: str, dtype: Any) 
             continue
         if not isinstance(number, int) or number < least:
             raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
-    _check_path(path)
+    check_path(path)
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"training is in float64 or float32, not {np.dtype(dtype)}")
     if path == "scalar" and np.dtype(dtype) != np.float64:

@@ -326,6 +326,37 @@ class Machine:
             gradient = self._gs[: len(shared)].copy()
         return Run(outputs.T, fail, found, gradient, lane_gradient, nan_seen, not_finite)
 
+    def repeater(self, shared: Array) -> Callable[[], tuple[float, bool]]:
+        """Return a function that runs the blocks without lanes, at what `shared` then has.
+
+        It returns the output, and whether that holds: whether every guard did and no product gave
+        nan. The output's gradient by the shared inputs is then in `gradient`.
+        """
+        encoded = self._begin(shared, 0, (0, 0), backward=True)
+        outputs, fail = np.zeros((1, 1), self.dtype), np.full(1, -1, _INTEGERS)
+        weights, none = np.ones(1, self.dtype), np.zeros(0, _INTEGERS)
+        found, columns = np.zeros(1, self.dtype), np.zeros((0, 0), self.dtype)
+        entry, count, pool = _entry(), len(shared), self._pool
+        rest = self._operands(
+            encoded,
+            *(np.zeros(1, _INTEGERS), outputs, weights, 0, fail, found, columns, none),
+            *(True, count, self._no_training),
+        )
+
+        def again() -> tuple[float, bool]:
+            with self.lock:
+                self._vs[:count] = shared
+                pool[NAN_SEEN] = 0
+                fail[0] = -1
+                entry(*rest)
+                return float(outputs[0, 0]), fail[0] < 0 and pool[NAN_SEEN] == 0
+
+        return again
+
+    def gradient(self, first: int, count: int) -> Array:
+        """What the last run found for some of the shared inputs: a view, until the next run."""
+        return self._gs[first : first + count]
+
     def run_steps(self, shared: Array, training: Training, draws: tuple[int, int]) -> int:
         """Run updates until one needs another path; return how many were done.
 
@@ -338,12 +369,12 @@ class Machine:
             weights[0] = 1.0
             return self._call(
                 encoded,
-                np.arange(most),
+                np.arange(max(1, most)),
                 np.zeros((0, 0), self.dtype),
                 weights,
                 0,
-                np.zeros(most, _INTEGERS),
-                np.zeros(most, self.dtype),
+                np.zeros(max(1, most), _INTEGERS),
+                np.zeros(max(1, most), self.dtype),
                 np.zeros((0, 0), self.dtype),
                 np.zeros(0, _INTEGERS),
                 True,
@@ -367,8 +398,30 @@ class Machine:
         training: Training,
     ) -> int:
         """Call the loop."""
+        operands = self._operands(
+            *(encoded, ids, outputs, weights, unchecked, fail, found),
+            *(lane_gradient, gradient_rows, backward, shared, training),
+        )
+        return _entry()(*operands)
+
+    def _operands(
+        self,
+        encoded: _Encoded,
+        ids: Array,
+        outputs: Array,
+        weights: Array,
+        unchecked: int,
+        fail: Array,
+        found: Array,
+        lane_gradient: Array,
+        gradient_rows: Array,
+        backward: bool,
+        shared: int,
+        training: Training,
+    ) -> tuple[Any, ...]:
+        """What the loop takes, in its order."""
         missing = -len(ids) % encoded.width
-        return _entry()(
+        return (
             encoded.words,
             encoded.counts,
             self._pool,

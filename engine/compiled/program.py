@@ -20,13 +20,12 @@ from engine import calculus, modes
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
 from engine.compiled.machine import Training
-from engine.compiled.paths import Paths, Result, Wanted
+from engine.compiled.paths import Array, Path, Paths, Result, Wanted
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.trees import flatten
 from engine.value import Value, gradient_lock
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Reduce = Literal["mean", "sum"] | None
 
 
@@ -123,6 +122,19 @@ class Program:
         """Return the program bound to arguments such as these, for training loops."""
         arguments, paths = self._prepared(args, {})
         return Stepper(self, arguments, paths)
+
+    def buffered(self, *args: Any) -> Buffered:
+        """Return the program with buffers for its numbers, for calls that build nothing.
+
+        `args` say the structure, and the numbers to begin with. Raises ValueError for a program
+        over batches, TypeError where f returns anything but one number.
+        """
+        arguments, paths = self._prepared(args, {})
+        if arguments.count is not None:
+            raise ValueError("buffers are for programs without batched arguments (in_axes)")
+        wanted = self._wanted(arguments, args)
+        self._run(paths, arguments, self._weight(arguments), wanted)
+        return Buffered(paths, arguments, wanted, self._leaves)
 
     # --- a run ---
 
@@ -267,6 +279,90 @@ class Program:
         if self._last is None or not self._last.paths:
             return f"{self!r}: call it once, and it is traced"
         return describe(self._name(), self._last)
+
+
+class Buffered:
+    """A program of one number whose arguments are in an array, and its gradient in another.
+
+    Made by `Program.buffered`. Write the arguments' numbers into `numbers`, in their order, and
+    after them those of the leaves of `wrt`; call the object, which returns the value; `gradient`
+    then has the derivatives by the numbers of `argnums`, or by the leaves of `wrt`. Other leaves
+    that the function reads are read at every call, as are its guards.
+
+    >>> import engine
+    >>> buffered = engine.compile(lambda x: x[0] * engine.exp(x[1])).buffered([1.0, 0.0])
+    >>> buffered.numbers[:] = 3.0, 0.0
+    >>> buffered(), buffered.gradient.tolist()
+    (3.0, [1.0, 3.0])
+    """
+
+    def __init__(
+        self, paths: Paths, arguments: Arguments, wanted: Wanted, leaves: Sequence[Value]
+    ) -> None:
+        self._paths, self._arguments, self._wanted = paths, arguments, wanted
+        self._count = len(arguments.shared)
+        numbers = [*arguments.shared, *[leaf._data for leaf in leaves]]
+        self.numbers = np.array(numbers, paths.dtype)
+        self.gradient = np.zeros(len(wanted.inputs) or len(leaves), paths.dtype)
+        self._path: Path | None = None  # the one that `_again` replays
+
+    def __call__(self) -> float:
+        """Run the program at `numbers`; return the value and fill `gradient`."""
+        paths = self._paths
+        with paths.lock:
+            if paths.draws or modes.state.raising:
+                return self._anew()
+            if self._path is not paths.paths[0]:
+                self._bind(paths.paths[0])
+            self._shared[self._from_numbers] = self.numbers[self._numbers_used]
+            if self._others:
+                self._shared[self._from_others] = [leaf._data for leaf in self._others]
+            value, holds = self._again()
+            if not holds:
+                return self._anew()
+            self.gradient[self._into] = self._machine_gradient[self._taken]
+            return value
+
+    def _bind(self, path: Path) -> None:
+        """Prepare replays of a path: where each number goes, and each derivative comes from."""
+        paths, count = self._paths, self._count
+        machine, _ = paths.machine(path, self._wanted, backward=True, lifted=True)
+        places = path.leaf_places
+        known = places < len(self.numbers) - count
+        rows = count + np.arange(len(places))
+        self._shared = np.zeros(count + len(places), paths.dtype)
+        self._from_numbers = np.append(np.arange(count), rows[known])
+        self._numbers_used = np.append(np.arange(count), count + places[known])
+        self._from_others = rows[~known]
+        self._others = [paths.leaves[k] for k in places[~known].tolist()]
+        self.gradient[:] = 0.0
+        if self._wanted.inputs:
+            self._taken = np.array(self._wanted.inputs, np.int64)
+            self._into = np.arange(len(self._taken))
+        else:
+            self._taken, self._into = rows[known], places[known]
+        self._again = machine.repeater(self._shared)
+        self._machine_gradient = machine.gradient(0, len(self._shared))
+        self._path = path
+
+    def _anew(self) -> float:
+        """The same by a run that may trace other paths, or absorb."""
+        arguments, count = self._arguments, self._count
+        arguments.shared = self.numbers[:count].tolist()
+        step = stream.step + (stream.call > 0)
+        result = self._paths.run(
+            arguments,
+            (stream.seed, step),
+            weights=np.ones(1),
+            wanted=self._wanted,
+            leaf_numbers=self.numbers[count:],
+        )
+        if self._paths.draws:
+            stream.step, stream.call = step + 1, 0
+        by_leaf = result.leaves[: len(self.gradient)]
+        by_input = result.inputs[list(self._wanted.inputs)]
+        self.gradient[:] = by_input if self._wanted.inputs else by_leaf
+        return float(result.outputs[0, 0])
 
 
 class Stepper:

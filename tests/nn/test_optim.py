@@ -10,7 +10,7 @@ import pytest
 
 import nn
 from engine import Value
-from nn import train
+from nn import updates
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
 
@@ -90,7 +90,7 @@ def test_many_updates_in_one_call_are_those_of_single_calls(
 ) -> None:
     runs = []
     for seconds in (0.2, 0.0):  # at 0 every call is one update
-        monkeypatch.setattr(train, "_CALL_SECONDS", seconds)
+        monkeypatch.setattr(updates, "_CALL_SECONDS", seconds)
         runs.append(trained(OPTIMIZERS[name], "vectorised", "every update"))
     assert runs[0] == runs[1]
 

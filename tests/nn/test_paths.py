@@ -312,7 +312,7 @@ def test_many_updates_in_one_call_are_those_of_single_calls(
 ) -> None:
     runs = []
     for seconds in (0.2, 0.0):  # at 0 every call is one update
-        monkeypatch.setattr(nn.train, "_CALL_SECONDS", seconds)
+        monkeypatch.setattr(nn.updates, "_CALL_SECONDS", seconds)
         model = make_model(random.Random(0))
         history = train(model, "vectorised", **BATCHES[batches])
         runs.append([*history.step_loss, *[p.data for p in model.parameters()]])

@@ -1,0 +1,90 @@
+"""Minimising a function of parameters that has no examples: all of it, at every update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine import TraceError
+from nn.optim import LRScheduler, Optimizer
+from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
+from nn.progress import Bar
+from nn.updates import History, PathName, check_optimizer, check_path, updates, write
+
+
+def minimize(
+    function: Callable[[], Any],
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    scheduler: LRScheduler | None = None,
+    path: PathName = "auto",
+    dtype: Any = np.float64,
+    seed: int = 0,
+    progress: bool = True,
+) -> History:
+    """Lower a function of the optimiser's parameters by `steps` updates, in place.
+
+    `function()` returns one number, computed from the parameters' Values: a loss with all of its
+    data in it, or anything else that is to become small. It may be a program of
+    ``engine.compile(f, wrt=parameters)``, which is then used again. `path`, `dtype`, `seed` and
+    `scheduler` (stepped after every update, whatever its interval) are as for `fit`. In the
+    History `loss` is `step_loss`: that of each update, before it.
+
+    Raises TypeError where the function takes arguments or returns anything but one number, and
+    for wrong optimisers and schedulers; TraceError where the vectorised path is asked for and
+    can't be taken.
+
+    >>> from engine import Value
+    >>> from nn.optim import SGD
+    >>> w = Value(1.0)
+    >>> history = minimize(lambda: (w - 3.0) ** 2, SGD([w], lr=0.25), steps=3, progress=False)
+    >>> w.data, history.loss
+    (2.75, [4.0, 1.0, 0.25])
+    """
+    if not callable(function):
+        raise TypeError(f"minimize takes a function of no arguments, not {function!r}")
+    check_optimizer(optimizer, scheduler)
+    check_path(path)
+    if steps < 1:
+        raise ValueError(f"steps is at least 1, not {steps}")
+    history, began = History(), time.perf_counter()
+    parameters = optimizer.parameters()
+    bar = Bar(steps, progress, estimate=path == "scalar", unit="steps")
+    theta = np.array([p.data for p in parameters], dtype)
+    gradient = np.zeros_like(theta)
+    try:
+        step: TrainingPath = ScalarFunctionPath(function, parameters, bar.advance)
+        history.reason = "it was asked for"
+        if path != "scalar":
+            try:
+                step = FunctionPath(function, parameters, bar.advance, dtype)
+                history.path, history.reason = "vectorised", "the function compiles"
+            except TraceError as error:
+                if path == "vectorised" or np.dtype(dtype) != np.float64:
+                    raise
+                history.reason = str(error)
+        updates(
+            step,
+            theta,
+            gradient,
+            np.arange(steps),
+            np.arange(steps + 1),
+            optimizer,
+            scheduler,
+            False,
+            seed,
+            history,
+            bar,
+            0,
+        )
+    finally:
+        if history.step_loss:
+            write(parameters, theta, gradient)
+        history.loss = list(history.step_loss)
+        bar.close()
+        history.seconds = time.perf_counter() - began
+    return history
