@@ -24,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 OURS = "gradloom"  # through the public way in, as users call it
 ALONE = "gradloom, the machine alone"  # without what Python does around a call
+BUILT = "gradloom, value_and_grad"  # where the public way is through buffers: the one with lists
 EAGER = "gradloom, eager"  # on Values, nothing compiled
 _LITTLE = 500  # objects that may be left by the work before
 _ATTEMPTS = 5  # at a difference of two times that is above 0

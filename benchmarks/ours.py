@@ -118,49 +118,72 @@ def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1])
-    columns = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype).T
-    columns = np.ascontiguousarray(columns)
+    blocks = [f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]
+    columns = np.ascontiguousarray(np.hstack(blocks).astype(f.dtype).T)
 
     def train(rows: int, epochs: int) -> Training:
         f.reset()
         size = rows if f.batch_size is None else f.batch_size
         begins = np.arange(0, rows, size)
         starts = np.stack([begins, np.minimum(begins + size, rows)], axis=1)
-        count = epochs * len(starts)
-        theta = np.array([p.data for p in f.parameters], f.dtype)
-        settings = f.optimizer.settings(f.optimizer.param_groups[0], np.arange(count))
-        training = Training(
-            data=columns,
-            order=np.arange(rows),
-            in_order=True,
-            starts=np.tile(starts, (epochs, 1)),
-            theta=theta,
-            gradient=np.zeros_like(theta),
-            rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
-            slots=np.zeros(f.optimizer.slots * len(theta), f.dtype),
-            steps=0,
-            settings=settings.astype(f.dtype),
-            mean=f.loss.reduction == "mean",
-            losses=np.zeros((count, 2)),
-            places=np.zeros(0, np.int64),
-        )
-        if stepper.run_steps(training) < count:
-            raise RuntimeError("the compiled loop ended before its last update")
-        return training
+        mean = f.loss.reduction == "mean"
+        return _trained(stepper, columns, np.tile(starts, (epochs, 1)), f.optimizer, mean)
 
-    def numbers() -> Array:
-        training = train(*f.check)
-        sums, weights = training.losses.T
-        return np.hstack([sums / weights if training.mean else sums, training.theta])
+    return Contender(
+        work=lambda: train(len(f.X), 1 + epochs),
+        less=lambda: train(len(f.X), 1),
+        units=units,
+        numbers=lambda: _figures(train(*f.check)),
+    )
 
-    return Contender(work=lambda: train(len(f.X), epochs), units=units, numbers=numbers)
+
+def _trained(
+    stepper: Any, columns: Array, starts: Array, optimizer: Optimizer, mean: bool
+) -> Training:
+    """Updates by a new optimiser in one call, each about the columns from a start to an end."""
+    theta = np.array([p.data for p in optimizer.parameters()], columns.dtype)
+    settings = optimizer.settings(optimizer.param_groups[0], np.arange(len(starts)))
+    training = Training(
+        data=columns,
+        order=np.arange(max(1, columns.shape[1])),
+        in_order=True,
+        starts=starts,
+        theta=theta,
+        gradient=np.zeros_like(theta),
+        rule=paths._loop(type(optimizer).rule, optimizer.slots),
+        slots=np.zeros(optimizer.slots * len(theta), theta.dtype),
+        steps=0,
+        settings=settings.astype(theta.dtype),
+        mean=mean,
+        losses=np.zeros((len(starts), 2)),
+        places=np.zeros(0, np.int64),
+    )
+    if stepper.run_steps(training) < len(starts):
+        raise RuntimeError("the compiled loop ended before its last update")
+    return training
+
+
+def _figures(training: Training) -> Array:
+    """The losses of updates, and the parameters at the end."""
+    sums, weights = training.losses.T
+    return np.hstack([sums / weights if training.mean else sums, training.theta])
 
 
 # --- calling a program ------------------------------------------------------------------------
 
 
 def gradient(program: engine.Program, *args: Any) -> Contender:
-    """A value and a gradient by `program.value_and_grad`."""
+    """A value and a gradient through buffers: nothing is built but a number."""
+    buffered = program.buffered(*args)
+
+    def numbers() -> Array:
+        return np.hstack([buffered(), buffered.gradient])
+
+    return Contender(work=buffered, numbers=numbers, note="program.buffered")
+
+
+def gradient_built(program: engine.Program, *args: Any) -> Contender:
+    """A value and a gradient in the arguments' structure, taken apart and built at every call."""
     return Contender(
         work=lambda: program.value_and_grad(*args),
         numbers=lambda: numbers_of(program.value_and_grad(*args)),
@@ -209,6 +232,8 @@ def _run(
     def run() -> Any:
         return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
 
+    again = machine.repeater(shared) if gradient and not len(lanes) else run
+
     def numbers() -> Array:
         done = run()
         if not gradient:
@@ -221,69 +246,56 @@ def _run(
         by_leaf[path.leaf_places] = done.shared_gradient[len(arguments.shared) :]
         return np.hstack([value, by_leaf if len(by_leaf) else by_input])
 
-    return run, numbers
+    return again, numbers
 
 
 # --- whole updates of a function without data ----------------------------------------------------
 
+CHECKED = 2  # updates whose numbers are compared
 
-def updates(
-    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+
+def minimize(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer, steps: int
 ) -> Contender:
-    """An update: the loss, its gradient, and a step of the optimiser."""
-    parameters = beginning.parameters
-    optimizer = make_optimizer(parameters)
+    """An update of `nn.minimize`: of the run of some more, less a run of one."""
 
-    def update() -> float:
-        optimizer.zero_grad()
-        value: float = program.backward()
-        optimizer.step()
-        return value
+    def run(steps: int) -> nn.History:
+        optimizer = make_optimizer(beginning.parameters)
+        return nn.minimize(program, optimizer, steps=steps, path="vectorised", progress=False)
 
     def numbers() -> list[float]:
         beginning.reset()
-        losses = [update() for _ in range(CHECKED)]
-        return [*losses, *(p.data for p in parameters)]
+        losses = run(CHECKED).step_loss
+        return [*losses, *(p.data for p in beginning.parameters)]
 
     return Contender(
-        work=update,
+        work=lambda: run(1 + steps),
+        less=lambda: run(1),
         before=beginning.reset,
+        units=steps,
         numbers=numbers,
-        note="program.backward, optimizer.step",
+        note="nn.minimize",
     )
 
 
-def updates_alone(
-    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+def minimize_alone(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer, steps: int
 ) -> Contender:
-    """The run of the machine, and the optimiser's update of an array."""
-    program.value_and_grad()  # traced by now
-    arguments, found = program._prepared((), {})
-    path = found.paths[0]
-    machine, _ = found.machine(path, program._wanted(arguments, ()), True, True)
-    optimizer = make_optimizer(beginning.parameters)
-    theta, places = np.array(beginning.numbers), path.leaf_places
-    gradient = np.zeros_like(theta)
-    none, one, seeds = np.zeros((0, 0)), np.zeros(1, np.int64), np.ones(1)
+    """The same updates in one call of the compiled loop."""
+    stepper = program.stepper()
 
-    def reset() -> None:
-        theta[:] = beginning.numbers
+    def train(steps: int) -> Training:
+        beginning.reset()
+        optimizer = make_optimizer(beginning.parameters)
+        none = np.zeros((0, 0))
+        return _trained(stepper, none, np.zeros((steps, 2), np.int64), optimizer, mean=False)
 
-    def update() -> float:
-        run = machine.run(theta[places], none, one, (0, 0), seeds)
-        gradient[places] = run.shared_gradient
-        optimizer.update(theta, gradient)
-        return float(run.outputs[0, 0])
-
-    def numbers() -> list[float]:
-        reset()
-        losses = [update() for _ in range(CHECKED)]
-        return [*losses, *theta.tolist()]
-
-    return Contender(work=update, before=reset, numbers=numbers)
-
-
-CHECKED = 2  # updates whose numbers are compared
+    return Contender(
+        work=lambda: train(1 + steps),
+        less=lambda: train(1),
+        units=steps,
+        numbers=lambda: _figures(train(CHECKED)),
+    )
 
 
 # --- the scalar path --------------------------------------------------------------------------

@@ -90,10 +90,11 @@ def lines_of(row: Measured) -> Iterator[Line]:
     """Yield the lines of a row: every peer beside ours, and what else is asked or known."""
     times = times_of(row)
     asked_of_peers = {(a["of"], a["peer"]): a for a in row["asked"] if a["peer"] is not None}
+    known = {peer for _, peer in asked_of_peers}
     for ratio in row["ratios"]:
         of, peer = ratio["of"], ratio["peer"]
         asked = asked_of_peers.get((of, peer))
-        if of == OURS or asked is not None:
+        if of == OURS or (of != ALONE and peer in known):  # another way of ours
             yield Line(row, of, times[of], peer, times[peer], ratio, asked=asked)
     for asked in row["asked"]:
         if asked["seconds"] is not None and asked["of"] in times:
