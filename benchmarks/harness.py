@@ -50,7 +50,7 @@ class Scale:
         return {"full": full, "quick": quick, "tiny": tiny}[self.name]
 
 
-FULL = Scale("full", rounds=15, fewest=5, seconds=0.05, budget=20.0)
+FULL = Scale("full", rounds=15, fewest=3, seconds=0.05, budget=20.0)
 QUICK = Scale("quick", rounds=5, fewest=2, seconds=0.005, budget=1.0)
 TINY = Scale("tiny", rounds=2, fewest=2, seconds=0.0, budget=0.0)  # for tests
 SCALES = {scale.name: scale for scale in (FULL, QUICK, TINY)}

@@ -87,7 +87,7 @@ def rows(scale: Scale) -> Iterator[Row]:
     )
     yield Row(
         "lotka-volterra-256",
-        f"the same for {sets} sets of parameters at once",
+        f"Lotka-Volterra, {steps} RK4 steps, gradients of {sets} sets of 4 parameters",
         {
             OURS: lambda: ours.gradient_built(batched, P),
             ALONE: lambda: ours.gradient_alone(batched, P),

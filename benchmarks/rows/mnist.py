@@ -69,7 +69,7 @@ def rows(scale: Scale) -> Iterator[Row]:
     made = contenders(digits, epochs=scale.of(2, 2, 1), torch_epochs=1)
     yield Row(
         "mnist",
-        f"784-50-10, batch 64, Adam, an epoch of {examples:,} random examples",
+        f"784-50-10, batch 64, Adam, float32, an epoch of {examples:,} random examples",
         made | {PRODUCTS: lambda: products(digits)},
         asked=[Asked(2.0, TORCH), Asked(1.0, JAX), Asked(1 / 1.3, PRODUCTS)],
         dtype="float32",
