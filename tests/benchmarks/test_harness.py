@@ -3,6 +3,7 @@ one, which moves only where a contender says so."""
 
 import dataclasses
 import gc
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.speed = 0.0, 1.0
-        monkeypatch.setattr(harness.time, "perf_counter", lambda: self.now)
+        clock = SimpleNamespace(perf_counter=lambda: self.now)
+        monkeypatch.setattr(harness, "time", clock)
 
     def tick(self, seconds: float) -> None:
         self.now += seconds * self.speed
