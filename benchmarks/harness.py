@@ -62,7 +62,8 @@ class Contender:
 
     A call of `work` does it `units` times. `before` is called before each measurement, untimed.
     The time of `less`, such as preparing without running, is subtracted. `numbers` returns what
-    the work computes, to be compared; None where that is only a part of the others' work.
+    the work computes, to be compared; None where that is only a part of the others' work. Work
+    that is `clocked` returns the seconds of a unit itself.
     """
 
     work: Callable[[], Any]
@@ -70,6 +71,7 @@ class Contender:
     units: int = 1
     before: Callable[[], Any] | None = None
     less: Callable[[], Any] | None = None
+    clocked: bool = False
     note: str = ""
 
 
@@ -277,6 +279,11 @@ def _rounds(one_round: float, scale: Scale) -> int:
 
 def _per_unit(contender: Contender, count: int) -> float:
     """Seconds for one unit of work."""
+    if contender.clocked:
+        if contender.before is not None:
+            contender.before()
+        _collect()
+        return float(contender.work())
     for _ in range(_ATTEMPTS):
         idle = 0.0
         if contender.less is not None:

@@ -77,7 +77,9 @@ class Fitting:
         self._beginning.reset()
         self.optimizer = self.make_optimizer(self.parameters)
 
-    def run(self, epochs: int, rows: int | None = None, path: Any = "vectorised") -> nn.History:
+    def run(
+        self, epochs: int, rows: int | None = None, path: Any = "vectorised", scheduler: Any = None
+    ) -> nn.History:
         """Train through nn.fit."""
         return nn.fit(
             self.model,
@@ -87,34 +89,59 @@ class Fitting:
             optimizer=self.optimizer,
             epochs=epochs,
             batch_size=self.batch_size,
+            scheduler=scheduler,
             path=path,
             dtype=self.dtype,
             progress=False,
         )
+
+    def checked(self, path: str = "vectorised") -> list[float]:
+        """The numbers to compare: losses of updates, and the parameters at the end."""
+        rows, epochs = self.check
+        self.reset()
+        losses = self.run(epochs, rows, path).step_loss
+        return [*losses, *(p.data for p in self.parameters)]
 
 
 def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> Contender:
     """`nn.fit`: the run of some epochs more, less a run of one, so that checking and copying the
     data, once a call, are no part of it."""
 
-    def numbers() -> list[float]:
-        rows, epochs = fitting.check
-        fitting.reset()
-        losses = fitting.run(epochs, rows, path).step_loss
-        return [*losses, *(p.data for p in fitting.parameters)]
-
     return Contender(
         work=lambda: fitting.run(1 + epochs, path=path),
         less=lambda: fitting.run(1, path=path),
         before=fitting.reset,
         units=units,
-        numbers=numbers,
+        numbers=lambda: fitting.checked(path),
         note="nn.fit",
     )
 
 
+def fit_epochs(fitting: Fitting, epochs: int) -> Contender:
+    """The median epoch of `nn.fit` after the first. A schedule that changes nothing is the clock:
+    it is stepped at the end of each."""
+
+    def work() -> float:
+        ends: list[float] = []
+
+        def note(epoch: int) -> float:
+            ends.append(time.perf_counter())
+            return 1.0
+
+        fitting.run(1 + epochs, scheduler=nn.LambdaLR(fitting.optimizer, note))
+        return float(np.median(np.diff(ends[1:])))
+
+    return Contender(
+        work=work,
+        clocked=True,
+        before=fitting.reset,
+        numbers=fitting.checked,
+        note="nn.fit, the median epoch",
+    )
+
+
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
-    """The same updates in one call of the compiled loop."""
+    """The same updates in one call of the compiled loop, less the time of a call for one epoch."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1])

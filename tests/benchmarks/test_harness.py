@@ -95,6 +95,16 @@ def test_what_prepares_is_not_timed_and_a_part_is_subtracted(clock: Clock) -> No
     assert seconds_of(result, OURS) == 2.0
 
 
+def test_work_that_is_clocked_says_its_seconds_itself(clock: Clock) -> None:
+    def work() -> float:
+        clock.tick(100.0)
+        return 2.5
+
+    contender = Contender(work, numbers=None, clocked=True, before=lambda: clock.tick(1.0))
+    result = measured(Row("row", "work", {OURS: lambda: contender}), SCALE)
+    assert seconds_of(result, OURS) == 2.5
+
+
 def test_a_part_that_takes_longer_than_the_whole_is_an_error(clock: Clock) -> None:
     contender = lasting(clock, 1.0, less=lambda: clock.tick(2.0))
     with pytest.raises(RuntimeError, match="too busy to measure"):
