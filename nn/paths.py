@@ -31,6 +31,9 @@ from nn.optim import LRScheduler, Optimizer, rules
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+_NARROW = 64  # numbers of an example, inputs and targets
+
+
 class Step(NamedTuple):
     """A batch's loss: the sum of its terms, of their weights, and the gradient of the former."""
 
@@ -100,7 +103,10 @@ class VectorisedPath:
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
-        self._columns = np.ascontiguousarray(self._matrix.T)
+        # Batches that lie together are read in place from columns, if there are not too many
+        # of them to be read at once.
+        narrow = self._matrix.shape[1] <= _NARROW
+        self._columns = np.ascontiguousarray(self._matrix.T) if narrow else None
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
@@ -120,11 +126,11 @@ class VectorisedPath:
         step of the scheduler after each; return the sum of terms and of weights of each."""
         within = np.diff(order[starts[0] : starts[-1]])
         within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
-        in_order = bool((within == 1).all())
         steps = np.stack([starts[:-1], starts[1:]], axis=1)
-        if in_order:
+        batches = Batches(self._matrix, order, False, steps)
+        if self._columns is not None and (within == 1).all():
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
-        batches = Batches(self._columns if in_order else self._matrix, order, in_order, steps)
+            batches = Batches(self._columns, order, True, steps)
         losses = _run_steps(
             self._stepper, batches, draws, theta, gradient, optimizer, scheduler, mean
         )

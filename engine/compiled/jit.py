@@ -16,6 +16,7 @@ import functools
 import hashlib
 import math
 import os
+import platform
 import threading
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
@@ -344,6 +345,40 @@ def invoke() -> Any:
         return signature, generate
 
     return invoke
+
+
+@functools.cache
+def flush_subnormals() -> Any:
+    """An intrinsic that has the processor take subnormal numbers for 0, or not (where it can)."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    able = platform.machine().lower() in ("x86_64", "amd64")
+
+    @intrinsic
+    def flush_subnormals(typingctx, on):  # type: ignore[no-untyped-def]
+        signature = types.void(types.boolean)
+
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            if able:
+                word = ir.IntType(32)
+                shape = ir.FunctionType(ir.VoidType(), [word.as_pointer()])
+                place = builder.alloca(word)
+                for name in ("stmxcsr", "ldmxcsr"):
+                    known = builder.module.globals.get(f"llvm.x86.sse.{name}")
+                    call = known or ir.Function(builder.module, shape, f"llvm.x86.sse.{name}")
+                    builder.call(call, [place])
+                    bits = builder.load(place)
+                    both = ir.Constant(word, 0x8040)  # of results, and of operands
+                    set_ = builder.or_(bits, both)
+                    clear = builder.and_(bits, builder.not_(both))
+                    builder.store(builder.select(args[0], set_, clear), place)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return flush_subnormals
 
 
 def renamed(function: Callable[..., Any], names: dict[str, Any]) -> Callable[..., Any]:

@@ -13,10 +13,11 @@ import numpy as np
 from engine.compiled import jit
 from engine.compiled.kernels import BACKWARD, FLAGS, FORWARD, NAN_SEEN, NOT_FINITE, STEP
 
-# Names that `machine` gives a meaning: for addresses or for Python functions, and an intrinsic.
+# Names that `machine` gives a meaning: for addresses or for Python functions, and intrinsics.
 instructions: Any = None
 update: Any = None
 invoke: Any = None
+flush_subnormals: Any = None
 
 
 def run(
@@ -67,19 +68,21 @@ def run(
     arrives. An update moves `theta`, whose numbers are in the rows `places` of S, by the rule, and
     leaves the sum of the step's terms and of their weights in `losses[k]`. Returns how many steps
     were done: all, or those before an update in which a guard failed or a product gave nan, of
-    which nothing is kept.
+    which nothing is kept. `gradient` is that of the last one.
     """
     checked = len(checks) > 0
     inputs = data.shape[0] if in_order else data.shape[1]
     together = len(places) > 0 and places[0] >= 0  # whether parameters follow each other in S
     for p in range(len(places)):
         together = together and places[p] == places[0] + p
-    for done in range(len(starts)):
+    base, size = places[0] if together else 0, len(theta)
+    if together:  # they live there for the time being
+        vs[base : base + size] = theta
+    done = 0
+    while done < len(starts):
         count = starts[done, 1] - starts[done, 0]
         if training:
-            if together:
-                vs[places[0] : places[0] + len(theta)] = theta
-            else:
+            if not together:
                 for p in range(len(places)):
                     if places[p] >= 0:
                         vs[places[p]] = theta[p]
@@ -114,10 +117,11 @@ def run(
                     vl[r * width : r * width + w] = data[r, first : first + w]
                     vl[r * width + w : (r + 1) * width] = data[r, first]
             else:
-                for i in range(width):
-                    example = data[order[first + i if i < w else first]]
-                    for r in range(inputs):
-                        vl[r * width + i] = example[r]
+                for part in range(0, inputs, 16):  # what a line of the cache holds, or two
+                    for i in range(width):
+                        example = data[order[first + i if i < w else first]]
+                        for r in range(part, min(part + 16, inputs)):
+                            vl[r * width + i] = example[r]
             here = ids[start:]
             instructions(words, counts[0], counts[1], False, pool, here, vs, gs, vl, gl, width)
             if watch and not_finite(vl, len(vl) // width, width, w):
@@ -161,25 +165,30 @@ def run(
                     gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
         if backward:
             instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)
+            scale = gs.dtype.type(1.0 / losses[done, 1] if training and mean else 1.0)
             nans = 0
             for i in range(shared):
+                gs[i] *= scale
                 nans += gs[i] != gs[i]
             if nans:
                 pool[NAN_SEEN] = 1
         if training:
             if pool[NAN_SEEN] != 0 or (checked and fail.max() >= 0):
-                return done
-            scale = 1.0 / losses[done, 1] if mean else 1.0
+                break
             if together:
-                gradient[:] = gs[places[0] : places[0] + len(theta)]
-                for p in range(len(gradient)):
-                    gradient[p] *= scale
+                x, g = vs[base : base + size], gs[base : base + size]
+                update(rule, x, g, slots, settings[done], steps + done)
             else:
-                for p in range(len(places)):
-                    gradient[p] = gs[places[p]] * scale if places[p] >= 0 else 0.0
-            update(rule, theta, gradient, slots, settings[done], steps + done)
+                for p in range(size):
+                    gradient[p] = gs[places[p]] if places[p] >= 0 else 0.0
+                update(rule, theta, gradient, slots, settings[done], steps + done)
             pool[STEP] += 1
-    return len(starts)
+        done += 1
+    if together:
+        theta[:] = vs[base : base + size]
+        if done == len(starts):
+            gradient[:] = gs[base : base + size]
+    return done
 
 
 def total(x):
@@ -197,7 +206,14 @@ def total(x):
 
 
 def update_at_address(rule, theta, gradient, slots, settings, steps):
-    """Call the compiled rule of an optimiser."""
+    """Call the compiled rule of an optimiser.
+
+    In single precision moments that are no longer fed soon become subnormal, and stay so; then
+    arithmetic is ten times as slow. They are taken for 0.
+    """
+    single = theta.itemsize == 4
+    if single:
+        flush_subnormals(True)
     invoke(
         rule,
         theta.ctypes.data,
@@ -209,6 +225,8 @@ def update_at_address(rule, theta, gradient, slots, settings, steps):
         steps,
         len(theta),
     )
+    if single:
+        flush_subnormals(False)
 
 
 def update_in_python(rule, theta, gradient, slots, settings, steps):

@@ -45,8 +45,9 @@ from engine.compiled.native.objects import Code
 from engine.ops import TABLE
 
 Array = np.ndarray[Any, np.dtype[Any]]
-CHUNK_BYTES = 1 << 18  # of rows and adjoints of L: about what a core's cache holds beside others
+CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 NATIVE_LANES = 64  # of a chunk at most, where products are machine code of their own
+NATIVE_MOST = 8_000_000  # multiplications, up to which that is as fast as BLAS on one thread
 _INTEGERS = np.int64
 
 
@@ -141,7 +142,7 @@ class Machine:
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l))
         self._most = max(16, most // 16 * 16)
         multiplications = [i.n * i.inner * i.cols for i in both[L] if i.kernel == "mm"]
-        if self._native and max(multiplications, default=0) * NATIVE_LANES < BLAS_FROM:
+        if self._native and max(multiplications, default=0) * NATIVE_LANES <= NATIVE_MOST:
             self._most = min(self._most, NATIVE_LANES)
         none = np.zeros(0, self.dtype)
         self._no_training = Training(
@@ -236,12 +237,12 @@ class Machine:
 
     def _is_large(self, i: Instruction, width: int) -> bool:
         lanes = width if i.space == L else 1
-        return i.n * i.inner * i.cols * lanes >= BLAS_FROM
+        return i.n * i.inner * i.cols * lanes > NATIVE_MOST
 
     def _key(self, width: int) -> str:
         """All that the emitted code depends on."""
         blocks = self.blocks
-        told: list[Any] = [width, self.dtype.name, jit.blas(), BLAS_FROM, self._wanted]
+        told: list[Any] = [width, self.dtype.name, jit.blas(), NATIVE_MOST, self._wanted]
         told += [blocks.instructions, blocks.constants, blocks.outputs, blocks.pool, self._flags]
         segments = blocks.segments
         told += [segments.code, segments.out, segments.a, segments.b, segments.c]
@@ -621,7 +622,9 @@ def _loaded_entry() -> Callable[..., int]:
     invoke = {"invoke": jit.invoke()}
     names = {
         "instructions": jit.renamed(loop.instructions_at_addresses, invoke),
-        "update": jit.renamed(loop.update_at_address, invoke),
+        "update": jit.renamed(
+            loop.update_at_address, {**invoke, "flush_subnormals": jit.flush_subnormals()}
+        ),
         "check": loop.check,
         "not_finite": loop.not_finite,
         "total": loop.total,

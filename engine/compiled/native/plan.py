@@ -184,37 +184,40 @@ class _Planner:
             self.layout.clear(space, 0, self.blocks.rows[space])  # as good as all of them
             return
         self.layout.clear(space, i.out, i.n * (i.cols if i.kernel == "mm" else 1))
-        for place, first, count in self._operand_ranges(i):
+        for place, first, count in self._operand_ranges(i, flags[0]):
             self.layout.clear(place, first, count)
 
-    def _operand_ranges(self, i: Instruction) -> Iterator[tuple[int, int, int]]:
-        """The rows whose adjoints a kernel may add to: space, first and count of each range."""
+    def _operand_ranges(self, i: Instruction, flags: int) -> Iterator[tuple[int, int, int]]:
+        """The rows whose adjoints a kernel adds to: space, first and count of each range."""
+        ranges: list[tuple[int, int, int]] = []  # one an operand
         if i.kernel.startswith("ew_"):
-            for first in (i.a, i.b, i.c)[: TABLE[i.kernel.removeprefix("ew_")].arity]:
-                yield i.space, first, i.n
+            ranges = [(i.space, first, i.n) for first in (i.a, i.b, i.c)]
         elif i.kernel == "gather":
-            yield i.space, i.a, i.n
+            ranges = [(i.space, i.a, i.n)]
         elif i.kernel == "broadcast":
-            yield S, i.a, i.n
+            ranges = [(S, i.a, i.n)]
         elif i.kernel == "mm":
-            yield S, i.a, i.n * i.inner
-            yield i.space, i.b, i.inner * i.cols
-            if i.bias >= 0:
-                yield S, i.bias, i.n
-            if i.init >= 0:
-                yield i.space, i.init, i.n * i.cols
-        else:
-            lists = {
-                "gather_list": [(i.space, i.list_1, i.n)],
-                "broadcast_list": [(S, i.list_1, i.n)],
-                "take": [(i.c, i.list_1, i.n * i.inner)],
-                "dot": [
-                    (i.space, i.list_1, i.n * i.inner),
-                    (i.space, i.list_2, i.n * i.inner),
-                    (i.space, i.list_3, i.n * i.cols),
-                ],
-            }
-            for space, first, count in lists.get(i.kernel, []):
+            ranges = [
+                (S, i.a, i.n * i.inner),
+                (i.space, i.b, i.inner * i.cols),
+                (S, i.bias, i.n),
+                (i.space, i.init, i.n * i.cols),
+            ]
+        for k, found in enumerate(ranges):
+            if flags >> k & 1:
+                yield found
+        lists = {
+            "gather_list": [(i.space, i.list_1, i.n)],
+            "broadcast_list": [(S, i.list_1, i.n)],
+            "take": [(i.c, i.list_1, i.n * i.inner)],
+            "dot": [
+                (i.space, i.list_1, i.n * i.inner),
+                (i.space, i.list_2, i.n * i.inner),
+                (i.space, i.list_3, i.n * i.cols),
+            ],
+        }
+        for k, (space, first, count) in enumerate(lists.get(i.kernel, [])):
+            if flags >> k & 1:
                 for row, _, length in self.layout.runs(first, count):
                     yield space, row, length
 
