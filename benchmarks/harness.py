@@ -20,6 +20,8 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
+from benchmarks import facts
+
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 OURS = "gradloom"  # through the public way in, as users call it
@@ -51,7 +53,7 @@ class Scale:
 
 
 FULL = Scale("full", rounds=15, fewest=3, seconds=0.05, budget=20.0)
-QUICK = Scale("quick", rounds=5, fewest=2, seconds=0.005, budget=1.0)
+QUICK = Scale("quick", rounds=5, fewest=2, seconds=0.005, budget=0.6)
 TINY = Scale("tiny", rounds=2, fewest=2, seconds=0.0, budget=0.0)  # for tests
 SCALES = {scale.name: scale for scale in (FULL, QUICK, TINY)}
 
@@ -153,13 +155,15 @@ class AskedFigure(TypedDict):
 
 
 class Measured(TypedDict):
-    """What came out of a row."""
+    """What came out of a row. `others` is how many cores other processes kept busy meanwhile:
+    then times mean little, most of all those of libraries with threads of their own."""
 
     name: str
     work: str
     dtype: str
     collector: bool
     rounds: int
+    others: float | None
     times: list[Times]
     skipped: dict[str, str]
     ratios: list[Ratio]
@@ -174,11 +178,16 @@ def measured(row: Row, scale: Scale) -> Measured:
     """
     contenders, skipped = made(row)
     agree(contenders, row.tolerance)
+    before, began = facts.work_of_others(), time.perf_counter()
     with _collector(row.collector):
         all_times = _raced(contenders, scale) if contenders else _staged(row, scale)
+    after, seconds = facts.work_of_others(), time.perf_counter() - began
+    others = None
+    if before is not None and after is not None and seconds > 0.0:
+        others = max(0.0, after - before) / seconds
     times = [
-        _times(name, seconds, contenders[name].note if contenders else "")
-        for name, seconds in all_times.items()
+        _times(name, each, contenders[name].note if contenders else "")
+        for name, each in all_times.items()
     ]
     return {
         "name": row.name,
@@ -186,6 +195,7 @@ def measured(row: Row, scale: Scale) -> Measured:
         "dtype": row.dtype,
         "collector": row.collector,
         "rounds": len(times[0]["all"]),
+        "others": others,
         "times": times,
         "skipped": skipped,
         "ratios": [

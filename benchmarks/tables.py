@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.harness import ALONE, OURS, AskedFigure, Measured, Ratio
 from benchmarks.results import MeasuredFigure, Results
 
+_BUSY = 0.25  # cores in use by other processes, from which on figures are in doubt
 _HEADINGS = ("work", "gradloom", "the machine alone", "beside", "its time", "ratio", "asked")
 
 
@@ -50,8 +51,9 @@ class Line:
         """Return the line's text, cell by cell."""
         alone = times_of(self.row).get(ALONE) if self.of == OURS else None
         part = self.of.removeprefix(OURS).strip(", ")
+        busy = (self.row["others"] or 0.0) > _BUSY
         return [
-            self.row["work"] + (f"; {part}" if part else ""),
+            self.row["work"] + (f"; {part}" if part else "") + (", MACHINE BUSY" if busy else ""),
             time_text(self.seconds),
             "" if alone is None else time_text(alone),
             self.peer + (" (elsewhere)" if self.elsewhere else ""),
@@ -140,6 +142,7 @@ def footnote(results: Results) -> str:
     machine = results["machine"]
     packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
     rounds = [row["rounds"] for row in results["rows"]]
+    others = max([row["others"] or 0.0 for row in results["rows"]], default=0.0)
     load = f"; load at the beginning {machine['load'][0]}" if machine["load"] else ""
     limits = "".join(f", {name}={value}" for name, value in machine["threads"].items())
     threads = {
@@ -153,8 +156,9 @@ def footnote(results: Results) -> str:
         f"{machine['system']}; {machine['python']}; {packages}{limits}"
         f"{''.join(sorted(threads))}. "
         f"gradloom {results['gradloom']}, commit {machine['commit']}, {results['taken'][:10]}"
-        f"{load}. Medians of {_span(rounds)} rounds in turn, quartiles in brackets; float64 and "
-        "the garbage collector on unless told otherwise; compiling is not counted unless told.\n"
+        f"{load}, other processes used up to {others:.2f} cores. Medians of {_span(rounds)} rounds "
+        "in turn, quartiles in brackets; float64 and the garbage collector on unless told "
+        "otherwise; compiling is not counted unless told.\n"
     )
 
 

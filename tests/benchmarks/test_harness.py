@@ -183,6 +183,16 @@ def test_the_garbage_collector_is_as_the_row_says_and_put_back(on: bool, clock: 
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize(("work", "others"), [([5.0, 8.0], 1.5), ([None, None], None)])
+def test_what_other_processes_do_meanwhile_is_noted(
+    work, others, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter(work)
+    monkeypatch.setattr(harness.facts, "work_of_others", lambda: next(told))
+    row = Row("row", "work", stages=lambda: clock.tick(2.0 / 3) or {"all": 1.0})
+    assert measured(row, dataclasses.replace(SCALE, rounds=3))["others"] == others
+
+
 def test_stages_are_told_one_by_one(clock: Clock) -> None:
     row = Row("row", "work", stages=lambda: {"first": 1.0, "second": 2.0})
     result = measured(row, SCALE)
