@@ -71,8 +71,11 @@ def memory(kind: str = "MemTotal") -> int:
 
 
 def work_of_others() -> float | None:
-    """Return seconds of all cores' work for others than this process and its own; None where the system does
-    not tell. Two of these and the time between tell how busy the machine was with other things."""
+    """Return seconds of all cores' work for others than this process and what it started.
+
+    None where the system does not tell. Two of these, and the time between, tell how busy the
+    machine was with other things.
+    """
     try:
         line = Path("/proc/stat").read_text().splitlines()[0].split()
         ticks = os.sysconf("SC_CLK_TCK")
