@@ -65,7 +65,11 @@ def contenders(task: Task, *, epochs: int, torch_epochs: int) -> dict[str, Any]:
         check=task.check,
     )
     return {
-        OURS: lambda: ours.fit(fitting, epochs, task.units(epochs)),
+        OURS: lambda: (
+            ours.fit_epochs(fitting, epochs)
+            if task.by_epoch
+            else ours.fit(fitting, epochs, task.units(epochs))
+        ),
         ALONE: lambda: ours.fit_alone(fitting, epochs, task.units(epochs)),
         TORCH: lambda: torch_eager(task, torch_epochs),
         JAX: lambda: jax_scan(task, epochs),

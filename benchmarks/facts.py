@@ -70,6 +70,21 @@ def memory(kind: str = "MemTotal") -> int:
     return int(sizes.get(kind, "0 kB").split()[0]) * 1024
 
 
+def work_of_others() -> float | None:
+    """Return seconds of all cores' work for others than this process and what it started.
+
+    None where the system does not tell. Two of these, and the time between, tell how busy the
+    machine was with other things.
+    """
+    try:
+        line = Path("/proc/stat").read_text().splitlines()[0].split()
+        ticks = os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+    user, nice, system, _idle, _waiting, *interrupts = map(int, line[1:8])
+    return (user + nice + system + sum(interrupts)) / ticks - sum(os.times()[:4])
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

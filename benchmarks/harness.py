@@ -20,10 +20,13 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
+from benchmarks import facts
+
 Array = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 OURS = "gradloom"  # through the public way in, as users call it
 ALONE = "gradloom, the machine alone"  # without what Python does around a call
+BUILT = "gradloom, value_and_grad"  # where the public way is through buffers: the one with lists
 EAGER = "gradloom, eager"  # on Values, nothing compiled
 _LITTLE = 500  # objects that may be left by the work before
 _ATTEMPTS = 5  # at a difference of two times that is above 0
@@ -49,8 +52,8 @@ class Scale:
         return {"full": full, "quick": quick, "tiny": tiny}[self.name]
 
 
-FULL = Scale("full", rounds=15, fewest=5, seconds=0.05, budget=20.0)
-QUICK = Scale("quick", rounds=5, fewest=2, seconds=0.005, budget=1.0)
+FULL = Scale("full", rounds=15, fewest=3, seconds=0.05, budget=20.0)
+QUICK = Scale("quick", rounds=5, fewest=2, seconds=0.005, budget=0.6)
 TINY = Scale("tiny", rounds=2, fewest=2, seconds=0.0, budget=0.0)  # for tests
 SCALES = {scale.name: scale for scale in (FULL, QUICK, TINY)}
 
@@ -61,7 +64,8 @@ class Contender:
 
     A call of `work` does it `units` times. `before` is called before each measurement, untimed.
     The time of `less`, such as preparing without running, is subtracted. `numbers` returns what
-    the work computes, to be compared; None where that is only a part of the others' work.
+    the work computes, to be compared; None where that is only a part of the others' work. Work
+    that is `clocked` returns the seconds of a unit itself.
     """
 
     work: Callable[[], Any]
@@ -69,6 +73,7 @@ class Contender:
     units: int = 1
     before: Callable[[], Any] | None = None
     less: Callable[[], Any] | None = None
+    clocked: bool = False
     note: str = ""
 
 
@@ -150,13 +155,15 @@ class AskedFigure(TypedDict):
 
 
 class Measured(TypedDict):
-    """What came out of a row."""
+    """What came out of a row. `others` is how many cores other processes kept busy meanwhile:
+    then times mean little, most of all those of libraries with threads of their own."""
 
     name: str
     work: str
     dtype: str
     collector: bool
     rounds: int
+    others: float | None
     times: list[Times]
     skipped: dict[str, str]
     ratios: list[Ratio]
@@ -171,11 +178,16 @@ def measured(row: Row, scale: Scale) -> Measured:
     """
     contenders, skipped = made(row)
     agree(contenders, row.tolerance)
+    before, began = facts.work_of_others(), time.perf_counter()
     with _collector(row.collector):
         all_times = _raced(contenders, scale) if contenders else _staged(row, scale)
+    after, seconds = facts.work_of_others(), time.perf_counter() - began
+    others = None
+    if before is not None and after is not None and seconds > 0.0:
+        others = max(0.0, after - before) / seconds
     times = [
-        _times(name, seconds, contenders[name].note if contenders else "")
-        for name, seconds in all_times.items()
+        _times(name, each, contenders[name].note if contenders else "")
+        for name, each in all_times.items()
     ]
     return {
         "name": row.name,
@@ -183,6 +195,7 @@ def measured(row: Row, scale: Scale) -> Measured:
         "dtype": row.dtype,
         "collector": row.collector,
         "rounds": len(times[0]["all"]),
+        "others": others,
         "times": times,
         "skipped": skipped,
         "ratios": [
@@ -276,6 +289,11 @@ def _rounds(one_round: float, scale: Scale) -> int:
 
 def _per_unit(contender: Contender, count: int) -> float:
     """Seconds for one unit of work."""
+    if contender.clocked:
+        if contender.before is not None:
+            contender.before()
+        _collect()
+        return float(contender.work())
     for _ in range(_ATTEMPTS):
         idle = 0.0
         if contender.less is not None:

@@ -77,7 +77,9 @@ class Fitting:
         self._beginning.reset()
         self.optimizer = self.make_optimizer(self.parameters)
 
-    def run(self, epochs: int, rows: int | None = None, path: Any = "vectorised") -> nn.History:
+    def run(
+        self, epochs: int, rows: int | None = None, path: Any = "vectorised", scheduler: Any = None
+    ) -> nn.History:
         """Train through nn.fit."""
         return nn.fit(
             self.model,
@@ -87,99 +89,128 @@ class Fitting:
             optimizer=self.optimizer,
             epochs=epochs,
             batch_size=self.batch_size,
+            scheduler=scheduler,
             path=path,
             dtype=self.dtype,
             progress=False,
         )
+
+    def checked(self, path: str = "vectorised") -> list[float]:
+        """The numbers to compare: losses of updates, and the parameters at the end."""
+        rows, epochs = self.check
+        self.reset()
+        losses = self.run(epochs, rows, path).step_loss
+        return [*losses, *(p.data for p in self.parameters)]
 
 
 def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> Contender:
     """`nn.fit`: the run of some epochs more, less a run of one, so that checking and copying the
     data, once a call, are no part of it."""
 
-    def numbers() -> list[float]:
-        rows, epochs = fitting.check
-        fitting.reset()
-        losses = fitting.run(epochs, rows, path).step_loss
-        return [*losses, *(p.data for p in fitting.parameters)]
-
     return Contender(
         work=lambda: fitting.run(1 + epochs, path=path),
         less=lambda: fitting.run(1, path=path),
         before=fitting.reset,
         units=units,
-        numbers=numbers,
+        numbers=lambda: fitting.checked(path),
         note="nn.fit",
     )
 
 
+def fit_epochs(fitting: Fitting, epochs: int) -> Contender:
+    """The median epoch of `nn.fit` after the first. A schedule that changes nothing is the clock:
+    it is stepped at the end of each."""
+
+    def work() -> float:
+        ends: list[float] = []
+
+        def note(epoch: int) -> float:
+            ends.append(time.perf_counter())
+            return 1.0
+
+        fitting.run(1 + epochs, scheduler=nn.LambdaLR(fitting.optimizer, note))
+        return float(np.median(np.diff(ends[1:])))
+
+    return Contender(
+        work=work,
+        clocked=True,
+        before=fitting.reset,
+        numbers=fitting.checked,
+        note="nn.fit, the median epoch",
+    )
+
+
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
-    """The same updates by the compiled loop, one call an epoch."""
+    """The same updates in one call of the compiled loop, less the time of a call for one epoch."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1])
-    columns = np.hstack([f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]).astype(f.dtype).T
-    columns = np.ascontiguousarray(columns)
-    ready: list[Training] = []
+    blocks = [f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]
+    columns = np.ascontiguousarray(np.hstack(blocks).astype(f.dtype).T)
 
-    def prepare(rows: int, epochs: int) -> list[Training]:
-        """What each call is given; the calls share the numbers that move."""
+    def train(rows: int, epochs: int) -> Training:
         f.reset()
         size = rows if f.batch_size is None else f.batch_size
-        starts = np.array([*range(0, rows, size), rows], np.int64)
-        count = len(starts) - 1
-        theta = np.array([p.data for p in f.parameters], f.dtype)
-        gradient, slots = np.zeros_like(theta), np.zeros(f.optimizer.slots * len(theta), f.dtype)
-        group, mean = f.optimizer.param_groups[0], f.loss.reduction == "mean"
-        return [
-            Training(
-                data=columns,
-                order=np.arange(rows),
-                in_order=True,
-                starts=starts,
-                theta=theta,
-                gradient=gradient,
-                rule=paths._loop(type(f.optimizer).rule, f.optimizer.slots),
-                slots=slots,
-                steps=epoch * count,
-                settings=f.optimizer.settings(group, epoch * count + np.arange(count)).astype(
-                    f.dtype
-                ),
-                mean=mean,
-                losses=np.zeros((count, 2)),
-                places=np.zeros(0, np.int64),
-            )
-            for epoch in range(epochs)
-        ]
-
-    def run(calls: list[Training]) -> None:
-        for training in calls:
-            if stepper.run_steps(training) < len(training.losses):
-                raise RuntimeError("the compiled loop ended before its last update")
-
-    def numbers() -> Array:
-        calls = prepare(*f.check)
-        run(calls)
-        sums, weights = np.concatenate([training.losses for training in calls]).T
-        return np.hstack([sums / weights if calls[0].mean else sums, calls[0].theta])
-
-    def before() -> None:
-        ready[:] = prepare(len(f.X), epochs)
+        begins = np.arange(0, rows, size)
+        starts = np.stack([begins, np.minimum(begins + size, rows)], axis=1)
+        mean = f.loss.reduction == "mean"
+        return _trained(stepper, columns, np.tile(starts, (epochs, 1)), f.optimizer, mean)
 
     return Contender(
-        work=lambda: run(ready),
-        before=before,
+        work=lambda: train(len(f.X), 1 + epochs),
+        less=lambda: train(len(f.X), 1),
         units=units,
-        numbers=numbers,
-        note="a call an epoch",
+        numbers=lambda: _figures(train(*f.check)),
     )
+
+
+def _trained(
+    stepper: Any, columns: Array, starts: Array, optimizer: Optimizer, mean: bool
+) -> Training:
+    """Updates by a new optimiser in one call, each about the columns from a start to an end."""
+    theta = np.array([p.data for p in optimizer.parameters()], columns.dtype)
+    settings = optimizer.settings(optimizer.param_groups[0], np.arange(len(starts)))
+    training = Training(
+        data=columns,
+        order=np.arange(max(1, columns.shape[1])),
+        in_order=True,
+        starts=starts,
+        theta=theta,
+        gradient=np.zeros_like(theta),
+        rule=paths._loop(type(optimizer).rule, optimizer.slots),
+        slots=np.zeros(optimizer.slots * len(theta), theta.dtype),
+        steps=0,
+        settings=settings.astype(theta.dtype),
+        mean=mean,
+        losses=np.zeros((len(starts), 2)),
+        places=np.zeros(0, np.int64),
+    )
+    if stepper.run_steps(training) < len(starts):
+        raise RuntimeError("the compiled loop ended before its last update")
+    return training
+
+
+def _figures(training: Training) -> Array:
+    """The losses of updates, and the parameters at the end."""
+    sums, weights = training.losses.T
+    return np.hstack([sums / weights if training.mean else sums, training.theta])
 
 
 # --- calling a program ------------------------------------------------------------------------
 
 
 def gradient(program: engine.Program, *args: Any) -> Contender:
-    """A value and a gradient by `program.value_and_grad`."""
+    """A value and a gradient through buffers: nothing is built but a number."""
+    buffered = program.buffered(*args)
+
+    def numbers() -> Array:
+        return np.hstack([buffered(), buffered.gradient])
+
+    return Contender(work=buffered, numbers=numbers, note="program.buffered")
+
+
+def gradient_built(program: engine.Program, *args: Any) -> Contender:
+    """A value and a gradient in the arguments' structure, taken apart and built at every call."""
     return Contender(
         work=lambda: program.value_and_grad(*args),
         numbers=lambda: numbers_of(program.value_and_grad(*args)),
@@ -228,6 +259,8 @@ def _run(
     def run() -> Any:
         return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
 
+    again = machine.repeater(shared) if gradient and not len(lanes) else run
+
     def numbers() -> Array:
         done = run()
         if not gradient:
@@ -240,69 +273,56 @@ def _run(
         by_leaf[path.leaf_places] = done.shared_gradient[len(arguments.shared) :]
         return np.hstack([value, by_leaf if len(by_leaf) else by_input])
 
-    return run, numbers
+    return again, numbers
 
 
 # --- whole updates of a function without data ----------------------------------------------------
 
+CHECKED = 2  # updates whose numbers are compared
 
-def updates(
-    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+
+def minimize(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer, steps: int
 ) -> Contender:
-    """An update: the loss, its gradient, and a step of the optimiser."""
-    parameters = beginning.parameters
-    optimizer = make_optimizer(parameters)
+    """An update of `nn.minimize`: of the run of some more, less a run of one."""
 
-    def update() -> float:
-        optimizer.zero_grad()
-        value: float = program.backward()
-        optimizer.step()
-        return value
+    def run(steps: int) -> nn.History:
+        optimizer = make_optimizer(beginning.parameters)
+        return nn.minimize(program, optimizer, steps=steps, path="vectorised", progress=False)
 
     def numbers() -> list[float]:
         beginning.reset()
-        losses = [update() for _ in range(CHECKED)]
-        return [*losses, *(p.data for p in parameters)]
+        losses = run(CHECKED).step_loss
+        return [*losses, *(p.data for p in beginning.parameters)]
 
     return Contender(
-        work=update,
+        work=lambda: run(1 + steps),
+        less=lambda: run(1),
         before=beginning.reset,
+        units=steps,
         numbers=numbers,
-        note="program.backward, optimizer.step",
+        note="nn.minimize",
     )
 
 
-def updates_alone(
-    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer
+def minimize_alone(
+    program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer, steps: int
 ) -> Contender:
-    """The run of the machine, and the optimiser's update of an array."""
-    program.value_and_grad()  # traced by now
-    arguments, found = program._prepared((), {})
-    path = found.paths[0]
-    machine, _ = found.machine(path, program._wanted(arguments, ()), True, True)
-    optimizer = make_optimizer(beginning.parameters)
-    theta, places = np.array(beginning.numbers), path.leaf_places
-    gradient = np.zeros_like(theta)
-    none, one, seeds = np.zeros((0, 0)), np.zeros(1, np.int64), np.ones(1)
+    """The same updates in one call of the compiled loop."""
+    stepper = program.stepper()
 
-    def reset() -> None:
-        theta[:] = beginning.numbers
+    def train(steps: int) -> Training:
+        beginning.reset()
+        optimizer = make_optimizer(beginning.parameters)
+        none = np.zeros((0, 0))
+        return _trained(stepper, none, np.zeros((steps, 2), np.int64), optimizer, mean=False)
 
-    def update() -> float:
-        run = machine.run(theta[places], none, one, (0, 0), seeds)
-        gradient[places] = run.shared_gradient
-        optimizer.update(theta, gradient)
-        return float(run.outputs[0, 0])
-
-    def numbers() -> list[float]:
-        reset()
-        losses = [update() for _ in range(CHECKED)]
-        return [*losses, *theta.tolist()]
-
-    return Contender(work=update, before=reset, numbers=numbers)
-
-
-CHECKED = 2  # updates whose numbers are compared
+    return Contender(
+        work=lambda: train(1 + steps),
+        less=lambda: train(1),
+        units=steps,
+        numbers=lambda: _figures(train(CHECKED)),
+    )
 
 
 # --- the scalar path --------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def ratios(results: Results) -> Any:
 
 def curves(figure: MeasuredFigure) -> Any:
     """Draw the seconds of each contender along the axis, and where two of them cross."""
-    ax = new_axes(7.0, 4.6)
+    ax = new_axes(8.5, 4.6)
     names: dict[str, None] = {}
     for point in figure["points"]:
         names |= dict.fromkeys(times_of(point["row"]))
@@ -117,7 +117,7 @@ def curves(figure: MeasuredFigure) -> Any:
     ax.set_xlabel(figure["x"])
     ax.set_ylabel(f"seconds over {figure['x']}" if figure["per_x"] else "seconds")
     ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, frameon=False)
+    ax.figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return ax
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.harness import ALONE, OURS, AskedFigure, Measured, Ratio
 from benchmarks.results import MeasuredFigure, Results
 
+_BUSY = 0.25  # cores in use by other processes, from which on figures are in doubt
 _HEADINGS = ("work", "gradloom", "the machine alone", "beside", "its time", "ratio", "asked")
 
 
@@ -50,8 +51,9 @@ class Line:
         """Return the line's text, cell by cell."""
         alone = times_of(self.row).get(ALONE) if self.of == OURS else None
         part = self.of.removeprefix(OURS).strip(", ")
+        busy = (self.row["others"] or 0.0) > _BUSY
         return [
-            self.row["work"] + (f"; {part}" if part else ""),
+            self.row["work"] + (f"; {part}" if part else "") + (", MACHINE BUSY" if busy else ""),
             time_text(self.seconds),
             "" if alone is None else time_text(alone),
             self.peer + (" (elsewhere)" if self.elsewhere else ""),
@@ -90,10 +92,11 @@ def lines_of(row: Measured) -> Iterator[Line]:
     """Yield the lines of a row: every peer beside ours, and what else is asked or known."""
     times = times_of(row)
     asked_of_peers = {(a["of"], a["peer"]): a for a in row["asked"] if a["peer"] is not None}
+    known = {peer for _, peer in asked_of_peers}
     for ratio in row["ratios"]:
         of, peer = ratio["of"], ratio["peer"]
         asked = asked_of_peers.get((of, peer))
-        if of == OURS or asked is not None:
+        if of == OURS or (of != ALONE and peer in known):  # another way of ours
             yield Line(row, of, times[of], peer, times[peer], ratio, asked=asked)
     for asked in row["asked"]:
         if asked["seconds"] is not None and asked["of"] in times:
@@ -139,6 +142,7 @@ def footnote(results: Results) -> str:
     machine = results["machine"]
     packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
     rounds = [row["rounds"] for row in results["rows"]]
+    others = max([row["others"] or 0.0 for row in results["rows"]], default=0.0)
     load = f"; load at the beginning {machine['load'][0]}" if machine["load"] else ""
     limits = "".join(f", {name}={value}" for name, value in machine["threads"].items())
     threads = {
@@ -152,8 +156,9 @@ def footnote(results: Results) -> str:
         f"{machine['system']}; {machine['python']}; {packages}{limits}"
         f"{''.join(sorted(threads))}. "
         f"gradloom {results['gradloom']}, commit {machine['commit']}, {results['taken'][:10]}"
-        f"{load}. Medians of {_span(rounds)} rounds in turn, quartiles in brackets; float64 and "
-        "the garbage collector on unless told otherwise; compiling is not counted unless told.\n"
+        f"{load}, other processes used up to {others:.2f} cores. Medians of {_span(rounds)} rounds "
+        "in turn, quartiles in brackets; float64 and the garbage collector on unless told "
+        "otherwise; compiling is not counted unless told.\n"
     )
 
 

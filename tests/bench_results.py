@@ -35,6 +35,7 @@ def race(
         "dtype": "float64",
         "collector": True,
         "rounds": 3,
+        "others": 0.01,
         "times": [
             times(OURS, seconds, spread),
             times(ALONE, 0.5 * seconds, spread),
@@ -59,6 +60,7 @@ def stage(name: str, seconds: float, at_most: float) -> dict[str, Any]:
         "dtype": "float64",
         "collector": True,
         "rounds": 3,
+        "others": None,
         "times": [times("lowering", seconds)],
         "skipped": {},
         "ratios": [],

@@ -22,7 +22,7 @@ LANES, CLASSES = 16, 64  # of a chunk of so many rows; of an example
 
 def rows(scale: Scale) -> Iterator[Row]:
     """A row for each function."""
-    size = scale.of(1 << 20, 1 << 20, 512)
+    size = scale.of(1 << 20, 1 << 18, 512)
     x = np.random.default_rng(0).uniform(-5.0, 5.0, (size // LANES, LANES))
     functions: dict[str, tuple[Callable[[Any], Any], Callable[[Array, Array], Any]]] = {
         "exp": (engine.exp, lambda x, out: np.exp(x, out=out)),

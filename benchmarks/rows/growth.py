@@ -29,9 +29,9 @@ _EAGER_BYTES, _COMPILED_BYTES = 400, 800  # a node, about, at the worst moment
 
 def figures(scale: Scale) -> Iterator[Figure]:
     """Growing width, depth, batch and graph."""
-    widths = scale.of((1, 2, 4, 8, 16, 32, 64, 128), (2, 8, 32), (1, 2))
-    depths = scale.of((1, 2, 4, 8, 16, 32, 64), (1, 4, 16), (1, 2))
-    batches = scale.of((1, 4, 16, 64, 256, 1024), (1, 16, 256), (1, 2))
+    widths = scale.of((1, 2, 4, 8, 16, 32, 64, 128), (2, 16), (1, 2))
+    depths = scale.of((1, 2, 4, 8, 16, 32, 64), (1, 8), (1, 2))
+    batches = scale.of((1, 4, 16, 64, 256, 1024), (1, 64), (1, 2))
     yield Figure(
         "growth-width",
         f"A gradient of {_INPUTS}-w-w-1, batch {_BATCH}",
@@ -84,7 +84,7 @@ def _graphs(scale: Scale) -> Iterator[tuple[float, Row]]:
     """One graph, of up to 10,000,000 nodes; compiled as long as that takes no more than a while,
     as the point before tells."""
     limit, compiled, before, last = 120.0, True, 1, 0.0
-    for points in scale.of((2, 15, 155, 1550, 4650, 15_500), (2, 15, 155), (2,)):
+    for points in scale.of((2, 15, 155, 1550, 4650, 15_500), (2, 50), (2,)):
         X, y = moons(points)
         nodes = 644 * points + 677
         compiled = compiled and last * points / before < limit

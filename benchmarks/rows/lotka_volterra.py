@@ -16,7 +16,7 @@ import numpy as np
 import engine
 from benchmarks import ours
 from benchmarks.dense import JAX, TORCH
-from benchmarks.harness import ALONE, OURS, Array, Asked, Contender, Row, Scale
+from benchmarks.harness import ALONE, BUILT, OURS, Array, Asked, Contender, Row, Scale
 
 BUFFERED, MAP, AUTOGRAD = "CasADi, buffered Function", "CasADi, map", "autograd"
 STEP, SETS, EVERY = 0.05, 256, 20
@@ -77,6 +77,7 @@ def rows(scale: Scale) -> Iterator[Row]:
         {
             OURS: lambda: ours.gradient(single, one),
             ALONE: lambda: ours.gradient_alone(single, one),
+            BUILT: lambda: ours.gradient_built(single, one),
             BUFFERED: lambda: casadi_buffered(P[:1], seen),
             JAX: lambda: jax_scan(P[0], seen),
             AUTOGRAD: lambda: autograd_gradient(P[0], seen),
@@ -86,9 +87,9 @@ def rows(scale: Scale) -> Iterator[Row]:
     )
     yield Row(
         "lotka-volterra-256",
-        f"the same for {sets} sets of parameters at once",
+        f"Lotka-Volterra, {steps} RK4 steps, gradients of {sets} sets of 4 parameters",
         {
-            OURS: lambda: ours.gradient(batched, P),
+            OURS: lambda: ours.gradient_built(batched, P),
             ALONE: lambda: ours.gradient_alone(batched, P),
             MAP: lambda: casadi_buffered(P, seen),
             JAX: lambda: jax_scan(P, seen),

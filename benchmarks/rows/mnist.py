@@ -66,10 +66,10 @@ def rows(scale: Scale) -> Iterator[Row]:
     """One row: an epoch."""
     examples = scale.of(60_000, 6_400, 5 * BATCH + 7)
     digits = task(examples)
-    made = contenders(digits, epochs=scale.of(2, 2, 1), torch_epochs=1)
+    made = contenders(digits, epochs=scale.of(3, 2, 1), torch_epochs=1)
     yield Row(
         "mnist",
-        f"784-50-10, batch 64, Adam, an epoch of {examples:,} random examples",
+        f"784-50-10, batch 64, Adam, float32, an epoch of {examples:,} random examples",
         made | {PRODUCTS: lambda: products(digits)},
         asked=[Asked(2.0, TORCH), Asked(1.0, JAX), Asked(1 / 1.3, PRODUCTS)],
         dtype="float32",

@@ -90,8 +90,10 @@ def rows(scale: Scale) -> Iterator[Row]:
     beginning = ours.Beginning(model.parameters())
     program = engine.compile(lambda: loss_of(model, X, y, lambda x: x), wrt=model)
 
+    steps = scale.of(500, 200, 2)
+
     def compiled(way: Callable[..., Contender]) -> Contender:
-        return way(program, beginning, lambda parameters: nn.SGD(parameters, lr=LR))
+        return way(program, beginning, lambda parameters: nn.SGD(parameters, lr=LR), steps)
 
     for collector, compiled_ratio, eager_ratio in ((True, 10_000, 5), (False, 1_000, 2)):
         state = "collector on, as users run it" if collector else "collector off"
@@ -99,8 +101,8 @@ def rows(scale: Scale) -> Iterator[Row]:
             "moons" if collector else "moons-no-collector",
             f"micrograd's moons, {len(X)} points in a loop, a step, {state}",
             {
-                OURS: lambda: compiled(ours.updates),
-                ALONE: lambda: compiled(ours.updates_alone),
+                OURS: lambda: compiled(ours.minimize),
+                ALONE: lambda: compiled(ours.minimize_alone),
                 EAGER: lambda: stepped(make_model(), X, y, engine.Value, "on Values"),
                 MICROGRAD: lambda: in_micrograd(X, y),
             },

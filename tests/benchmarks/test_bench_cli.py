@@ -59,18 +59,19 @@ def test_it_measures_in_processes_and_writes_all_files(
 ) -> None:
     monkeypatch.setattr(bench, "QUICK", TINY)
     out = tmp_path / "new" / "out"
-    names = ["--only", "crossover", "lowering"]
+    names = ["--only", "eager", "lowering"]
     assert nn.cli.main(["bench", "--quick", *names, "--out", str(out)]) == 0
     made = load(out / "results.json")
     assert [row["name"] for row in made["rows"]] == ["lowering-4"]
-    assert [found["name"] for found in made["figures"]] == ["crossover"]
+    figures = ["eager-stages", "eager-stages-no-collector"]
+    assert [found["name"] for found in made["figures"]] == figures
     assert made["scale"] == "tiny" and not made["failures"]
-    assert {"results.json", "results.md", "crossover.svg", "crossover.png"} == {
-        path.name for path in out.iterdir()
-    }
+    plots = [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    names = {path.name for path in out.iterdir()}
+    assert names == {"results.json", "results.md", *plots}
     text = capsys.readouterr().out
     assert "compiling 3,253 scalar operations" in text and f"wrote      {out}" in text
-    assert "## nn.fit of 2-16-1" in (out / "results.md").read_text()
+    assert "## Eager Values: a chain" in (out / "results.md").read_text()
 
 
 def test_a_run_can_be_taken_from_a_file(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

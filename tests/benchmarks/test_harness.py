@@ -3,6 +3,7 @@ one, which moves only where a contender says so."""
 
 import dataclasses
 import gc
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.speed = 0.0, 1.0
-        monkeypatch.setattr(harness.time, "perf_counter", lambda: self.now)
+        clock = SimpleNamespace(perf_counter=lambda: self.now)
+        monkeypatch.setattr(harness, "time", clock)
 
     def tick(self, seconds: float) -> None:
         self.now += seconds * self.speed
@@ -91,6 +93,16 @@ def test_what_prepares_is_not_timed_and_a_part_is_subtracted(clock: Clock) -> No
     )
     result = measured(Row("row", "work", {OURS: lambda: contender}), SCALE)
     assert seconds_of(result, OURS) == 2.0
+
+
+def test_work_that_is_clocked_says_its_seconds_itself(clock: Clock) -> None:
+    def work() -> float:
+        clock.tick(100.0)
+        return 2.5
+
+    contender = Contender(work, numbers=None, clocked=True, before=lambda: clock.tick(1.0))
+    result = measured(Row("row", "work", {OURS: lambda: contender}), SCALE)
+    assert seconds_of(result, OURS) == 2.5
 
 
 def test_a_part_that_takes_longer_than_the_whole_is_an_error(clock: Clock) -> None:
@@ -169,6 +181,16 @@ def test_the_garbage_collector_is_as_the_row_says_and_put_back(on: bool, clock: 
     assert measured(row, SCALE)["collector"] is on
     assert {*seen} == {on}
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("work", "others"), [([5.0, 8.0], 1.5), ([None, None], None)])
+def test_what_other_processes_do_meanwhile_is_noted(
+    work, others, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter(work)
+    monkeypatch.setattr(harness.facts, "work_of_others", lambda: next(told))
+    row = Row("row", "work", stages=lambda: clock.tick(2.0 / 3) or {"all": 1.0})
+    assert measured(row, dataclasses.replace(SCALE, rounds=3))["others"] == others
 
 
 def test_stages_are_told_one_by_one(clock: Clock) -> None:

@@ -48,6 +48,13 @@ def test_a_line_has_the_public_way_and_the_machine_alone() -> None:
     assert line.startswith("| the work of a | 1 ms | 500 us | Peer |")
 
 
+def test_a_row_on_a_busy_machine_says_so() -> None:
+    [line] = lines({**race("a", 3.0), "others": 0.9})
+    assert line.startswith("| the work of a, MACHINE BUSY |")
+    made = results([{**race("a", 3.0), "others": 0.9}, stage("b", 1.0, 1.0)])
+    assert "other processes used up to 0.90 cores" in footnote(made)
+
+
 def test_figures_from_elsewhere_are_shown_as_such() -> None:
     row = {**race("a", 3.0), "known": {"C": 5e-4}}
     assert lines(row)[1].endswith("| C (elsewhere) | 500 us | 0.5x, another machine |  |")
