@@ -572,6 +572,7 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {
     "oge": lambda a, b: a >= b,
     "oeq": lambda a, b: a == b,
     "une": lambda a, b: a != b,
+    "ugt": lambda a, b: not a <= b,
 }
 
 

@@ -2,9 +2,9 @@
 
 Each is written without a branch, so that it holds for all lanes of a vector at once: the argument
 is reduced, a polynomial is evaluated, and the ends of the range are selected. They are within 2
-units in the last place of the true result, as the tests on published tables show. Single precision
-is computed in double. A row of the operation table that is not here is translated from its plain
-Python; functions of the C library are then called lane by lane.
+units in the last place of the true result, which the tests look up; most are within 1. Single
+precision is computed in double. A row of the operation table that is not here is translated from
+its plain Python; functions of the C library are then called lane by lane.
 
 The reduction of `exp` by ln 2 in two parts, and the polynomial of `log`, with its coefficients,
 are those of FDLIBM (Sun Microsystems 1993, freely distributable).
@@ -13,7 +13,7 @@ are those of FDLIBM (Sun Microsystems 1993, freely distributable).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -24,8 +24,28 @@ from engine.rebind import rebind
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _MAGIC = 1.5 * 2.0**52  # added to a number below 2 ** 51 it leaves the nearest integer in the bits
-_MAGIC_BITS = 0x4338000000000000
-_BIAS, _SHIFT = 1023, 52  # of the exponent in a double
+_ONE_BITS, _MAGIC_BITS = 0x3FF0000000000000, 0x4338000000000000
+_SQRT_HALF_BITS = 0x3FE6A09E00000000  # near enough
+_SHIFT = 52  # of the exponent in the bits of a double
+_SMALLEST = 2.2250738585072014e-308  # that is normal
+_EXP_MAX = 709.782712893384  # the largest x with a finite e ** x
+
+# (e ** r - 1 - r) / r² for r within half of ln 2, lowest power first: the polynomial through its
+# values at the Chebyshev nodes of order 11 but for the one in the middle, 0. The relative error of
+# e ** r - 1 is below 3e-17, that of e ** r below 1e-17. A test computes them again.
+_EXP = (
+    0.5000000000000006,
+    0.1666666666666667,
+    0.04166666666657314,
+    0.008333333333326141,
+    0.0013888888932488599,
+    0.00019841269874800493,
+    2.4801504346997686e-05,
+    2.7557255425746435e-06,
+    2.7626357241447223e-07,
+    2.510520637395701e-08,
+)
+# (log((1 + s) / (1 - s)) - 2 s) / s in powers of s², lowest first
 _LOG = (
     6.666666666666735130e-01,
     3.999999999940941908e-01,
@@ -35,111 +55,157 @@ _LOG = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
+# x / (1 + z / (3 + z / (5 + ... z / 15))) - x over x z, where z is x²: Lambert's fraction for tanh
+_TANH_ABOVE = (-675675.0, -45045.0, -594.0, -1.0)
+_TANH_BELOW = (2027025.0, 945945.0, 51975.0, 630.0, 1.0)
 
 
-def _polynomial(f: Function, x: Lanes, coefficients: list[float]) -> Lanes:
-    """The polynomial with these coefficients, highest first: pairs of terms in powers of x², so
+def _polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    """The polynomial with these coefficients, lowest first: pairs of terms in powers of x², so
     that half of the operations need not wait for each other."""
     square = x * x
-    if len(coefficients) % 2:
-        coefficients = [0.0, *coefficients]
-    total: Lanes | None = None
-    for high, low in zip(coefficients[::2], coefficients[1::2], strict=True):
-        pair = x * high + low if high else f.literal(low, x.width)
+    total: Any = None
+    for k in range((len(coefficients) - 1) // 2 * 2, -1, -2):
+        pair: Any = coefficients[k]
+        if k + 1 < len(coefficients):
+            pair = x * coefficients[k + 1] + pair
         total = pair if total is None else total * square + pair
-    assert total is not None
+    assert isinstance(total, Lanes)
     return total
 
 
-def _power_of_two(f: Function, k: Lanes) -> Lanes:
-    """2 ** k for integers from -1022 to 1023."""
-    return f.bits(f.binary("shl", k + _BIAS, _SHIFT))
-
-
-def _reduced(f: Function, x: Lanes) -> tuple[Lanes, Lanes]:
-    """(k, r) with x = k ln 2 + r, k an integer and r within half of ln 2."""
+def _reduced(x: Lanes, exact: bool = False) -> tuple[Lanes, Lanes]:
+    """(shifted, q) for x = k ln 2 + r, with k an integer and r within half of ln 2: k is in the
+    last bits of `shifted`, and q is e ** r - 1. If `exact`, what rounding takes from r counts."""
     shifted = x * _LOG2_E + _MAGIC
     n = shifted - _MAGIC
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    return f.bits(shifted) - _MAGIC_BITS, r
+    high = x - n * _LN2_HIGH
+    r = high - n * _LN2_LOW
+    rest = r * r * _polynomial(r, _EXP)
+    if exact:
+        rest = rest + ((high - r) - n * _LN2_LOW)
+    return shifted, r + rest
 
 
-_EXP = [1.0 / math.factorial(k) for k in range(13, -1, -1)]
+def _exponent(f: Function, shifted: Lanes) -> Lanes:
+    """k in the bits of the exponent: added to those of a number, they multiply it by 2 ** k."""
+    return f.binary("shl", f.bits(shifted), _SHIFT)
+
+
+def _power_of_two(f: Function, exponent: Lanes) -> Lanes:
+    """2 ** k for k from -1022 to 1023."""
+    return f.bits(exponent + _ONE_BITS)
+
+
+def _scaled(f: Function, x: Lanes, y: Lanes, exponent: Lanes) -> Lanes:
+    """y * 2 ** k, which is e ** x: where that may be subnormal, k is too low for an exponent."""
+    bits = f.bits(y) + exponent
+    by_two_steps = f.bits(bits + (128 << _SHIFT)) * 2.0**-128
+    return f.select(x < -708.0, by_two_steps, f.bits(bits))
 
 
 def _exp(f: Function, x: Lanes) -> Lanes:
-    x = f.select(x > 720.0, 720.0, x)
-    x = f.select(x < -760.0, -760.0, x)
-    k, r = _reduced(f, x)
-    half = f.binary("ashr", k, 1)  # 2 ** k itself may be beyond the range, or subnormal
-    p = _polynomial(f, r, _EXP)
-    return p * _power_of_two(f, half) * _power_of_two(f, k - half)
-
-
-def _expm1_reduced(f: Function, x: Lanes) -> Lanes:
-    """e ** x - 1 for x up to 44."""
-    k, r = _reduced(f, x)
-    q = r + r * r * _polynomial(f, r, _EXP[:-2])
-    scale = _power_of_two(f, k)
-    return scale * q + (scale - 1.0)
+    near = f.select(x < -760.0, -760.0, x)
+    shifted, q = _reduced(near)
+    y = _scaled(f, near, q + 1.0, _exponent(f, shifted))
+    return f.select(f.compare("ugt", x, _EXP_MAX), x * math.inf, y)  # nan is nan
 
 
 def _expm1(f: Function, x: Lanes) -> Lanes:
-    near = f.select(x > 40.0, 0.0, f.select(x < -40.0, -40.0, x))
-    return f.select(x > 40.0, _exp(f, x), _expm1_reduced(f, near))
+    near = f.select(x > 710.0, 710.0, f.select(x < -40.0, -40.0, x))
+    shifted, q = _reduced(near, exact=True)
+    scale = _power_of_two(f, _exponent(f, shifted) - (1 << _SHIFT))  # half of 2 ** k
+    y = scale * q + (scale - 0.5)
+    return f.select(f.call("fabs", x) < 2.0**-54, x, y + y)
 
 
-def _log(f: Function, x: Lanes) -> Lanes:
-    tiny = x < 2.2250738585072014e-308
-    bits = f.bits(f.select(tiny, x * 2.0**54, x))
-    offset = bits - 0x3FE6A09E00000000  # the bits of sqrt(1/2)
-    k = f.binary("ashr", offset, _SHIFT)
-    m = f.bits(bits - f.binary("shl", k, _SHIFT))  # from sqrt(1/2) to sqrt(2)
-    n = f.bits(k + _MAGIC_BITS) - _MAGIC
-    n = f.select(tiny, n - 54.0, n)
+def _log_of(m: Lanes, n: Lanes, rest: Lanes) -> Lanes:
+    """n ln 2 + log(m) + rest, for m from sqrt(1/2) to sqrt(2)."""
     t = m - 1.0
     s = t / (t + 2.0)
     z = s * s
-    half = 0.5 * t * t
-    rest = z * _polynomial(f, z, list(_LOG[::-1]))
-    out = n * _LN2_HIGH - ((half - (s * (half + rest) + n * _LN2_LOW)) - t)
-    out = f.select(x < math.inf, out, x)  # inf is inf, nan is nan
-    return f.select(x > 0.0, out, f.select(x == 0.0, -math.inf, f.select(x < 0.0, math.nan, x)))
+    return n * _LN2_HIGH - ((s * (t - z * _polynomial(z, _LOG)) - rest) - t)
+
+
+def _split(f: Function, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """(m, k, and k as an exponent) for x = m * 2 ** k, with m from sqrt(1/2) to sqrt(2)."""
+    bits = f.bits(x)
+    k = f.binary("ashr", bits - _SQRT_HALF_BITS, _SHIFT)
+    exponent = f.binary("shl", k, _SHIFT)
+    return f.bits(bits - exponent), k, exponent
+
+
+def _log(f: Function, x: Lanes) -> Lanes:
+    tiny = x < _SMALLEST
+    m, k, _ = _split(f, f.select(tiny, x * 2.0**54, x))
+    n = f.bits(k + _MAGIC_BITS) - f.select(tiny, _MAGIC + 54.0, _MAGIC)
+    y = _log_of(m, n, n * _LN2_LOW)
+    y = f.select(x < math.inf, y, x)  # inf is inf, nan is nan
+    return f.select(x <= 0.0, f.select(x < 0.0, math.nan, -math.inf), y)
 
 
 def _log1p(f: Function, x: Lanes) -> Lanes:
     u = x + 1.0
-    lost = x - (u - 1.0)  # what rounding took away
-    out = _log(f, u) + lost / u
-    return f.select((u > 0.0) & (u < math.inf), out, _log(f, u))
+    m, k, exponent = _split(f, u)
+    n = f.bits(k + _MAGIC_BITS) - _MAGIC
+    # What rounding took away, divided by u: near 1 by this polynomial, else it hardly matters.
+    lost = x - (u - 1.0)
+    t = m - 1.0
+    twice = f.bits((_ONE_BITS + (1 << _SHIFT)) - exponent)  # 2 * 2 ** -k
+    rest = (lost * twice) * (t * (t * 0.5 - 0.5) + 0.5)
+    y = _log_of(m, n, n * _LN2_LOW + rest)
+    y = f.select(x < math.inf, y, x)
+    y = f.select(x <= -1.0, f.select(x < -1.0, math.nan, -math.inf), y)
+    return f.call("copysign", y, x)
 
 
 def _tanh(f: Function, x: Lanes) -> Lanes:
+    """1 - 2 / (e ** 2x + 1), or x and a fraction for small x: one division serves both."""
     size = f.call("fabs", x)
-    size = f.select(size > 22.0, 22.0, size)
-    t = _expm1_reduced(f, size + size)
-    return f.call("copysign", t / (t + 2.0), x)
+    near = f.select(size > 22.0, 22.0, size)
+    shifted, q = _reduced(near + near)
+    power = _power_of_two(f, _exponent(f, shifted))
+    square = near * near
+    above = near * square * _polynomial(square, _TANH_ABOVE)
+    below = _polynomial(square, _TANH_BELOW)
+    large = size > 0.55
+    quotient = f.select(large, -2.0, above) / f.select(large, power * q + (power + 1.0), below)
+    return f.call("copysign", f.select(large, 1.0, size) + quotient, x)
 
 
 def _sigmoid(f: Function, x: Lanes) -> Lanes:
-    small = _exp(f, -f.call("fabs", x))
-    return f.select(x >= 0.0, 1.0, small) / (small + 1.0)
+    """1 / (1 + e) or e / (1 + e) with e = exp(-|x|); far below 0 as e - e² / (1 + e), where the
+    rounding of e is added again."""
+    near = -f.call("fabs", x)
+    near = f.select(near < -760.0, -760.0, near)
+    shifted, q = _reduced(near)
+    exponent = _exponent(f, shifted)
+    e = _scaled(f, near, q + 1.0, exponent)
+    tail = (x < -1.0986) & (x > -700.0)
+    power = _power_of_two(f, exponent)
+    rounding = power * q + (power - e)
+    above = f.select(tail, -(e * e), f.select(x >= 0.0, 1.0, e))
+    quotient = above / (e + 1.0)
+    y = f.select(tail, e + (quotient + rounding), quotient)
+    return f.select(x == x, y, x)
 
 
 def _pow(f: Function, x: Lanes, y: Lanes) -> Lanes:
     """Small whole and half exponents that are known by products and a square root."""
     c = y.constant
-    if c is None or abs(c) > 4.0 or c + c != math.floor(c + c):
-        return f.call_each("pow", x, f.widened(y, x.width) if y.width < x.width else y)
+    if c is None or not abs(c) <= 4.0 or c + c != math.floor(c + c):
+        return f.call_each("pow", x, y)
     size, whole = abs(c), math.floor(abs(c))
+    # 1 / x first: a power of x may be beyond the range where its reciprocal is not.
+    base = 1.0 / x if c <= -1.0 else x
     out: Lanes = f.literal(1.0, x.width)
     for _ in range(whole):
-        out = out * x
+        out = out * base
     if size != whole:
         # x + 0.0: the square root of -0.0 is -0.0, but its power 0.0; and (-inf) ** 0.5 is inf
-        root = f.select(x == -math.inf, math.inf, f.call("sqrt", x + 0.0))
+        root = f.select(base == -math.inf, math.inf, f.call("sqrt", base + 0.0))
         out = root if whole == 0 else root * f.call("fabs", out)
-    return 1.0 / out if c < 0 else out
+    return 1.0 / out if c == -0.5 else out
 
 
 def _divide(f: Function, x: Any, y: Any) -> Lanes:
