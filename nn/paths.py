@@ -31,9 +31,6 @@ from nn.optim import LRScheduler, Optimizer, rules
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-_NARROW = 64  # numbers of an example, inputs and targets
-
-
 class Step(NamedTuple):
     """A batch's loss: the sum of its terms, of their weights, and the gradient of the former."""
 
@@ -104,14 +101,15 @@ class VectorisedPath:
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
         self._matrix = np.hstack(blocks).astype(dtype, copy=False)
-        # Batches that lie together are read in place from columns, if there are not too many
-        # of them to be read at once.
-        narrow = self._matrix.shape[1] <= _NARROW
-        self._columns = np.ascontiguousarray(self._matrix.T) if narrow else None
         self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
+
+    @functools.cached_property
+    def _columns(self) -> Array:
+        """The data with one column an example: batches that lie together are read in place."""
+        return np.ascontiguousarray(self._matrix.T)
 
     def run_steps(
         self,
@@ -130,7 +128,7 @@ class VectorisedPath:
         within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
         steps = np.stack([starts[:-1], starts[1:]], axis=1)
         batches = Batches(self._matrix, order, False, steps)
-        if self._columns is not None and (within == 1).all():
+        if (within == 1).all():
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
             batches = Batches(self._columns, order, True, steps)
         losses = _run_steps(
@@ -142,10 +140,7 @@ class VectorisedPath:
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""
         whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
-        if whole:  # in columns, if they are there: then nothing is copied
-            matrix = self._matrix if self._columns is None else self._columns.T
-        else:
-            matrix = self._matrix[rows]
+        matrix = self._columns.T if whole else self._matrix[rows]
         outputs, gradient = self._stepper(theta, matrix, draws)
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))

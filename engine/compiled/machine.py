@@ -49,7 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 NATIVE_LANES = 64  # of a chunk at most, where products are machine code of their own
 NATIVE_MOST = 8_000_000  # multiplications, up to which that is as fast as BLAS on one thread
-QUICK = 2_000  # single operations that are written out at once: it takes LLVM half a second
+QUICK = 4_000  # single operations that are written out at once: it takes half a second
 HOT = 2_000  # chunks of lanes, from which on more of them are worth being written out
 PART_SECONDS = 5e-4  # of a batch that is divided among threads, at least, for each of them
 _INTEGERS = np.int64
@@ -337,7 +337,7 @@ class Machine:
             count = len(lanes)
             encoded = self._begin(shared, count, draws, backward=seeds is not None)
             self._pool[NOT_FINITE] = -1 if modes.state.raising else 0
-            outputs = np.zeros((len(self._outputs), max(1, count)), self.dtype)
+            outputs = np.empty((len(self._outputs), max(1, count)), self.dtype)
             fail = np.full(max(1, count), -1, _INTEGERS)
             found = np.zeros(max(1, count), self.dtype)
             rows = np.array([self._lane_rows[number] for number in lane_gradients], _INTEGERS)
@@ -345,7 +345,12 @@ class Machine:
             weights = np.zeros(len(self._outputs), self.dtype) if seeds is None else seeds
             unchecked = int(np.searchsorted(self._checks[:, 2], trusted))
             training = self._no_training
-            training.data, training.starts[0, 1] = np.ascontiguousarray(lanes.T), count
+            training.starts[0, 1] = count
+            training.in_order = not lanes.flags.c_contiguous or lanes.shape[1] == 1
+            if training.in_order:
+                training.data = np.ascontiguousarray(lanes.T)
+            else:
+                training.data, training.order = lanes, np.arange(max(1, count))
             self._call(
                 encoded,
                 ids,

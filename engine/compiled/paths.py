@@ -322,6 +322,9 @@ class _Call:
                 leaf._data = number
 
     def _put(self, which: Array, outputs: Array) -> None:
+        if self.outputs is None and len(which) == self.count:  # all at once, and in order
+            self.outputs = outputs
+            return
         if self.outputs is None:
             self.outputs = np.zeros((self.count, outputs.shape[1]), self.paths.dtype)
         self.outputs[which] = outputs
@@ -369,7 +372,10 @@ class _Call:
         held = run.fail < 0
         if run.not_finite and modes.state.raising:
             self._look_for_the_first(which[held])
-        self._put(which[held], run.outputs[held])
+        if held.all():
+            self._put(which, run.outputs)
+        else:
+            self._put(which[held], run.outputs[held])
         if self.weights is not None and held.any():
             count = len(self.inputs)
             self.inputs += run.shared_gradient[:count]

@@ -199,6 +199,8 @@ class Program:
         if arguments.count is None:
             return _rebuilt(structure, outputs[0].tolist(), self._dtype)
         if self._reduce is None:
+            if isinstance(structure, list) and structure == [*range(outputs.shape[1])]:
+                return outputs  # a flat list: as it is
             return _batched(structure, list(outputs.T))
         with np.errstate(all="ignore"):
             total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)

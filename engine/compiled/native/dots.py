@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.compiled.lift import Instruction
 from engine.compiled.native.emit import Function, Lanes
-from engine.compiled.native.layout import Layout, note_nan
+from engine.compiled.native.layout import Layout, Rows, flush, note_nan
 
 
 def _lists(e: Layout, i: Instruction) -> tuple[Any, Any, Any]:
@@ -104,13 +103,22 @@ def dot(e: Layout, f: Function, i: Instruction) -> None:
         assert y is not None
         return y
 
+    def one(rows: Rows, k: int) -> None:
+        """A sum, term after term."""
+        y = zero
+        for x in single[k].tolist():
+            y = _added(y, rows.read(max(x, ~x)), x < 0)
+        for x, other in zip(left[k].tolist(), right[k].tolist(), strict=True):
+            y = _added(y, rows.read(max(x, ~x)) * rows.read(other), x < 0)
+        assert y is not None
+        rows.write(out + k, y)
+
     if width > 1:
-        ones = ([1] * i.inner, [1] * i.inner, [1] * i.cols)
 
         def lanes(o: Any, w: int) -> None:
+            rows = Rows(e, f, i.space, o, w)
             for k in range(i.n):
-                y = total(k, o, w, w, ones)
-                f.store(y, buffer, o + (out + k) * width)
+                one(rows, k)
 
         e.lane_strips(f, i.space, lanes)
     else:
@@ -131,8 +139,7 @@ def dot(e: Layout, f: Function, i: Instruction) -> None:
                 assert y is not None
                 pending.append((first, y))
             else:
-                ones = ([1] * i.inner, [1] * i.inner, [1] * i.cols)
-                f.store(total(first, 0, 1, 1, ones), buffer, out + first)
+                one(Rows(e, f, i.space, 0, 1), first)
         by_width: dict[int, list[tuple[int, Lanes]]] = {}
         for first, y in pending:
             by_width.setdefault(y.width, []).append((first, y))
@@ -165,68 +172,51 @@ def dot_back(e: Layout, f: Function, i: Instruction, flags: int) -> None:
     left, right, single = _lists(e, i)
     width = e.width(i.space)
     values, adjoints, out = e.values(i.space), e.adjoints(i.space), i.out
-    constants = e.blocks.constants[i.space]
     factors = [(left, right, flags & 1), (right, left, flags & 2)]
 
-    def add(y: Lanes, row: int, o: Any, used: int, adds: bool) -> None:
-        place = o + row * width
-        if adds:
-            y = f.load(adjoints, place, y.width, used) + y
-        f.store(y, adjoints, place, used)
-
-    def plain(k: int, o: Any, w: int, adds: dict[tuple[int, int, int], bool]) -> None:
-        g = f.load(adjoints, o + (out + k) * width, w)
-        for j in range(i.cols if flags & 4 else 0):
-            row = int(single[k, j])
-            add(g if row >= 0 else -g, max(row, ~row), o, w, adds[k, j, 2])
+    def one(rows: Rows, k: int) -> None:
+        """The adjoints by the terms of a sum."""
+        g = rows.arrived(out + k)
+        if g is None:
+            return
+        for row in single[k].tolist() if flags & 4 else []:
+            rows.add(max(row, ~row), g if row >= 0 else -g)
         for j in range(i.inner):
             negative = int(left[k, j]) < 0
-            for side, (mine, others, wanted) in enumerate(factors):
+            for mine, others, wanted in factors:
                 if wanted:
                     row, other = int(mine[k, j]), int(others[k, j])
-                    other = max(other, ~other)
-                    if other in constants:
-                        x = f.literal(constants[other], w)
-                    else:
-                        x = f.load(values, o + other * width, w)
-                    y = g * x
-                    add(-y if negative else y, max(row, ~row), o, w, adds[k, j, side])
-
-    def first_writes(sums: Sequence[int]) -> dict[tuple[int, int, int], bool]:
-        """Whether each contribution is added, in the order in which `plain` makes them."""
-        adds = {}
-        for k in sums:
-            for j in range(i.cols if flags & 4 else 0):
-                row = int(single[k, j])
-                adds[k, j, 2] = e.adds(i.space, max(row, ~row), 1)
-            for j in range(i.inner):
-                for side, (mine, _, wanted) in enumerate(factors):
-                    if wanted:
-                        row = int(mine[k, j])
-                        adds[k, j, side] = e.adds(i.space, max(row, ~row), 1)
-        return adds
+                    y = g * rows.read(max(other, ~other))
+                    rows.add(max(row, ~row), -y if negative else y)
 
     if width > 1:
-        order = first_writes(range(i.n))
 
         def lanes(o: Any, w: int) -> None:
+            rows = Rows(e, f, i.space, o, w)
             for k in range(i.n):
-                plain(k, o, w, order)
+                one(rows, k)
+            rows.finish()
 
         e.lane_strips(f, i.space, lanes)
         return
     for way, first, count in _dot_parts(e, i):
         if way == "single":
-            plain(first, 0, 1, first_writes([first]))
-        elif way == "along":
+            one(Rows(e, f, i.space, 0, 1), first)
+            continue
+        flush(e, f)
+        if not e.arrived(i.space, out + first, count):
+            continue
+        if way == "along":
             g = f.load(adjoints, out + first)
             for mine, others, wanted in factors:
                 if wanted:
                     row, other = int(mine[first, 0]), int(others[first, 0])
                     adds = e.adds(i.space, row, i.inner)
                     for o, w, used in e.strips(i.inner):
-                        x = f.load(values, other + o, w, used)
-                        add(f.widened(g, w) * x, row, o, used, adds)
+                        y = f.widened(g, w) * f.load(values, other + o, w, used)
+                        if adds:
+                            y = f.load(adjoints, row + o, w, used) + y
+                        f.store(y, adjoints, row + o, used)
         else:
             _run_back(e, f, i, flags, first, count)
 

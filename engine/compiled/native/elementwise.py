@@ -8,7 +8,7 @@ from typing import Any
 from engine.compiled.lift import Instruction
 from engine.compiled.native import vectormath
 from engine.compiled.native.emit import Function, Lanes
-from engine.compiled.native.layout import Layout
+from engine.compiled.native.layout import Layout, Rows
 from engine.ops import TABLE
 
 _PLAIN = {"mul", "square"}  # rows whose contributions are multiplied as in a sum of products
@@ -65,72 +65,37 @@ def _contribution(
 
 
 def segment(e: Layout, f: Function, i: Instruction) -> None:
-    columns, width = e.blocks.segments, e.width(i.space)
-    constants, buffer = e.blocks.constants[i.space], e.values(i.space)
+    """Operations on single rows, one after the other."""
+    columns = e.blocks.segments
 
     def body(o: Any, w: int) -> None:
-        values: dict[int, Lanes] = {}
-
-        def read(row: int) -> Lanes:
-            x = values.get(row)
-            if x is None:
-                if row in constants:
-                    x = f.literal(constants[row], w)
-                else:
-                    x = f.load(buffer, o + row * width, w)
-                values[row] = x
-            return x
-
+        rows = Rows(e, f, i.space, o, w)
         for k in range(i.list_1, i.list_1 + i.n):
             name = e.names[columns.code[k]]
-            rows = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
-            y = vectormath.row(f, name, *map(read, rows))
-            values[columns.out[k]] = y
-            f.store(y, buffer, o + columns.out[k] * width)
+            operands = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
+            y = vectormath.row(f, name, *map(rows.read, operands))
+            rows.write(columns.out[k], y)
 
     e.lane_strips(f, i.space, body)
 
 
 def segment_back(e: Layout, f: Function, i: Instruction, flags: Sequence[int]) -> None:
-    columns, width, written = e.blocks.segments, e.width(i.space), e.written[i.space]
-    constants = e.blocks.constants[i.space]
-    values, adjoints = e.values(i.space), e.adjoints(i.space)
+    """Their adjoints, from the last to the first."""
+    columns = e.blocks.segments
 
     def body(o: Any, w: int) -> None:
-        numbers: dict[int, Lanes] = {}
-        sums: dict[int, Lanes] = {}
-
-        def read(row: int) -> Lanes:
-            x = numbers.get(row)
-            if x is None:
-                if row in constants:
-                    x = f.literal(constants[row], w)
-                else:
-                    x = f.load(values, o + row * width, w)
-                numbers[row] = x
-            return x
-
-        def arrived(row: int) -> Lanes | None:
-            g = sums.pop(row, None)
-            if g is None and written[row]:
-                g = f.load(adjoints, o + row * width, w)
-            return g
-
+        rows = Rows(e, f, i.space, o, w)
         for k in range(i.list_1 + i.n - 1, i.list_1 - 1, -1):
             flag = flags[k - i.list_1]
-            g = arrived(columns.out[k]) if flag else None
+            g = rows.arrived(columns.out[k]) if flag else None
             if g is None:
                 continue
             name = e.names[columns.code[k]]
-            rows = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
-            operands = [*map(read, rows), read(columns.out[k])]
-            for j, row in enumerate(rows):
+            operands = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
+            numbers = [*map(rows.read, operands), rows.read(columns.out[k])]
+            for j, row in enumerate(operands):
                 if flag >> j & 1:
-                    y = _contribution(e, f, name, j, g, operands)
-                    before = arrived(row)
-                    sums[row] = y if before is None else before + y
-        for row, g in sums.items():
-            f.store(g, adjoints, o + row * width)
-            written[row] = 1
+                    rows.add(row, _contribution(e, f, name, j, g, numbers))
+        rows.finish()
 
     e.lane_strips(f, i.space, body)

@@ -129,6 +129,9 @@ class Function:
         self.number = number
         self.lines: list[str] = []
         self.declared: set[str] = set()
+        # Numbers of single rows by space and row, and adjoints not yet stored: see `layout.Rows`.
+        self.rows: dict[tuple[int, int], Lanes] = {}
+        self.sums_of_rows: dict[tuple[int, int], Lanes] = {}
         self._types: dict[tuple[str, str, int], str] = {}
         self._count = 0
         self._label = "entry"

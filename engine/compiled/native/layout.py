@@ -152,6 +152,10 @@ class Layout:
 
         f.loop(width, some, step=vector)
 
+    def straight(self, space: int) -> bool:
+        """Whether the lanes of a row are one vector, so that code for them has no loop."""
+        return self.width(space) <= self.vector
+
     def each(self, f: Function, count: int, body: Callable[[Any], None]) -> None:
         """Run body(k) for k below count."""
         if count * max(1, self.lanes // self.vector) <= 2 * STRIPS:
@@ -167,6 +171,76 @@ class Layout:
 
     def copies(self, i: Instruction) -> list[tuple[int, int, int]]:
         return self.runs(i.list_1, i.n) if i.kernel.endswith("_list") else [(i.a, 1, i.n)]
+
+
+class Rows:
+    """Single rows and their adjoints, kept at hand in straight-line code.
+
+    A row that was read or computed is not read again; an adjoint is stored only by `flush`, if
+    nothing has used it up until then. `o` is the offset of the lanes at hand, `w` how many; where
+    they are those of a loop, nothing is kept beyond its body: `finish` ends it.
+    """
+
+    def __init__(self, e: Layout, f: Function, space: int, o: Any, w: int) -> None:
+        self._e, self._f, self._space, self._o, self._w = e, f, space, o, w
+        self._alone = not isinstance(o, int)
+        self._values = {} if self._alone else f.rows
+        self._sums = {} if self._alone else f.sums_of_rows
+
+    def _place(self, space: int, row: int) -> tuple[Any, int]:
+        return (self._o + row * self._e.lanes, self._w) if space == L else (row, 1)
+
+    def read(self, row: int, space: int | None = None) -> Lanes:
+        """The number, or numbers, of a row."""
+        space = self._space if space is None else space
+        x = self._values.get((space, row))
+        if x is None:
+            place, width = self._place(space, row)
+            constant = self._e.blocks.constants[space].get(row)
+            if constant is not None:
+                x = self._f.literal(constant, width)
+            else:
+                x = self._f.load(self._e.values(space), place, width)
+            self._values[space, row] = x
+        return x
+
+    def write(self, row: int, y: Lanes) -> None:
+        """Set a row."""
+        self._values[self._space, row] = y
+        self._f.store(y, self._e.values(self._space), self._place(self._space, row)[0])
+
+    def arrived(self, row: int, space: int | None = None) -> Lanes | None:
+        """The adjoint of a row, which is used up; None where nothing arrived."""
+        space = self._space if space is None else space
+        g = self._sums.pop((space, row), None)
+        if g is None and self._e.written[space][row]:
+            g = self._f.load(self._e.adjoints(space), *self._place(space, row))
+        return g
+
+    def add(self, row: int, y: Lanes, space: int | None = None) -> None:
+        """Add to the adjoint of a row."""
+        space = self._space if space is None else space
+        if space != self._space:  # S is written to for each chunk of lanes
+            self._e.clear(space, row, 1)
+        before = self.arrived(row, space)
+        self._sums[space, row] = y if before is None else before + y
+
+    def finish(self) -> None:
+        """End the body of a loop."""
+        if self._alone:
+            _store(self._e, self._f, self._sums, self._o)
+
+
+def flush(e: Layout, f: Function) -> None:
+    """Store the adjoints at hand, which code other than that of single rows is about to use."""
+    _store(e, f, f.sums_of_rows, 0)
+    f.sums_of_rows.clear()
+
+
+def _store(e: Layout, f: Function, sums: dict[tuple[int, int], Lanes], o: Any) -> None:
+    for (space, row), g in sums.items():
+        f.store(g, e.adjoints(space), o + row * e.lanes if space == L else row)
+        e.written[space][row] = 1
 
 
 def note_nan(e: Layout, f: Function, buffer: str, first: int, count: int) -> None:

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import platform
 import tempfile
 import threading
 from collections.abc import Callable
@@ -32,7 +33,11 @@ class Code:
     def __init__(self, machine_code: bytes) -> None:
         llvm = _llvm()
         with _lock:
-            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+            # As Numba does: ARM's code must be near its constants, for which llvmlite's memory
+            # manager cares; on x86 see `_target_machine`.
+            self._engine = llvm.create_mcjit_compiler(
+                llvm.parse_assembly(""), _target_machine(), use_lmm=not _on_x86()
+            )
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
             self._engine.finalize_object()
 
@@ -130,8 +135,15 @@ def _processor() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+def _on_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+
+
 def _target_machine(level: int = 2) -> Any:
+    """LLVM's code generator. On x86 code refers to constants and functions by whole addresses:
+    what is loaded beside other large libraries may lie more than 2 GB from them."""
     name, features = _processor()
     target = _llvm().Target.from_default_triple()
-    options = {"opt": level, "reloc": "pic", "codemodel": "small"}
+    reloc = "static" if _on_x86() else "default"
+    options = {"opt": level, "reloc": reloc, "codemodel": "jitdefault"}
     return target.create_target_machine(cpu=name, features=features, **options)

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.compiled.lift import Blocks, Instruction, L, S
 from engine.compiled.native import dots, elementwise, matrix, moves, vectormath
 from engine.compiled.native.emit import FLOAT, Function, Lanes, UntranslatableError, calls
-from engine.compiled.native.layout import Layout
+from engine.compiled.native.layout import Layout, flush
 from engine.ops import TABLE
 
 _RUNS = 600  # runs of a list up to which it is written out, rather than read at run time
@@ -126,6 +126,8 @@ class _Planner:
         f = Function(self.layout.number)
         for k, emit in enumerate(emits):
             emit(f)
+            if len(f.lines) > _LONG or k + 1 == len(emits):
+                flush(self.layout, f)
             if len(f.lines) > _LONG or (parts and k + 1 == len(emits)):
                 parts.append(f"{name}_{len(parts)}")
                 self._add(f, parts[-1])
@@ -229,9 +231,13 @@ class _Planner:
         if i.kernel == "segment":
             elementwise.segment_back(self.layout, f, i, flags)
             return
-        count = i.n * (i.cols if i.kernel == "mm" else 1)
-        if not any(flags) or not self.layout.arrived(i.space, i.out, count):
+        if not any(flags):
             return
+        if i.kernel != "dot":
+            flush(self.layout, f)
+            count = i.n * (i.cols if i.kernel == "mm" else 1)
+            if not self.layout.arrived(i.space, i.out, count):
+                return
         _, emit = _EMITTED.get(i.kernel) or (None, elementwise.elementwise_back)
         emit(self.layout, f, i, flags[0])
 

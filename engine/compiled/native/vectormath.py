@@ -221,6 +221,8 @@ _ROWS: dict[str, Callable[..., Lanes]] = {
     "round": lambda f, x: f.call("roundeven", x),
     "floor": lambda f, x: f.call("floor", x),
     "ceil": lambda f, x: f.call("ceil", x),
+    "maximum": lambda f, x, y: f.select((x < y) | (y != y), y, x),
+    "minimum": lambda f, x, y: f.select((y < x) | (y != y), y, x),
     "relu": lambda f, x: f.select(x <= 0.0, 0.0, x),
     "pow": _pow,
     "exp": lambda f, x: f.in_double(_exp, x),
