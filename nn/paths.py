@@ -100,7 +100,8 @@ class VectorisedPath:
         self.program = loss_program(model, loss, parameters, dtype)
         self._stepper = self.program.stepper(X[:1], y[:1])
         blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
-        self._matrix = np.hstack(blocks).astype(dtype, copy=False)
+        self._matrix = np.empty((len(X), blocks[0].shape[1] + blocks[1].shape[1]), dtype)
+        np.concatenate(blocks, axis=1, out=self._matrix, casting="same_kind")
         self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])

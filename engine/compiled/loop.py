@@ -32,8 +32,6 @@ def run(
     width,
     clear_s,
     clear_l,
-    constant_rows,
-    constant_numbers,
     outputs,
     output_rows,
     weights,
@@ -107,11 +105,6 @@ def run(
         held = 0  # lanes whose guards held
         for start in range(0, count, width):
             w = min(width, count - start)  # lanes that count
-            if start == 0:
-                for k in range(len(constant_rows)):
-                    vl[constant_rows[k] * width : (constant_rows[k] + 1) * width] = (
-                        constant_numbers[k]
-                    )
             first = starts[done, 0] + start
             if in_order:
                 for r in range(inputs):

@@ -129,10 +129,8 @@ class Machine:
         self._gs = np.zeros(rows_s, dtype)
         for row, number in blocks.constants[S].items():
             self._vs[row] = number
-        constants = blocks.constants[L]
-        self._constant_rows = np.array(list(constants), _INTEGERS)
-        self._constant_numbers = np.array(list(constants.values()), dtype)
         self._vl = self._gl = np.zeros(0, dtype)
+        self._width = 0  # of the chunk that they hold
         self._pool = np.array([*blocks.pool, 0], _INTEGERS)
         self._shared_rows = {number: row for row, number in enumerate(blocks.shared_inputs)}
         lane_rows = {number: row for row, number in enumerate(blocks.lane_inputs)}
@@ -574,8 +572,6 @@ class Machine:
             self._gl,
             encoded.width,
             *encoded.clear,
-            self._constant_rows,
-            self._constant_numbers,
             outputs,
             self._outputs,
             weights,
@@ -616,9 +612,13 @@ class Machine:
         self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
         self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
         room = self.blocks.rows[L] * encoded.width
-        if len(self._vl) != room:
+        if len(self._vl) != room or self._width != encoded.width:  # else the constants are there
             self._vl = np.zeros(room, self.dtype)
             self._gl = np.zeros(room, self.dtype)
+            rows = self._vl.reshape(-1, encoded.width)
+            for row, number in self.blocks.constants[L].items():
+                rows[row] = number
+            self._width = encoded.width
         return encoded
 
 
