@@ -349,7 +349,7 @@ class Machine:
                 training.data = np.ascontiguousarray(lanes.T)
             else:
                 training.data, training.order = lanes, np.arange(max(1, count))
-            self._call(
+            operands = self._operands(
                 encoded,
                 ids,
                 outputs,
@@ -363,6 +363,7 @@ class Machine:
                 len(shared),
                 training,
             )
+            _entry()(*operands)
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
         return Run(outputs.T, fail, found, gradient, lane_gradient, nan_seen, not_finite)
@@ -464,7 +465,7 @@ class Machine:
             encoded = self._begin(shared, len(ids), draws, backward=True)
             weights = np.zeros(len(self._outputs), self.dtype)
             weights[0] = 1.0
-            return self._call(
+            operands = self._operands(
                 encoded,
                 ids,
                 np.zeros((0, 0), self.dtype),
@@ -478,6 +479,7 @@ class Machine:
                 len(shared),
                 training,
             )
+            return _entry()(*operands)
 
     def _run_steps_in_parts(
         self, parts: int, shared: Array, training: Training, draws: tuple[int, int]
@@ -521,28 +523,6 @@ class Machine:
 
     def _rule_address(self, training: Training) -> int:
         return jit.rule_address(training.rule, self.dtype.name) if training.rule else 0
-
-    def _call(
-        self,
-        encoded: _Encoded,
-        ids: Array,
-        outputs: Array,
-        weights: Array,
-        unchecked: int,
-        fail: Array,
-        found: Array,
-        lane_gradient: Array,
-        gradient_rows: Array,
-        backward: bool,
-        shared: int,
-        training: Training,
-    ) -> int:
-        """Call the loop."""
-        operands = self._operands(
-            *(encoded, ids, outputs, weights, unchecked, fail, found),
-            *(lane_gradient, gradient_rows, backward, shared, training),
-        )
-        return _entry()(*operands)
 
     def _operands(
         self,
