@@ -13,31 +13,12 @@ import pytest
 
 import engine
 from engine import Value
-from engine.ops import TABLE
+from umath_tables import FILES, FOLDER, PREFIX, ROW_NAMES, TABLES, read
 
 # --- NumPy's tables -------------------------------------------------------------------------
 
 MOST_ULP = 4  # NumPy's tables ask for 1 or 2; C libraries differ, glibc's worst here is 2
-PREFIX = "umath-validation-set-"
-FOLDER = Path(np.__file__).parent / "_core" / "tests" / "data"
-ROW_NAMES = {name for op in TABLE.values() for name in (op.name, *op.aliases)}
-FILES = {path.stem.removeprefix(PREFIX): path for path in sorted(FOLDER.glob(f"{PREFIX}*.csv"))}
-TABLES = [path for name, path in FILES.items() if name in ROW_NAMES]
-EVERY_TABLE = pytest.mark.parametrize(
-    "path", TABLES, ids=[path.stem.removeprefix(PREFIX) for path in TABLES]
-)
-
-
-def read(path: Path, dtype: type[np.floating[Any]]) -> tuple[Any, Any]:
-    """The inputs and the true results of a table; both are bit patterns in hexadecimal."""
-    rows = [line.split(",") for line in path.read_text().splitlines()]
-    chosen = [row for row in rows if row[0] == f"np.{dtype.__name__}"]
-    unsigned = f"u{np.dtype(dtype).itemsize}"
-    inputs, outputs = (
-        np.array([int(row[column], 16) for row in chosen], dtype=unsigned).view(dtype)
-        for column in (1, 2)
-    )
-    return inputs, outputs
+EVERY_TABLE = pytest.mark.parametrize("path", TABLES.values(), ids=list(TABLES))
 
 
 def computed(path: Path, inputs: Any) -> list[float]:

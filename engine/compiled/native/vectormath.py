@@ -202,8 +202,9 @@ def _pow(f: Function, x: Lanes, y: Lanes) -> Lanes:
     for _ in range(whole):
         out = out * base
     if size != whole:
-        # x + 0.0: the square root of -0.0 is -0.0, but its power 0.0; and (-inf) ** 0.5 is inf
-        root = f.select(base == -math.inf, math.inf, f.call("sqrt", base + 0.0))
+        # Unlike square roots, powers of -0.0 and of -inf are those of 0.0 and of inf.
+        root = f.call("sqrt", f.call("fabs", base))
+        root = f.select((x < 0.0) & (x > -math.inf), math.nan, root)
         out = root if whole == 0 else root * f.call("fabs", out)
     return 1.0 / out if c == -0.5 else out
 
