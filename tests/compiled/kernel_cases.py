@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.compiled.kernels import SEED, STEP
 from engine.compiled.lift import POOL_HEADER, Instruction, L, S
-from engine.compiled.machine import encode
+from engine.compiled.words import encode
 from engine.ops import TABLE
 
 WIDTHS = (1, 3, 7, 64)
