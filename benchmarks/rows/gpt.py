@@ -85,13 +85,17 @@ def _eagerly(scalar: Any, tokens: list[int]) -> Contender:
     """The document on a class of scalars, as it is."""
     parameters = _parameters(scalar)
     weights = scalar_gpt.flat(parameters)
-    sys.setrecursionlimit(max(100_000, sys.getrecursionlimit()))  # the plain class recurs
 
     def work() -> float:
         for p in weights:
             p.grad = 0.0
         loss = scalar_gpt.document_loss(parameters, tokens)
-        loss.backward()
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(100_000)  # the plain class recurs
+        try:
+            loss.backward()
+        finally:
+            sys.setrecursionlimit(before)
         return float(loss.data)
 
     return Contender(work=work, numbers=lambda: [work(), *(p.grad for p in weights)])
