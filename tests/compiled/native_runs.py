@@ -86,16 +86,16 @@ class Program:
 
 
 class Buffers:
-    """The numbers of rows and their adjoints, all nan or whatever else is given at first."""
+    """The numbers of rows and their adjoints, at first all nan but for the constants."""
 
-    def __init__(self, program: Program, filling: float = np.nan, dtype: str = "") -> None:
+    def __init__(self, program: Program) -> None:
         self.width = program.width
         rows_s, rows_l = program.blocks.rows
-        kind = dtype or program.dtype
         self.pool = np.array(program.blocks.pool, np.int64)
         self.ids = np.arange(program.width)
-        self.vs, self.gs = (np.full(rows_s, filling, kind) for _ in range(2))
-        self.vl, self.gl = (np.full(rows_l * program.width, filling, kind) for _ in range(2))
+        self.vs, self.gs = (np.full(rows_s, np.nan, program.dtype) for _ in range(2))
+        room = rows_l * program.width
+        self.vl, self.gl = (np.full(room, np.nan, program.dtype) for _ in range(2))
         with np.errstate(over="ignore"):
             for space in (S, L):
                 for row, x in program.blocks.constants[space].items():
@@ -145,6 +145,7 @@ def run_twins(
     which: Iterable[int] | None = None,
     *,
     backward: bool,
+    twin_of: Callable[[str, bool], Any] = twin_of,
 ) -> None:
     """Run instructions of a space by their slow twins."""
     instructions, flags = program.blocks.instructions[space], program.flags_in(space)

@@ -133,7 +133,7 @@ def dot(e: Layout, f: Function, i: Instruction) -> None:
                 for o, w, used in e.strips(i.inner):
                     if y is not None:
                         w = y.width
-                    x = f.load(buffer, int(left[first, 0]) + o, w, used)
+                    x = f.load(buffer, int(left[first, 0]) + o, w, used, -0.0)
                     x = x * f.load(buffer, int(right[first, 0]) + o, w, used)
                     y = x if y is None else y + x
                 assert y is not None

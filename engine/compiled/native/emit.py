@@ -417,18 +417,24 @@ class Function:
         text = f"getelementptr inbounds {self.number}, ptr {buffer}, i64 {name}"
         return self.result(text, INDEX, 1).name
 
-    def load(self, buffer: str, offset: Any, width: int = 1, used: int | None = None) -> Lanes:
-        """`width` numbers of a buffer; of the last ones all but `used` are 0, and not read."""
+    def load(
+        self,
+        buffer: str,
+        offset: Any,
+        width: int = 1,
+        used: int | None = None,
+        unused: float = 0.0,
+    ) -> Lanes:
+        """`width` numbers of a buffer; all but the first `used` are not read, but `unused`."""
         kind, where = self.type_of(FLOAT, width), self.address(buffer, offset)
         if used is None or used == width:
             text = f"load {kind}, ptr {where}, align {self._align}"
             return self.result(text, FLOAT, width, pure=False)
         whole = f"llvm.masked.load.v{width}{'f64' if self.number == 'double' else 'f32'}.p0"
         self.declared.add(f"declare {kind} @{whole}(ptr, i32, <{width} x i1>, {kind})")
-        mask = self.mask(width, used)
-        text = (
-            f"call {kind} @{whole}(ptr {where}, i32 {self._align}, {mask}, {kind} zeroinitializer)"
-        )
+        mask, rest = self.mask(width, used), self.literal(unused, width)
+        given = f"ptr {where}, i32 {self._align}, {mask}, {kind} {rest.name}"
+        text = f"call {kind} @{whole}({given})"
         return self.result(text, FLOAT, width, pure=False)
 
     def store(self, x: Lanes, buffer: str, offset: Any, used: int | None = None) -> None:

@@ -44,7 +44,7 @@ def mm(e: Layout, f: Function, i: Instruction) -> None:
             n,
             inner,
             lambda _, c, w, used: f.load(buffer, c + block, w, used),
-            lambda row, c, w, used: f.load("%vs", row * inner + i.a + c, w, used),
+            lambda row, c, w, used: f.load("%vs", row * inner + i.a + c, w, used, -0.0),
             put,
         )
     else:

@@ -128,7 +128,7 @@ def reductions(
             for o, w, used in strips:
                 sums = step(f.index(o), *sums, used=used, w=w)
         else:
-            zeros = [f.literal(0.0, width)] * (height * across)
+            zeros = [f.literal(-0.0, width)] * (height * across)
             sums = f.loop(full * e.vector, step, zeros, step=e.vector)
             for o, w, used in strips[full:]:
                 sums = step(f.index(o), *sums, used=used, w=w)
