@@ -31,6 +31,9 @@ from nn.optim import LRScheduler, Optimizer, rules
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+_NARROW = 64  # numbers of an example, up to which batches are read as columns, and not as rows
+
+
 class Step(NamedTuple):
     """A batch's loss: the sum of its terms, of their weights, and the gradient of the former."""
 
@@ -129,7 +132,7 @@ class VectorisedPath:
         within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
         steps = np.stack([starts[:-1], starts[1:]], axis=1)
         batches = Batches(self._matrix, order, False, steps)
-        if (within == 1).all():
+        if self._matrix.shape[1] <= _NARROW and (within == 1).all():
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
             batches = Batches(self._columns, order, True, steps)
         losses = _run_steps(
@@ -141,7 +144,11 @@ class VectorisedPath:
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""
         whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
-        matrix = self._columns.T if whole else self._matrix[rows]
+        if whole:
+            narrow = self._matrix.shape[1] <= _NARROW
+            matrix = self._columns.T if narrow else self._matrix
+        else:
+            matrix = self._matrix[rows]
         outputs, gradient = self._stepper(theta, matrix, draws)
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))

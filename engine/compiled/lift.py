@@ -295,29 +295,35 @@ class _Lift:
         op, a, b = tape.op, tape.a, tape.b
         inner, products, singles = [], [], []
         mixed = zero = chains = False
-        stack = [(root, 1)]
+        stack = [(root, 1)]  # terms are met from the last to the first
         while stack:
             i, sign = stack.pop()
-            if i == root or part[i] == 1:
+            kind = part[i]
+            if kind == 1 or i == root:
                 inner.append(i)
                 code = op[i]
                 if code == self.neg:
                     stack.append((a[i], -sign))
                 else:
-                    stack.append((b[i], sign if code == self.add else -sign))
                     stack.append((a[i], sign))
-            elif part[i] == 2:
+                    stack.append((b[i], sign if code == self.add else -sign))
+            elif kind == 2:
                 inner.append(i)
                 x = a[i]
-                y = x if op[i] == self.square else b[i]
+                code = op[i]
+                y = x if code == self.square else b[i]
                 products.append((sign, x, y))
-                mixed = mixed or space[x] != space[y]
-                chains = chains or op[i] == self.chain
+                if space[x] != space[y]:
+                    mixed = True
+                if code == self.chain:
+                    chains = True
             elif op[i] == CONSTANT and tape.number[i] == 0.0:
                 # x - 0.0 is x, and so is x + -0.0; but -0.0 + 0.0 is 0.0
                 zero = zero or sign * math.copysign(1.0, tape.number[i]) > 0.0
             else:
                 singles.append(i if sign > 0 else ~i)
+        products.reverse()
+        singles.reverse()
         terms = len(products) + len(singles) + zero
         if not (terms >= 3 or len(products) >= 2 or mixed):
             return

@@ -93,7 +93,8 @@ def run(
         for k in range(len(clear_s)):
             for i in range(clear_s[k, 0], clear_s[k, 1]):
                 gs[i] = 0.0
-        instructions(words, 0, counts[0], False, pool, ids, vs, gs, vl, gl, 1)
+        if counts[0] > 0:
+            instructions(words, 0, counts[0], False, pool, ids, vs, gs, vl, gl, 1)
         watch = pool[NOT_FINITE] != 0
         if watch and not_finite(vs, len(vs), 1, 1):
             pool[NOT_FINITE] = 1
@@ -158,7 +159,8 @@ def run(
                 if backward:
                     gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
         if backward:
-            instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)
+            if counts[0] > 0:
+                instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)
             scale = gs.dtype.type(1.0 / losses[done, 1] if training and mean else 1.0)
             nans = 0
             for i in range(shared):

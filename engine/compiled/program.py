@@ -317,9 +317,9 @@ class Buffered:
                 return self._anew()
             if self._path is not paths.paths[0]:
                 self._bind(paths.paths[0])
-            self._shared[self._from_numbers] = self.numbers[self._numbers_used]
+            self._shared[self._rows] = self.numbers[self._used]
             if self._others:
-                self._shared[self._from_others] = [leaf._data for leaf in self._others]
+                self._shared[self._other_rows] = [leaf._data for leaf in self._others]
             value, holds = self._again()
             if not holds:
                 return self._anew()
@@ -334,16 +334,15 @@ class Buffered:
         known = places < len(self.numbers) - count
         rows = count + np.arange(len(places))
         self._shared = np.zeros(count + len(places), paths.dtype)
-        self._from_numbers = np.append(np.arange(count), rows[known])
-        self._numbers_used = np.append(np.arange(count), count + places[known])
-        self._from_others = rows[~known]
+        self._rows = _as_slice(np.append(np.arange(count), rows[known]))
+        self._used = _as_slice(np.append(np.arange(count), count + places[known]))
+        self._other_rows = rows[~known]
         self._others = [paths.leaves[k] for k in places[~known].tolist()]
         self.gradient[:] = 0.0
+        taken, into = rows[known], places[known]
         if self._wanted.inputs:
-            self._taken = np.array(self._wanted.inputs, np.int64)
-            self._into = np.arange(len(self._taken))
-        else:
-            self._taken, self._into = rows[known], places[known]
+            taken, into = np.array(self._wanted.inputs, np.int64), np.arange(len(self.gradient))
+        self._taken, self._into = _as_slice(taken), _as_slice(into)
         self._again = made.repeater(self._shared)
         self._machine_gradient = made.gradient(0, len(self._shared))
         self._path = path
@@ -366,6 +365,13 @@ class Buffered:
         by_input = result.inputs[list(self._wanted.inputs)]
         self.gradient[:] = by_input if self._wanted.inputs else by_leaf
         return float(result.outputs[0, 0])
+
+
+def _as_slice(places: Array) -> Any:
+    """The same places as a slice, if they follow each other: that is read and written faster."""
+    if len(places) and (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[0]) + len(places))
+    return places
 
 
 class Stepper:

@@ -7,10 +7,60 @@ from typing import Any
 from engine.compiled.lift import Instruction, L, S
 from engine.compiled.native import tiles
 from engine.compiled.native.emit import Function, Lanes
-from engine.compiled.native.layout import Layout, note_nan
+from engine.compiled.native.layout import Layout, Rows, note_nan
+
+_SMALL = 16  # multiplications up to which a product is written out row by row
+
+
+def is_straight(e: Layout, i: Instruction) -> bool:
+    """Whether a product is so small that it is written out with the single rows around it."""
+    few = i.n * i.inner * i.cols <= _SMALL
+    return i.kernel == "mm" and i.space == L and e.lanes > 1 and e.straight(L) and few
+
+
+def _straight(e: Layout, f: Function, i: Instruction) -> None:
+    rows = Rows(e, f, L, 0, e.lanes)
+    for n in range(i.n):
+        for c in range(i.cols):
+            y = f.literal(0.0, e.lanes) if i.c & 1 else None
+            terms = [f.widened(rows.read(i.bias + n, S), e.lanes)] if i.bias >= 0 else []
+            if i.init >= 0:
+                terms.append(rows.read(i.init + n * i.cols + c))
+            for j in range(i.inner):
+                weight = f.widened(rows.read(i.a + n * i.inner + j, S), e.lanes)
+                terms.append(weight * rows.read(i.b + j * i.cols + c))
+            for term in terms:
+                y = term if y is None else y + term
+            assert y is not None
+            rows.write(i.out + n * i.cols + c, y)
+
+
+def _straight_back(e: Layout, f: Function, i: Instruction, flags: int) -> None:
+    rows = Rows(e, f, L, 0, e.lanes)
+    for n in range(i.n):
+        for c in range(i.cols):
+            g = rows.arrived(i.out + n * i.cols + c)
+            if g is None:
+                continue
+            for j in range(i.inner):
+                weight, x = i.a + n * i.inner + j, i.b + j * i.cols + c
+                if flags & 1:
+                    rows.add(weight, f.sums([g * rows.read(x)])[0], S)
+                if flags & 2:
+                    rows.add(x, f.widened(rows.read(weight, S), e.lanes) * g)
+            if flags & 4:
+                rows.add(i.bias + n, f.sums([g])[0], S)
+            if flags & 8:
+                rows.add(i.init + n * i.cols + c, g)
 
 
 def mm(e: Layout, f: Function, i: Instruction) -> None:
+    """bias + init + matrix @ block."""
+    if is_straight(e, i):
+        _straight(e, f, i)
+        if i.c & 2:
+            note_nan(e, f, e.values(L), i.out * e.lanes, i.n * i.cols * e.lanes)
+        return
     n, inner, width = i.n, i.inner, e.width(i.space)
     columns, buffer = i.cols * width, e.values(i.space)
     block, out, init = i.b * width, i.out * width, i.init * width
@@ -64,6 +114,10 @@ def mm(e: Layout, f: Function, i: Instruction) -> None:
 
 
 def mm_back(e: Layout, f: Function, i: Instruction, flags: int) -> None:
+    """The adjoints by the matrix, the block, the bias and the init."""
+    if is_straight(e, i):
+        _straight_back(e, f, i, flags)
+        return
     n, inner, width = i.n, i.inner, e.width(i.space)
     columns = i.cols * width
     values, adjoints = e.values(i.space), e.adjoints(i.space)

@@ -233,7 +233,7 @@ class _Planner:
             return
         if not any(flags):
             return
-        if i.kernel != "dot":
+        if i.kernel != "dot" and not matrix.is_straight(self.layout, i):
             flush(self.layout, f)
             count = i.n * (i.cols if i.kernel == "mm" else 1)
             if not self.layout.arrived(i.space, i.out, count):
