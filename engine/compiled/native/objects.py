@@ -23,7 +23,7 @@ _MOST_BYTES = 256 << 20  # of the folder; beyond that the files used longest ago
 _MOST_LINES = (
     20_000  # of a text that is optimised: LLVM takes some 0.1 ms for each then, else 10 us
 )
-_FORMAT = 1  # of the files
+_FORMAT = 2  # of the files
 _lock = threading.RLock()
 
 
@@ -58,15 +58,18 @@ def code(key: str, make: Callable[[], tuple[Any, str]]) -> tuple[Any, Code]:
     folder = _folder()
     place = folder / f"{name}.o" if folder else None
     if place is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # none yet, or a damaged one
             head, _, machine_code = place.read_bytes().partition(b"\n")
-            os.utime(place)  # used just now
-            return json.loads(head), Code(machine_code)
+            notes, digest = json.loads(head)
+            if digest == hashlib.sha256(machine_code).hexdigest():  # else LLVM might abort
+                os.utime(place)  # used just now
+                return notes, Code(machine_code)
     notes, text = make()
     machine_code = compiled(text)
     if place is not None:
         with contextlib.suppress(OSError):  # a cache that can't be written is none
-            _keep(place, json.dumps(notes).encode() + b"\n" + machine_code)
+            digest = hashlib.sha256(machine_code).hexdigest()
+            _keep(place, json.dumps([notes, digest]).encode() + b"\n" + machine_code)
     return notes, Code(machine_code)
 
 
