@@ -1,5 +1,7 @@
 """Data sets, and what is done to one before training."""
 
+from nn.data.idx import read_idx
+from nn.data.mnist_files import mnist
 from nn.data.packaged import digits, first_names, iris
 from nn.data.preparing import one_hot, split, train_test_split
 from nn.data.scaling import Standardizer
@@ -12,8 +14,10 @@ __all__ = [
     "digits",
     "first_names",
     "iris",
+    "mnist",
     "moons",
     "one_hot",
+    "read_idx",
     "spirals",
     "split",
     "train_test_split",
