@@ -10,6 +10,7 @@
 
 from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
+from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
     GELU,
@@ -72,6 +73,7 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DataLoader",
     "Dropout",
     "Embedding",
     "HingeLoss",
@@ -101,7 +103,9 @@ __all__ = [
     "Softmax",
     "Softplus",
     "StepLR",
+    "Subset",
     "Tanh",
+    "TensorDataset",
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",
@@ -112,4 +116,5 @@ __all__ = [
     "metrics",
     "minimize",
     "predict",
+    "random_split",
 ]

@@ -1,5 +1,6 @@
 """Data sets, and what is done to one before training."""
 
+from nn.data.batches import DataLoader, Dataset, Subset, TensorDataset, random_split
 from nn.data.idx import read_idx
 from nn.data.mnist_files import mnist
 from nn.data.packaged import digits, first_names, iris
@@ -8,7 +9,11 @@ from nn.data.scaling import Standardizer
 from nn.data.sets import blobs, circles, moons, spirals, unit_circle, xor
 
 __all__ = [
+    "DataLoader",
+    "Dataset",
     "Standardizer",
+    "Subset",
+    "TensorDataset",
     "blobs",
     "circles",
     "digits",
@@ -17,6 +22,7 @@ __all__ = [
     "mnist",
     "moons",
     "one_hot",
+    "random_split",
     "read_idx",
     "spirals",
     "split",
