@@ -120,6 +120,16 @@ def test_one_hot_has_a_column_a_class() -> None:
     assert one_hot([], 2).shape == (0, 2)
 
 
+def test_what_comes_along_is_whole() -> None:
+    X, y = digits()
+    assert (X.sum(), (X * X).sum(), (X[:, 3] * y).sum()) == (561718.0, 6907012.0, 95264.0)
+    assert np.bincount(y.astype(int)).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    X, y = iris()  # the means of Fisher's paper
+    np.testing.assert_allclose(X[y == 0].mean(axis=0), [5.006, 3.428, 1.462, 0.246])
+    np.testing.assert_allclose(X[y == 1].mean(axis=0), [5.936, 2.770, 4.260, 1.326])
+    np.testing.assert_allclose(X[y == 2].mean(axis=0), [6.588, 2.974, 5.552, 2.026])
+
+
 @pytest.mark.parametrize("load", [digits, iris])
 def test_what_comes_along_is_what_scikit_learn_loads(load: Any) -> None:
     sets = pytest.importorskip("sklearn.datasets")
@@ -200,6 +210,17 @@ def test_a_standardizer_does_what_scikit_learns_does() -> None:
         back = ours.inverse_transform(ours.transform(other))
         np.testing.assert_allclose(back, other, rtol=tolerance)
     assert ours.scale_[3] == 1.0
+
+
+def test_transformed_columns_have_mean_0_and_deviation_1_but_constant_ones() -> None:
+    X = np.random.default_rng(0).normal(3.0, [1e-6, 1.0, 1e5], (40, 3))
+    X = np.column_stack([X, np.full(40, 0.1)])  # whose mean is not exactly 0.1
+    scale = Standardizer()
+    Z = scale.fit_transform(X)
+    np.testing.assert_allclose(Z.mean(axis=0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(Z.std(axis=0), [1.0, 1.0, 1.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(scale.inverse_transform(Z), X, rtol=1e-12)
+    assert scale.scale_[3] == 1.0
 
 
 @pytest.mark.parametrize(
