@@ -50,6 +50,7 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from nn.saving import CheckpointError
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import evaluate, fit, predict
 from nn.updates import History
@@ -67,6 +68,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CausalSelfAttention",
+    "CheckpointError",
     "Comparison",
     "Confusion",
     "CosineAnnealingLR",
