@@ -8,7 +8,7 @@
 17
 """
 
-from nn import init
+from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
 from nn.layers import (
     ELU,
@@ -107,9 +107,11 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",
+    "data",
     "evaluate",
     "fit",
     "init",
+    "metrics",
     "minimize",
     "predict",
 ]

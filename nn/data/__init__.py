@@ -1,6 +1,17 @@
-"""Data sets."""
+"""Data sets, and what is done to one before training."""
 
 from nn.data.packaged import first_names
-from nn.data.sets import split, unit_circle
+from nn.data.preparing import one_hot, split
+from nn.data.sets import blobs, circles, moons, spirals, unit_circle, xor
 
-__all__ = ["first_names", "split", "unit_circle"]
+__all__ = [
+    "blobs",
+    "circles",
+    "first_names",
+    "moons",
+    "one_hot",
+    "spirals",
+    "split",
+    "unit_circle",
+    "xor",
+]
