@@ -10,6 +10,7 @@
 
 from nn import init
 from nn.compare import Comparison, compare_paths
+from nn.containers import ModuleList, Sequential
 from nn.layers import (
     ELU,
     GELU,
@@ -17,6 +18,7 @@ from nn.layers import (
     SELU,
     Activation,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LeakyReLU,
@@ -24,7 +26,6 @@ from nn.layers import (
     LogSoftmax,
     Neuron,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
@@ -76,6 +77,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
+    "Flatten",
     "HingeLoss",
     "History",
     "HuberLoss",
@@ -91,6 +93,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Neuron",
     "Optimizer",
