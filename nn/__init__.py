@@ -10,6 +10,8 @@
 
 from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
+from nn.containers import ModuleList, Sequential
+from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
     GELU,
@@ -17,6 +19,7 @@ from nn.layers import (
     SELU,
     Activation,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LeakyReLU,
@@ -24,7 +27,6 @@ from nn.layers import (
     LogSoftmax,
     Neuron,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
@@ -74,8 +76,10 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DataLoader",
     "Dropout",
     "Embedding",
+    "Flatten",
     "HingeLoss",
     "History",
     "HuberLoss",
@@ -91,6 +95,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Neuron",
     "Optimizer",
@@ -103,7 +108,9 @@ __all__ = [
     "Softmax",
     "Softplus",
     "StepLR",
+    "Subset",
     "Tanh",
+    "TensorDataset",
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",
@@ -114,4 +121,5 @@ __all__ = [
     "metrics",
     "minimize",
     "predict",
+    "random_split",
 ]

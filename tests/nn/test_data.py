@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nn.data import blobs, circles, moons, one_hot, spirals, xor
+from nn.data import (
+    Standardizer,
+    blobs,
+    circles,
+    digits,
+    iris,
+    moons,
+    one_hot,
+    spirals,
+    train_test_split,
+    xor,
+)
 
 YES_OR_NO: list[Callable[..., Any]] = [circles, moons, xor]
 CLASSES: list[Callable[..., Any]] = [spirals, blobs]
@@ -107,3 +118,100 @@ def test_what_makes_no_sense_is_refused(call: Callable[[], Any], message: str) -
 def test_one_hot_has_a_column_a_class() -> None:
     assert one_hot([[1.0], [0.0]], 3).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
     assert one_hot([], 2).shape == (0, 2)
+
+
+@pytest.mark.parametrize("load", [digits, iris])
+def test_what_comes_along_is_what_scikit_learn_loads(load: Any) -> None:
+    sets = pytest.importorskip("sklearn.datasets")
+    X, y = load()
+    expected = getattr(sets, f"load_{load.__name__}")(return_X_y=True)
+    np.testing.assert_array_equal(X, expected[0])
+    np.testing.assert_array_equal(y, expected[1])
+    assert X.dtype == y.dtype == np.float64
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize(("test_size", "count"), [(0.25, 15), (0.21, 13), (7, 7), (57, 57), (3, 3)])
+def test_a_split_has_exact_sizes_and_loses_no_row(
+    test_size: float, count: int, stratify: bool
+) -> None:
+    y = np.repeat([0.0, 1.0, 2.0], [40, 15, 5])
+    X = np.arange(60, dtype=np.uint8).reshape(-1, 1)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=test_size, stratify=stratify
+    )
+    assert X_test.shape == (count, 1) and X_train.dtype == np.uint8
+    rows = np.concatenate([X_train, X_test]).ravel()
+    assert sorted(rows) == list(range(60)) and list(rows) != list(range(60))
+    np.testing.assert_array_equal(np.concatenate([y_train, y_test]), y[rows])
+    if stratify:
+        for c, size in enumerate([40, 15, 5]):
+            taken, left = np.sum(y_test == c), np.sum(y_train == c)
+            assert min(taken, left) >= 1 and abs(taken - size * count / 60) < 1.5
+
+
+def test_a_stratified_split_takes_one_hot_rows_and_columns_of_labels() -> None:
+    y = np.repeat([0.0, 1.0], [30, 10])
+    X = np.arange(40.0)
+    plain = train_test_split(X, y, test_size=8, stratify=True)
+    assert plain[3].sum() == 2.0
+    for shape in (one_hot(y), y.reshape(-1, 1)):
+        test = train_test_split(X, shape, test_size=8, stratify=True)[3]
+        assert len(test) == 8 and test[:, -1].sum() == 2.0
+
+
+def test_other_seeds_split_otherwise() -> None:
+    X = np.arange(50.0)
+    first, again, other = (train_test_split(X, X, seed=seed)[1].tolist() for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test_size": 1.5}, "share between 0 and 1 .* 1.5"),
+        ({"test_size": 0}, "0 of 4 rows"),
+        ({"test_size": 0.9}, "4 of 4 rows for testing leaves 0"),
+        ({"test_size": 5}, "5 of 4 rows for testing leaves 0"),
+        ({"test_size": 2, "stratify": True}, "class 2.0 has one row only"),
+    ],
+)
+def test_a_split_that_leaves_a_part_empty_is_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_test_split([[1.0]] * 4, [1.0, 1.0, 1.0, 2.0], **options)
+    with pytest.raises(ValueError, match=r"\(4, 1\) and \(3,\)"):
+        train_test_split([[1.0]] * 4, [1.0] * 3, **options)
+
+
+def test_a_standardizer_does_what_scikit_learns_does() -> None:
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    rng = np.random.default_rng(0)
+    X = rng.normal([3.0, 3.0, 3.0, 0.1, 1e9], [1e-6, 1.0, 1e5, 0.0, 1.0], (40, 5))
+    for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
+        rows = X[:, :4].astype(dtype) if dtype == np.float32 else X
+        ours, theirs = Standardizer(), preprocessing.StandardScaler()
+        np.testing.assert_allclose(
+            ours.fit_transform(rows), theirs.fit_transform(rows), rtol=tolerance, atol=tolerance
+        )
+        np.testing.assert_allclose(ours.mean_, theirs.mean_, rtol=1e-14)
+        np.testing.assert_allclose(ours.scale_, theirs.scale_, rtol=1e-9)
+        other = rows[:7] + 1
+        assert ours.transform(other).dtype == dtype
+        back = ours.inverse_transform(ours.transform(other))
+        np.testing.assert_allclose(back, other, rtol=tolerance)
+    assert ours.scale_[3] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Standardizer().transform([[1.0]]), "call fit"),
+        (lambda: Standardizer().fit([1.0, 2.0]), r"reshape\(-1, 1\)"),
+        (lambda: Standardizer().fit(np.zeros((0, 2))), "no rows"),
+        (lambda: Standardizer().fit([[1.0, 2.0], [np.nan, 2.0]]), "nan in row 1, column 0"),
+        (lambda: Standardizer().fit([[1.0, 2.0]]).transform([[1.0]]), "1 columns, .* with 2"),
+    ],
+)
+def test_a_standardizer_refuses_what_it_cannot_scale(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
