@@ -10,6 +10,7 @@
 
 from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
+from nn.containers import ModuleList, Sequential
 from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
@@ -18,6 +19,7 @@ from nn.layers import (
     SELU,
     Activation,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LeakyReLU,
@@ -25,7 +27,6 @@ from nn.layers import (
     LogSoftmax,
     Neuron,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
@@ -51,6 +52,7 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from nn.saving import CheckpointError
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import evaluate, fit, predict
 from nn.updates import History
@@ -68,6 +70,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CausalSelfAttention",
+    "CheckpointError",
     "Comparison",
     "Confusion",
     "CosineAnnealingLR",
@@ -76,6 +79,7 @@ __all__ = [
     "DataLoader",
     "Dropout",
     "Embedding",
+    "Flatten",
     "HingeLoss",
     "History",
     "HuberLoss",
@@ -91,6 +95,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Neuron",
     "Optimizer",

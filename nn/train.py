@@ -17,7 +17,7 @@ import engine
 from engine import TraceError, Value
 from engine.randomness import drawing
 from nn.losses import Loss
-from nn.module import Module
+from nn.module import Module, frozen_in
 from nn.optim import LRScheduler, Optimizer
 from nn.paths import (
     ScalarPath,
@@ -65,9 +65,10 @@ def fit(
 
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
-    model's parameters or is not the scheduler's; TypeError for a class or a name in place of a
-    loss, an optimiser or a scheduler; TraceError where the vectorised path is asked for and can't
-    be. All of this is found before the first update; the parameters are then as they were.
+    model's parameters, or frozen ones, or is not the scheduler's; TypeError for a class or a name
+    in place of a loss, an optimiser or a scheduler; TraceError where the vectorised path is asked
+    for and can't be. All of this is found before the first update; the parameters are then as they
+    were.
     """
     _check_parts(model, loss, optimizer, scheduler)
     X, y = _checked_data(model, X, y, loss, "X", "y")
@@ -331,7 +332,12 @@ def _check_parts(
     if not isinstance(model, Module):
         raise TypeError(f"model is an nn.Module, not {model!r}")
     check_optimizer(optimizer, scheduler)
-    moved = {p for group in optimizer.param_groups for p in group["params"]}
+    moved, frozen = set(optimizer.parameters()), frozen_in(model)
+    if wrong := [name for p, name in frozen.items() if p in moved]:
+        raise ValueError(
+            f"{wrong[0]!r} is frozen, and the optimiser would move it; build the optimiser on "
+            "model.parameters() after requires_grad_(False)"
+        )
     if moved.isdisjoint(model.parameters()):
         raise ValueError(
             "the optimiser moves none of the model's parameters; was it built on them?"
