@@ -52,9 +52,11 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from nn.predicting import evaluate, predict
 from nn.saving import CheckpointError
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
-from nn.train import evaluate, fit, predict
+from nn.stopping import EarlyStopping
+from nn.train import fit
 from nn.updates import History
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "CrossEntropyLoss",
     "DataLoader",
     "Dropout",
+    "EarlyStopping",
     "Embedding",
     "Flatten",
     "HingeLoss",

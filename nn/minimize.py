@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine import TraceError
+from nn.interrupts import Interrupts
 from nn.optim import LRScheduler, Optimizer
+from nn.optim.update import Update
 from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
@@ -31,8 +33,8 @@ def minimize(
     `function()` returns one number, computed from the parameters' Values: a loss with all of its
     data in it, or anything else that is to become small. It may be a program of
     ``engine.compile(f, wrt=parameters)``, which is then used again. `path`, `dtype`, `seed` and
-    `scheduler` (stepped after every update, whatever its interval) are as for `fit`. In the
-    History `loss` is `step_loss`: that of each update, before it.
+    `scheduler` (stepped after every update, whatever its interval) are as for `fit`, and so is
+    Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
     Raises TypeError where the function takes arguments or returns anything but one number, and
     for wrong optimisers and schedulers; TraceError where the vectorised path is asked for and
@@ -67,20 +69,26 @@ def minimize(
                 if path == "vectorised" or np.dtype(dtype) != np.float64:
                     raise
                 history.reason = str(error)
-        updates(
-            step,
-            theta,
-            gradient,
-            np.arange(steps),
-            np.arange(steps + 1),
-            optimizer,
-            scheduler,
-            False,
-            seed,
-            history,
-            bar,
-            0,
-        )
+        with Interrupts() as interrupts:
+            updates(
+                step,
+                theta,
+                gradient,
+                np.arange(steps),
+                np.arange(steps + 1),
+                Update(optimizer),
+                scheduler,
+                False,
+                seed,
+                history,
+                bar,
+                0,
+                interrupts.check,
+            )
+    except KeyboardInterrupt:
+        history.stopped = f"Ctrl-C after {len(history.step_loss)} of {steps} updates"
+        if progress:
+            bar.say(f"stopped by {history.stopped}")
     finally:
         if history.step_loss:
             write(parameters, theta, gradient)
