@@ -47,7 +47,8 @@ def leaf_keys(
             ):
                 found[leaf] = None
                 continue
-        alike = (frozenset(users), stem(node), node.kind, node.scope, leaf in roots)
+        name = (stem(node), node.scope) if keeps else ()
+        alike = (frozenset(users), node.kind, leaf in roots, *name)
         found[leaf] = alike if rolls or (folded and not _is_named(node)) else leaf
     return found
 
@@ -182,10 +183,11 @@ class _Writer:
     def _leaves(self, inside: list[int]) -> Box:
         """Leaves that are alike."""
         found = [self.nodes[i] for i in inside]
+        names = {stem(node) or "leaves" for node in found}
         return Box(
             id=f"g{inside[-1]}",
             kind="fold",
-            title=stem(found[0]) or "leaves",
+            title=names.pop() if len(names) == 1 else "leaves",
             rows=tuple(self._rows(found)),
             count=len(inside),
             repeats=len(inside),

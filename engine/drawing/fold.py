@@ -123,16 +123,20 @@ class _Fold:
             if 3 * len(parts.parts) <= 2 * limit:  # many neurons say less than one "× 64"
                 yield _Step(parts, self._nothing_rolled(parts), shown, rolls=False)
             order = Order(parts)
-            yield _Step(parts, self._alike_rolled(parts, order), shown)
-            yield _Step(parts, self._akin_rolled(parts, order), shown)
-        parts = self._scopes_folded(sums, at_least)
-        yield _Step(parts, self._level_rolled(parts, Order(parts)), at_least)
+            # A long chain has no two parts that are alike, and is not searched for them.
+            if max(order.height, default=0) < limit:
+                yield _Step(parts, self._alike_rolled(parts, order), shown)
+            if _length(parts, order) <= limit:
+                yield _Step(parts, self._akin_rolled(parts, order), shown)
+        if max(order.height, default=0) < limit:
+            yield _Step(parts, self._level_rolled(parts, order), at_least)
         yield _Step(parts, self._loops_rolled(parts), at_least)
-        if depth is None:
+        if depth is None and at_least > 0:
             parts = self._scopes_folded(sums, 0)
-            yield _Step(parts, self._level_rolled(parts, Order(parts)), 0)
-        for slices in (limit // 2, limit // 4, 1):  # the last is one box, and always fits
-            sliced = self._sliced(parts, max(1, slices))
+            order = Order(parts)
+            yield _Step(parts, self._level_rolled(parts, order), 0)
+        for slices in (limit // 2, 1):  # the last is one box, and always fits
+            sliced = self._sliced(parts, order, max(1, slices))
             yield _Step(sliced, self._nothing_rolled(sliced), -1, keeps=False)
 
     # --- steps ---
@@ -262,11 +266,10 @@ class _Fold:
                 scope_of[folded] = Part(folded.name, folded.name, folded.name, folded.parent, "")
         return contracted(parts, keys, scope_of)
 
-    def _sliced(self, parts: Parts, slices: int) -> Parts:
+    def _sliced(self, parts: Parts, order: Order, slices: int) -> Parts:
         """Slices of the computation, by the longest path to each part."""
-        height = Order(parts).height
-        step = max(height, default=0) // slices + 1
-        keys: list[Hashable] = [h // step for h in height]
+        step = max(order.height, default=0) // slices + 1
+        keys: list[Hashable] = [height // step for height in order.height]
         made: dict[Hashable, Part] = {}
         for key in keys:
             if key not in made:
@@ -404,6 +407,15 @@ class _Fold:
             for part, key in zip(parts.parts, keys, strict=True)
         ]
         return Rolled(box_of, frame_of, frames)
+
+
+def _length(parts: Parts, order: Order) -> int:
+    """The longest chain of parts, not counting those that are transparent."""
+    length = [0] * len(parts.parts)
+    for p in order.order:
+        below = max((length[q] for q in parts.operands[p]), default=0)
+        length[p] = below + (parts.parts[p].loosely not in _TRANSPARENT)
+    return max(length, default=0)
 
 
 def _sum_title(terms: int, products: int, squares: int) -> tuple[str, str]:

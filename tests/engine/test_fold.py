@@ -226,3 +226,22 @@ def test_only_a_part() -> None:
         ("n0", "u_n0", 1),
     ]
     assert [box.kind for box in picture.boxes] == ["leaf", "operation", "more", "more", "more"]
+
+
+def test_many_leaves_without_operations_share_a_box() -> None:
+    leaves = [Value(float(i), label=f"name {chr(97 + i % 26)}{i // 26} end") for i in range(300)]
+    [box] = fold(Graph(*leaves)).boxes
+    assert (box.title, box.repeats, box.is_root) == ("leaves", 300, True)
+
+
+def test_positions_of_a_sequence_are_rolled_up_though_each_adds_up_more() -> None:
+    x = [Value(0.1 * i, label=f"x{i}") for i in range(20)]
+    outputs = []
+    for t in range(20):
+        with engine.scope("Position"):
+            outputs.append(engine.sum(u * 0.5 for u in x[: t + 1]).exp().log())
+    graph = Graph(engine.sum(outputs))
+    picture = fold(graph)
+    check(picture, graph)
+    assert [(c.name, c.repeats) for c in picture.clusters] == [("Position", 20)]
+    assert [title for title in titles(picture) if title[0] != "Σ"][-2:] == ["exp × 20", "log × 20"]
