@@ -30,6 +30,8 @@ def test_an_embedding_is_a_table_of_parameters() -> None:
     assert {name: x.shape for name, x in layer.state_dict().items()} == {"weight": (4, 3)}
     with pytest.raises(IndexError, match="index 4 is out of range for 4 entries"):
         layer(4)
+    with pytest.raises(IndexError, match="there is no token -1: the 4 tokens begin with 0"):
+        layer([0, -1])  # as in PyTorch: no place from the end, as of a list
     with pytest.raises(ValueError, match="sizes from 1 on, not 0 and 3"):
         nn.Embedding(0, 3)
 
@@ -239,6 +241,7 @@ def test_a_batch_that_is_ignored_is_nan_as_in_pytorch(path: str) -> None:
     ("token", "target", "message"),
     [
         (5.0, 0.0, "5 is out of range for 5"),
+        (-1.0, 0.0, "-1: the 5 tokens|-6 is out of range for 5"),
         (0.0, 5.0, "5 is out of range for 5"),
         (0.0, -1.0, "-1: the 5 classes|-6 is out of range for 5"),
     ],
