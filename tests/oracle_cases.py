@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
+import math
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,42 @@ ACTIVATIONS = [
 POINTS = {
     "near": [-2.0, -1.0, -0.5, -1e-3, -1e-9, 0.0, 1e-9, 1e-3, 0.5, 1.0, 2.0],
     "far": [-800.0, -40.0, -20.5, -19.5, -5.0, 5.0, 19.5, 20.0, 20.5, 40.0, 800.0],
+    "farther": [-745.2, -710.0, -38.0, -8.5, -8.29, 8.29, 20.0 + 2.0**-48, 30.0, 709.0, 1000.0],
+    "infinite": [-math.inf, math.inf, -0.0, 5e-324, -1e-300],
+}
+# Rows of scores for the functions of a list, of which none is inf: that is nan in PyTorch.
+SCORES = [
+    [-math.inf, 0.0, 1.0],
+    [-math.inf, -math.inf, 2.0],
+    [1e3, 0.0, -1e3],
+    [5.0, 5.0, 5.0],
+    [1e308, -1e308],
+    [-745.0, 0.0],
+    [3.0],
+]
+_OF_LISTS = ("Softmax", "LogSoftmax")
+ACTIVATED = {  # an activation and where it is computed; a number at a time, or a row of scores
+    **{
+        f"{name} {points}": (name, POINTS[points])
+        for name in ACTIVATIONS
+        for points in POINTS
+        if not (name in _OF_LISTS and points == "infinite")
+    },
+    **{f"{name} of {scores}": (name, scores) for name in _OF_LISTS for scores in SCORES},
+}
+NORMS = {  # a norm, its settings, and what it is of: constant, tiny, large, one number
+    f"{name}({settings}) of {row}": (name, settings, row)
+    for name in ("LayerNorm", "RMSNorm")
+    for settings in ({}, {"eps": 1e-12})
+    for row in (
+        [5.0, 5.0, 5.0],
+        [0.0, 0.0, 0.0],
+        [1e-200, 0.0, -1e-200],
+        [1e-6, 0.0, -1e-6],
+        [1e100, -1e100, 0.0],
+        [1e4, 1e4 + 1.0, 1e4 - 1.0],
+        [3.0],
+    )
 }
 
 
@@ -116,11 +153,22 @@ def weighted(outputs: Any) -> Any:
     return sum((i + 1.0) * y for i, y in enumerate(outputs))
 
 
-def activation_figure(torch: Any, name: str, points: str) -> Any:
-    x = torch.tensor(POINTS[points], dtype=torch.float64, requires_grad=True)
-    y = activation(torch.nn, name)(x)
+def activation_figure(torch: Any, name: str) -> Any:
+    layer, points = ACTIVATED[name]
+    x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    y = activation(torch.nn, layer)(x)
     weighted(y).backward()
     return {"outputs": y.tolist(), "gradient": x.grad.tolist()}
+
+
+def norm_figure(torch: Any, name: str) -> Any:
+    norm, settings, row = NORMS[name]
+    x = torch.tensor(row, dtype=torch.float64, requires_grad=True)
+    layer = getattr(torch.nn, norm)(len(row), **settings).double()
+    y = layer(x)
+    weighted(y).backward()
+    weight = layer.weight.grad.tolist()
+    return {"outputs": y.tolist(), "gradient": x.grad.tolist(), "weight": weight}
 
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
@@ -224,11 +272,8 @@ def nn_figures(torch: Any) -> Figures:
     """PyTorch's figures for all cases of nn, by their names."""
     return {
         **{name: loss_figure(torch, name) for name in LOSSES},
-        **{
-            f"{name} {points}": activation_figure(torch, name, points)
-            for name in ACTIVATIONS
-            for points in POINTS
-        },
+        **{name: activation_figure(torch, name) for name in ACTIVATED},
+        **{name: norm_figure(torch, name) for name in NORMS},
         **{f"network {name}": network_figure(torch, name) for name in NETWORKS},
         **{f"form {name}": form_figure(torch, name) for name in NETWORKS},
         "training": training_figure(torch),

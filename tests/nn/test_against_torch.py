@@ -19,10 +19,10 @@ from loss_cases import (
     settings_of,
 )
 from oracle_cases import (
-    ACTIVATIONS,
+    ACTIVATED,
     EXAMPLE,
     NETWORKS,
-    POINTS,
+    NORMS,
     TRAINING_STEPS,
     Figures,
     activation,
@@ -124,15 +124,35 @@ def test_losses_compiled_for_a_batch(figures: Figures, name: str) -> None:
         assert_agree(gradients if pairs else gradients[0], gradient, 1e-13, absolute=True)
 
 
-@pytest.mark.parametrize("points", POINTS)
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations(figures: Figures, name: str, points: str) -> None:
-    x = [Value(point) for point in POINTS[points]]
-    y = activation(nn, name)(x)
-    weighted(y).backward()
-    actual = {"outputs": data_of(y), "gradient": grads_of(x)}
+@pytest.mark.parametrize("compiled", [False, True], ids=["on Values", "compiled"])
+@pytest.mark.parametrize("name", ACTIVATED)
+def test_activations(figures: Figures, name: str, compiled: bool) -> None:
+    layer, points = ACTIVATED[name]
+    made = activation(nn, layer)
+    if compiled:
+        outputs = engine.compile(made)(points)
+        gradient = engine.compile(lambda x: weighted(made(x))).grad(points)
+    else:
+        x = [Value(point) for point in points]
+        y = made(x)
+        weighted(y).backward()
+        outputs, gradient = data_of(y), grads_of(x)
     # not to each number's own size: PyTorch's GELU cancels far below 0
-    assert_agree(actual, figures[f"{name} {points}"], 1e-14, absolute=True)
+    actual = {"outputs": outputs, "gradient": gradient}
+    assert_agree(actual, figures[name], 1e-14, absolute=True)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms(figures: Figures, name: str) -> None:
+    norm, settings, row = NORMS[name]
+    layer, x = getattr(nn, norm)(len(row), **settings), [Value(number) for number in row]
+    y = layer(x)
+    weighted(y).backward()
+    actual = {"outputs": y, "gradient": x, "weight": layer.weight}
+    expected = figures[name]
+    for part, read in (("outputs", data_of), ("gradient", grads_of), ("weight", grads_of)):
+        # the mean is a difference of numbers that are much larger
+        assert_agree(read(actual[part]), expected[part], 1e-11, absolute=True)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -162,7 +162,7 @@ def test_pairs_of_other_lengths_are_named() -> None:
         nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)
 
 
-# --- where PyTorch differs ------------------------------------------------------------------
+# --- where PyTorch is otherwise --------------------------------------------------------------
 
 
 def test_where_pytorch_says_nan_of_scores_that_are_infinite() -> None:
@@ -199,3 +199,6 @@ def test_these_differences_are_still_pytorchs() -> None:
     torch.nn.CrossEntropyLoss(weight)(x, of_class).backward()
     assert x.grad.isnan().all()
     assert torch.nn.CrossEntropyLoss(weight, label_smoothing=0.5)(x, of_class).isnan()
+    large = torch.tensor([1e200, 1.0, 0.0], dtype=torch.float64)
+    assert torch.nn.LayerNorm(3).double()(large).isnan().all()
+    assert torch.nn.Dropout(1.0)(infinite)[0].isnan()
