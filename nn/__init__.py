@@ -8,8 +8,10 @@
 17
 """
 
-from nn import init
+from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
+from nn.containers import ModuleList, Sequential
+from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
     GELU,
@@ -17,6 +19,7 @@ from nn.layers import (
     SELU,
     Activation,
     Dropout,
+    Flatten,
     Identity,
     Layer,
     LeakyReLU,
@@ -24,7 +27,6 @@ from nn.layers import (
     LogSoftmax,
     Neuron,
     ReLU,
-    Sequential,
     Sigmoid,
     SiLU,
     Softmax,
@@ -50,8 +52,11 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from nn.predicting import evaluate, predict
+from nn.saving import CheckpointError
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
-from nn.train import evaluate, fit, predict
+from nn.stopping import EarlyStopping
+from nn.train import fit
 from nn.updates import History
 
 __all__ = [
@@ -67,13 +72,17 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CausalSelfAttention",
+    "CheckpointError",
     "Comparison",
     "Confusion",
     "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DataLoader",
     "Dropout",
+    "EarlyStopping",
     "Embedding",
+    "Flatten",
     "HingeLoss",
     "History",
     "HuberLoss",
@@ -89,6 +98,7 @@ __all__ = [
     "Loss",
     "MSELoss",
     "Module",
+    "ModuleList",
     "NLLLoss",
     "Neuron",
     "Optimizer",
@@ -101,13 +111,18 @@ __all__ = [
     "Softmax",
     "Softplus",
     "StepLR",
+    "Subset",
     "Tanh",
+    "TensorDataset",
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",
+    "data",
     "evaluate",
     "fit",
     "init",
+    "metrics",
     "minimize",
     "predict",
+    "random_split",
 ]

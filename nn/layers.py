@@ -1,7 +1,7 @@
 """Layers and activations, for one example: scalars and lists, no arrays.
 
-`Neuron`, `Layer` and `MLP` are micrograd's, `Linear`, `Sequential` and the activations PyTorch's,
-with their names, defaults and reprs.
+`Neuron`, `Layer` and `MLP` are micrograd's, `Linear` and the activations PyTorch's, with their
+names, defaults and reprs.
 """
 
 from __future__ import annotations
@@ -60,10 +60,6 @@ class Neuron(Module):
         """Return the neuron's output, a Value."""
         total = engine.dot(self.w, checked(self, x, len(self.w)), start=self.b)
         return total.relu() if self.nonlin else total
-
-    def parameters(self) -> list[Value]:
-        """Return the weights, then the bias."""
-        return [*self.w, self.b]
 
     def __repr__(self) -> str:
         return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
@@ -157,36 +153,6 @@ class Linear(Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
-
-
-class Sequential(Module):
-    """Modules in a row, each on the output of the one before.
-
-    >>> Sequential(Linear(2, 1), Sigmoid())
-    Sequential(
-      (0): Linear(in_features=2, out_features=1, bias=True)
-      (1): Sigmoid()
-    )
-    """
-
-    def __init__(self, *modules: Module) -> None:
-        for module in modules:
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules, not a {type(module).__name__}")
-        # As attributes "0", "1", …: then parameters have PyTorch's names, such as "0.weight".
-        vars(self).update({str(i): module for i, module in enumerate(modules)})
-
-    def forward(self, x: Any) -> Any:
-        """Return the last module's output."""
-        for module in self.children():
-            x = module(x)
-        return x
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.children())
-
-    def __getitem__(self, i: int) -> Module:
-        return list(self.children())[i]
 
 
 class Activation(Module):
@@ -361,3 +327,31 @@ class Identity(Module):
     def forward(self, x: Any) -> Any:
         """Return the input."""
         return x
+
+
+class Flatten(Module):
+    """All numbers of nested lists, such as the rows of a picture, in one list.
+
+    PyTorch counts the dimension of a batch as 0, so that its defaults are the dimensions of an
+    example, and these are all there is here. Raises ValueError for other ones.
+
+    >>> Flatten()([[1.0, 2.0], [3.0, 4.0]])
+    [1.0, 2.0, 3.0, 4.0]
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        if (start_dim, end_dim) != (1, -1):
+            raise ValueError(
+                f"Flatten joins all dimensions of an example, 1 to -1, not {start_dim} to {end_dim}"
+            )
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> list[Any]:
+        """Return the numbers in their order."""
+        if not isinstance(x, list | tuple):
+            return [x]
+        return [number for part in x for number in self.forward(part)]
+
+    def extra_repr(self) -> str:
+        """Return the dimensions, as PyTorch shows them."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine import Program, TraceError, Value
+from nn.interrupts import Interrupts
 from nn.optim import LRScheduler, Optimizer
+from nn.optim.update import Update
 from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
@@ -32,8 +34,8 @@ def minimize(
     data in it, or anything else that is to become small. It may be a program of
     ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again; one of other
     parameters, or in another order, is compiled anew. `path`, `dtype`, `seed` and
-    `scheduler` (stepped after every update, whatever its interval) are as for `fit`. In the
-    History `loss` is `step_loss`: that of each update, before it.
+    `scheduler` (stepped after every update, whatever its interval) are as for `fit`, and so is
+    Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
     Raises TypeError where the function takes arguments or returns anything but one number, and
     for wrong optimisers and schedulers; TraceError where the vectorised path is asked for and
@@ -69,20 +71,26 @@ def minimize(
                 if path == "vectorised" or np.dtype(dtype) != np.float64:
                     raise
                 history.reason = str(error)
-        updates(
-            step,
-            theta,
-            gradient,
-            np.arange(steps),
-            np.arange(steps + 1),
-            optimizer,
-            scheduler,
-            False,
-            seed,
-            history,
-            bar,
-            0,
-        )
+        with Interrupts() as interrupts:
+            updates(
+                step,
+                theta,
+                gradient,
+                np.arange(steps),
+                np.arange(steps + 1),
+                Update(optimizer),
+                scheduler,
+                False,
+                seed,
+                history,
+                bar,
+                0,
+                interrupts.check,
+            )
+    except KeyboardInterrupt:
+        history.stopped = f"Ctrl-C after {len(history.step_loss)} of {steps} updates"
+        if progress:
+            bar.say(f"stopped by {history.stopped}")
     finally:
         if history.step_loss:
             write(parameters, theta, gradient)

@@ -34,6 +34,7 @@ class Module:
     """
 
     training: bool = True
+    requires_grad: bool = True  # False where `requires_grad_` froze the parameters held here
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output for one example. A module defines this."""
@@ -65,42 +66,87 @@ class Module:
 
     # --- what a module is made of ---
 
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules directly below this one with their names, each once."""
+        seen: set[int] = set()
+        for name, item in self._items():
+            if isinstance(item, Module) and id(item) not in seen:
+                seen.add(id(item))
+                yield name, item
+
     def children(self) -> Iterator[Module]:
-        """Yield the modules directly below this one."""
-        for _, item in self._items():
-            if isinstance(item, Module):
-                yield item
+        """Yield the modules directly below this one, each once."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield this module, named `prefix`, and all below, such as "0" and "0.1", each once.
+
+        >>> import nn
+        >>> net = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh())
+        >>> [name for name, _ in net.named_modules()]
+        ['', '0', '0.0', '1']
+        """
+        seen: set[int] = set()
+        pending: list[tuple[str, Module]] = [(prefix, self)]
+        while pending:
+            name, module = pending.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+                below = [
+                    (f"{name}.{own}" if name else own, m) for own, m in module.named_children()
+                ]
+                pending += reversed(below)
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
-        seen: dict[int, Module] = {}
-        pending: list[Module] = [self]
-        while pending:
-            module = pending.pop()
-            if id(module) not in seen:
-                seen[id(module)] = module
-                yield module
-                pending += reversed(list(module.children()))
+        for _, module in self.named_modules():
+            yield module
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Yield PyTorch's name and the Value, or the nested list of Values, of each parameter."""
-        yield from self._named_parameters(prefix, ())
+        for name, item, _ in self._held(prefix, ()):
+            yield name, item
 
-    def _named_parameters(
-        self, prefix: str, above: tuple[Module, ...]
-    ) -> Iterator[tuple[str, Any]]:
+    def _held(self, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Any, Module]]:
+        """What `named_parameters` yields, and the module that holds it."""
         for name, item in self._items():
             if not isinstance(item, Module):
-                yield f"{prefix}{name}", item
+                yield f"{prefix}{name}", item, self
             elif not any(item is module for module in (*above, self)):  # a link to a parent
-                yield from item._named_parameters(f"{prefix}{name}.", (*above, self))
+                yield from item._held(f"{prefix}{name}.", (*above, self))
 
     def parameters(self) -> list[Value]:
-        """Return all Values of all parameters in one flat list, each once."""
+        """Return the Values of all parameters in one flat list, each once, but for frozen ones.
+
+        It is what optimisers are built on; see `requires_grad_`.
+        """
         found: dict[Value, None] = {}
-        for _, item in self.named_parameters():
-            found.update(dict.fromkeys(values_of(item)))
-        return list(found)
+        frozen: set[Value] = set()
+        for _, item, holder in self._held("", ()):
+            values = values_of(item)
+            found.update(dict.fromkeys(values))
+            if not holder.requires_grad:
+                frozen.update(values)
+        return [p for p in found if p not in frozen]
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze the parameters of this module and all below, or no longer, and return it.
+
+        `parameters()` leaves frozen ones out, so that an optimiser built on it afterwards does not
+        move them, by `step` or in `nn.fit`, which refuses one that was built before. They stay
+        in `named_parameters` and `state_dict`, and as every leaf they get a `grad` by `backward`.
+        A parameter of several modules is frozen where one of them is.
+
+        >>> import nn
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, bias=False))
+        >>> net[0].requires_grad_(False).parameters(), len(net.parameters())
+        ([], 2)
+        """
+        for module in self.modules():
+            module.requires_grad = requires_grad
+        return self
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         """The attributes that are modules or parameters; modules of a list one by one."""
@@ -111,8 +157,9 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the `grad` of every parameter to 0. `set_to_none` is accepted for PyTorch's sake."""
-        for p in self.parameters():
-            p.grad = 0.0
+        for _, item in self.named_parameters():
+            for p in values_of(item):
+                p.grad = 0.0
 
     def label_parameters(self) -> None:
         """Label each parameter that has no label with its name, for drawings: "0.weight[2][1]"."""
@@ -216,6 +263,16 @@ def values_of(item: Any) -> list[Value]:
     [Value(data=1.0, grad=0.0), Value(data=2.0, grad=0.0)]
     """
     return _leaves(item)
+
+
+def frozen_in(module: Module) -> dict[Value, str]:
+    """Return the Values that `requires_grad_` froze in a module, with their parameters' names."""
+    return {
+        p: name
+        for name, item, holder in module._held("", ())
+        if not holder.requires_grad
+        for p in values_of(item)
+    }
 
 
 def _to_array(item: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -84,7 +84,7 @@ def graph_figures(torch: Any) -> Figures:
 # --- layers ---------------------------------------------------------------------------------
 
 # Every layer that needs no arguments is an activation, but for these.
-_NO_ACTIVATIONS = (nn.Activation, nn.Dropout, nn.Sequential)
+_NO_ACTIVATIONS = (nn.Activation, nn.Dropout, nn.Flatten)
 ACTIVATIONS = [
     name
     for name, layer in vars(nn.layers).items()

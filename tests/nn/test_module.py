@@ -201,6 +201,220 @@ def test_a_child_may_know_its_parent() -> None:
     assert len(list(parent.modules())) == 3
 
 
+def test_modules_and_children_have_pytorchs_names_and_come_once() -> None:
+    act = nn.Tanh()
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1), act), act)
+    assert [name for name, _ in net.named_modules()] == ["", "0", "0.0", "0.1"]
+    assert [name for name, _ in net.named_modules("net")] == ["net", "net.0", "net.0.0", "net.0.1"]
+    assert list(net.named_children()) == [("0", net[0]), ("1", act)]
+    assert list(nn.Sequential(act, act).children()) == [act]
+
+
+def test_apply_goes_from_the_leaves_up() -> None:
+    net, seen = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh()), []
+    assert net.apply(seen.append) is net
+    assert set(seen) == set(net.modules()) and seen[-1] is net
+    assert seen.index(net[0][0]) < seen.index(net[0])
+
+
+class Tied(nn.Module):
+    """An embedding whose weight is that of the last layer as well."""
+
+    def __init__(self) -> None:
+        rng = random.Random(3)
+        self.embedding = nn.Embedding(3, 2, rng=rng)
+        self.head = nn.Linear(2, 3, bias=False, rng=rng)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x):
+        return self.head(self.embedding(x))
+
+
+def test_tied_parameters_come_once_and_have_both_names() -> None:
+    net = Tied()
+    assert len(net.parameters()) == 6
+    assert list(net.state_dict()) == ["embedding.weight", "head.weight"]
+    net.load_state_dict(net.state_dict())
+    net(1)[1].backward()
+    row = net.embedding.weight[1]
+    assert [p.grad for p in row] == pytest.approx([2 * p.data for p in row])
+
+
+def test_tied_parameters_stay_tied_in_a_deep_copy() -> None:
+    net = Tied()
+    twin = copy.deepcopy(net.eval())
+    assert twin.head.weight is twin.embedding.weight and len(twin.parameters()) == 6
+    assert not twin.head.training and not set(twin.parameters()) & set(net.parameters())
+
+
+def test_a_deep_copy_takes_nothing_of_graphs_that_parameters_are_in() -> None:
+    net = nn.Linear(1, 1)
+    loss = net([2.0])[0] ** 2
+    memo: dict[int, object] = {}
+    twin = copy.deepcopy(net, memo)
+    assert id(loss) not in memo
+    loss.backward()
+    assert net.bias[0].grad != 0.0 and twin.bias[0].grad == 0.0
+
+
+def test_a_result_that_a_module_kept_belongs_to_the_copy() -> None:
+    net = nn.Linear(1, 1)
+    net.kept = net([2.0])[0]
+    twin = copy.deepcopy(net)
+    twin.kept.backward()
+    assert twin.weight[0][0].grad == 2.0 and net.weight[0][0].grad == 0.0
+
+
+# --- freezing -------------------------------------------------------------------------------
+
+
+def test_frozen_parameters_are_named_but_not_for_optimisers() -> None:
+    net = model()
+    assert net[0].requires_grad_(False) is net[0]
+    assert net.parameters() == net[2].parameters() and len(net[2].parameters()) == 4
+    assert list(net.state_dict()) == [name for name, _ in net.named_parameters()]
+    assert len(net.state_dict()) == 4
+    assert len(net.requires_grad_().parameters()) == 13
+    net.requires_grad_(False)[2].requires_grad_()
+    assert net.parameters() == net[2].parameters()
+
+
+def test_a_tied_parameter_is_frozen_where_one_of_its_modules_is() -> None:
+    net = Tied()
+    net.embedding.requires_grad_(False)
+    assert net.parameters() == []
+
+
+def test_freezing_is_copied() -> None:
+    net = model()
+    net[0].requires_grad_(False)
+    assert len(copy.deepcopy(net).parameters()) == 4
+
+
+def test_frozen_parameters_do_not_move_by_hand() -> None:
+    net = model()
+    net[0].requires_grad_(False)
+    before = net.state_dict()
+    optimizer = nn.SGD(net.parameters(), lr=0.1, weight_decay=0.1)
+    net([1.0, 2.0])[0].backward()
+    optimizer.step()
+    assert_moved(net, before)
+    assert net[0].bias[0].grad != 0.0  # a leaf like any other
+    net.zero_grad()
+    assert net[0].bias[0].grad == 0.0
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_frozen_parameters_do_not_move_in_fit(path: str) -> None:
+    net = model()
+    settings = {"loss": nn.MSELoss(), "epochs": 2, "path": path, "progress": False}
+    late = nn.Adam(net.parameters())
+    net[0].requires_grad_(False)
+    before = net.state_dict()
+    X, y = [[1.0, 2.0], [0.0, -1.0]], [[1.0], [2.0]]
+    with pytest.raises(
+        ValueError, match=r"'0\.weight' is frozen, .* after requires_grad_\(False\)"
+    ):
+        nn.fit(net, X, y, optimizer=late, **settings)
+    nn.fit(net, X, y, optimizer=nn.Adam(net.parameters(), weight_decay=0.1), **settings)
+    assert_moved(net, before)
+    net.load_state_dict(before)
+    assert all((before[key] == array).all() for key, array in net.state_dict().items())
+
+
+def assert_moved(net: nn.Module, before: dict[str, np.ndarray]) -> None:
+    moved = {key for key, array in net.state_dict().items() if (array != before[key]).any()}
+    assert moved == {"2.weight", "2.bias"}
+
+
+# --- lists of modules -----------------------------------------------------------------------
+
+
+def layers(count: int) -> list[nn.Module]:
+    return [nn.Linear(1, i + 1) for i in range(count)]
+
+
+@pytest.mark.parametrize("kind", [lambda modules: nn.Sequential(*modules), nn.ModuleList])
+def test_rows_of_modules_are_lists(kind) -> None:
+    a, b, c, d = layers(4)
+    row = kind([a, b, c])
+    assert (len(row), list(row), row[0], row[-1]) == (3, [a, b, c], a, c)
+    assert type(row[1:]) is type(row) and list(row[1:]) == [b, c]
+    assert row.append(d) is row and list(row) == [a, b, c, d]
+    assert row.pop() is d and row.pop(0) is a and list(row) == [b, c]
+    assert list(row.extend([a]).insert(1, d)) == [b, d, c, a]
+    assert [name for name, _ in row.named_children()] == ["0", "1", "2", "3"]
+    row[-1] = b
+    del row[1]
+    assert list(row) == [b, c, b]
+    del row[:2]
+    assert list(row.state_dict()) == ["0.weight", "0.bias"] and b in row and c not in row
+
+
+@pytest.mark.parametrize("kind", [lambda modules: nn.Sequential(*modules), nn.ModuleList])
+def test_rows_of_modules_refuse_the_rest_and_stay_as_they_were(kind) -> None:
+    row = kind(layers(2))
+    before = list(row)
+    for change in (row.append, lambda x: row.insert(0, x), lambda x: row.extend([nn.ReLU(), x])):
+        with pytest.raises(TypeError, match="takes modules, not a float"):
+            change(1.0)
+    with pytest.raises(TypeError, match="takes modules, not a float"):
+        row[0] = 1.0
+    for wrong in (2, -3):
+        with pytest.raises(IndexError, match=f"index {wrong} is out of range for 2 modules"):
+            row[wrong]
+    assert list(row) == before
+    with pytest.raises(TypeError, match="takes several modules here, as a list"):
+        row.extend(nn.ReLU())
+
+
+def test_the_same_module_may_be_used_twice_in_a_row() -> None:
+    double = nn.Linear(1, 1)
+    double.load_state_dict({"weight": [[2.0]], "bias": [0.0]})
+    net = nn.Sequential(double, double)
+    assert net([3.0])[0].data == 12.0 and len(net.parameters()) == 2
+
+
+def test_a_slice_and_its_whole_share_their_modules() -> None:
+    net = model()
+    assert net[:2]([1.0, 2.0])[0].data == net[1](net[0]([1.0, 2.0]))[0].data
+    assert set(net[2:].parameters()) < set(net.parameters())
+
+
+def test_a_list_of_modules_is_called_by_a_forward_of_ones_own() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            rng = random.Random(0)
+            self.blocks = nn.ModuleList(nn.Linear(2, 2, rng=rng) for _ in range(2))
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = [old + new for old, new in zip(x, block(x), strict=True)]
+            return x
+
+    net = Residual()
+    names = ["blocks.0.weight", "blocks.0.bias", "blocks.1.weight", "blocks.1.bias"]
+    assert list(net.state_dict()) == names
+    X = [[1.0, -1.0], [0.5, 2.0]]
+    expected = [[y.data for y in net(x)] for x in X]
+    assert nn.predict(net, X, path="vectorised").tolist() == [
+        pytest.approx(row, rel=1e-14) for row in expected
+    ]
+    with pytest.raises(TypeError, match="ModuleList defines no forward"):
+        net.blocks([1.0, 2.0])
+
+
+def test_a_picture_is_flattened_on_both_paths() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, rng=random.Random(0)))
+    X = np.random.default_rng(0).random((3, 8, 8))
+    expected = X.reshape(3, 64) @ net[1].state_dict()["weight"].T + net[1].state_dict()["bias"]
+    for path in ("scalar", "vectorised"):
+        assert nn.predict(net, X, path=path) == pytest.approx(expected, rel=1e-13)
+    assert nn.Flatten()([[1.0, [2.0]], 3.0]) == [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match="1 to -1, not 0 to -1"):
+        nn.Flatten(0)
+
+
 # --- complaints -----------------------------------------------------------------------------
 
 
