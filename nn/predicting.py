@@ -30,7 +30,7 @@ def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     """
     X = checked_rows(X, "X")
     check_path(path)
-    with _evaluating(model):
+    with evaluating(model):
         return _predicted(model, X, path)
 
 
@@ -63,7 +63,7 @@ def evaluate(
     """
     check_path(path)
     named = names_of(metrics or ())
-    with _evaluating(model):
+    with evaluating(model):
         X, y = checked_data(model, X, y, loss, "X", "y")
         found = measured(model, X, y, named, loss=loss, path=path)
     return found["loss"] if metrics is None else found
@@ -80,7 +80,7 @@ def measured(
 ) -> dict[str, float]:
     """The "loss", unless there is None, and the metrics by name, of data that was checked."""
     found = {}
-    with _evaluating(model):
+    with evaluating(model):
         if loss is not None:
             total, weight = _evaluated(model, X, y, loss, path)
             mean = loss.reduction == "mean"
@@ -149,7 +149,7 @@ def _compiles_at(rows: int, path: str) -> bool:
     return path == "vectorised" or (path == "auto" and rows >= _WORTH_COMPILING)
 
 
-class _evaluating:  # noqa: N801, used like a function
+class evaluating:  # noqa: N801, used like a function
     """Evaluation mode for a while; every module's mode is put back."""
 
     def __init__(self, model: Module) -> None:
