@@ -34,6 +34,7 @@ from nn.layers import (
     Tanh,
 )
 from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
+from nn.live import LivePlot
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.minimize import minimize
@@ -94,6 +95,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LivePlot",
     "LogSoftmax",
     "Loss",
     "MSELoss",
