@@ -51,7 +51,7 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
-from nn.saving import CheckpointError
+from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.train import evaluate, fit, predict
 from nn.updates import History
@@ -113,6 +113,8 @@ __all__ = [
     "evaluate",
     "fit",
     "init",
+    "load",
     "minimize",
     "predict",
+    "save",
 ]
