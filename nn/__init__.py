@@ -54,7 +54,7 @@ from nn.optim import (
     clip_grad_value_,
 )
 from nn.predicting import evaluate, predict
-from nn.saving import CheckpointError
+from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.stopping import EarlyStopping
 from nn.train import fit
@@ -123,8 +123,10 @@ __all__ = [
     "evaluate",
     "fit",
     "init",
+    "load",
     "metrics",
     "minimize",
     "predict",
     "random_split",
+    "save",
 ]
