@@ -16,6 +16,7 @@ from loss_cases import (
     TRAINED,
     inputs_of,
     layers_of,
+    moved_of,
     settings_of,
 )
 from oracle_cases import (
@@ -218,11 +219,12 @@ def test_training_by_every_loss(figures: Figures, name: str, path: str) -> None:
         inputs_of(name),
         training.targets,
         loss=getattr(nn, training.loss)(reduction=training.reduction, **training.options),
-        optimizer=nn.SGD(model.parameters(), **settings_of(training)),
+        optimizer=nn.SGD(moved_of(layers, training), **settings_of(training)),
         epochs=LOSS_EPOCHS,
         batch_size=LOSS_BATCH,
         path=path,
         progress=False,
+        **training.told,
     )
     found = [*history.step_loss, *[p.data for p in model.parameters()]]
     assert_agree(found, figures[f"training by {name}"], 1e-10, absolute=True)
