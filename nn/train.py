@@ -75,7 +75,8 @@ def fit(
     After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y)
     and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`, of both
     sets of data are noted in the History, and `early_stopping` looks at them. After every epoch
-    each callback is called with its number and the History so far.
+    each callback is called with its number and the History so far, and at the end those that have
+    a method `at_end` by it, with the History.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
@@ -215,6 +216,9 @@ class _Run:
                 self._note_epochs()
             self.bar.close()
             self._note_time()
+        for callback in self.callbacks:
+            if hasattr(callback, "at_end"):
+                callback.at_end(history)
         return history
 
     def _some_epochs(self) -> None:

@@ -1,6 +1,8 @@
 """Losses, layers and training against PyTorch's figures, frozen and live."""
 
 import math
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -181,6 +183,84 @@ def test_keys_of_the_state(figures: Figures, name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_repr(figures: Figures, name: str) -> None:
     assert repr(NETWORKS[name](nn)) == figures[f"form {name}"]["repr"]
+
+
+def blocks(framework: Any) -> Any:
+    """A model of one's own, with modules in a list, alike and not."""
+
+    class Blocks(framework.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            alike = [framework.Linear(3, 3) for _ in range(3)]
+            self.blocks = framework.ModuleList([*alike, framework.Sequential(framework.SiLU())])
+            self.blocks.append(framework.RMSNorm(3)).insert(1, framework.Tanh())
+            self.head = framework.Linear(3, 2, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[1:]:
+                x = block(x)
+            return self.head(self.blocks[0](x))
+
+    return Blocks()
+
+
+def tied(framework: Any) -> Any:
+    """A model with one parameter under two names."""
+    first, last = framework.Embedding(5, 3), framework.Linear(3, 5)
+    last.weight = first.weight
+    return framework.Sequential(first, framework.LayerNorm(3), framework.Dropout(0.5), last)
+
+
+POINTS_OF_3 = np.random.default_rng(0).normal(size=(4, 3))
+# Models by what they are given: points of three numbers, pictures, or sequences of tokens.
+EXCHANGED: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
+    **{name: (make, POINTS_OF_3) for name, make in NETWORKS.items()},
+    "blocks": (blocks, POINTS_OF_3),
+    "tied": (tied, np.array([[0, 4, 2], [1, 1, 3]])),
+    "pictures": (
+        lambda framework: framework.Sequential(
+            framework.Flatten(), framework.Linear(6, 4), framework.ReLU(), framework.Linear(4, 2)
+        ),
+        np.random.default_rng(1).normal(size=(3, 2, 3)),
+    ),
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_states_go_to_pytorch_and_back(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    make, X = EXCHANGED[name]
+    ours, theirs = make(nn).eval(), make(torch.nn).double().eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict()) and repr(ours) == repr(theirs)
+    assert [key for key, _ in ours.named_modules()] == [key for key, _ in theirs.named_modules()]
+    nn.init.normal_(ours.parameters(), rng=random.Random(0))
+
+    def assert_alike() -> None:
+        with torch.no_grad():
+            expected = theirs(torch.tensor(X)).numpy()
+        assert nn.predict(ours, X) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+    theirs.load_state_dict({k: torch.tensor(array) for k, array in ours.state_dict().items()})
+    assert_alike()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.mul_(-0.5)
+    ours.load_state_dict(theirs.state_dict())
+    assert_alike()
+
+
+@pytest.mark.oracle
+def test_pytorch_reads_a_saved_model(tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file  # which imports torch
+
+    ours, theirs = tied(nn).eval(), tied(torch.nn).double().eval()
+    nn.save(ours, tmp_path / "model.safetensors")
+    theirs.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    with torch.no_grad():
+        expected = theirs(torch.tensor([[0, 1, 2]])).numpy()
+    assert nn.predict(ours, [[0, 1, 2]]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 def test_training_on_the_unit_circle(figures: Figures) -> None:
