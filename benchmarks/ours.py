@@ -27,6 +27,7 @@ from engine.compiled.trace import record_call
 from engine.trees import flatten
 from nn import paths
 from nn.optim import Optimizer
+from nn.optim.update import Update
 
 MakeOptimizer = Callable[[list[engine.Value]], Optimizer]
 Arguments = tuple[Any, ...]
@@ -169,7 +170,7 @@ def _trained(
 ) -> Training:
     """Updates by a new optimiser in one call, each about the columns from a start to an end."""
     theta = np.array([p.data for p in optimizer.parameters()], columns.dtype)
-    settings = optimizer.settings(optimizer.param_groups[0], np.arange(len(starts)))
+    update = Update(optimizer)
     training = Training(
         data=columns,
         order=np.arange(max(1, columns.shape[1])),
@@ -177,10 +178,10 @@ def _trained(
         starts=starts,
         theta=theta,
         gradient=np.zeros_like(theta),
-        rule=paths._loop(type(optimizer).rule, optimizer.slots),
-        slots=np.zeros(optimizer.slots * len(theta), theta.dtype),
+        rule=update.rule,
+        slots=update.slots(theta.dtype),
         steps=0,
-        settings=settings.astype(theta.dtype),
+        settings=update.settings(len(starts)).astype(theta.dtype),
         mean=mean,
         losses=np.zeros((len(starts), 2)),
         places=np.zeros(0, np.int64),

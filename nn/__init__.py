@@ -8,9 +8,10 @@
 17
 """
 
-from nn import init
+from nn import data, init, metrics
 from nn.compare import Comparison, compare_paths
 from nn.containers import ModuleList, Sequential
+from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
     GELU,
@@ -51,9 +52,11 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
+from nn.predicting import evaluate, predict
 from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
-from nn.train import evaluate, fit, predict
+from nn.stopping import EarlyStopping
+from nn.train import fit
 from nn.updates import History
 
 __all__ = [
@@ -75,7 +78,9 @@ __all__ = [
     "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DataLoader",
     "Dropout",
+    "EarlyStopping",
     "Embedding",
     "Flatten",
     "HingeLoss",
@@ -106,15 +111,20 @@ __all__ = [
     "Softmax",
     "Softplus",
     "StepLR",
+    "Subset",
     "Tanh",
+    "TensorDataset",
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",
+    "data",
     "evaluate",
     "fit",
     "init",
     "load",
+    "metrics",
     "minimize",
     "predict",
+    "random_split",
     "save",
 ]

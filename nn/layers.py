@@ -31,6 +31,14 @@ def checked(layer: Module, x: Any, size: int) -> Any:
     return x
 
 
+def counted_from_0(index: Any, count: int, one: str, several: str) -> Any:
+    """Return what to tell `engine.take`, which knows places from the end too: a number below 0
+    misses these as well. Raises IndexError at once where the index is a plain number."""
+    if not isinstance(index, Value) and index < 0:
+        raise IndexError(f"there is no {one} {index:g}: the {count} {several} begin with 0")
+    return engine.where(index < 0, index - count, index)
+
+
 # --- micrograd's ----------------------------------------------------------------------------
 
 

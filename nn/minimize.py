@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from engine import TraceError
+from engine import Program, TraceError, Value
+from nn.interrupts import Interrupts
 from nn.optim import LRScheduler, Optimizer
+from nn.optim.update import Update
 from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
@@ -30,9 +32,10 @@ def minimize(
 
     `function()` returns one number, computed from the parameters' Values: a loss with all of its
     data in it, or anything else that is to become small. It may be a program of
-    ``engine.compile(f, wrt=parameters)``, which is then used again. `path`, `dtype`, `seed` and
-    `scheduler` (stepped after every update, whatever its interval) are as for `fit`. In the
-    History `loss` is `step_loss`: that of each update, before it.
+    ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again; one of other
+    parameters, or in another order, is compiled anew. `path`, `dtype`, `seed` and
+    `scheduler` (stepped after every update, whatever its interval) are as for `fit`, and so is
+    Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
     Raises TypeError where the function takes arguments or returns anything but one number, and
     for wrong optimisers and schedulers; TraceError where the vectorised path is asked for and
@@ -57,7 +60,8 @@ def minimize(
     theta = np.array([p.data for p in parameters], dtype)
     gradient = np.zeros_like(theta)
     try:
-        step: TrainingPath = ScalarFunctionPath(function, parameters, bar.advance)
+        plain, function = _both(function, parameters)
+        step: TrainingPath = ScalarFunctionPath(plain, parameters, bar.advance)
         history.reason = "it was asked for"
         if path != "scalar":
             try:
@@ -67,20 +71,26 @@ def minimize(
                 if path == "vectorised" or np.dtype(dtype) != np.float64:
                     raise
                 history.reason = str(error)
-        updates(
-            step,
-            theta,
-            gradient,
-            np.arange(steps),
-            np.arange(steps + 1),
-            optimizer,
-            scheduler,
-            False,
-            seed,
-            history,
-            bar,
-            0,
-        )
+        with Interrupts() as interrupts:
+            updates(
+                step,
+                theta,
+                gradient,
+                np.arange(steps),
+                np.arange(steps + 1),
+                Update(optimizer),
+                scheduler,
+                False,
+                seed,
+                history,
+                bar,
+                0,
+                interrupts.check,
+            )
+    except KeyboardInterrupt:
+        history.stopped = f"Ctrl-C after {len(history.step_loss)} of {steps} updates"
+        if progress:
+            bar.say(f"stopped by {history.stopped}")
     finally:
         if history.step_loss:
             write(parameters, theta, gradient)
@@ -88,3 +98,13 @@ def minimize(
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
+
+
+def _both(function: Any, parameters: list[Value]) -> tuple[Any, Any]:
+    """The function to call on Values, and what to compile: the program, if it is of these very
+    parameters, whose gradient it gives in their order."""
+    if not isinstance(function, Program):
+        return function, function
+    plain = function.__wrapped__  # type: ignore[attr-defined]
+    named = list(map(id, function._leaves))
+    return plain, function if named == list(map(id, parameters)) else plain

@@ -23,10 +23,10 @@ import engine
 from engine import Value
 from engine.compiled.machine import Training
 from engine.randomness import drawing
-from engine.rebind import rebind
 from nn.losses import Loss
 from nn.module import Module
-from nn.optim import LRScheduler, Optimizer, rules
+from nn.optim import LRScheduler
+from nn.optim.update import Update
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -50,7 +50,10 @@ class TrainingPath(Protocol):
 
 
 class ScalarPath:
-    """Examples one by one, on Values; `advance` is called after each."""
+    """Examples one by one, on Values; `advance` is called after each.
+
+    `weights` has a number for each example, which its loss counts by; None is 1 for all.
+    """
 
     def __init__(
         self,
@@ -60,9 +63,11 @@ class ScalarPath:
         X: Array,
         y: Array,
         advance: Callable[[], object],
+        weights: Array | None = None,
     ) -> None:
         self._model, self._loss, self._parameters = model, loss, parameters
-        self._examples = list(zip(X.tolist(), y.tolist(), strict=True))
+        own = [1.0] * len(X) if weights is None else weights.tolist()
+        self._examples = list(zip(X.tolist(), y.tolist(), own, strict=True))
         self._advance = advance
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
@@ -71,22 +76,25 @@ class ScalarPath:
             p.data, p.grad = number, 0.0
         total, weight = 0.0, 0.0
         for place, row in enumerate(rows.tolist()):
-            x, target = self._examples[row]
+            x, target, own = self._examples[row]
             with engine.enable_grad(), drawing(*draws, place):
                 terms, weights = self._loss.terms(self._model(x), target)
-                example = engine.sum(terms)
+                example = own * engine.sum(terms)
             if isinstance(example, Value):
                 example.backward()
                 total += example.data
             else:
                 total += example
-            weight += sum(weights)
+            weight += own * sum(weights)
             self._advance()
         return Step(total, weight, np.array([p.grad for p in self._parameters]))
 
 
 class VectorisedPath:
-    """All examples of a batch at once, by a program. Raises TraceError where none can be made."""
+    """All examples of a batch at once, by a program; `weights` are as for `ScalarPath`.
+
+    Raises TraceError where none can be made.
+    """
 
     def __init__(
         self,
@@ -99,11 +107,14 @@ class VectorisedPath:
         dtype: Any = np.float64,
         batch_size: int | None = None,
         updates: int = 1,
+        weights: Array | None = None,
     ) -> None:
+        arrays = [X, y] if weights is None else [X, y, weights]
         self.program = loss_program(model, loss, parameters, dtype)
-        self._stepper = self.program.stepper(X[:1], y[:1])
-        blocks = [X.reshape(len(X), -1), y.reshape(len(y), -1)]
-        self._matrix = np.empty((len(X), blocks[0].shape[1] + blocks[1].shape[1]), dtype)
+        self._stepper = self.program.stepper(*(array[:1] for array in arrays))
+        blocks = [array.reshape(len(X), -1) for array in arrays]
+        width = sum(block.shape[1] for block in blocks)
+        self._matrix = np.empty((len(X), width), dtype)
         np.concatenate(blocks, axis=1, out=self._matrix, casting="same_kind")
         self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
@@ -121,7 +132,7 @@ class VectorisedPath:
         order: Array,
         starts: Array,
         draws: tuple[int, int],
-        optimizer: Optimizer,
+        update: Update,
         scheduler: LRScheduler | None,
         gradient: Array,
         mean: bool,
@@ -135,9 +146,7 @@ class VectorisedPath:
         if self._matrix.shape[1] <= _NARROW and (within == 1).all():
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
             batches = Batches(self._columns, order, True, steps)
-        losses = _run_steps(
-            self._stepper, batches, draws, theta, gradient, optimizer, scheduler, mean
-        )
+        losses = _run_steps(self._stepper, batches, draws, theta, gradient, update, scheduler, mean)
         self._advance(int(starts[len(losses)] - starts[0]))
         return losses
 
@@ -207,7 +216,7 @@ class FunctionPath:
         order: Array,
         starts: Array,
         draws: tuple[int, int],
-        optimizer: Optimizer,
+        update: Update,
         scheduler: LRScheduler | None,
         gradient: Array,
         mean: bool,
@@ -217,7 +226,7 @@ class FunctionPath:
         losses = _run_steps(
             self._stepper,
             Batches(self._none, order, True, nothing),
-            *(draws, theta, gradient, optimizer, scheduler, mean),
+            *(draws, theta, gradient, update, scheduler, mean),
         )
         self._advance(len(losses))
         return losses
@@ -250,27 +259,25 @@ def _run_steps(
     draws: tuple[int, int],
     theta: Array,
     gradient: Array,
-    optimizer: Optimizer,
+    update: Update,
     scheduler: LRScheduler | None,
     mean: bool,
 ) -> Array:
     """Run updates in one call; return the sums of terms and of weights of those that were done."""
-    if len(optimizer.param_groups) > 1 or optimizer.slots not in rules.LOOPS:
+    count = len(batches.starts)
+    if not update.can_loop:
         return np.zeros((0, 2))
-    group, state, count = optimizer.param_groups[0], optimizer.state[0], len(batches.starts)
-    back_to = None
+    rates = back_to = None
     if scheduler is not None:
         rates, back_to = scheduler.ahead(count)
-        group = {**group, "lr": rates[:, 0]}
-    settings = optimizer.settings(group, state.steps + np.arange(count))
-    slots = state.slots.astype(theta.dtype).ravel()
+    slots, settings = update.slots(theta.dtype), update.settings(count, rates)
     training = Training(
         **batches._asdict(),
         theta=theta,
         gradient=gradient,
-        rule=_loop(type(optimizer).rule, optimizer.slots),
+        rule=update.rule,
         slots=slots,
-        steps=state.steps,
+        steps=0,
         settings=settings.astype(theta.dtype),
         mean=mean,
         losses=np.zeros((count, 2)),
@@ -282,15 +289,10 @@ def _run_steps(
     finally:
         if back_to is not None and done < count:
             back_to(done)
-    state.slots[:] = slots.reshape(state.slots.shape)
-    state.steps += done
-    return training.losses[:done]
-
-
-@functools.cache
-def _loop(rule: Callable[..., Any], slots: int) -> Callable[..., None]:
-    """A rule as a loop over numbers: one object for each, so that it is compiled once."""
-    return rebind(rules.LOOPS[slots], {"rule": rule})
+    update.take(slots, done)
+    losses, penalties = training.losses[:done], training.settings[:done, 0]
+    losses[:, 0] += penalties * (losses[:, 1] if mean else 1.0)
+    return losses
 
 
 # --- programs, kept with their models --------------------------------------------------------
@@ -303,13 +305,16 @@ _programs = weakref.WeakKeyDictionary()
 def loss_program(
     model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any
 ) -> engine.Program:
-    """Return the program of a batch's loss: the sum of its terms, and of their weights."""
+    """Return the program of a batch's loss: the sum of its terms, and of their weights.
+
+    Its arguments are X, y and, if examples count differently, a number for each of them.
+    """
     alive = weakref.ref(model)
     loss = copy.copy(loss)  # its attributes may be set anew, and the program used on
 
-    def batch_loss(x: Any, target: Any) -> Any:
+    def batch_loss(x: Any, target: Any, own: Any = 1.0) -> Any:
         terms, weights = loss.terms(_called(alive, x), _plain(target))
-        return [engine.sum(terms), engine.sum(weights)]
+        return [own * engine.sum(terms), own * engine.sum(weights)]
 
     told: list[Any] = []  # the program itself keeps the loss and the parameters
     key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)

@@ -29,12 +29,22 @@ def new_axes(width: float = 6.0, height: float = 4.0) -> Any:
     return Figure(figsize=(width, height), dpi=120, layout="constrained").add_subplot()
 
 
-def loss_curve(loss: Sequence[float], val_loss: Sequence[float] = (), *, ax: Any = None) -> Any:
-    """Draw the loss of every epoch, on a logarithmic scale, beside the validation loss."""
+def loss_curve(
+    loss: Sequence[float],
+    val_loss: Sequence[float] = (),
+    *,
+    val_epochs: Sequence[int] = (),
+    ax: Any = None,
+) -> Any:
+    """Draw the loss of every epoch, on a logarithmic scale, beside the validation loss.
+
+    `val_epochs` are the epochs that the latter is of, 1 for the first; by default all.
+    """
     ax = new_axes() if ax is None else ax
     ax.semilogy(range(1, len(loss) + 1), loss, color=_BLUE, label="training")
     if len(val_loss):
-        ax.semilogy(range(1, len(val_loss) + 1), val_loss, color=_ORANGE, label="held out")
+        epochs = val_epochs or range(1, len(val_loss) + 1)
+        ax.semilogy(epochs, val_loss, color=_ORANGE, label="held out")
         ax.legend(frameon=False)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean loss per example")

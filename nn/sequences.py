@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import engine
 from engine import Value
 from nn.init import Rng
-from nn.layers import Linear, checked
+from nn.layers import Linear, checked, counted_from_0
 from nn.module import Module
 
 # What attention keeps of the positions so far: of each one its key and its value.
@@ -49,7 +49,8 @@ class Embedding(Module):
         """Return the row of a token, or nested lists of rows."""
         if isinstance(x, list | tuple):
             return [self.forward(token) for token in x]
-        return engine.take(self.weight, x)
+        token = counted_from_0(x, self.num_embeddings, "token", "tokens")
+        return engine.take(self.weight, token)
 
     def extra_repr(self) -> str:
         """Return the sizes, as PyTorch shows them."""

@@ -1,42 +1,43 @@
-"""Training and predicting: from a model for one example to a batch, a run, a history.
+"""Training: a model for one example, and a batch of them, to a run and its History.
 
 `fit` runs a model and a loss that are written in scalars, on one of two paths (`paths`): example
-by example, or compiled and a batch at a time. The results are the same.
+by example, or compiled and a batch at a time. The results are the same. What an update is, is said
+in `updates`; here is what goes on around them: epochs, evaluation, checkpoints, ends.
 """
 
 from __future__ import annotations
 
-import random
+import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-import engine
 from engine import TraceError, Value
-from engine.randomness import drawing
+from nn.checkpoints import Checkpoints
+from nn.examples import ClassWeight, Examples, checked_data
+from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
-from nn.module import Module, frozen_in
+from nn.module import Module, frozen_in, values_of
 from nn.optim import LRScheduler, Optimizer
-from nn.paths import (
-    ScalarPath,
-    TrainingPath,
-    VectorisedPath,
-    loss_program,
-    output_program,
-)
+from nn.optim.update import Update
+from nn.paths import ScalarPath, TrainingPath, VectorisedPath
+from nn.predicting import Metric, measured, names_of
 from nn.progress import Bar
+from nn.stopping import Best, EarlyStopping
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-_WORTH_COMPILING = 100  # rows from which on a prediction is compiled
+Callback: TypeAlias = Callable[[int, History], object]
 
 
 def fit(
     model: Module,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Loss,
     optimizer: Optimizer,
@@ -47,283 +48,419 @@ def fit(
     dtype: Any = np.float64,
     seed: int = 0,
     validation_data: tuple[Any, Any] | None = None,
+    sample_weight: Any = None,
+    class_weight: ClassWeight = None,
+    l2: float = 0.0,
+    clip_norm: float | None = None,
     scheduler: LRScheduler | None = None,
-    callbacks: Sequence[Callable[[int, History], object]] = (),
+    early_stopping: EarlyStopping | None = None,
+    metrics: Sequence[Metric] = (),
+    evaluate_every: int = 1,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> History:
     """Train `model` on the rows of X and y, in place, and return the History.
 
-    X and y have one row an example; a row of y has the shape of the model's output. `batch_size`
-    None is the full batch; a last partial batch is used. `shuffle` draws a new order every epoch
-    from `seed`. `scheduler` is stepped after every epoch, or every update if it was made with
-    interval="step". After every epoch each callback is called with its number and the History so
-    far.
+    X and y have one row an example; a row of y has the shape of the model's output. A DataLoader
+    may stand for both, and then says the batches. `batch_size` None is the full batch; a last
+    partial batch is used. `shuffle` draws a new order every epoch from `seed`. `scheduler` is
+    stepped after every epoch, or every update if it was made with interval="step".
+
+    Each example's loss counts by its `sample_weight`, a number each, and by the `class_weight` of
+    its label, a dict or "balanced", in the sum and, for a mean, in what it is divided by. `l2` adds
+    l2/2 · Σ w² over all parameters that the optimiser moves but biases (those called `bias` or
+    `b`), and is part of the loss. The gradient's norm is clipped at `clip_norm`.
+
+    After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y)
+    and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`, of both
+    sets of data are noted in the History, and `early_stopping` looks at them. After every epoch
+    each callback is called with its number and the History so far.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
     `dtype` is float64, or on the vectorised path float32.
 
+    Ctrl-C ends the run after the update under way: the model has the last weights, or the best
+    ones of `early_stopping`, and the History so far is returned.
+
+    With a folder as `checkpoint`, the run is saved there every few seconds and at its end. Killed
+    at any moment and called again with the same arguments, it goes on from there, and ends with
+    the very same weights (models that branch on their data, on the vectorised path: but for
+    rounding). `epochs` is then the total, so that a higher number goes on with a run that had
+    ended; the settings of the optimiser and scheduler are those saved. Callbacks of an epoch may
+    be called again.
+
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
     model's parameters, or frozen ones, or is not the scheduler's; TypeError for a class or a name
     in place of a loss, an optimiser or a scheduler; TraceError where the vectorised path is asked
-    for and can't be. All of this is found before the first update; the parameters are then as they
-    were.
+    for and can't be; CheckpointError for a checkpoint that is damaged or of another run. All of
+    this is found before the first update; the parameters are then as they were.
     """
     _check_parts(model, loss, optimizer, scheduler)
-    X, y = _checked_data(model, X, y, loss, "X", "y")
-    _check_settings(epochs, batch_size, path, dtype)
+    examples = Examples(
+        *(model, X, y, loss),
+        batch_size=_whole("batch_size", batch_size, 1) if batch_size is not None else None,
+        shuffle=shuffle,
+        seed=seed,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+    )
+    _check_settings(path, dtype, l2, clip_norm)
+    validation = None
     if validation_data is not None:
-        _checked_data(model, *validation_data, loss, "the validation X", "the validation y")
-    history = History()
-    began = time.perf_counter()
-    parameters = optimizer.parameters()
-    bar = Bar(epochs * len(X), progress, estimate=path == "scalar")
-    theta = np.array([p.data for p in parameters], dtype)
-    gradient = np.zeros_like(theta)
-    order = np.arange(len(X))
-    mean = loss.reduction == "mean"
-    rng = random.Random(seed)
-    size = len(X) if batch_size is None else batch_size
-    starts = np.append(np.arange(0, len(X), size), len(X))
-    after_epochs = scheduler is not None and scheduler.interval == "epoch"
-    after_updates = None if after_epochs else scheduler
-    pausing = validation_data is not None or bool(callbacks) or after_epochs
-    try:
-        planned = epochs * (len(starts) - 1)
-        step = _training_path(
-            model, loss, parameters, X, y, bar, path, dtype, size, planned, history
+        names = ("the validation X", "the validation y")
+        validation = checked_data(model, *validation_data, loss, *names)
+    named = names_of(metrics)
+    _check_monitor(early_stopping, validation is not None, named)
+    settings = _Settings(
+        epochs=_whole("epochs", epochs, 0),
+        path=path,
+        dtype=np.dtype(dtype),
+        seed=seed,
+        l2=float(l2),
+        clip_norm=clip_norm,
+        evaluate_every=_whole("evaluate_every", evaluate_every, 1),
+        progress=progress,
+    )
+    run = _Run(model, loss, optimizer, scheduler, examples, settings)
+    run.evaluating(validation, named, early_stopping)
+    run.callbacks = list(callbacks)
+    return run.go(checkpoint)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `fit` was told, where it needs no other name."""
+
+    epochs: int
+    path: PathName
+    dtype: np.dtype[Any]
+    seed: int
+    l2: float
+    clip_norm: float | None
+    evaluate_every: int
+    progress: bool
+
+
+class _Run:
+    """One call of `fit`: its numbers on their way, `theta`, and what there is around them."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        examples: Examples,
+        settings: _Settings,
+    ) -> None:
+        self.model, self.loss, self.examples, self.settings = model, loss, examples, settings
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.callbacks: list[Callback] = []
+        self.parameters = optimizer.parameters()
+        self.theta = np.array([p.data for p in self.parameters], settings.dtype)
+        self.gradient = np.zeros_like(self.theta)
+        l2 = _l2_of(model, self.parameters, settings.l2)
+        self.update = Update(optimizer, l2=l2, clip_norm=settings.clip_norm)
+        self.mean = loss.reduction == "mean"
+        self.history, self.best = History(), Best()
+        self.epoch = 0  # how many are over
+        self._began, self._burst = time.perf_counter(), 0
+        self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
+        self._interrupts = Interrupts()
+        self._checkpoints: Checkpoints | None = None
+        self.evaluating(None, {}, None)
+        total = settings.epochs * examples.each_epoch
+        self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
+
+    def evaluating(
+        self,
+        validation: tuple[Array, Array] | None,
+        metrics: dict[str, Metric],
+        stopping: EarlyStopping | None,
+    ) -> None:
+        """Say what is looked at between epochs."""
+        self._validation, self._metrics, self._stopping = validation, metrics, stopping
+
+    # --- from the beginning to the end ---
+
+    def go(self, checkpoint: str | os.PathLike[str] | None) -> History:
+        """Train, whatever happens on the way, and return the History."""
+        history = self.history
+        try:
+            self._step = self._training_path()
+            if checkpoint is not None:
+                self._go_on_from(checkpoint)
+            if self.settings.path == "auto" and self.settings.progress:
+                self.bar.say(f"{history.path} path: {history.reason}")
+            with self._interrupts:
+                while self.epoch < self.settings.epochs and not history.stopped:
+                    self._some_epochs()
+                    self._between_epochs()
+            if self._checkpoints is not None:
+                self._checkpoints.save(self._progress())
+            self._restore_best()
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt, Stopped) and self._checkpoints is not None:
+                self._checkpoints.save(self._progress())
+            history.stopped = f"Ctrl-C in epoch {self.epoch + 1} of {self.settings.epochs}"
+            kept = "best" if self._restore_best() else "last"
+            if self.settings.progress:
+                self.bar.say(f"stopped by {history.stopped}: the model has the {kept} weights")
+        finally:
+            if history.step_loss:
+                write(self.parameters, self.theta, self.gradient)
+                self._note_epochs()
+            self.bar.close()
+            self._note_time()
+        return history
+
+    def _some_epochs(self) -> None:
+        """An epoch; or several at once, if they are short and nothing is between them."""
+        examples, history = self.examples, self.history
+        within = len(history.step_loss) - self.epoch * examples.updates  # done before
+        some = 1
+        if not self._pausing:
+            some = max(1, self._burst // examples.updates, -(-within // examples.updates))
+            some = min(some, self.settings.epochs - self.epoch)
+        if examples.generator is not None:
+            self._generator_state = examples.generator.getstate()
+        orders, starts = zip(
+            *map(examples.epoch, range(self.epoch, self.epoch + some)), strict=True
         )
-        if path == "auto" and progress:
-            bar.say(f"{history.path} path: {history.reason}")
-        burst = epoch = 0
-        while epoch < epochs:
-            # Several at once, if they are short and nothing is to be done between them.
-            some = 1 if pausing else min(epochs - epoch, max(1, burst // (len(starts) - 1)))
-            orders = []
-            for _ in range(some):
-                if shuffle:
-                    shuffled = order.tolist()
-                    rng.shuffle(shuffled)
-                    order = np.array(shuffled)
-                orders.append(order)
-            offsets = len(X) * np.arange(some)[:, None]
-            burst = updates(
-                step,
-                theta,
-                gradient,
-                np.concatenate(orders),
-                np.append((starts[:-1] + offsets).ravel(), some * len(X)),
-                optimizer,
-                after_updates,
-                mean,
-                seed,
-                history,
-                bar,
-                burst,
-            )
-            epoch += some
-            if scheduler is not None and after_epochs:
-                scheduler.step()
-            _note_epochs(history, starts, mean)
-            if validation_data is not None or callbacks:
-                write(parameters, theta, gradient)
-            if validation_data is not None:
-                history.val_loss.append(evaluate(model, *validation_data, loss=loss, path=path))
-            history.seconds = time.perf_counter() - began
-            bar.describe(f"loss {history.loss[-1]:.4g}")
-            for callback in callbacks:
-                try:
-                    callback(epoch - 1, history)
-                finally:
-                    theta[:] = [p.data for p in parameters]  # it may have moved them
-            if callbacks and history.path == "vectorised":  # or have changed the model
-                step = _training_path(
-                    *(model, loss, parameters, X, y, bar, path, dtype, size, planned, history)
-                )
-    finally:
-        if history.step_loss:
-            write(parameters, theta, gradient)
-            _note_epochs(history, starts, mean)
-        bar.close()
-        history.seconds = time.perf_counter() - began
-    return history
+        ends = np.cumsum([0, *map(len, orders)])[:-1, None] + np.stack(starts)[:, 1:]
+        self._burst = updates(
+            self._step,
+            self.theta,
+            self.gradient,
+            np.concatenate(orders),
+            np.append(0, ends.ravel())[within:],
+            self.update,
+            None if self._each_epoch else self.scheduler,
+            self.mean,
+            self.settings.seed,
+            history,
+            self.bar,
+            self._burst,
+            self._between_calls,
+        )
+        self.epoch += some
+        self._note_epochs()
 
+    @property
+    def _each_epoch(self) -> bool:
+        return self.scheduler is not None and self.scheduler.interval == "epoch"
 
-def _note_epochs(history: History, starts: Array, mean: bool) -> None:
-    """Add the mean losses of the epochs that are complete and not yet in the History."""
-    sizes, updates = np.diff(starts), len(starts) - 1
-    while (len(history.loss) + 1) * updates <= len(history.step_loss):
-        first = len(history.loss) * updates
-        losses = history.step_loss[first : first + updates]
-        total = np.dot(losses, sizes) if mean else np.sum(losses)
-        history.loss.append(float(total) / int(starts[-1]))
+    @property
+    def _looking(self) -> bool:
+        return self._validation is not None or bool(self._metrics) or self._stopping is not None
 
+    @property
+    def _pausing(self) -> bool:
+        """Whether there is something to do after every epoch."""
+        own = self.examples.generator is not None  # its state is noted before every epoch
+        return self._looking or bool(self.callbacks) or self._each_epoch or own
 
-def _training_path(
-    model: Module,
-    loss: Loss,
-    parameters: list[Value],
-    X: Array,
-    y: Array,
-    bar: Bar,
-    path: str,
-    dtype: Any,
-    size: int,
-    updates: int,
-    history: History,
-) -> TrainingPath:
-    """The path that was asked for, or the better one that is possible; `history` says why."""
-    if path != "scalar":
-        try:
-            step = VectorisedPath(
-                *(model, loss, parameters, X, y, bar.advance, dtype, size, updates)
-            )
-            history.path, history.reason = "vectorised", "the model and the loss compile"
-            return step
-        except TraceError as error:
-            if path == "vectorised" or np.dtype(dtype) != np.float64:
-                raise
-            history.path, history.reason = "scalar", str(error)
-    else:
-        history.reason = "it was asked for"
-    return ScalarPath(model, loss, parameters, X, y, bar.advance)
+    def _between_calls(self) -> None:
+        self._note_time()
+        if self._checkpoints is not None:
+            self._checkpoints.save_if_due(self._progress())
+        self._interrupts.check()
 
-
-def predict_one(model: Module, x: Any) -> Any:
-    """Return the model's output for one row of an array, without recording it."""
-    with engine.no_grad():
-        return model(x.tolist() if isinstance(x, np.ndarray | np.number) else x)
-
-
-def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
-    """Return the model's outputs for the rows of X, in evaluation mode.
-
-    The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
-    `path` is as for `fit`; "auto" compiles for 100 rows or more. Raises ValueError for NaN and
-    inf, and for rows of different lengths.
-    """
-    X = _rows(X, "X")
-    check_path(path)
-    with _evaluating(model):
-        if _compiles_at(len(X), path):
+    def _between_epochs(self) -> None:
+        """What is to be done after an epoch, or several that need nothing in between."""
+        history, settings = self.history, self.settings
+        if self.scheduler is not None and self._each_epoch:
+            self.scheduler.step()
+        due = self.epoch % settings.evaluate_every == 0 or self.epoch == settings.epochs
+        if (self._looking and due) or self.callbacks:
+            write(self.parameters, self.theta, self.gradient)
+        if self._looking and due:
+            self._evaluate()
+        self._note_time()
+        self.bar.describe(self._described())
+        for callback in self.callbacks:
             try:
-                with drawing(0, 0):
-                    return np.asarray(output_program(model)(X), dtype=np.float64)
-            except TraceError:
-                if path == "vectorised":
+                callback(self.epoch - 1, history)
+            finally:
+                self.theta[:] = [p.data for p in self.parameters]  # it may have moved them
+        if self.callbacks and history.path == "vectorised":  # or have changed the model
+            self._step = self._training_path()
+        self._between_calls()
+
+    def _evaluate(self) -> None:
+        """Note the validation loss and the metrics, and whether it is time to stop."""
+        history, path, metrics = self.history, self.settings.path, self._metrics
+        found = {}
+        if metrics:
+            found = measured(self.model, *self._data(), metrics, loss=None, path=path)
+        if self._validation is not None:
+            held_out = measured(self.model, *self._validation, metrics, loss=self.loss, path=path)
+            history.val_loss.append(held_out.pop("loss"))
+            found |= {f"val_{name}": number for name, number in held_out.items()}
+        for name, number in found.items():
+            history.metrics.setdefault(name, []).append(number)
+        history.evaluated.append(self.epoch)
+        if self._stopping is not None:
+            lists = {"val_loss": history.val_loss, **history.metrics}
+            number = lists[self._stopping.monitor][-1]
+            if self.best.see(self._stopping, number, self.epoch, self.theta):
+                history.stopped = (
+                    f"{self._stopping.monitor} has not improved since epoch {self.best.epoch}"
+                )
+            history.best_epoch = self.best.epoch
+
+    def _data(self) -> tuple[Array, Array]:
+        return self.examples.X, self.examples.y
+
+    def _restore_best(self) -> bool:
+        """Take the best weights, if they were to be kept."""
+        if self._stopping is None or not self._stopping.restore_best or self.best.theta is None:
+            return False
+        self.theta[:] = self.best.theta
+        return True
+
+    # --- checkpoints ---
+
+    def _go_on_from(self, folder: str | os.PathLike[str]) -> None:
+        """Save here from now on, and go on from what was saved, if it was."""
+        examples, settings = self.examples, self.settings
+        run = {
+            "model": type(self.model).__name__,
+            "number of parameters": len(self.theta),
+            "examples": f"{len(examples.X)} with checksum {examples.digest()}",
+            "loss": f"{type(self.loss).__name__} {vars(self.loss)}",
+            "optimiser": type(self.optimizer).__name__,
+            "scheduler": type(self.scheduler).__name__,
+            "dtype": settings.dtype.name,
+            "path": self.history.path,
+            "batch size": examples.size,
+            "order": examples.order,
+            "seed": settings.seed,
+            "l2": settings.l2,
+            "clip_norm": settings.clip_norm,
+            "evaluation": settings.evaluate_every if self._looking else None,
+        }
+        self._checkpoints = Checkpoints(
+            folder,
+            run,
+            theta=self.theta,
+            gradient=self.gradient,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            history=self.history,
+            best=self.best,
+        )
+        progress = self._checkpoints.load()
+        if progress is None:
+            return
+        self.epoch = progress["epoch"]
+        self.history.stopped, self.history.best_epoch = progress["stopped"], self.best.epoch
+        if examples.generator is not None and progress["generator"]:
+            version, numbers, gauss = progress["generator"]
+            examples.generator.setstate((version, tuple(numbers), gauss))
+        done = len(self.history.step_loss) / examples.updates
+        self._began -= self.history.seconds
+        self.bar.advance(int(done * examples.each_epoch))
+        if settings.progress:
+            self.bar.say(f"going on from {self._checkpoints.path}, after {done:.4g} epochs")
+
+    def _progress(self) -> dict[str, Any]:
+        """Where the run is, besides what the checkpoint knows by itself."""
+        generator, state = self.examples.generator, self._generator_state
+        if generator is not None and self._is_between_epochs:
+            state = generator.getstate()
+        return {"epoch": self.epoch, "stopped": self.history.stopped, "generator": state}
+
+    @property
+    def _is_between_epochs(self) -> bool:
+        return len(self.history.step_loss) == self.epoch * self.examples.updates
+
+    # --- small things ---
+
+    def _training_path(self) -> TrainingPath:
+        """The path that was asked for, or the better one that is possible; `history` says why."""
+        settings, history, examples = self.settings, self.history, self.examples
+        given = (self.model, self.loss, self.parameters, examples.X, examples.y)
+        if settings.path != "scalar":
+            try:
+                step = VectorisedPath(
+                    *given,
+                    self.bar.advance,
+                    settings.dtype,
+                    examples.size,
+                    settings.epochs * examples.updates,
+                    examples.weights,
+                )
+                history.path, history.reason = "vectorised", "the model and the loss compile"
+                return step
+            except TraceError as error:
+                if settings.path == "vectorised" or settings.dtype != np.float64:
                     raise
-        rows = []
-        for place, x in enumerate(X):
-            with drawing(0, 0, place):
-                rows.append(_numbers(predict_one(model, x)))
-    return np.array(rows, dtype=np.float64)
+                history.path, history.reason = "scalar", str(error)
+        else:
+            history.reason = "it was asked for"
+        return ScalarPath(*given, self._advance_by_one, examples.weights)
+
+    def _advance_by_one(self) -> None:
+        """Count an example; what Ctrl-C leaves undone is the update that it is part of."""
+        self.bar.advance()
+        self._interrupts.check()
+
+    def _note_epochs(self) -> None:
+        """Add the mean losses of the epochs that are complete and not yet in the History."""
+        history, each = self.history, self.examples.updates
+        sizes = np.diff(self.examples.starts)
+        while (len(history.loss) + 1) * each <= len(history.step_loss):
+            first = len(history.loss) * each
+            losses = history.step_loss[first : first + each]
+            total = np.dot(losses, sizes) if self.mean else np.sum(losses)
+            history.loss.append(float(total) / self.examples.each_epoch)
+
+    def _note_time(self) -> None:
+        self.history.seconds = time.perf_counter() - self._began
+
+    def _described(self) -> str:
+        """What stands beside the progress after an epoch."""
+        parts = [f"loss {self.history.loss[-1]:.4g}"]
+        lists = {"val_loss": self.history.val_loss, **self.history.metrics}
+        parts += [f"{name} {numbers[-1]:.4g}" for name, numbers in lists.items() if numbers]
+        return ", ".join(parts)
 
 
-def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "auto") -> float:
-    """Return the loss of the model on the rows of X and y, in evaluation mode: a mean, or a sum.
-
-    `path` is as for `predict`. Raises ValueError as `fit` does.
-    """
-    check_path(path)
-    with _evaluating(model):
-        X, y = _checked_data(model, X, y, loss, "X", "y")
-        total, weight = _evaluated(model, X, y, loss, path)
-    return float(engine.div(total, weight)) if loss.reduction == "mean" else total
-
-
-def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tuple[float, float]:
-    """The sums of the terms and of their weights."""
-    if _compiles_at(len(X), path):
-        try:
-            with drawing(0, 0):
-                total, weight = loss_program(model, loss, model.parameters(), np.float64)(X, y)
-            return total, weight
-        except TraceError:
-            if path == "vectorised":
-                raise
-    total, weight = 0.0, 0.0
-    for place, (x, target) in enumerate(zip(X, y, strict=True)):
-        with drawing(0, 0, place):
-            terms, weights = loss.terms(predict_one(model, x), target.tolist())
-        total += sum(_numbers(term) for term in terms)
-        weight += sum(weights)
-    return total, weight
-
-
-def _compiles_at(rows: int, path: str) -> bool:
-    return path == "vectorised" or (path == "auto" and rows >= _WORTH_COMPILING)
-
-
-class _evaluating:  # noqa: N801, used like a function
-    """Evaluation mode for a while; every module's mode is put back."""
-
-    def __init__(self, model: Module) -> None:
-        self._modes = [(module, module.training) for module in model.modules()]
-
-    def __enter__(self) -> None:
-        for module, _ in self._modes:
-            module.training = False
-
-    def __exit__(self, *error: object) -> None:
-        for module, mode in self._modes:
-            module.training = mode
-
-
-def _numbers(output: Any) -> Any:
-    if isinstance(output, list | tuple):
-        return [_numbers(item) for item in output]
-    return output.data if isinstance(output, Value) else output
+def _l2_of(model: Module, parameters: Sequence[Value], l2: float) -> Array | None:
+    """The strength of each parameter's penalty: `l2`, and 0 for biases."""
+    if l2 == 0.0:
+        return None
+    biases = {
+        p
+        for name, item in model.named_parameters()
+        if name.rpartition(".")[2] in ("bias", "b")
+        for p in values_of(item)
+    }
+    return np.array([0.0 if p in biases else l2 for p in parameters])
 
 
 # --- checking what comes in -----------------------------------------------------------------
 
 
-def _rows(data: Any, name: str) -> Array:
-    """The data as an array with one row an example; raises ValueError for what can't be one."""
-    try:
-        array = np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        rows = [row for row in data if hasattr(row, "__len__")]
-        if len(rows) == len(data) and len({len(row) for row in rows}) > 1:
-            first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))
-            raise ValueError(
-                f"the rows of {name} have different lengths: row 0 has {len(data[0])} numbers, "
-                f"row {first} has {len(data[first])}"
-            ) from None
-        raise TypeError(f"{name} must be numbers, one row an example: {error}") from None
-    if array.ndim == 0:
-        raise ValueError(f"{name} is one number; it needs one row an example")
-    if not np.isfinite(array).all():
-        where = np.argwhere(~np.isfinite(array))[0]
-        column = f", column {where[1]}" if array.ndim > 1 else ""
-        raise ValueError(f"{name} has {array[tuple(where)]} in row {where[0]}{column}")
-    return array
-
-
-def _checked_data(
-    model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
-) -> tuple[Array, Array]:
-    """The data as arrays; differing lengths and shapes are found on the first example."""
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss is an instance such as nn.MSELoss(), not {loss!r}")
-    if loss.reduction == "none":
-        raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
-    X, y = _rows(X, X_name), _rows(y, y_name)
-    if len(X) != len(y):
-        raise ValueError(f"{X_name} has {len(X)} rows and {y_name} has {len(y)}")
-    if len(X) == 0:
-        raise ValueError(f"{X_name} has no rows: there are no examples")
-    output = predict_one(model, X[0])
-    try:
-        loss.terms(output, y[0].tolist())
-    except ValueError as error:
-        if y.ndim == 1 and isinstance(output, list) and len(output) == 1:
-            raise ValueError(
-                f"{error}; if each row of {y_name} is one number, use {y_name}.reshape(-1, 1)"
-            ) from None
-        raise
-    return X, y
+def _check_monitor(
+    stopping: EarlyStopping | None, validating: bool, metrics: dict[str, Metric]
+) -> None:
+    if stopping is None:
+        return
+    if not isinstance(stopping, EarlyStopping):
+        raise TypeError(f"early_stopping is nn.EarlyStopping(patience=...), not {stopping!r}")
+    known = [*metrics]
+    if validating:
+        known += ["val_loss", *(f"val_{name}" for name in metrics)]
+    if stopping.monitor not in known:
+        raise ValueError(
+            f"early stopping looks at {stopping.monitor!r}, and this run notes {known}: give "
+            "validation_data for val_loss, and metrics"
+        )
 
 
 def _check_parts(
@@ -344,14 +481,19 @@ def _check_parts(
         )
 
 
-def _check_settings(epochs: int, batch_size: int | None, path: str, dtype: Any) -> None:
-    for name, number, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if name == "batch_size" and number is None:
-            continue
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
+def _check_settings(path: str, dtype: Any, l2: float, clip_norm: float | None) -> None:
     check_path(path)
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ValueError(f"training is in float64 or float32, not {np.dtype(dtype)}")
     if path == "scalar" and np.dtype(dtype) != np.float64:
         raise ValueError("the scalar path computes in float64; float32 needs path='vectorised'")
+    if not 0.0 <= l2 < math.inf:
+        raise ValueError(f"l2 is a number of at least 0, not {l2!r}")
+    if clip_norm is not None and not clip_norm > 0.0:
+        raise ValueError(f"clip_norm is a number above 0, or None, not {clip_norm!r}")
+
+
+def _whole(name: str, number: Any, least: int) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
+    return number

@@ -6,7 +6,6 @@ operations, of which lifting makes what it finds. `lowering` has what the compil
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,17 +21,9 @@ Points = Sequence[Sequence[float]]
 
 
 def moons(count: int, seed: int = 1) -> tuple[list[list[float]], list[int]]:
-    """Two noisy half circles, labelled -1 and 1, as scikit-learn's make_moons describes them."""
-    rng = random.Random(seed)
-    X, y = [], []
-    for i in range(count):
-        angle, label = math.pi * rng.random(), 1 if i % 2 else -1
-        x = [math.cos(angle), math.sin(angle)]
-        if label == 1:
-            x = [1.0 - x[0], 0.5 - x[1]]
-        X.append([c + rng.gauss(0.0, 0.1) for c in x])
-        y.append(label)
-    return X, y
+    """The demo's points and their labels, -1 and 1, as lists."""
+    X, y = nn.data.moons(count, seed=seed)
+    return X.tolist(), [1 if label else -1 for label in y]
 
 
 def make_model(mlp: Callable[..., Any] = nn.MLP) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-import numpy as np
-
 import nn
 from benchmarks.dense import JAX, TORCH, Task, contenders
 from benchmarks.harness import Asked, Row, Scale
@@ -16,8 +14,7 @@ BATCH = 5
 
 def task(points: int) -> Task:
     """Points of the unit square, and whether exactly one coordinate is at least a half."""
-    X = np.random.default_rng(0).random((points, 2))
-    y = ((X[:, :1] >= 0.5) != (X[:, 1:] >= 0.5)).astype(np.float64)
+    X, y = nn.data.xor(points)
     model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 1))
     rng = random.Random(0)
     for p in model.parameters():

@@ -111,7 +111,7 @@ class Machine:
     zeros in all that they do. One machine runs in one thread at a time.
 
     To write out thousands of single operations takes seconds. Then kernels do until the machine is
-    `hot`: because it was said to be, or after `HOT` chunks of lanes.
+    `hot`: because it was said to be, or, while it is `counting`, after `HOT` chunks of lanes.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class Machine:
         self._flags = [needs.of(i) for i in (*both[S], *both[L])]
         self._native = native and not jit.DISABLED
         self.hot = len(blocks.segments.code) <= QUICK
+        self.counting = True  # whether chunks that are run make it hot
         self._chunks = 0  # that were run
         self._wanted_numbers = tuple(wanted)
         self._others: list[Machine] = []  # for the other parts of batches that are divided
@@ -373,6 +374,8 @@ class Machine:
         while len(self._others) < count - 1:
             wanted, dtype = self._wanted_numbers, self.dtype.name
             self._others.append(Machine(self.blocks, wanted, dtype, native=self._native))
+        for other in self._others:
+            other.hot, other.counting = self.hot, False
         return [self, *self._others[: count - 1]]
 
     def _run_in_parts(
@@ -578,8 +581,9 @@ class Machine:
         self, shared: Array, count: int, draws: tuple[int, int], *, backward: bool
     ) -> _Encoded:
         """Have the code, room for a chunk of lanes, and the shared numbers in place."""
-        self._chunks += -(-max(1, count) // self._most)
-        self.hot = self.hot or self._chunks > HOT
+        if self.counting:
+            self._chunks += -(-max(1, count) // self._most)
+            self.hot = self.hot or self._chunks > HOT
         encoded = self._for(count)
         if backward and not encoded.can_go_back:
             self._fill_in(encoded, backward=True)

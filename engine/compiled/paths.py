@@ -107,6 +107,7 @@ class Paths:
         self.paths: list[Path] = []  # the one used last comes first
         self.draws = False  # whether any of them draws random numbers
         self.hot = False  # whether machines are to be made for many runs
+        self.expected = False  # whether that is known, and not for machines to find out
         self.lock = threading.RLock()
         self._warned = False
 
@@ -194,7 +195,7 @@ class Paths:
         key = (wanted, backward, lifted)
         found = path.machines.get(key)
         if found is not None:
-            found[0].hot = found[0].hot or self.hot
+            self._tell(found[0])
             return found
         first = len(self.shared) + len(self.lanes)  # leaves are numbered after the inputs
         leaves = None if wanted.leaves is None else {*wanted.leaves}
@@ -212,13 +213,18 @@ class Paths:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
             machine = Machine(blocks, [*numbers.values()], self.dtype, native=lifted)
-            machine.hot = machine.hot or self.hot
+            self._tell(machine)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
         made = (machine, columns if backward else {})
         path.machines[key] = made
         if not split:  # the same machine computes values alone
             path.machines[wanted, False, lifted] = (made[0], {})
         return made
+
+    def _tell(self, machine: Machine) -> None:
+        """Have a machine know what is known of the runs to come."""
+        machine.hot = machine.hot or self.hot
+        machine.counting = not self.expected
 
     @contextmanager
     def naming(self, example: int) -> Iterator[None]:

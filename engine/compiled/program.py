@@ -408,9 +408,11 @@ class Stepper:
 
     def expect(self, runs: int, examples: int = 1) -> None:
         """Say what is to come, before the first run: so many runs of so many examples are worth
-        more compilation, or not. It is no matter of time, so that the same runs are the same."""
+        more compilation, or not. It is no matter of time, nor of where a run was interrupted, so
+        that the same runs are the same."""
         chunks = runs * -(-examples // machine.NATIVE_LANES)
         self._paths.hot = self._paths.hot or chunks > machine.HOT
+        self._paths.expected = True
 
     def run_steps(self, training: Training, draws: tuple[int, int] = (0, 0)) -> int:
         """Run updates without Python in between; return how many were done. Where it is fewer

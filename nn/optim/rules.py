@@ -139,34 +139,26 @@ def applied(rule: Rule, theta: Array, g: Array, slots: Array, settings: Array) -
 # --- `applied`, number by number; slots lie one after the other ---------------------------------
 
 
-def with_no_slot(
-    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
-) -> None:
+def with_no_slot(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
     """For a rule that keeps nothing."""
     for i in range(count):
         (theta[i],) = rule(theta[i], g[i], settings)
 
 
-def with_one_slot(
-    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
-) -> None:
+def with_one_slot(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
     """For a rule that keeps one number beside each parameter."""
     for i in range(count):
         theta[i], slots[i] = rule(theta[i], g[i], slots[i], settings)
 
 
-def with_two_slots(
-    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
-) -> None:
+def with_two_slots(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
     """For a rule that keeps two numbers."""
     for i in range(count):
         j = i + count
         theta[i], slots[i], slots[j] = rule(theta[i], g[i], slots[i], slots[j], settings)
 
 
-def with_three_slots(
-    theta: Any, g: Any, slots: Any, settings: Any, _1: Any, _2: Any, _3: Any, count: Any
-) -> None:
+def with_three_slots(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
     """For a rule that keeps three numbers."""
     for i in range(count):
         j, k = i + count, i + 2 * count

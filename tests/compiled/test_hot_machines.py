@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import engine
@@ -71,3 +72,12 @@ def test_training_says_what_is_to_come(made: list[str]) -> None:
         w = Value(0.5)
         nn.minimize(lambda w=w: chain(w), nn.SGD([w], lr=1e-3), steps=steps, progress=False)
         assert made == expected
+
+
+def test_where_that_was_said_runs_are_not_counted(made: list[str]) -> None:
+    w = Value(0.5)
+    stepper = engine.compile(lambda: chain(w), wrt=[w]).stepper()
+    stepper.expect(3)
+    for _ in range(10):  # as a run does that goes on where it was interrupted
+        stepper(np.array([0.5]), np.zeros((0, 0)))
+    assert made == ["_by_kernels"]

@@ -11,12 +11,20 @@ import pytest
 import engine
 import nn
 from engine import Value
-from oracle_cases import (
-    ACTIVATIONS,
-    EXAMPLE,
+from loss_cases import (
+    LOSS_BATCH,
+    LOSS_EPOCHS,
     LOSSES,
+    TRAINED,
+    inputs_of,
+    layers_of,
+    settings_of,
+)
+from oracle_cases import (
+    ACTIVATED,
+    EXAMPLE,
     NETWORKS,
-    POINTS,
+    NORMS,
     TRAINING_STEPS,
     Figures,
     activation,
@@ -45,10 +53,12 @@ def assert_agree(actual: Any, expected: Any, tolerance: float, absolute: bool = 
     """Every number to its own size; with `absolute`, to the size of the largest one."""
     found, wanted = dict(numbers(actual)), dict(numbers(expected))
     assert list(found) == list(wanted)
-    scale = max(abs(x) for x in wanted.values()) if absolute else 0.0
+    sizes = [abs(x) for x in wanted.values() if math.isfinite(x)]
+    scale = max(sizes, default=0.0) if absolute else 0.0
     for place, x in wanted.items():
         y = found[place]
         near = math.isclose(y, x, rel_tol=tolerance, abs_tol=tolerance * scale)
+        near = near or (math.isnan(y) and math.isnan(x))
         assert near, f"{place} is {y!r}, expected {x!r}"
 
 
@@ -68,20 +78,83 @@ def test_losses(figures: Figures, name: str) -> None:
     y = getattr(nn, loss)(reduction=reduction, **pair.options)(*inputs, pair.target)
     engine.sum(part for _, part in numbers(y)).backward()
     # derivatives that are differences: they cancel where the loss is nearly flat
-    cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss")
+    cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss")
     assert_agree(data_of(y), figures[name]["value"], 1e-14)
     assert_agree(grads_of(x), figures[name]["gradient"], 1e-14, absolute=cancels)
 
 
-@pytest.mark.parametrize("points", POINTS)
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations(figures: Figures, name: str, points: str) -> None:
-    x = [Value(point) for point in POINTS[points]]
-    y = activation(nn, name)(x)
-    weighted(y).backward()
-    actual = {"outputs": data_of(y), "gradient": grads_of(x)}
+@pytest.mark.parametrize("name", [name for name in LOSSES if " none " not in name])
+def test_compiled_losses(figures: Figures, name: str) -> None:
+    loss, reduction, pair = LOSSES[name]
+    made = getattr(nn, loss)(reduction=reduction, **pair.options)
+    pairs = loss == "CosineEmbeddingLoss"
+    program = engine.compile(lambda y, t: made(*(y if pairs else [y]), t))
+    value, gradient = program.value_and_grad(pair.input, pair.target)
+    assert_agree(value, figures[name]["value"], 1e-14)
+    assert_agree(gradient, figures[name]["gradient"], 1e-13, absolute=True)
+
+
+BATCHES = [  # what has examples along the first dimension
+    name
+    for name, (_, reduction, pair) in LOSSES.items()
+    if reduction == "sum" and isinstance(pair.target, list) and "one" not in name.split()
+]
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_losses_compiled_for_a_batch(figures: Figures, name: str) -> None:
+    loss, _, pair = LOSSES[name]
+    made = getattr(nn, loss)(reduction="sum", **pair.options)
+    pairs = loss == "CosineEmbeddingLoss"
+    inputs, count = pair.input if pairs else [pair.input], len(pair.target)
+    each = [
+        sum(x for _, x in numbers(row)) for row in figures[name.replace(" sum ", " none ")]["value"]
+    ]
+    total, slopes = figures[name]["value"], figures[name]["gradient"]
+    expected = {
+        None: (each, slopes),
+        "sum": (total, slopes),
+        "mean": (total / count, mapped(lambda x: x / count, slopes)),
+    }
+    for reduce, (value, gradient) in expected.items():
+        program = engine.compile(
+            lambda *given: made(*given), in_axes=0, reduce=reduce, argnums=tuple(range(len(inputs)))
+        )
+        found, found_gradient = program.value_and_grad(*inputs, pair.target)
+        assert_agree(np.asarray(found).tolist(), value, 1e-14, absolute=True)
+        gradients = [np.asarray(part).tolist() for part in found_gradient]
+        assert_agree(gradients if pairs else gradients[0], gradient, 1e-13, absolute=True)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["on Values", "compiled"])
+@pytest.mark.parametrize("name", ACTIVATED)
+def test_activations(figures: Figures, name: str, compiled: bool) -> None:
+    layer, points = ACTIVATED[name]
+    made = activation(nn, layer)
+    if compiled:
+        outputs = engine.compile(made)(points)
+        gradient = engine.compile(lambda x: weighted(made(x))).grad(points)
+    else:
+        x = [Value(point) for point in points]
+        y = made(x)
+        weighted(y).backward()
+        outputs, gradient = data_of(y), grads_of(x)
     # not to each number's own size: PyTorch's GELU cancels far below 0
-    assert_agree(actual, figures[f"{name} {points}"], 1e-14, absolute=True)
+    actual = {"outputs": outputs, "gradient": gradient}
+    assert_agree(actual, figures[name], 1e-14, absolute=True)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms(figures: Figures, name: str) -> None:
+    norm, settings, row = NORMS[name]
+    layer, x = getattr(nn, norm)(len(row), **settings), [Value(number) for number in row]
+    y = layer(x)
+    weighted(y).backward()
+    actual = {"outputs": y, "gradient": x, "weight": layer.weight}
+    expected = figures[name]
+    for part, read in (("outputs", data_of), ("gradient", grads_of), ("weight", grads_of)):
+        # the mean is a difference of numbers that are much larger
+        assert_agree(read(actual[part]), expected[part], 1e-11, absolute=True)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -201,3 +274,41 @@ def test_training_on_the_unit_circle(figures: Figures) -> None:
     )
     # sums over the points are in another order, and every step carries the difference on
     assert_agree(history.step_loss, figures["training"], 1e-9)
+
+
+class Pairs(nn.Module):
+    """Layers and their own input, as a loss of pairs takes them."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        self.layers = layers
+
+    def forward(self, x: Any) -> Any:
+        return [self.layers(x), x]
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_by_every_loss(figures: Figures, name: str, path: str) -> None:
+    training = TRAINED[name]
+    layers = layers_of(nn, training)
+    layers.load_state_dict(state_of(layers))
+    model = Pairs(layers) if training.last == "pairs" else layers
+    history = nn.fit(
+        model,
+        inputs_of(name),
+        training.targets,
+        loss=getattr(nn, training.loss)(reduction=training.reduction, **training.options),
+        optimizer=nn.SGD(model.parameters(), **settings_of(training)),
+        epochs=LOSS_EPOCHS,
+        batch_size=LOSS_BATCH,
+        path=path,
+        progress=False,
+    )
+    found = [*history.step_loss, *[p.data for p in model.parameters()]]
+    assert_agree(found, figures[f"training by {name}"], 1e-10, absolute=True)
+
+
+def test_no_loss_is_left_out() -> None:
+    losses = {name for name in vars(nn) if name.endswith("Loss") and name != "Loss"}
+    assert losses == {loss for loss, _, _ in LOSSES.values()}
+    assert losses == {training.loss for training in TRAINED.values()}

@@ -1,0 +1,209 @@
+"""The examples of a run: checked, as arrays with one row each, and the batches of every epoch."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+import engine
+from nn.data import DataLoader
+from nn.losses import Loss
+from nn.module import Module
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
+
+
+class Examples:
+    """What `fit` trains on: X, y, and a weight for each example, or None where all count alike.
+
+    X and y are arrays or nested lists, or X is a DataLoader, which then says the batches too.
+    Raises TypeError and ValueError as `fit` does, before anything is changed.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        X: Any,
+        y: Any,
+        loss: Loss,
+        *,
+        batch_size: int | None,
+        shuffle: bool,
+        seed: int,
+        sample_weight: Any = None,
+        class_weight: ClassWeight = None,
+    ) -> None:
+        self._loader: DataLoader | None = None
+        self._seed, self._shuffle = seed, shuffle
+        if isinstance(X, DataLoader):
+            self._loader = X
+            X, y = _loaded(X, y, batch_size, shuffle)
+        elif y is None:
+            raise TypeError("y is missing: fit takes X and y, or a DataLoader in place of both")
+        self.X, self.y = checked_data(model, X, y, loss, "X", "y")
+        self.weights = _weights(self.y, sample_weight, class_weight)
+        self.size = len(self.X) if batch_size is None else batch_size
+        if self._loader is not None:
+            self.size = self._loader.batch_size
+        self.starts = np.append(np.arange(0, len(self.X), self.size), len(self.X))
+        if self._loader is not None:  # which may leave the last examples out
+            self.starts = self.starts[: len(self._loader) + 1]
+        self.updates = len(self.starts) - 1
+        if self.updates == 0:
+            raise ValueError(
+                f"the DataLoader has no batch: {len(self.X)} examples are fewer than its "
+                f"batch_size of {self.size}, and drop_last leaves them out"
+            )
+
+    @property
+    def each_epoch(self) -> int:
+        """How many examples an epoch is about."""
+        return int(self.starts[-1])
+
+    @property
+    def order(self) -> str:
+        """How the order of the examples comes about."""
+        if self._loader is None:
+            return "shuffled" if self._shuffle else "as given"
+        own = " by its own generator" if self._loader.generator else ""
+        return f"a DataLoader's, shuffle={self._loader.shuffle}{own}"
+
+    def epoch(self, number: int) -> tuple[Array, Array]:
+        """Return the rows of an epoch in their order, and where batches start and end in it.
+
+        The order depends on the seed and the number, 0 for the first, alone: so a run can go on
+        from any epoch. Only a DataLoader's own generator goes its own way.
+        """
+        if self._loader is not None:
+            own = None if self._loader.generator else random.Random(f"{self._seed} {number}")
+            batches = self._loader.epoch(own)
+            return np.concatenate(batches), self.starts
+        if not self._shuffle:
+            return np.arange(len(self.X)), self.starts
+        return np.random.default_rng([self._seed, number]).permutation(len(self.X)), self.starts
+
+    @property
+    def generator(self) -> random.Random | None:
+        """What a DataLoader of its own randomness draws from."""
+        return None if self._loader is None else self._loader.generator
+
+    def digest(self) -> int:
+        """Return a checksum of the examples."""
+        arrays = [self.X, self.y, *([] if self.weights is None else [self.weights])]
+        digest = 0
+        for array in arrays:
+            digest = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), digest)
+        return digest
+
+
+def _loaded(loader: DataLoader, y: Any, batch_size: int | None, shuffle: bool) -> tuple[Any, Any]:
+    """The examples of a loader, which says all there is to say about batches."""
+    if y is not None:
+        raise TypeError("a DataLoader stands for X and y: give it alone, without y")
+    if batch_size is not None or shuffle:
+        raise ValueError("a DataLoader has its own batch_size and shuffle: set them there")
+    arrays = loader.arrays()
+    if len(arrays) != 2:
+        raise ValueError(f"fit needs X and y of each example; the DataLoader gives {len(arrays)}")
+    return arrays[0], arrays[1]
+
+
+def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array | None:
+    """What each example counts by, or None for 1."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(len(y))
+    if sample_weight is not None:
+        weights = checked_rows(sample_weight, "sample_weight")
+        if weights.shape != (len(y),):
+            raise ValueError(
+                f"sample_weight has the shape {weights.shape}; for {len(y)} examples it is "
+                f"({len(y)},)"
+            )
+    if class_weight is not None:
+        weights = weights * _of_classes(y, class_weight)
+    if (weights < 0.0).any() or not weights.any():
+        place = int(np.argmin(weights))
+        raise ValueError(
+            f"weights of examples are at least 0, and not all 0; that of row {place} is "
+            f"{weights[place]}"
+        )
+    return weights
+
+
+def _of_classes(y: Array, class_weight: Any) -> Array:
+    """The weight of each example's class."""
+    if y.ndim > 1 and y.shape[-1] > 1:
+        labels = np.argmax(y.reshape(len(y), -1), axis=1).astype(float)
+    else:
+        labels = y.reshape(-1)
+    classes, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return np.asarray(len(y) / (len(classes) * counts))[places]
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f'class_weight is a dict such as {{0: 1.0, 1: 10.0}}, or "balanced", not '
+            f"{class_weight!r}"
+        )
+    unknown = [label for label in class_weight if label not in classes.tolist()]
+    if unknown:
+        raise ValueError(f"class_weight names {unknown}; the classes in y are {classes.tolist()}")
+    return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])[places]
+
+
+def predict_one(model: Module, x: Any) -> Any:
+    """Return the model's output for one row of an array, without recording it."""
+    with engine.no_grad():
+        return model(x.tolist() if isinstance(x, np.ndarray | np.number) else x)
+
+
+def checked_rows(data: Any, name: str) -> Array:
+    """The data as an array with one row an example; raises ValueError for what can't be one."""
+    try:
+        array = np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        rows = [row for row in data if hasattr(row, "__len__")]
+        if len(rows) == len(data) and len({len(row) for row in rows}) > 1:
+            first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))
+            raise ValueError(
+                f"the rows of {name} have different lengths: row 0 has {len(data[0])} numbers, "
+                f"row {first} has {len(data[first])}"
+            ) from None
+        raise TypeError(f"{name} must be numbers, one row an example: {error}") from None
+    if array.ndim == 0:
+        raise ValueError(f"{name} is one number; it needs one row an example")
+    if not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0]
+        column = f", column {where[1]}" if array.ndim > 1 else ""
+        raise ValueError(f"{name} has {array[tuple(where)]} in row {where[0]}{column}")
+    return array
+
+
+def checked_data(
+    model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
+) -> tuple[Array, Array]:
+    """The data as arrays; differing lengths and shapes are found on the first example."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss is an instance such as nn.MSELoss(), not {loss!r}")
+    if loss.reduction == "none":
+        raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
+    X, y = checked_rows(X, X_name), checked_rows(y, y_name)
+    if len(X) != len(y):
+        raise ValueError(f"{X_name} has {len(X)} rows and {y_name} has {len(y)}")
+    if len(X) == 0:
+        raise ValueError(f"{X_name} has no rows: there are no examples")
+    output = predict_one(model, X[0])
+    try:
+        loss.terms(output, y[0].tolist())
+    except ValueError as error:
+        if y.ndim == 1 and isinstance(output, list) and len(output) == 1:
+            raise ValueError(
+                f"{error}; if each row of {y_name} is one number, use {y_name}.reshape(-1, 1)"
+            ) from None
+        raise
+    return X, y

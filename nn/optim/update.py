@@ -1,0 +1,153 @@
+"""One update of all parameters: L2 is added to the gradient, it is clipped, the optimiser moves.
+
+`Update.step` does so on arrays, once. For training loops `Update.rule` is the same as one function
+over pointers, which Numba compiles, with the numbers that it works on laid out by `Update.slots`
+and `Update.settings`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from engine.compiled.kernels import carray
+from engine.rebind import rebind
+from nn.optim import rules
+from nn.optim.base import Optimizer
+
+Array = rules.Array
+
+
+class Update:
+    """What happens to the parameters of an optimiser in every update of a training run.
+
+    `l2` has a number for each parameter, the strength of its penalty l2/2 · w², or is None. The
+    gradient, the penalty's included, is scaled to a norm of at most `clip_norm`, unless that is
+    None, as `clip_grad_norm_` does it.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, *, l2: Array | None = None, clip_norm: float | None = None
+    ) -> None:
+        self.optimizer, self.l2 = optimizer, l2
+        self.clip_norm = math.inf if clip_norm is None else clip_norm
+
+    def step(self, theta: Array, gradient: Array) -> float:
+        """Update `theta` in place, and leave in `gradient` what it was moved by; return the
+        penalty at the numbers before."""
+        penalty = 0.0
+        with np.errstate(all="ignore"):
+            if self.l2 is not None:
+                pull = self.l2 * theta
+                penalty = 0.5 * float(np.dot(pull, theta))
+                gradient += pull
+            if self.clip_norm < math.inf:
+                gradient *= _factor(float(np.linalg.norm(gradient)), self.clip_norm)
+            self.optimizer.update(theta, gradient)
+        return penalty
+
+    # --- the same in a training loop ---
+
+    @property
+    def can_loop(self) -> bool:
+        """Whether there is a `rule` for this optimiser: it keeps at most three numbers each."""
+        return self.optimizer.slots in rules.LOOPS
+
+    @property
+    def rule(self) -> Callable[..., None]:
+        """A function of (theta, gradient, slots, settings, 0, 0, steps, count): see `whole`."""
+        return _rule(type(self.optimizer).rule, self.optimizer.slots)
+
+    def slots(self, dtype: Any) -> Array:
+        """The numbers beside the parameters, flat: their L2, then each group's slots."""
+        parts = [] if self.l2 is None else [self.l2]
+        parts += [state.slots.ravel() for state in self.optimizer.state]
+        return np.concatenate(parts).astype(dtype)
+
+    def take(self, slots: Array, done: int) -> None:
+        """Have the optimiser go on from what `done` updates in a loop have made of the slots."""
+        first = 0 if self.l2 is None else len(self.l2)
+        for state in self.optimizer.state:
+            last = first + state.slots.size
+            state.slots[:] = slots[first:last].reshape(state.slots.shape)
+            state.steps += done
+            first = last
+
+    def settings(self, count: int, rates: Array | None = None) -> Array:
+        """What `whole` is told of `count` updates, one row each.
+
+        `rates` are learning rates in place of the groups' own, a row an update, a column a group.
+        """
+        optimizer, last = self.optimizer, 0
+        parts = [[0.0, self.clip_norm, self.l2 is not None, len(optimizer.param_groups)]]
+        rows = [np.tile(np.array(parts, dtype=np.float64), (count, 1))]
+        for k, (group, state) in enumerate(
+            zip(optimizer.param_groups, optimizer.state, strict=True)
+        ):
+            told = {**group, "lr": rates[:, k]} if rates is not None else group
+            own = optimizer.settings(told, state.steps + np.arange(count))
+            last += len(group["params"])
+            rows += [np.tile([float(last), float(own.shape[1])], (count, 1)), own]
+        return np.concatenate(rows, axis=1)
+
+
+def _factor(norm: Any, most: Any) -> Any:
+    """What a gradient of some norm is multiplied by: 1 at most, nan where the norm is."""
+    factor = most / (norm + 1e-6)
+    return 1.0 if factor >= 1.0 else factor
+
+
+# --- compiled around a rule -----------------------------------------------------------------
+
+move: Any = None  # one of `rules.LOOPS`, about the rule
+SLOTS: Any = None  # how many numbers the rule keeps beside each parameter
+
+
+@functools.cache
+def _rule(rule: Callable[..., Any], slots: int) -> Callable[..., None]:
+    """One object for each rule, so that it is compiled once."""
+    loop = rebind(rules.LOOPS[slots], {"rule": rule})
+    return rebind(whole, {"move": loop, "SLOTS": slots})
+
+
+def whole(
+    theta: Any, gradient: Any, slots: Any, settings: Any, _1: Any, _2: Any, steps: Any, count: Any
+) -> None:
+    """`Update.step` over pointers.
+
+    `settings` are a place for the penalty, which is left there; the largest norm; whether the
+    slots begin with the parameters' L2; how many groups there are; and for each group where it
+    ends, how many numbers its rule is told, and these. Slots of a group follow one another.
+    """
+    told = carray(settings, (1 << 40,))
+    w, g = carray(theta, (count,)), carray(gradient, (count,))
+    kept = carray(slots, (1 << 40,))
+    at = 0
+    if told[2] != 0.0:
+        at = count
+        penalty = 0.5 * (kept[0] * w[0] * w[0])
+        g[0] += kept[0] * w[0]
+        for i in range(1, count):
+            pull = kept[i] * w[i]
+            penalty += 0.5 * (pull * w[i])
+            g[i] += pull
+        told[0] = penalty
+    if told[1] < math.inf:
+        norm = g[0] * g[0]
+        for i in range(1, count):
+            norm += g[i] * g[i]
+        factor = _factor(math.sqrt(norm), told[1])
+        for i in range(count):
+            g[i] *= factor
+    first, s = 0, 4
+    for _ in range(int(told[3])):
+        last, size = int(told[s]), int(told[s]) - first
+        part = kept[at : at + SLOTS * size]
+        move(w[first:last], g[first:last], part, told[s + 2 : s + 2 + int(told[s + 1])], size)
+        at += SLOTS * size
+        s += 2 + int(told[s + 1])
+        first = last
