@@ -7,6 +7,7 @@ sizes were compared with those of the arrays: nothing larger than the arrays is 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -121,9 +122,10 @@ def _add(built: dict[str, Module], told: Mapping[str, Any], arrays: Arrays) -> N
     if name:
         above, _, own = name.rpartition(".")
         parent = built[above]
-        if not isinstance(parent, Sequential | ModuleList) or own != str(len(parent)):
+        inside = vars(parent)  # for now nothing but modules
+        if not isinstance(parent, Sequential | ModuleList) or own != str(len(inside)):
             raise UnfitError(f"there is no place for {name!r}")
-        parent.append(module)
+        inside[own] = module
     if name in built:
         raise UnfitError(f"{name!r} is told of twice")
     built[name] = module
@@ -136,10 +138,11 @@ def _made(name: str, told: Mapping[str, Any], arrays: Arrays) -> Module:
     if kind in (Sequential, ModuleList):
         return kind()
     arguments = told["arguments"]
-    if set(arguments) != set(_parameters(kind)):
-        raise UnfitError(f"{kind.__name__} takes {_parameters(kind)}, not {sorted(arguments)}")
-    for key, parameter in inspect.signature(kind).parameters.items():
-        if key in arguments and not _is_a(arguments[key], parameter.annotation):
+    wanted = _parameters(kind)
+    if set(arguments) != set(wanted):
+        raise UnfitError(f"{kind.__name__} takes {[*wanted]}, not {[*arguments]}")
+    for key, annotation in wanted.items():
+        if not _is_a(arguments[key], annotation):
             raise UnfitError(f"{kind.__name__} can't have {arguments[key]!r:.50} as {key}")
     shapes: Callable[..., Shapes] = _SHAPES.get(kind, _no_shapes)
     for own, shape in shapes(**arguments):
@@ -174,9 +177,11 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _parameters(kind: type[Module]) -> list[str]:
-    """The names of a constructor's arguments, but for the source of randomness."""
-    return [name for name in inspect.signature(kind).parameters if name != "rng"]
+@functools.cache
+def _parameters(kind: type) -> dict[str, str]:
+    """A constructor's arguments with what it says of them, but for the source of randomness."""
+    found = inspect.signature(kind).parameters.values()
+    return {p.name: p.annotation for p in found if p.name != "rng"}
 
 
 _MODES = ("training", "requires_grad")
