@@ -7,7 +7,6 @@ sizes were compared with those of the arrays: nothing larger than the arrays is 
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
@@ -34,6 +33,13 @@ CLASSES: dict[str, type[Module]] = {
 }
 
 
+# Their constructors' arguments with what is said of them, but for the source of randomness.
+_ARGUMENTS: dict[type[Module], dict[str, str]] = {
+    kind: {
+        p.name: p.annotation for p in inspect.signature(kind).parameters.values() if p.name != "rng"
+    }
+    for kind in CLASSES.values()
+}
 # What an argument may be, by what the constructor says of it; else it is a list of ints.
 _TYPES: dict[str, list[type]] = {
     "int": [int],
@@ -57,7 +63,7 @@ def describe(model: Module, arrays: Arrays) -> dict[str, Any]:
     pending: list[tuple[str, Module]] = [("", model)]
     while pending:
         name, module = pending.pop()
-        if type(module) not in CLASSES.values():
+        if type(module) not in _ARGUMENTS:
             raise UnfitError(f"{type(module).__name__} is no class of nn's own")
         if id(module) in places:
             modules.append({"name": name, "same": places[id(module)]})
@@ -138,7 +144,7 @@ def _made(name: str, told: Mapping[str, Any], arrays: Arrays) -> Module:
     if kind in (Sequential, ModuleList):
         return kind()
     arguments = told["arguments"]
-    wanted = _parameters(kind)
+    wanted = _ARGUMENTS[kind]
     if set(arguments) != set(wanted):
         raise UnfitError(f"{kind.__name__} takes {[*wanted]}, not {[*arguments]}")
     for key, annotation in wanted.items():
@@ -163,7 +169,7 @@ def _is_a(argument: Any, annotation: str) -> bool:
 def _arguments(module: Module) -> dict[str, Any]:
     """The constructor's arguments: attributes of the same name, or whether there is a bias."""
     found = {}
-    for name in _parameters(type(module)):
+    for name in _ARGUMENTS[type(module)]:
         value = vars(module).get(name)
         if name == "bias":
             value = value is not None and value is not False
@@ -175,13 +181,6 @@ def _arguments(module: Module) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-@functools.cache
-def _parameters(kind: type) -> dict[str, str]:
-    """A constructor's arguments with what it says of them, but for the source of randomness."""
-    found = inspect.signature(kind).parameters.values()
-    return {p.name: p.annotation for p in found if p.name != "rng"}
 
 
 _MODES = ("training", "requires_grad")
