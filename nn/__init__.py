@@ -34,6 +34,7 @@ from nn.layers import (
     Tanh,
 )
 from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
+from nn.live import LivePlot
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.minimize import minimize
@@ -54,7 +55,7 @@ from nn.optim import (
     clip_grad_value_,
 )
 from nn.predicting import evaluate, predict
-from nn.saving import CheckpointError
+from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.stopping import EarlyStopping
 from nn.train import fit
@@ -95,6 +96,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LivePlot",
     "LogSoftmax",
     "Loss",
     "MSELoss",
@@ -123,8 +125,10 @@ __all__ = [
     "evaluate",
     "fit",
     "init",
+    "load",
     "metrics",
     "minimize",
     "predict",
     "random_split",
+    "save",
 ]

@@ -179,7 +179,7 @@ class CausalSelfAttention(Module):
     ) -> None:
         if num_heads < 1 or embed_dim % num_heads:
             raise ValueError(f"{num_heads} heads can't share {embed_dim} numbers evenly")
-        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.embed_dim, self.num_heads, self.bias = embed_dim, num_heads, bias
         self.query = Linear(embed_dim, embed_dim, bias, rng=rng)
         self.key = Linear(embed_dim, embed_dim, bias, rng=rng)
         self.value = Linear(embed_dim, embed_dim, bias, rng=rng)

@@ -1,6 +1,8 @@
 """Losses, layers and training against PyTorch's figures, frozen and live."""
 
 import math
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from loss_cases import (
     TRAINED,
     inputs_of,
     layers_of,
+    moved_of,
     settings_of,
 )
 from oracle_cases import (
@@ -81,7 +84,16 @@ def test_losses(figures: Figures, name: str) -> None:
     assert_agree(grads_of(x), figures[name]["gradient"], 1e-14, absolute=cancels)
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if " none " not in name])
+BATCHES = [  # what has examples along the first dimension
+    name
+    for name, (_, reduction, pair) in LOSSES.items()
+    if reduction == "sum" and isinstance(pair.target, list) and "one" not in name.split()
+]
+# sums over a batch are compiled below, a batch at a time
+COMPILED = [name for name in LOSSES if name not in BATCHES and " none " not in name]
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_compiled_losses(figures: Figures, name: str) -> None:
     loss, reduction, pair = LOSSES[name]
     made = getattr(nn, loss)(reduction=reduction, **pair.options)
@@ -90,13 +102,6 @@ def test_compiled_losses(figures: Figures, name: str) -> None:
     value, gradient = program.value_and_grad(pair.input, pair.target)
     assert_agree(value, figures[name]["value"], 1e-14)
     assert_agree(gradient, figures[name]["gradient"], 1e-13, absolute=True)
-
-
-BATCHES = [  # what has examples along the first dimension
-    name
-    for name, (_, reduction, pair) in LOSSES.items()
-    if reduction == "sum" and isinstance(pair.target, list) and "one" not in name.split()
-]
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -180,6 +185,84 @@ def test_repr(figures: Figures, name: str) -> None:
     assert repr(NETWORKS[name](nn)) == figures[f"form {name}"]["repr"]
 
 
+def blocks(framework: Any) -> Any:
+    """A model of one's own, with modules in a list, alike and not."""
+
+    class Blocks(framework.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            alike = [framework.Linear(3, 3) for _ in range(3)]
+            self.blocks = framework.ModuleList([*alike, framework.Sequential(framework.SiLU())])
+            self.blocks.append(framework.RMSNorm(3)).insert(1, framework.Tanh())
+            self.head = framework.Linear(3, 2, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            for block in self.blocks[1:]:
+                x = block(x)
+            return self.head(self.blocks[0](x))
+
+    return Blocks()
+
+
+def tied(framework: Any) -> Any:
+    """A model with one parameter under two names."""
+    first, last = framework.Embedding(5, 3), framework.Linear(3, 5)
+    last.weight = first.weight
+    return framework.Sequential(first, framework.LayerNorm(3), framework.Dropout(0.5), last)
+
+
+POINTS_OF_3 = np.random.default_rng(0).normal(size=(4, 3))
+# Models by what they are given: points of three numbers, pictures, or sequences of tokens.
+EXCHANGED: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
+    **{name: (make, POINTS_OF_3) for name, make in NETWORKS.items()},
+    "blocks": (blocks, POINTS_OF_3),
+    "tied": (tied, np.array([[0, 4, 2], [1, 1, 3]])),
+    "pictures": (
+        lambda framework: framework.Sequential(
+            framework.Flatten(), framework.Linear(6, 4), framework.ReLU(), framework.Linear(4, 2)
+        ),
+        np.random.default_rng(1).normal(size=(3, 2, 3)),
+    ),
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_states_go_to_pytorch_and_back(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    make, X = EXCHANGED[name]
+    ours, theirs = make(nn).eval(), make(torch.nn).double().eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict()) and repr(ours) == repr(theirs)
+    assert [key for key, _ in ours.named_modules()] == [key for key, _ in theirs.named_modules()]
+    nn.init.normal_(ours.parameters(), rng=random.Random(0))
+
+    def assert_alike() -> None:
+        with torch.no_grad():
+            expected = theirs(torch.tensor(X)).numpy()
+        assert nn.predict(ours, X) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+    theirs.load_state_dict({k: torch.tensor(array) for k, array in ours.state_dict().items()})
+    assert_alike()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.mul_(-0.5)
+    ours.load_state_dict(theirs.state_dict())
+    assert_alike()
+
+
+@pytest.mark.oracle
+def test_pytorch_reads_a_saved_model(tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file  # which imports torch
+
+    ours, theirs = tied(nn).eval(), tied(torch.nn).double().eval()
+    nn.save(ours, tmp_path / "model.safetensors")
+    theirs.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    with torch.no_grad():
+        expected = theirs(torch.tensor([[0, 1, 2]])).numpy()
+    assert nn.predict(ours, [[0, 1, 2]]) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
 def test_training_on_the_unit_circle(figures: Figures) -> None:
     X, y, model, rate = training()
     history = nn.fit(
@@ -218,11 +301,12 @@ def test_training_by_every_loss(figures: Figures, name: str, path: str) -> None:
         inputs_of(name),
         training.targets,
         loss=getattr(nn, training.loss)(reduction=training.reduction, **training.options),
-        optimizer=nn.SGD(model.parameters(), **settings_of(training)),
+        optimizer=nn.SGD(moved_of(layers, training), **settings_of(training)),
         epochs=LOSS_EPOCHS,
         batch_size=LOSS_BATCH,
         path=path,
         progress=False,
+        **training.told,
     )
     found = [*history.step_loss, *[p.data for p in model.parameters()]]
     assert_agree(found, figures[f"training by {name}"], 1e-10, absolute=True)
