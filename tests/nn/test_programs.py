@@ -113,6 +113,12 @@ def test_losses_and_accuracies_have_a_meaning_or_are_null(ran: Report) -> None:
     assert (figures["test_accuracy"] is None) == (name == "building-blocks")
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_readme_names_every_program(name: str) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    assert f"| `{name}` |" in readme.read_text(encoding="utf-8")
+
+
 # --- one by one -----------------------------------------------------------------------------
 
 
