@@ -115,7 +115,10 @@ def test_mnist_with_the_logistic_cost(say: Callable[[str], None]) -> None:
 def test_mnist_small_learns_by_heart_and_both_answers_narrow_it(
     say: Callable[[str], None],
 ) -> None:
-    found = [mnist_small.run(options(seed)).figures for seed in SEEDS]
+    found = []
+    for seed in SEEDS:
+        found.append(mnist_small.run(options(seed)).figures)
+        say(f"mnist-small: seed {seed}, at the end {found[-1]['at_the_end']}")
     train, test = ([f[name] for f in found] for name in ("train_accuracy", "test_accuracy"))
     say(f"mnist-small: training by seed {percent(train)}, held out {percent(test)}")
     assert statistics.median(train) >= 0.858 and statistics.median(test) >= 0.59
