@@ -19,7 +19,7 @@ import engine
 import nn
 from nn import plots
 from nn.programs import Options, Report
-from nn.programs.problem import Problem
+from nn.programs.problem import Problem, finished
 
 SUMMARY = "layers, activations, losses and optimisers, one by one on small numbers"
 POINTS, EPOCHS = 250, 50
@@ -86,7 +86,7 @@ def run(options: Options) -> Report:
     for name, make in OPTIMIZERS.items():
         p.model.load_state_dict(first)
         learning = replace(p, optimizer=make(p.model.parameters()))
-        histories[name] = learning.fit(options)
+        histories[name] = finished(learning.fit(options))
         results[name] = {"train_loss": p.train_loss(), "test_loss": p.test_loss()}
     figures = {
         "program": "building-blocks",

@@ -103,18 +103,21 @@ def run(options: Options) -> Report:
     by_epoch = history.metrics.get("val_accuracy", [])
     figures = common.figures("mnist", p, options, history)
     pictures = [] if options.out is None else _draw(options.out, p, found, history)
+    anew = None
+    if by_epoch and not history.stopped:
+        anew = _without_memory(p, first, options)
     figures |= {
         "data": found.source,
         "cost": options.own.get("cost", "cross-entropy"),
         "test_accuracy_by_epoch": by_epoch,
-        "new_adam_every_step": _without_memory(p, first, options) if by_epoch else None,
+        "new_adam_every_step": anew,
     }
     text = [*note_lines(found), *common.lines(figures)]
     text += [f"epoch {k:4d} held out {100 * share:.2f} %" for k, share in enumerate(by_epoch, 1)]
-    if by_epoch:
+    if anew is not None:
         text.append(
             f"one epoch  with Adam kept {100 * by_epoch[0]:.2f} % held out; with a new Adam in "
-            f"every step {100 * figures['new_adam_every_step']:.2f} %"
+            f"every step {100 * anew:.2f} %"
         )
     if found.source == "MNIST":
         text.append(f"published  {PUBLISHED}")

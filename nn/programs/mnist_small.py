@@ -70,7 +70,10 @@ def run(options: Options) -> Report:
         "L2": problem_of(found, options, l2=L2),
         "dropout": problem_of(found, options, dropout=DROPOUT),
     }
-    runs = {name: common.fit_watching(q, options, LOOK) for name, q in answers.items()}
+    runs = {}
+    for name, answer in answers.items():
+        runs[name] = common.fit_watching(answer, options, LOOK)
+        common.finished(runs[name].history)
     figures = common.figures("mnist-small", p, options, runs["plain"].history)
     figures |= {
         "data": found.source,

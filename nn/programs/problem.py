@@ -79,6 +79,13 @@ class Problem:
         return loss if self.loss.reduction == "mean" else loss / len(X)
 
 
+def finished(history: nn.History) -> nn.History:
+    """Return the History of one of several runs. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    if history.stopped:
+        raise KeyboardInterrupt
+    return history
+
+
 def figures(
     program: str, problem: Problem, options: Options, history: nn.History
 ) -> dict[str, Any]:

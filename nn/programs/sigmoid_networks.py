@@ -58,7 +58,9 @@ def four_equations(model: nn.Module, X: Array, y: Array) -> dict[str, Array]:
         δ_M = (a_M - y) ∘ σ'(z_M)              δ_l = W_{l+1}ᵀ δ_{l+1} ∘ σ'(z_l)
         ∂C/∂b_l = δ_l                          ∂C/∂W_l = δ_l a_{l-1}ᵀ
 
-    summed over the examples; with a = σ(z), σ'(z) is a (1 - a).
+    summed over the examples; with a = σ(z), σ'(z) is a (1 - a). (The course spells σ' in two ways
+    that differ, and its one-hot vector of the digit 7 has eleven entries where ten digits take
+    ten.)
     """
     state = model.state_dict()
     names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]

@@ -97,8 +97,9 @@ def run(options: Options) -> Report:
     history = p.fit(options)
     comparison = p.compare_paths(BATCH)
     predicted = nn.predict(p.model, p.X)
-    batches = max(1, -(-len(p.X) // BATCH))
-    epoch_error = np.reshape(history.step_loss, (-1, batches)).sum(axis=1).tolist()
+    batches = -(-len(p.X) // BATCH)
+    whole = len(history.loss) * batches  # Ctrl-C ends a training within an epoch
+    epoch_error = np.reshape(history.step_loss[:whole], (-1, batches)).sum(axis=1).tolist()
     figures = common.figures("xor", p, options, history)
     figures |= {
         "summed_absolute_error": float(np.abs(predicted - p.y).sum()),

@@ -190,6 +190,27 @@ def test_a_place_without_mnist_is_an_error(
     assert f"gradloom: {tmp_path} holds no train-images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["xor", "mnist", "circles", "building-blocks", "mnist-small"])
+def test_a_run_that_ctrl_c_ended_is_reported_or_ends_the_program(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Problem.fit
+
+    def stopped_within_an_epoch(p: Problem, options: Options, **more: object) -> nn.History:
+        history = fit(p, options, **more)
+        history.step_loss.append(1.0)
+        history.stopped = "Ctrl-C in epoch 2 of 2"
+        return history
+
+    monkeypatch.setattr(Problem, "fit", stopped_within_an_epoch)
+    options = options_of(name, epochs=1)
+    if name in ("building-blocks", "mnist-small"):  # of several runs
+        with pytest.raises(KeyboardInterrupt):
+            load(name).run(options)
+    else:
+        assert load(name).run(options).figures["steps"] > 1
+
+
 def test_more_digits_than_there_are_is_an_error() -> None:
     with pytest.raises(ValueError, match="there are 1,437 digits of 8x8 pixels, not 2,000"):
         mnist_small.problem(Options(points=2_000))
