@@ -81,7 +81,7 @@ def test_it_runs_and_shows_what_is_committed(
     committed = [kinds(cell) for cell in code_cells(notebook)]
     client = nbclient.NotebookClient(
         notebook,
-        timeout=180,  # a cell; far more than any takes
+        timeout=900,  # a cell; far more than any takes, also with MNIST
         coalesce_streams=True,
         resources={"metadata": {"path": str(FOLDER)}},
     )
