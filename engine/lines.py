@@ -7,6 +7,7 @@ one, nothing of this costs anything. `explaining` and `profiling` are built on i
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import linecache
 import sys
@@ -140,6 +141,25 @@ def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield name + "".join(f"[{i}]" for i in place), item
     else:
         yield name, tree
+
+
+def argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    """The names of the parameters that so many positional arguments go to.
+
+    >>> argument_names(lambda x, *rest: None, 3)
+    ['x', 'rest[0]', 'rest[1]']
+    """
+    names: list[str] = []
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()  # type: ignore[assignment]
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
 
 
 def name_of(f: Callable[..., Any]) -> str:

@@ -6,7 +6,6 @@ advise, and `report` is what comes out. Nothing in the core imports this package
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from engine import modes
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
 from engine.explaining.report import Cause, Explanation, Finding
-from engine.lines import Recorder, name_of, named_leaves, refuse_in_trace
+from engine.lines import Recorder, argument_names, name_of, named_leaves, refuse_in_trace
 from engine.trees import flatten
 from engine.value import Value, to_float
 
@@ -100,7 +99,7 @@ def _inputs(
             raise TypeError("wrt holds no Values: a module without parameters, or an empty list")
         return list(args), names
     given: list[Any] = []
-    for arg, argument in zip(args, _argument_names(f, len(args)), strict=True):
+    for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
         try:
             leaves, rebuild = flatten(None if isinstance(arg, bool) else arg)
         except TypeError:
@@ -128,21 +127,6 @@ def _named(wrt: Any) -> Iterator[tuple[str, Any]]:
     else:
         flatten(wrt)  # raises TypeError for what holds no numbers
         yield from named_leaves(wrt, "wrt")
-
-
-def _argument_names(f: Callable[..., Any], count: int) -> list[str]:
-    """The names of the parameters that positional arguments go to."""
-    names: list[str] = []
-    try:
-        parameters = inspect.signature(f).parameters.values()
-    except (TypeError, ValueError):
-        parameters = ()  # type: ignore[assignment]
-    for parameter in parameters:
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            names.append(parameter.name)
-    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
 
 
 __all__ = ["Cause", "Explanation", "Finding", "Flow", "explain_gradients"]
