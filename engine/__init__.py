@@ -73,7 +73,7 @@ def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
     once, with source lines recorded. Print the result; in Jupyter it shows itself.
 
     >>> print(explain(lambda x: (x - 1.0).relu(), 0.5))
-    the function = 0, from 2 operations and 1 input
+    the result = 0, from 2 operations and 1 input
     <BLANKLINE>
     ZERO  x: gradient 0
       relu(-0.5) has the derivative 0: the operand is not above 0, where relu is flat

@@ -48,6 +48,10 @@ class Inquiry:
             totals[group] = totals.get(group, 0) + 1
             connected = self.flow is not None and value in self.flow.index
             groups.setdefault((group, self._status(value), connected), []).append(value)
+        for group, total in totals.items():  # a few tiny ones among many are no news
+            few = groups.get((group, "tiny", True), [])
+            if 0 < 10 * len(few) < total and (group, "fine", True) in groups:
+                groups[group, "fine", True] += groups.pop((group, "tiny", True))
         found = [
             self._finding(status, group, members, connected, totals[group])
             for (group, status, connected), members in groups.items()
@@ -257,7 +261,7 @@ class Inquiry:
         """What makes gradients large or small: the path that carries most, and cancellation."""
         flow = self._flow
         sizes = [math.fabs(flow.adjoints[i]) for i in places]
-        huge, tiny = max(sizes) > self.huge, min(sizes) < self.tiny
+        huge, tiny = max(sizes) > self.huge, max(sizes) < self.tiny
         i = places[sizes.index(min(sizes) if tiny else max(sizes))]
         causes: list[Cause] = []
         advice: list[str] = []
@@ -273,8 +277,12 @@ class Inquiry:
             causes += self._path(i, steps, -1.0 if tiny else 1.0)
             worst = next((cause for cause in causes if cause.kind == "factor"), None)
             if worst is not None:
-                advise = words.advice_on_tiny if tiny else words.advice_on_huge
-                advice.append(advise(worst.operation, worst.count))
+                name, count = worst.operation, worst.count
+                if tiny:
+                    each = worst.factor ** (1.0 / count)
+                    advice.append(words.advice_on_tiny(name, count, each))
+                else:
+                    advice.append(words.advice_on_huge(name, count))
             elif huge:
                 advice.append(words.advice_on_huge("add", 3))
         return causes, advice
@@ -297,11 +305,13 @@ class Inquiry:
         )
         factors: dict[tuple[Line | None, str, str], list[tuple[float, Edge]]] = {}
         for edge, gathered in steps:
-            line = self._line(edge.user)
             name = self._operation(edge.user)[0]
-            factors.setdefault((line, name, "factor"), []).append((math.fabs(edge.partial), edge))
-            at = self._line(edge.to)
-            factors.setdefault((at, "", "gathered"), []).append((math.fabs(gathered), edge))
+            factor, more = math.fabs(edge.partial), math.fabs(gathered)
+            if factor != 1.0:
+                key = (self._line(edge.user), name, "factor")
+                factors.setdefault(key, []).append((factor, edge))
+            if more != 1.0:
+                factors.setdefault((self._line(edge.to), "", "gathered"), []).append((more, edge))
         ranked = []
         for (line, name, kind), entries in factors.items():
             total = sum(math.log(factor) for factor, _ in entries if factor > 0.0)
@@ -328,7 +338,8 @@ class Inquiry:
         if kind == "gathered":
             i = edge.to
             what = self._called(self._flow.nodes[i])
-            text = f"{what} is used in several places, whose gradients add up: × {size}{all_in_all}"
+            how = "add up" if product > 1.0 else "partly cancel"
+            text = f"{what} is used in several places, whose gradients {how}: × {size}{all_in_all}"
         else:
             i = edge.user
             text = f"{self._call(i)} passes on × {size}{all_in_all}"

@@ -84,9 +84,17 @@ class Finding:
             size = f"of sizes {number(sizes[0])} to {number(sizes[-1])}"
         return f"{have} {size}" + ("" if self.status == "fine" else f", {self.status}")
 
+    @property
+    def reason(self) -> tuple[object, ...]:
+        """What two findings have in common that have the same causes."""
+        return (
+            self.status,
+            *((cause.kind, cause.operation, cause.line, cause.scope) for cause in self.causes),
+        )
+
     def lines(self) -> _Texts:
-        """The finding as lines of text with their depth."""
-        found: _Texts = [(0, f"{self.status.upper():5s} {self.title}")]
+        """The causes and the advice as lines of text with their depth."""
+        found: _Texts = []
         shown = self.causes[: _ITEMS + 2]
         for cause in shown:
             found.append((1, cause.text))
@@ -137,24 +145,34 @@ class Explanation:
 
     def _head(self) -> str:
         count = len(self.gradients)
+        name = "the result" if self.name == "the function" else self.name
         return (
-            f"{self.name} = {number(self.output)}, from {self.operations:,} "
+            f"{name} = {number(self.output)}, from {self.operations:,} "
             f"operation{'' if self.operations == 1 else 's'} and {count:,} "
             f"input{'' if count == 1 else 's'}"
         )
 
     def __str__(self) -> str:
         texts = [self._head()]
-        told: set[str] = set()
-        for finding in self.findings:
-            if finding.status != "fine" or finding.causes:
+        for finding, below in self._told():
+            if finding.status != "fine" or below:
                 texts.append("")
-            for depth, text in finding.lines():
-                if text not in told:
-                    texts += _indented(depth, text)
-                if text.startswith("What to do"):
-                    told.add(text)  # advice once is enough
+            texts += _indented(0, f"{finding.status.upper():5s} {finding.title}")
+            texts += [line for part in below for line in _indented(*part)]
         return "\n".join(texts)
+
+    def _told(self) -> Iterator[tuple[Finding, _Texts]]:
+        """The findings with what stands below their titles; what was told before is not again."""
+        reasons: dict[tuple[object, ...], str] = {}
+        advice: set[str] = set()
+        for finding in self.findings:
+            first = reasons.setdefault(finding.reason, finding.group)
+            if finding.causes and finding.group != first:
+                yield finding, [(1, f"for the same reason as {first}")]
+                continue
+            news = [(depth, text) for depth, text in finding.lines() if text not in advice]
+            advice.update(text for _, text in news if text.startswith("What to do"))
+            yield finding, news
 
     def __repr__(self) -> str:
         return str(self)
@@ -165,8 +183,7 @@ class Explanation:
     def _html(self) -> Iterator[str]:
         colours = {"fine": "#2a9d6f", "kink": "#6b7280"}
         yield f"<div><b>{html.escape(self._head())}</b>"
-        for finding in self.findings:
-            (_, _), *below = finding.lines()
+        for finding, below in self._told():
             colour = colours.get(finding.status, "#b4530a")
             yield (
                 f'<div style="margin-top:0.5em"><span style="color:{colour};font-weight:bold">'
@@ -183,4 +200,6 @@ def _indented(depth: int, text: str) -> list[str]:
     margin = "  " * depth
     if depth > 1:
         return [margin + text]
-    return textwrap.wrap(text, _WIDTH, initial_indent=margin, subsequent_indent=margin + "  ")
+    bound = text.replace("× ", "×\N{NO-BREAK SPACE}")
+    lines = textwrap.wrap(bound, _WIDTH, initial_indent=margin, subsequent_indent=margin + "  ")
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

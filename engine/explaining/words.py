@@ -209,9 +209,10 @@ def advice_on_huge(name: str, count: int) -> str:
     )
 
 
-def advice_on_tiny(name: str, count: int) -> str:
-    """What to do about a tiny gradient, to which `count` operations `name` contribute most."""
-    if name in _SATURATING:
+def advice_on_tiny(name: str, count: int, each: float) -> str:
+    """What to do about a tiny gradient, to which `count` operations `name`, each passing on that
+    much, contribute most."""
+    if name in _SATURATING and each < 0.05:  # 0.25 is the most that a sigmoid passes on
         return _SCALE
     if count < 3:
         return "One small factor: measure the number in larger units, or scale it up where it is."

@@ -349,9 +349,30 @@ def test_the_text_points_at_the_expression() -> None:
     assert lines[at][start : len(lines[at + 1])] == "(x - 2.0).relu()"
 
 
-def test_advice_is_given_once() -> None:
-    text = str(explain(lambda x, y: (x + y).relu(), -1.0, 0.5))
-    assert text.count("relu(-0.5) has the derivative 0") == 2 and text.count("What to do") == 1
+def test_what_inputs_have_in_common_is_told_once() -> None:
+    def f(x: Any, y: Any, z: Any) -> Any:
+        return (x + y).relu() + (z - 2.0).relu()
+
+    text = str(explain(f, -1.0, 0.5, 1.0))
+    assert text.count("relu(-0.5) has the derivative 0") == 1 and "same reason as x" in text
+    assert text.count("LeakyReLU") == 1
+
+
+def test_a_few_tiny_gradients_among_many_are_fine() -> None:
+    scales = [1e-9, *[1.0] * 29]
+    explanation = explain(lambda w: engine.dot(w, scales), [1.0] * 30)
+    assert explanation.healthy and len(explanation["w"].inputs) == 30
+    assert explain(lambda w: engine.dot(w, scales[:5]), [1.0] * 5)["w[0]"].status == "tiny"
+
+
+def test_a_chain_of_sigmoids_is_not_called_saturated() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = engine.sigmoid(x)
+        return x
+
+    finding = explain(f, 0.5)["x"]
+    assert finding.causes[1].count == 20 and "nn.ReLU for sigmoid" in finding.advice[0]
 
 
 def test_in_a_notebook_markup_in_the_source_is_harmless() -> None:
