@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-full test-oracles test-notebooks notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle and not full"
+	$(BIN)/python -m pytest -m "not oracle and not full and not notebook"
 
 test-full: .venv/test  ## the published programs at their full size, over many seeds
 	$(BIN)/python -m pytest -m full
@@ -18,6 +18,13 @@ test-full: .venv/test  ## the published programs at their full size, over many s
 test-oracles: .venv/oracle
 	$(BIN)/python -m pytest -m oracle
 	$(BIN)/python tests/data/make_oracles.py --check
+
+test-notebooks: .venv/notebook  ## run every notebook, and compare with what is committed
+	$(BIN)/python -m pytest -m notebook tests/notebooks
+
+notebooks: .venv/notebook  ## run all notebooks in place: a second time only measured times change
+	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace \
+		--config notebooks/nbconvert_config.py notebooks/*.ipynb
 
 oracles: .venv/oracle  ## write the frozen figures of PyTorch and mpmath anew
 	$(BIN)/python tests/data/make_oracles.py
@@ -53,6 +60,10 @@ clean:
 
 .venv/test: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[test,lint]'
+	touch $@
+
+.venv/notebook: .venv/test
+	$(INSTALL) -e '.[test,notebook]'
 	touch $@
 
 .venv/oracle: .venv/test

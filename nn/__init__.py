@@ -34,10 +34,12 @@ from nn.layers import (
     Tanh,
 )
 from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
+from nn.live import LivePlot
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
 from nn.minimize import minimize
 from nn.module import Module
+from nn.network_picture import draw_network
 from nn.optim import (
     SGD,
     Adagrad,
@@ -53,7 +55,7 @@ from nn.optim import (
     clip_grad_value_,
 )
 from nn.predicting import evaluate, predict
-from nn.saving import CheckpointError
+from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 from nn.stopping import EarlyStopping
 from nn.train import fit
@@ -94,6 +96,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LivePlot",
     "LogSoftmax",
     "Loss",
     "MSELoss",
@@ -118,11 +121,14 @@ __all__ = [
     "clip_grad_value_",
     "compare_paths",
     "data",
+    "draw_network",
     "evaluate",
     "fit",
     "init",
+    "load",
     "metrics",
     "minimize",
     "predict",
     "random_split",
+    "save",
 ]

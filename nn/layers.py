@@ -31,6 +31,14 @@ def checked(layer: Module, x: Any, size: int) -> Any:
     return x
 
 
+def counted_from_0(index: Any, count: int, one: str, several: str) -> Any:
+    """Return what to tell `engine.take`, which knows places from the end too: a number below 0
+    misses these as well. Raises IndexError at once where the index is a plain number."""
+    if not isinstance(index, Value) and index < 0:
+        raise IndexError(f"there is no {one} {index:g}: the {count} {several} begin with 0")
+    return engine.where(index < 0, index - count, index)
+
+
 # --- micrograd's ----------------------------------------------------------------------------
 
 
@@ -46,7 +54,7 @@ class Neuron(Module):
     def __init__(self, nin: int, nonlin: bool = True, *, rng: Rng = random) -> None:
         self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
         self.b = Value(0.0)
-        self.nonlin = nonlin
+        self.nin, self.nonlin = nin, nonlin
 
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the neuron's output, a Value."""
@@ -64,8 +72,9 @@ class Layer(Module):
     Layer of [LinearNeuron(2), LinearNeuron(2), LinearNeuron(2)]
     """
 
-    def __init__(self, nin: int, nout: int, *, rng: Rng = random, **kw: Any) -> None:
-        self.neurons = [Neuron(nin, rng=rng, **kw) for _ in range(nout)]
+    def __init__(self, nin: int, nout: int, nonlin: bool = True, *, rng: Rng = random) -> None:
+        self.nin, self.nout, self.nonlin = nin, nout, nonlin
+        self.neurons = [Neuron(nin, nonlin, rng=rng) for _ in range(nout)]
 
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the outputs of the neurons."""
@@ -84,6 +93,7 @@ class MLP(Module):
     """
 
     def __init__(self, nin: int, nouts: Sequence[int], *, rng: Rng = random) -> None:
+        self.nin, self.nouts = nin, list(nouts)
         sizes = [nin, *nouts]
         last = len(nouts) - 1
         self.layers = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import engine
+from nn.layers import counted_from_0
 from nn.losses import Loss, Reduction, check_length
 
 
@@ -59,10 +60,7 @@ class NLLLoss(Loss):
     def _of_one(self, log_probs: list[Any], t: Any) -> tuple[Any, Any]:
         ignored = t == self.ignore_index
         index = engine.where(ignored, 0.0, t)
-        if not isinstance(t, engine.Value) and index < 0:
-            raise IndexError(f"there is no class {t:g}: the {len(log_probs)} classes begin with 0")
-        # `take` knows places from the end too; a class below 0 has to miss these as well.
-        index = engine.where(index < 0, index - len(log_probs), index)
+        index = counted_from_0(index, len(log_probs), "class", "classes")
         weight = 1.0 if self.weight is None else engine.take(self.weight, index)
         term = -weight * engine.take(log_probs, index)
         return engine.where(ignored, 0.0, term), engine.where(ignored, 0.0, weight)

@@ -155,8 +155,10 @@ class BCELoss(Loss):
 class BCEWithLogitsLoss(Loss):
     """The binary cross-entropy of sigmoid(y), exact where the sigmoid has come to 0 or 1.
 
-    `pos_weight` multiplies the loss of the label 1: a number, or a list with one for each entry of
-    the last dimension.
+    `pos_weight` multiplies the loss of the label 1: a number (or a list of one), or a list with one
+    for each entry of the last dimension.
+
+    Raises ValueError where `pos_weight` has another length.
 
     >>> f"{BCEWithLogitsLoss()([0.0, 100.0], [1.0, 1.0]):.4f}"
     '0.3466'
@@ -165,10 +167,15 @@ class BCEWithLogitsLoss(Loss):
     def __init__(self, reduction: Reduction = "mean", *, pos_weight: Any = 1.0) -> None:
         super().__init__(reduction)
         self.pos_weight = _lists(pos_weight)
+        if isinstance(self.pos_weight, list) and len(self.pos_weight) == 1:
+            self.pos_weight = self.pos_weight[0]
 
     def term(self, y: Any, t: Any, pos_weight: Any = None) -> Any:
         """Return the cross-entropy of one logit and its target."""
-        weight = 1.0 + ((self.pos_weight if pos_weight is None else pos_weight) - 1.0) * t
+        pos_weight = self.pos_weight if pos_weight is None else pos_weight
+        if isinstance(pos_weight, list):
+            raise ValueError(f"the output is one number, pos_weight a list of {len(pos_weight)}")
+        weight = 1.0 + (pos_weight - 1.0) * t
         return (1.0 - t) * y - weight * engine.log_sigmoid(y)
 
     def each(self, output: Any, target: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import TraceError
+from engine import Program, TraceError, Value
 from nn.interrupts import Interrupts
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
@@ -32,7 +32,8 @@ def minimize(
 
     `function()` returns one number, computed from the parameters' Values: a loss with all of its
     data in it, or anything else that is to become small. It may be a program of
-    ``engine.compile(f, wrt=parameters)``, which is then used again. `path`, `dtype`, `seed` and
+    ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again; one of other
+    parameters, or in another order, is compiled anew. `path`, `dtype`, `seed` and
     `scheduler` (stepped after every update, whatever its interval) are as for `fit`, and so is
     Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
@@ -59,7 +60,8 @@ def minimize(
     theta = np.array([p.data for p in parameters], dtype)
     gradient = np.zeros_like(theta)
     try:
-        step: TrainingPath = ScalarFunctionPath(function, parameters, bar.advance)
+        plain, function = _both(function, parameters)
+        step: TrainingPath = ScalarFunctionPath(plain, parameters, bar.advance)
         history.reason = "it was asked for"
         if path != "scalar":
             try:
@@ -96,3 +98,13 @@ def minimize(
         bar.close()
         history.seconds = time.perf_counter() - began
     return history
+
+
+def _both(function: Any, parameters: list[Value]) -> tuple[Any, Any]:
+    """The function to call on Values, and what to compile: the program, if it is of these very
+    parameters, whose gradient it gives in their order."""
+    if not isinstance(function, Program):
+        return function, function
+    plain = function.__wrapped__  # type: ignore[attr-defined]
+    named = list(map(id, function._leaves))
+    return plain, function if named == list(map(id, parameters)) else plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 _A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
@@ -21,7 +22,9 @@ class Bar:
         self._bar: Any = None
         if shown:
             try:
-                from tqdm.auto import tqdm
+                with warnings.catch_warnings():  # in a notebook without ipywidgets: text will do
+                    warnings.simplefilter("ignore")
+                    from tqdm.auto import tqdm
 
                 self._bar = tqdm(total=total, unit=f" {unit}", unit_scale=True, mininterval=0.2)
             except ImportError:

@@ -1,4 +1,4 @@
-"""Saving: arrays with a description of them in one file, in the safetensors format.
+"""Saving models, as arrays with a description in one file, in the safetensors format.
 
 A file holds numbers and a JSON text, and reading it runs nothing. It also holds the SHA-256 of
 both, so that a damaged file is found out; that is no protection from those who write files.
@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.files import write_whole
+from nn import architecture
+from nn.module import Module
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +34,71 @@ class CheckpointError(ValueError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"can't load {path}: {reason}")
         self.path, self.reason = path, reason
+
+
+def save(model: Module, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file: its parameters, how it is built, its modes, what is tied or frozen.
+
+    Numbers come back bit for bit; gradients, labels and optimisers' states are not saved. A file
+    that was there is replaced in one moment, when the new one is wholly on the disk.
+
+    Raises TypeError for anything but a Module, OSError where the file can't be written, and
+    ImportError with what to install.
+
+    >>> import tempfile, nn
+    >>> net = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nn.save(net, f"{folder}/net.safetensors")
+    ...     twin = nn.load(f"{folder}/net.safetensors")
+    >>> twin([1.0, 2.0])[0].data == net([1.0, 2.0])[0].data
+    True
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"a Module can be saved, not a {type(model).__name__}")
+    arrays = model.state_dict()
+    about: dict[str, Any] = {"kind": "model", "class": type(model).__name__}
+    try:
+        about["architecture"] = architecture.describe(model, arrays)
+    except architecture.UnfitError as error:
+        about["why not"] = str(error)
+    write_arrays(path, arrays, about)
+
+
+def load(path: str | os.PathLike[str], *, into: Module | None = None) -> Module:
+    """Return the model that `save` wrote to a file, built again; or with its numbers, `into`.
+
+    A model that has modules of your own classes can't be built from a file: build it as before,
+    and give it as `into`. It gets the numbers alone, and stays as it was unless all of them fit.
+
+    Raises CheckpointError for any other file, for a damaged one, and for one that does not fit;
+    OSError where there is none or it can't be read, and ImportError with what to install. Of a
+    file that someone wrote for you nothing is run, and nothing larger than the file is made.
+    """
+    if into is not None and not isinstance(into, Module):
+        raise TypeError(f"into is the Module that gets the numbers, not {into!r}")
+    arrays, about = read_arrays(path)
+    path = Path(path)
+    if about.get("kind") != "model":
+        raise CheckpointError(path, "it holds no model")
+    for name, array in arrays.items():
+        if array.dtype != np.float64:
+            raise CheckpointError(path, f"{name!r} is {array.dtype}; a model has float64")
+    if into is not None:
+        try:
+            into.load_state_dict(arrays)
+        except RuntimeError as error:
+            raise CheckpointError(path, str(error)) from None
+        return into
+    if "architecture" not in about:
+        raise CheckpointError(
+            path,
+            f"the {about.get('class')} in it can't be built from a file ({about.get('why not')}); "
+            "build it as before, and give it: nn.load(path, into=model)",
+        )
+    try:
+        return architecture.build(about["architecture"], arrays)
+    except architecture.UnfitError as error:
+        raise CheckpointError(path, str(error)) from None
 
 
 def write_arrays(

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import engine
 from engine import Value
 from nn.init import Rng
-from nn.layers import Linear, checked
+from nn.layers import Linear, checked, counted_from_0
 from nn.module import Module
 
 # What attention keeps of the positions so far: of each one its key and its value.
@@ -49,7 +49,8 @@ class Embedding(Module):
         """Return the row of a token, or nested lists of rows."""
         if isinstance(x, list | tuple):
             return [self.forward(token) for token in x]
-        return engine.take(self.weight, x)
+        token = counted_from_0(x, self.num_embeddings, "token", "tokens")
+        return engine.take(self.weight, token)
 
     def extra_repr(self) -> str:
         """Return the sizes, as PyTorch shows them."""
@@ -178,7 +179,7 @@ class CausalSelfAttention(Module):
     ) -> None:
         if num_heads < 1 or embed_dim % num_heads:
             raise ValueError(f"{num_heads} heads can't share {embed_dim} numbers evenly")
-        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.embed_dim, self.num_heads, self.bias = embed_dim, num_heads, bias
         self.query = Linear(embed_dim, embed_dim, bias, rng=rng)
         self.key = Linear(embed_dim, embed_dim, bias, rng=rng)
         self.value = Linear(embed_dim, embed_dim, bias, rng=rng)

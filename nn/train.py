@@ -25,7 +25,7 @@ from nn.module import Module, frozen_in, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import ScalarPath, TrainingPath, VectorisedPath
-from nn.predicting import Metric, measured, names_of
+from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
 from nn.stopping import Best, EarlyStopping
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
@@ -75,7 +75,8 @@ def fit(
     After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y)
     and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`, of both
     sets of data are noted in the History, and `early_stopping` looks at them. After every epoch
-    each callback is called with its number and the History so far.
+    each callback is called with its number and the History so far, and at the end those that have
+    a method `at_end` by it, with the History.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
@@ -171,6 +172,7 @@ class _Run:
         self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
         self._interrupts = Interrupts()
         self._checkpoints: Checkpoints | None = None
+        self._measures: list[Measure] | None = None
         self.evaluating(None, {}, None)
         total = settings.epochs * examples.each_epoch
         self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
@@ -215,16 +217,17 @@ class _Run:
                 self._note_epochs()
             self.bar.close()
             self._note_time()
+        for callback in self.callbacks:
+            if hasattr(callback, "at_end"):
+                callback.at_end(history)
         return history
 
     def _some_epochs(self) -> None:
         """An epoch; or several at once, if they are short and nothing is between them."""
         examples, history = self.examples, self.history
         within = len(history.step_loss) - self.epoch * examples.updates  # done before
-        some = 1
-        if not self._pausing:
-            some = max(1, self._burst // examples.updates, -(-within // examples.updates))
-            some = min(some, self.settings.epochs - self.epoch)
+        some = max(1, self._burst // examples.updates, -(-within // examples.updates))
+        some = min(some, self._epochs_at_once)
         if examples.generator is not None:
             self._generator_state = examples.generator.getstate()
         orders, starts = zip(
@@ -258,10 +261,13 @@ class _Run:
         return self._validation is not None or bool(self._metrics) or self._stopping is not None
 
     @property
-    def _pausing(self) -> bool:
-        """Whether there is something to do after every epoch."""
+    def _epochs_at_once(self) -> int:
+        """How many epochs there are before something is to be done between two."""
         own = self.examples.generator is not None  # its state is noted before every epoch
-        return self._looking or bool(self.callbacks) or self._each_epoch or own
+        if self.callbacks or self._each_epoch or own:
+            return 1
+        every, left = self.settings.evaluate_every, self.settings.epochs - self.epoch
+        return min(left, every - self.epoch % every) if self._looking else left
 
     def _between_calls(self) -> None:
         self._note_time()
@@ -293,13 +299,20 @@ class _Run:
     def _evaluate(self) -> None:
         """Note the validation loss and the metrics, and whether it is time to stop."""
         history, path, metrics = self.history, self.settings.path, self._metrics
-        found = {}
-        if metrics:
-            found = measured(self.model, *self._data(), metrics, loss=None, path=path)
-        if self._validation is not None:
-            held_out = measured(self.model, *self._validation, metrics, loss=self.loss, path=path)
-            history.val_loss.append(held_out.pop("loss"))
-            found |= {f"val_{name}": number for name, number in held_out.items()}
+        if self._measures is None or self.callbacks:  # which may have changed the model
+            training = Measure(
+                self.model, self.examples.X, self.examples.y, metrics=metrics, path=path
+            )
+            self._measures = [training]
+            if self._validation is not None:
+                held_out = Measure(
+                    self.model, *self._validation, loss=self.loss, metrics=metrics, path=path
+                )
+                self._measures.append(held_out)
+        found, *others = [measure() for measure in self._measures]
+        for numbers in others:
+            history.val_loss.append(numbers.pop("loss"))
+            found |= {f"val_{name}": number for name, number in numbers.items()}
         for name, number in found.items():
             history.metrics.setdefault(name, []).append(number)
         history.evaluated.append(self.epoch)
@@ -311,9 +324,6 @@ class _Run:
                     f"{self._stopping.monitor} has not improved since epoch {self.best.epoch}"
                 )
             history.best_epoch = self.best.epoch
-
-    def _data(self) -> tuple[Array, Array]:
-        return self.examples.X, self.examples.y
 
     def _restore_best(self) -> bool:
         """Take the best weights, if they were to be kept."""

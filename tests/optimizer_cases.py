@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,12 +47,28 @@ def hard_gradients() -> list[list[float]]:
     return [[scale() * rng.gauss(0.0, 1.0) for scale in scales] for _ in range(STEPS)]
 
 
+def plane(a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """Gradients that are always the same: moderate, huge, tiny, one whose square is inf, and 0."""
+    return a + 1e140 * b + 1e-12 * c + 1e200 * d + 0.0 * e
+
+
+def broken_gradients() -> list[list[float]]:
+    """Gradients that are inf or nan at one step, or the larger float64, and ordinary before."""
+    rng = random.Random(1)
+    gradients = [[rng.gauss(0.0, 1.0) for _ in range(5)] for _ in range(STEPS)]
+    gradients[9] = [math.inf, -math.inf, math.nan, 1.7e308, 1.0]
+    return gradients
+
+
 Problem = tuple[list[float], Callable[..., Any] | list[list[float]]]
 PROBLEMS: dict[str, Problem] = {  # where it starts; a function, or gradients
     "valley": ([-1.2, 1.0], rosenbrock),
     "ill-conditioned": ([1.0, -2.0, 0.5, 3.0], ill_conditioned),
     "hard gradients": ([1.0, -2.0, 3.0, -0.5, 0.25, 1.5], hard_gradients()),
+    "plane": ([1.0, -2.0, 3.0, -0.5, 0.25], plane),
+    "broken gradients": ([1.0, -2.0, 3.0, -0.5, 0.25], broken_gradients()),
 }
+OVERFLOWING = ("plane", "broken gradients")  # squares that are inf
 
 # --- optimisers and their settings ----------------------------------------------------------
 
@@ -123,6 +140,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     for problem in PROBLEMS
     for name, choices in SETTINGS.items()
     for settings in choices
+    # inf - inf: what is left depends on whether a processor multiplies and adds in one
+    if not (settings.get("centered") and problem in OVERFLOWING)
 }
 
 
@@ -214,6 +233,167 @@ def rates(optim: Any, schedulers: Any, scalar: Callable[[float], Any], name: str
     return [list(column) for column in zip(*found, strict=True)]
 
 
+# --- saved and loaded on the way ------------------------------------------------------------
+
+LEGS = (12, 10, 8)  # steps; the second begins with what the first has saved
+Go = Callable[[Any, Any, int], None]  # makes so many steps of an optimiser and its scheduler
+
+
+def landscape(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """A curved valley with two parameters more, one of them bound to the valley's."""
+    return rosenbrock(a, b) + 0.5 * (c * a - 1.0) ** 2 + 0.1 * d**4
+
+
+LANDSCAPE = [-1.2, 1.0, 0.5, 2.0]
+
+
+def steps_on(function: Callable[..., Any], parameters: list[Any]) -> Go:
+    """How both frameworks make steps: one by one."""
+
+    def go(optimizer: Any, scheduler: Any, steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            function(*parameters).backward()
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+
+    return go
+
+
+def journey(optim: Any, schedulers: Any, parameters: list[Any], go: Go, name: str) -> Any:
+    """Return where the parameters are after each leg of a journey of one group, or of three.
+
+    After the first leg the optimiser and the scheduler are made anew, with other rates, and load
+    what was saved. In groups, the second has settings of its own, and the third is added last.
+    """
+    optimizer_name, settings, _, scheduler_name, told = RUNS[name.partition(": ")[2]]
+    in_groups = name.startswith("in groups")
+    make = getattr(optim, optimizer_name)
+
+    def made(lr: float) -> tuple[Any, Any]:
+        first, second, *_ = parameters
+        groups = [{"params": [first]}, {"params": [second], "lr": 0.3 * lr, "weight_decay": 0.1}]
+        optimizer = make(groups if in_groups else parameters, **{**settings, "lr": lr})
+        if not scheduler_name:
+            return optimizer, None
+        return optimizer, getattr(schedulers, scheduler_name)(optimizer, **told)
+
+    optimizer, scheduler = made(0.1 * settings["lr"])
+    go(optimizer, scheduler, LEGS[0])
+    found = [numbers_of(parameters)]
+    saved = optimizer, scheduler
+    optimizer, scheduler = made(1.0)
+    optimizer.load_state_dict(saved[0].state_dict())
+    if scheduler is not None:
+        scheduler.load_state_dict(saved[1].state_dict())
+    go(optimizer, scheduler, LEGS[1])
+    found.append(numbers_of(parameters))
+    if in_groups:
+        optimizer.add_param_group({"params": parameters[2:], "lr": 1e-4})
+        scheduler = None  # it is about the groups that there were
+    go(optimizer, scheduler, LEGS[2])
+    found.append(numbers_of(parameters))
+    return [list(column) for column in zip(*found, strict=True)]
+
+
+# --- what is shown and refused --------------------------------------------------------------
+
+TRIED: dict[str, list[dict[str, Any]]] = {
+    "SGD": [
+        {"lr": -1.0},
+        {"lr": 0.0},
+        {"momentum": -0.1},
+        {"momentum": 1.5},
+        {"weight_decay": -1.0},
+        {"nesterov": True},
+        {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+        {"dampening": -1.0},
+        {"dampening": 2.0},
+    ],
+    "Adam": [
+        {"lr": -1.0},
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, 1.0)},
+        {"betas": (-0.1, 0.9)},
+        {"betas": (0.9, -0.1)},
+        {"betas": (0.0, 0.0)},
+        {"betas": [0.9, 0.99]},
+        {"eps": -1.0},
+        {"eps": 0.0},
+        {"weight_decay": -1.0},
+    ],
+    "AdamW": [{"lr": -1e-9}, {"betas": (1.0, 1.0)}, {"eps": -1.0}, {"weight_decay": -1.0}],
+    "RMSprop": [
+        {"lr": -1.0},
+        {"alpha": -0.1},
+        {"alpha": 1.0},
+        {"alpha": 1.5},
+        {"momentum": -1.0},
+        {"eps": -1.0},
+        {"weight_decay": -1.0},
+    ],
+    "Adagrad": [
+        {"lr": -1.0},
+        {"lr": 0.0},
+        {"lr_decay": -1.0},
+        {"initial_accumulator_value": -1.0},
+        {"eps": -1.0},
+        {"weight_decay": -1.0},
+    ],
+}
+TRIALS = {f"{name} told {settings}": (name, settings) for name in TRIED for settings in TRIED[name]}
+
+
+def verdict(optim: Any, scalar: Callable[[float], Any], name: str) -> str:
+    """Whether an optimiser takes its settings."""
+    optimizer, settings = TRIALS[name]
+    try:
+        getattr(optim, optimizer)([scalar(1.0)], **settings)
+    except ValueError:
+        return "refused"
+    return "taken"
+
+
+# how PyTorch is to compute it, which is not a question here
+_ONLY_PYTORCHS = re.compile(r"    (capturable|differentiable|foreach|fused): .*\n")
+
+
+def shown(optim: Any, schedulers: Any, scalar: Callable[[float], Any], name: str) -> str:
+    """The repr of an optimiser with two groups and a scheduler; 0 and 0.0 are alike."""
+    groups = [{"params": [scalar(1.0)]}, {"params": [scalar(2.0)], "lr": 0.5, "weight_decay": 0.1}]
+    optimizer = getattr(optim, name)(groups)
+    schedulers.StepLR(optimizer, 3)
+    return re.sub(r": 0(?=\n)", ": 0.0", _ONLY_PYTORCHS.sub("", repr(optimizer)))
+
+
+# --- clipping -------------------------------------------------------------------------------
+
+HARD = [[3.0, -4.0], [0.0, 0.0], [1e-9, 0.5, -0.0], [1e200, 1.0], [math.inf, 1.0], [1.0, math.nan]]
+CLIPS = {
+    f"clipping {numbers} to {limit}": (numbers, limit)
+    for numbers in HARD
+    for limit in (0.0, 0.3, 1.0, math.inf)
+}
+TYPES: list[Any] = [2.0, 1.0, 3.0, 0.5, 0.0, math.inf, -math.inf, "inf"]
+
+
+def clipped(utils: Any, scalar: Callable[[float], Any], name: str) -> dict[str, list[float]]:
+    """Return the gradients after clipping, and the norm, for every kind of norm; and by value."""
+    numbers, limit = CLIPS[name]
+    found = {}
+    for kind in [*TYPES, None]:
+        parameters = [scalar(0.0) for _ in numbers]
+        set_gradients(parameters, numbers)
+        if kind is None:
+            utils.clip_grad_value_(parameters, limit)
+            norms = []
+        else:
+            norms = [float(utils.clip_grad_norm_(parameters, limit, kind))]
+        found[str(kind)] = [*norms, *[float(p.grad) for p in parameters]]
+    return found
+
+
 # --- training -------------------------------------------------------------------------------
 
 EPOCHS, BATCH = 10, 5
@@ -247,6 +427,7 @@ RUNS = {
     for name in TRAINED
     for plan in PLANS
 }
+JOURNEYS = [f"{groups}: {name}" for groups in ("at once", "in groups") for name in RUNS]
 
 
 def training_figure(torch: Any, name: str) -> list[float]:
@@ -274,6 +455,12 @@ def training_figure(torch: Any, name: str) -> list[float]:
     return [*losses, *[number for p in model.parameters() for number in p.flatten().tolist()]]
 
 
+def journey_figure(torch: Any, name: str) -> Any:
+    parameters = [torch_scalar(torch)(x) for x in LANDSCAPE]
+    go = steps_on(landscape, parameters)
+    return journey(torch.optim, torch.optim.lr_scheduler, parameters, go, name)
+
+
 def optimizer_figures(torch: Any) -> dict[str, Any]:
     """PyTorch's figures for all cases, by their names."""
     optim, scalar = torch.optim, torch_scalar(torch)
@@ -283,4 +470,8 @@ def optimizer_figures(torch: Any) -> dict[str, Any]:
             f"rates of {name}": rates(optim, optim.lr_scheduler, scalar, name) for name in SCHEDULES
         },
         **{name: training_figure(torch, name) for name in RUNS},
+        **{name: journey_figure(torch, name) for name in JOURNEYS},
+        **{name: verdict(optim, scalar, name) for name in TRIALS},
+        **{f"form {name}": shown(optim, optim.lr_scheduler, scalar, name) for name in SETTINGS},
+        **{name: clipped(torch.nn.utils, scalar, name) for name in CLIPS},
     }

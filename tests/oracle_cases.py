@@ -14,12 +14,12 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nn
 import random_graphs
+from loss_cases import LOSSES, TRAINED, loss_figure, trained_figure
 from nn.data import unit_circle
 from nn.programs.unit_circle import LEARNING_RATE, make_model
 from optimizer_cases import optimizer_figures
@@ -81,139 +81,6 @@ def graph_figures(torch: Any) -> Figures:
     return figures
 
 
-# --- losses ---------------------------------------------------------------------------------
-
-_rng = random.Random(0)
-_EDGES = [0.0, 1.0, 5e-324, 1e-300, 1e-45, 1e-44, 1e-12, 1e-8, 1.0 - 2.0**-53, 1.0 - 1e-12, 0.5]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An input and a target of a loss, nested lists, and the loss's options. Classes are ints."""
-
-    input: list[Any]
-    target: Any
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-def _drawn(*shape: int) -> Any:
-    return [_drawn(*shape[1:]) for _ in range(shape[0])] if shape else _rng.gauss(0, 2)
-
-
-def _log_softmax(scores: list[float]) -> list[float]:
-    total = math.log(sum(map(math.exp, scores)))
-    return [x - total for x in scores]
-
-
-def _distribution(count: int) -> list[float]:
-    return [math.exp(x) for x in _log_softmax(_drawn(count))]
-
-
-def _of_classes() -> dict[str, Pair]:
-    """Scores of classes, as the losses of classes take them."""
-    rows, weight = _drawn(5, 4), [0.5, 2.0, 0.0, 1.5]
-    return {
-        "one": Pair(_drawn(4), 2),
-        "batch": Pair(rows, [3, 0, 1, 1, 2]),
-        "weighted": Pair(rows, [3, 0, 1, 1, 2], {"weight": weight}),
-        "ignoring": Pair(rows, [3, -100, 1, -100, 2]),
-        "ignoring a class": Pair(rows, [3, 0, 1, 1, 2], {"weight": weight, "ignore_index": 1}),
-    }
-
-
-PAIRS: dict[str, dict[str, Pair]] = {
-    "MSELoss": {
-        "batch": Pair(
-            *[[[_rng.gauss(0, 2) for _ in range(3)] for _ in range(4)] for _ in range(2)]
-        ),
-        "equal": Pair([1.5, -2.0], [1.5, -2.0]),
-        "tiny": Pair([1e-170, 0.0, 3e-160], [0.0, 1e-170, -1e-160]),
-        "overflowing": Pair([1e160, 1.0], [-1e160, 0.0]),
-    },
-    "BCELoss": {
-        "batch": Pair(*[[[_rng.random() for _ in range(3)] for _ in range(4)] for _ in range(2)]),
-        "labels": Pair([_rng.random() for _ in range(6)], [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),
-        "edges": Pair(
-            [p for p in _EDGES for _ in range(3)], [t for _ in _EDGES for t in (0.0, 1.0, 0.3)]
-        ),
-    },
-    "L1Loss": {
-        "batch": Pair(_drawn(4, 3), _drawn(4, 3)),
-        "edges": Pair([1.0, -2.0, 1e300, 5e-324], [1.0, 3.0, -1e300, 0.0]),
-    },
-    "HuberLoss": {
-        "batch": Pair(_drawn(4, 3), _drawn(4, 3)),
-        "wide": Pair(_drawn(4, 3), _drawn(4, 3), {"delta": 2.5}),
-        "edges": Pair([1.0, 2.0, 2.5, -0.5, 1e300, 1e-170], [1.0, 1.0, 1.0, 1.0, -1e300, 0.0]),
-    },
-    "BCEWithLogitsLoss": {
-        "batch": Pair(_drawn(4, 3), [[_rng.random() for _ in range(3)] for _ in range(4)]),
-        "weighted": Pair(
-            _drawn(4, 3),
-            [[_rng.random() for _ in range(3)] for _ in range(4)],
-            {"pos_weight": [3.0, 0.0, 0.5]},
-        ),
-        "edges": Pair(
-            [y for y in (0.0, 40.0, -40.0, 800.0, -800.0) for _ in range(3)],
-            [t for _ in range(5) for t in (0.0, 1.0, 0.3)],
-        ),
-        "huge": Pair([1e300, -1e300, 1e300, -1e300], [1.0, 1.0, 0.0, 0.0]),
-    },
-    "NLLLoss": _of_classes(),
-    "CrossEntropyLoss": {
-        **_of_classes(),
-        "smoothed": Pair(
-            _drawn(3, 4), [1, -100, 0], {"weight": [0.5, 2.0, 1.0, 3.0], "label_smoothing": 0.3}
-        ),
-        "probabilities": Pair(_drawn(3, 4), [_distribution(4) for _ in range(3)]),
-        "probabilities of one": Pair(_drawn(4), _distribution(4)),
-        "probabilities, weighted and smoothed": Pair(
-            _drawn(3, 4),
-            [_distribution(4) for _ in range(3)],
-            {"weight": [0.5, 2.0, 0.0, 3.0], "label_smoothing": 0.1},
-        ),
-        "edges": Pair(
-            [[1e3, 0.0, -1e3], [1e16, 1e16 - 4.0, 0.0], [5.0, 5.0, 5.0], [-800.0, -810.0, -790.0]],
-            [2, 1, 0, 0],
-        ),
-    },
-    "CosineEmbeddingLoss": {
-        "batch": Pair([_drawn(5, 3), _drawn(5, 3)], [1, -1, 1, -1, -1]),
-        "margin": Pair([_drawn(5, 3), _drawn(5, 3)], [1, -1, -1, -1, -1], {"margin": 0.5}),
-        "one": Pair([_drawn(3), _drawn(3)], -1),
-        "edges": Pair(
-            [
-                [[1.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], [1e-7, 0.0], [1.0, 1.0]],
-                [[2.0, 4.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0], [1e-7, 1e-7], [-1.0, 2.0]],
-            ],
-            [1, -1, 1, -1, -1, 1],
-        ),
-    },
-}
-LOSSES: dict[str, tuple[str, str, Pair]] = {
-    f"{loss} {reduction} {name}": (loss, reduction, pair)
-    for loss, pairs in PAIRS.items()
-    for name, pair in pairs.items()
-    for reduction in ("mean", "sum", "none")
-}
-
-
-def loss_figure(torch: Any, name: str) -> Any:
-    loss, reduction, pair = LOSSES[name]
-    x = torch.tensor(pair.input, dtype=torch.float64, requires_grad=True)
-    target = torch.tensor(pair.target)  # whole numbers stay whole: they are classes
-    if target.is_floating_point():
-        target = torch.tensor(pair.target, dtype=torch.float64)
-    options = {
-        key: torch.tensor(option, dtype=torch.float64) if isinstance(option, list) else option
-        for key, option in pair.options.items()
-    }
-    inputs = x if loss == "CosineEmbeddingLoss" else [x]
-    y = getattr(torch.nn, loss)(reduction=reduction, **options)(*inputs, target)
-    y.sum().backward()
-    return {"value": y.tolist(), "gradient": x.grad.tolist()}
-
-
 # --- layers ---------------------------------------------------------------------------------
 
 # Every layer that needs no arguments is an activation, but for these.
@@ -235,6 +102,42 @@ ACTIVATIONS = [
 POINTS = {
     "near": [-2.0, -1.0, -0.5, -1e-3, -1e-9, 0.0, 1e-9, 1e-3, 0.5, 1.0, 2.0],
     "far": [-800.0, -40.0, -20.5, -19.5, -5.0, 5.0, 19.5, 20.0, 20.5, 40.0, 800.0],
+    "farther": [-745.2, -710.0, -38.0, -8.5, -8.29, 8.29, 20.0 + 2.0**-48, 30.0, 709.0, 1000.0],
+    "infinite": [-math.inf, math.inf, -0.0, 5e-324, -1e-300],
+}
+# Rows of scores for the functions of a list, of which none is inf: that is nan in PyTorch.
+SCORES = [
+    [-math.inf, 0.0, 1.0],
+    [-math.inf, -math.inf, 2.0],
+    [1e3, 0.0, -1e3],
+    [5.0, 5.0, 5.0],
+    [1e308, -1e308],
+    [-745.0, 0.0],
+    [3.0],
+]
+_OF_LISTS = ("Softmax", "LogSoftmax")
+ACTIVATED = {  # an activation and where it is computed; a number at a time, or a row of scores
+    **{
+        f"{name} {points}": (name, POINTS[points])
+        for name in ACTIVATIONS
+        for points in POINTS
+        if not (name in _OF_LISTS and points == "infinite")
+    },
+    **{f"{name} of {scores}": (name, scores) for name in _OF_LISTS for scores in SCORES},
+}
+NORMS = {  # a norm, its settings, and what it is of: constant, tiny, large, one number
+    f"{name}({settings}) of {row}": (name, settings, row)
+    for name in ("LayerNorm", "RMSNorm")
+    for settings in ({}, {"eps": 1e-12})
+    for row in (
+        [5.0, 5.0, 5.0],
+        [0.0, 0.0, 0.0],
+        [1e-200, 0.0, -1e-200],
+        [1e-6, 0.0, -1e-6],
+        [1e100, -1e100, 0.0],
+        [1e4, 1e4 + 1.0, 1e4 - 1.0],
+        [3.0],
+    )
 }
 
 
@@ -250,11 +153,22 @@ def weighted(outputs: Any) -> Any:
     return sum((i + 1.0) * y for i, y in enumerate(outputs))
 
 
-def activation_figure(torch: Any, name: str, points: str) -> Any:
-    x = torch.tensor(POINTS[points], dtype=torch.float64, requires_grad=True)
-    y = activation(torch.nn, name)(x)
+def activation_figure(torch: Any, name: str) -> Any:
+    layer, points = ACTIVATED[name]
+    x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    y = activation(torch.nn, layer)(x)
     weighted(y).backward()
     return {"outputs": y.tolist(), "gradient": x.grad.tolist()}
+
+
+def norm_figure(torch: Any, name: str) -> Any:
+    norm, settings, row = NORMS[name]
+    x = torch.tensor(row, dtype=torch.float64, requires_grad=True)
+    layer = getattr(torch.nn, norm)(len(row), **settings).double()
+    y = layer(x)
+    weighted(y).backward()
+    weight = layer.weight.grad.tolist()
+    return {"outputs": y.tolist(), "gradient": x.grad.tolist(), "weight": weight}
 
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
@@ -358,14 +272,12 @@ def nn_figures(torch: Any) -> Figures:
     """PyTorch's figures for all cases of nn, by their names."""
     return {
         **{name: loss_figure(torch, name) for name in LOSSES},
-        **{
-            f"{name} {points}": activation_figure(torch, name, points)
-            for name in ACTIVATIONS
-            for points in POINTS
-        },
+        **{name: activation_figure(torch, name) for name in ACTIVATED},
+        **{name: norm_figure(torch, name) for name in NORMS},
         **{f"network {name}": network_figure(torch, name) for name in NETWORKS},
         **{f"form {name}": form_figure(torch, name) for name in NETWORKS},
         "training": training_figure(torch),
+        **{f"training by {name}": trained_figure(torch, name, state_of) for name in TRAINED},
     }
 
 

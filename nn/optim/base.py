@@ -54,6 +54,15 @@ class Optimizer:
         if not self.parameters():
             raise ValueError("an optimiser needs parameters, and this list is empty")
 
+    def __repr__(self) -> str:
+        """Return the settings of every group, as PyTorch shows them."""
+        lines = [f"{type(self).__name__} ("]
+        for place, group in enumerate(self.param_groups):
+            settings = sorted(name for name in group if name != "params")
+            lines += ["", f"Parameter Group {place}"] if place else [f"Parameter Group {place}"]
+            lines += [f"    {name}: {group[name]}" for name in settings]
+        return "\n".join([*lines, ")"])
+
     @property
     def slots(self) -> int:
         """How many numbers are kept beside each parameter."""

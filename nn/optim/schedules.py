@@ -66,9 +66,23 @@ class LRScheduler(ABC):
     def step(self) -> None:
         """Set the rates of the next epoch or update; call it after `optimizer.step()`."""
         self.last_epoch += 1
-        self._last_lr = self.get_lr()
+        try:
+            self._last_lr = self.get_lr()
+        except BaseException:
+            self.last_epoch -= 1
+            raise
         for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = rate
+
+    def _first_rates(self) -> list[float]:
+        """The rates that the schedule began with, one a group."""
+        groups, own = len(self.optimizer.param_groups), len(self.base_lrs)
+        if groups != own:
+            raise ValueError(
+                f"the optimiser has {groups} groups, and had {own} when this {type(self).__name__} "
+                "was made: add groups first, or make another scheduler after it"
+            )
+        return self.base_lrs
 
     def ahead(self, count: int) -> tuple[Array, Callable[[int], None]]:
         """Step as after so many updates; return the rates of these, and a way back.
@@ -198,7 +212,7 @@ class CosineAnnealingLR(LRScheduler):
             rise = (1 - math.cos(math.pi / period)) / 2
             return [
                 rate + (base - self.eta_min) * rise
-                for rate, base in zip(rates, self.base_lrs, strict=True)
+                for rate, base in zip(rates, self._first_rates(), strict=True)
             ]
         factor = (1 + math.cos(math.pi * k / period)) / (1 + math.cos(math.pi * (k - 1) / period))
         return [factor * (rate - self.eta_min) + self.eta_min for rate in rates]
@@ -241,7 +255,7 @@ class LambdaLR(LRScheduler):
         """Return the first rates times their factors."""
         return [
             base * function(self.last_epoch)
-            for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)
+            for base, function in zip(self._first_rates(), self.lr_lambdas, strict=True)
         ]
 
     def state_dict(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def first_difference(old: Figures, new: Figures) -> str:
         for place, x in a.items():
             y = b[place]
             near = isinstance(x, float) and isinstance(y, float) and abs(x - y) <= allowed
-            if not near and x != y:
+            if not near and x != y and not (x != x and y != y):  # nan is like nan
                 return f"the case {name!r} has {x!r} frozen at {place!r}, and now gives {y!r}"
     return ""
 

@@ -296,3 +296,20 @@ def test_a_history_draws_itself() -> None:
     training, held_out = history.plot().lines
     assert list(training.get_xdata()) == [1, 2, 3, 4, 5]
     assert list(held_out.get_xdata()) == [2, 4, 5]
+
+
+def test_a_plot_grows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[bytes] = []
+
+    class Handle:
+        def update(self, picture: dict[str, Any], raw: bool) -> None:
+            shown.append(picture["image/png"])
+
+    def display(picture: dict[str, Any], raw: bool, display_id: bool) -> Handle:
+        shown.append(picture["image/png"])
+        return Handle()
+
+    monkeypatch.setattr(nn.live, "_display", lambda: display)
+    trained("auto", callbacks=[nn.LivePlot(seconds=0.0)], epochs=3)
+    assert len(shown) == 4  # after every epoch, and at the end
+    assert len(set(shown)) == 3 and all(png.startswith(b"\x89PNG") for png in shown)

@@ -99,6 +99,16 @@ def test_a_program_is_used_again() -> None:
     assert len(calls) == 1
 
 
+@PATHS
+@pytest.mark.parametrize("wrt", [(0, 1), (1, 0), (1,), None])
+def test_a_program_of_other_parameters_or_in_another_order_is_as_good(path: str, wrt) -> None:
+    p = values(1.0, 2.0)
+    named = None if wrt is None else [p[k] for k in wrt]
+    program = engine.compile(lambda: p[0] ** 2 + 10.0 * p[1], wrt=named)
+    history = nn.minimize(program, nn.SGD(p, lr=0.25), steps=2, path=path, progress=False)
+    assert (history.path, [x.data for x in p]) == (path, [0.25, -3.0])
+
+
 def test_the_gradient_of_the_last_update_is_in_the_parameters() -> None:
     p = values(2.0)
     nn.minimize(lambda: p[0] ** 2, nn.SGD(p, lr=0.25), steps=2, progress=False)
