@@ -1,6 +1,7 @@
 """Printed programs: the code runs to the same numbers, and what a textbook has looks like there."""
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,10 @@ def flat(tree: Any) -> np.ndarray[Any, Any]:
 
 
 def printed(source: str) -> dict[str, Any]:
+    changed = set(re.findall(r"^ +(\w+)\[.*\] \+=", source, re.M))
+    changed |= set(re.findall(r"np\.add\.at\((\w+)", source))
+    for name in changed:  # what is added to in place must not be a view of something else
+        assert not re.search(rf"^ +{name} = \w+(\[.*\]|\.T|\.reshape\(.*\))?$", source, re.M), name
     names: dict[str, Any] = {}
     exec(source, names)
     return names

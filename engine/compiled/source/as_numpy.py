@@ -184,12 +184,13 @@ class NumpyText:
         return f"np.zeros({f'({shape})' if len(e.shape) != 1 else shape})", _ATOM
 
     def _copy(self, e: Expr) -> tuple[str, int]:
-        operand = e.parts[0]
-        if operand.kind == "name" or operand.shape != e.shape:
-            if operand.shape != e.shape:
-                operand = Expr("full", (operand,), e.shape)
-            return f"np.array({self.text(operand)})", _ATOM
-        return self.text(operand), 0
+        operand, in_order = e.parts
+        shown = operand if operand.shape == e.shape else Expr("full", (operand,), e.shape)
+        if in_order:  # rows are added to it by a view of it as a list
+            return f'np.array({self.text(shown)}, order="C")', _ATOM
+        if shown.kind in _NEW:
+            return self.text(shown), 0
+        return f"np.array({self.text(shown)})", _ATOM
 
     def _whole(self, e: Expr) -> tuple[str, int]:
         return f"np.int64({self.text(e.parts[0])})", _ATOM
@@ -321,6 +322,7 @@ class NumpyText:
         return "\n".join(["FORWARD = {", *ahead, "}", "PARTIALS = {", *back, "}"])
 
 
+_NEW = ("call", "matmul", "contract", "outer", "sum", "join")  # never a view of another array
 _SAME = ("identity", "detach")
 
 

@@ -145,7 +145,12 @@ class Rows:
         if not block.parts:
             return self.emit(expr, "adjoint", block.value)
         target = self.fresh(block.full)
-        start = Expr("zeros", (), block.full) if expr == ZERO else Expr("copy", (expr,), block.full)
+        flat = any(part.flat for part in block.parts)
+        start = (
+            Expr("zeros", (), block.full)
+            if expr == ZERO
+            else Expr("copy", (expr, flat), block.full)
+        )
         self.statements.append(Statement(target, start, "adjoint", block.value))
         for part in block.parts:
             part.target = target

@@ -337,11 +337,11 @@ class _Derive:
             g = full(g, (*layout, *lanes(i.space)))
             g = transposed(g) if turn else g
             target = rows.fresh(shape)
-            rows.statements.append(Statement(target, Expr("zeros", (), shape), "adjoint", source))
+            rows.statements.append(Statement(target, Expr("zeros", (), shape), "adjoint"))
             rest = (ALL,) * (len(layout) if own else 0)
             selection = (at, *rest, Expr("lanes", (), (LANES,))) if own else (at,)
             rows.statements.append(
-                Statement(target, g, "adjoint", source, selection, repeated=in_lanes and not own)
+                Statement(target, g, "adjoint", None, selection, repeated=in_lanes and not own)
             )
             table.back(target)
 

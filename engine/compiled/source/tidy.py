@@ -150,6 +150,10 @@ def _name(derived: Derived) -> None:
         count[letter] += 1
         return unique(f"{letter}{count[letter]}")
 
+    for statement in derived.statements:  # the names of results are theirs first
+        key = statement.target.parts[0]
+        if statement.role == "gradient" and statement.about is not None and key not in names:
+            names[key] = unique(f"d{_base(statement.about)}")
     for statement in derived.statements:
         key = statement.target.parts[0]
         if key in names or not isinstance(key, int):
@@ -165,6 +169,8 @@ def _name(derived: Derived) -> None:
                 names[key] = unique(f"delta{of[1:]}")
             else:
                 names[key] = unique(f"d{of}") if of else numbered("g")
+        elif statement.role == "adjoint":
+            names[key] = numbered("g")
         elif statement.role == "index":
             names[key] = numbered("k")
         elif statement.role == "tape" and statement.about is None:
