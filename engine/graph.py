@@ -7,7 +7,6 @@ limit. Nodes are told apart by identity, never by `==`, which compares their dat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,17 +64,17 @@ def _next_of_rest(node: Value, seen: set[Value], place: Callable[[Value], None])
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One node of a `Graph`: a leaf, a literal operand, or the result of an operation."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of this name
     kind: str  # "leaf", "literal" or "operation"
     op: str  # the operation's label, "" for leaves and literals
     label: str
     data: float
     grad: float | None  # None for a literal, which has no gradient
     scope: Scope | None
+    family: str = ""  # the operation's family in the table, "" for leaves and literals
 
 
 class Edge(NamedTuple):
@@ -90,7 +89,8 @@ class Graph:
     """A read-only snapshot of everything that some roots depend on.
 
     `nodes` are in topological order, a literal operand as a node of its own; `edges` lead from
-    operand to result. Later changes of data or gradients don't show in it.
+    operand to result. `operands` has the same edges by node: the indices of each one's operands,
+    in their order. Later changes of data or gradients don't show in it.
 
     >>> from engine import Value
     >>> graph = Graph(Value(2.0, label="x") * 3.0)
@@ -98,29 +98,50 @@ class Graph:
     [('leaf', '', 2.0), ('literal', '', 3.0), ('operation', '*', 6.0)]
     >>> [tuple(edge) for edge in graph.edges]
     [(0, 2, 0), (1, 2, 1)]
+    >>> graph.operands
+    ((), (), (0, 1))
     """
 
-    __slots__ = ("edges", "nodes", "roots")
+    __slots__ = ("_edges", "nodes", "operands", "roots")
 
     def __init__(self, *roots: Value) -> None:
         nodes: list[Node] = []
-        edges: list[Edge] = []
+        operands: list[tuple[int, ...]] = []
         index: dict[Value, int] = {}
         for value in topological_order(roots):
-            sources = []
-            for arg in value.args:
-                if isinstance(arg, float):
-                    sources.append(len(nodes))
-                    nodes.append(Node(len(nodes), "literal", "", "", arg, None, value.scope))
-                else:
-                    sources.append(index[arg])
-            kind = "leaf" if value.op is None else "operation"
+            op, scope = value.op, value.scope
+            if op is None:
+                kind, name, family = "leaf", "", ""
+                sources: tuple[int, ...] = ()
+            else:
+                found = []
+                for operand, number in value._operands():
+                    if operand is None:
+                        found.append(len(nodes))
+                        nodes.append(Node(len(nodes), "literal", "", "", number, None, scope))
+                        operands.append(())
+                    else:
+                        found.append(index[operand])
+                kind, sources, family = "operation", tuple(found), op.family
+                name = value._op if op.label == "**" else op.label
             i = index[value] = len(nodes)
-            nodes.append(Node(i, kind, value._op, value.label, value.data, value.grad, value.scope))
-            edges += [Edge(source, i, k) for k, source in enumerate(sources)]
+            nodes.append(Node(i, kind, name, value.label, value.data, value.grad, scope, family))
+            operands.append(sources)
         self.nodes = tuple(nodes)
-        self.edges = tuple(edges)
+        self.operands = tuple(operands)
         self.roots = tuple(index[root] for root in roots)
+        self._edges: tuple[Edge, ...] | None = None
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All edges, those of a node in the order of its operands."""
+        if self._edges is None:
+            self._edges = tuple(
+                Edge(source, i, k)
+                for i, sources in enumerate(self.operands)
+                for k, source in enumerate(sources)
+            )
+        return self._edges
 
     def __repr__(self) -> str:
-        return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
+        return f"Graph({len(self.nodes)} nodes, {sum(map(len, self.operands))} edges)"

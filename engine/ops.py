@@ -49,6 +49,7 @@ class Op:
     or a float where it is the same everywhere. `samples[i]` is an interval of operand i that is
     free of kinks and poles. An operation with a `pullback` computes all of its contributions at
     once instead: a function of (operands, result, adjoint). One made by hand has no `forward`.
+    `family` is the part of the table that a row stands in, for drawings.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Op:
     samples: tuple[Interval, ...] = ()
     aliases: tuple[str, ...] = ()
     pullback: Pullback | None = None
+    family: str = "custom"
     arity: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,9 @@ def _row(name: str) -> Op:
     return TABLE[name]
 
 
+_family = ""  # of the rows that follow: set at the head of each part of the table
+
+
 def row(
     forward: Callable[..., float],
     partials: Sequence[Partial],
@@ -93,10 +98,12 @@ def row(
     """Add an operation to the table, under the name of its forward."""
     assert len(partials) == len(samples), f"{forward.__name__}: one partial and interval an operand"
     name = forward.__name__
-    TABLE[name] = Op(name, label, forward, tuple(partials), tuple(samples), aliases)
+    TABLE[name] = Op(name, label, forward, tuple(partials), tuple(samples), aliases, family=_family)
 
 
 # --- arithmetic -----------------------------------------------------------------------------
+
+_family = "arithmetic"
 
 
 def _first(x: float, y: float, out: float) -> float:
@@ -280,6 +287,8 @@ row(detach, (0.0,), "detach", [(-2, 2)])
 
 # --- exponentials and logarithms ------------------------------------------------------------
 
+_family = "exponential"
+
 
 def exp(x: float) -> float:
     """e ** x; inf above 709.78."""
@@ -380,6 +389,8 @@ row(logaddexp, (_logaddexp_dx, _logaddexp_dy), "logaddexp", [(-2, 2), (-2, 2)])
 
 
 # --- circular and hyperbolic ----------------------------------------------------------------
+
+_family = "trigonometric"
 
 
 def sin(x: float) -> float:
@@ -550,6 +561,8 @@ row(atanh, (_atanh_dx,), "atanh", [(-0.8, 0.8)], ("arctanh",))
 
 # --- activations ----------------------------------------------------------------------------
 
+_family = "activation"
+
 
 def sigmoid(x: float) -> float:
     """1 / (1 + e ** -x), exact in both tails."""
@@ -707,6 +720,8 @@ row(
 
 
 # --- choosing and rounding ------------------------------------------------------------------
+
+_family = "choice"
 
 
 def abs(x: float) -> float:

@@ -1,0 +1,94 @@
+"""Picture: what is to be drawn, before any renderer: boxes, arrows between them, and frames.
+
+`fold` makes pictures of graphs, `paint` colours them; `dot`, `tree` and whatever else draws reads
+them. Pictures are plain data: other code may build its own, of anything that has boxes and arrows.
+Texts in them are data, never markup.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A number of a box with its name; with `high` a range of numbers, from `number` to it."""
+
+    name: str
+    number: float
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One thing in a picture: a number, an operation with its result, or many folded to one."""
+
+    id: str  # unique in its picture; letters, digits and _
+    kind: str  # "leaf", "literal", "operation", or "fold" for what stands for several
+    title: str = ""  # the operation, or what is folded: "Σ of 64 products", "Neuron"
+    label: str = ""  # the name that the user gave
+    rows: tuple[Row, ...] = ()
+    count: int = 1  # of scalars that it stands for
+    repeats: int = 1  # of alike parts that are rolled up here
+    cluster: str | None = None  # the id of the frame that it is in
+    family: str = ""  # of its operation, as in the table; "reduction" for sums and the like
+    is_root: bool = False
+    is_marked: bool = False  # what the reader asked for: the strongest path, the centre of a part
+    shade: float | None = None  # from -1 to 1, for a colour
+    members: tuple[int, ...] = ()  # the indices of its nodes in the Graph
+    detail: str = ""  # more to read, on hovering
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """The box `target` uses the box `source`."""
+
+    source: str
+    target: str
+    count: int = 1  # of edges that it stands for
+    label: str = ""
+    is_marked: bool = False
+    shade: float | None = None  # from -1 to 1, for a colour
+    weight: float | None = None  # from 0 to 1, for a width
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A frame around boxes and other frames."""
+
+    id: str
+    name: str
+    parent: str | None = None
+    repeats: int = 1
+    count: int = 0  # of scalars inside
+
+
+class Key(NamedTuple):
+    """A line of the legend: a `sample` ("family", "shade", "path"), its value, and its meaning."""
+
+    sample: str
+    value: str | float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Boxes in the order of computation, arrows, frames (parents first), caption and legend."""
+
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    clusters: tuple[Cluster, ...] = ()
+    caption: str = ""
+    legend: tuple[Key, ...] = ()
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether any box stands for several nodes."""
+        return any(box.kind == "fold" for box in self.boxes)
+
+    def __repr__(self) -> str:
+        return (
+            f"Picture({len(self.boxes)} boxes, {len(self.arrows)} arrows, "
+            f"{len(self.clusters)} frames)"
+        )
