@@ -33,6 +33,13 @@ CLASSES: dict[str, type[Module]] = {
 }
 
 
+# Their constructors' arguments with what is said of them, but for the source of randomness.
+_ARGUMENTS: dict[type[Module], dict[str, str]] = {
+    kind: {
+        p.name: p.annotation for p in inspect.signature(kind).parameters.values() if p.name != "rng"
+    }
+    for kind in CLASSES.values()
+}
 # What an argument may be, by what the constructor says of it; else it is a list of ints.
 _TYPES: dict[str, list[type]] = {
     "int": [int],
@@ -56,7 +63,7 @@ def describe(model: Module, arrays: Arrays) -> dict[str, Any]:
     pending: list[tuple[str, Module]] = [("", model)]
     while pending:
         name, module = pending.pop()
-        if type(module) not in CLASSES.values():
+        if type(module) not in _ARGUMENTS:
             raise UnfitError(f"{type(module).__name__} is no class of nn's own")
         if id(module) in places:
             modules.append({"name": name, "same": places[id(module)]})
@@ -121,9 +128,10 @@ def _add(built: dict[str, Module], told: Mapping[str, Any], arrays: Arrays) -> N
     if name:
         above, _, own = name.rpartition(".")
         parent = built[above]
-        if not isinstance(parent, Sequential | ModuleList) or own != str(len(parent)):
+        inside = vars(parent)  # for now nothing but modules
+        if not isinstance(parent, Sequential | ModuleList) or own != str(len(inside)):
             raise UnfitError(f"there is no place for {name!r}")
-        parent.append(module)
+        inside[own] = module
     if name in built:
         raise UnfitError(f"{name!r} is told of twice")
     built[name] = module
@@ -136,10 +144,11 @@ def _made(name: str, told: Mapping[str, Any], arrays: Arrays) -> Module:
     if kind in (Sequential, ModuleList):
         return kind()
     arguments = told["arguments"]
-    if set(arguments) != set(_parameters(kind)):
-        raise UnfitError(f"{kind.__name__} takes {_parameters(kind)}, not {sorted(arguments)}")
-    for key, parameter in inspect.signature(kind).parameters.items():
-        if key in arguments and not _is_a(arguments[key], parameter.annotation):
+    wanted = _ARGUMENTS[kind]
+    if set(arguments) != set(wanted):
+        raise UnfitError(f"{kind.__name__} takes {[*wanted]}, not {[*arguments]}")
+    for key, annotation in wanted.items():
+        if not _is_a(arguments[key], annotation):
             raise UnfitError(f"{kind.__name__} can't have {arguments[key]!r:.50} as {key}")
     shapes: Callable[..., Shapes] = _SHAPES.get(kind, _no_shapes)
     for own, shape in shapes(**arguments):
@@ -160,7 +169,7 @@ def _is_a(argument: Any, annotation: str) -> bool:
 def _arguments(module: Module) -> dict[str, Any]:
     """The constructor's arguments: attributes of the same name, or whether there is a bias."""
     found = {}
-    for name in _parameters(type(module)):
+    for name in _ARGUMENTS[type(module)]:
         value = vars(module).get(name)
         if name == "bias":
             value = value is not None and value is not False
@@ -172,11 +181,6 @@ def _arguments(module: Module) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _parameters(kind: type[Module]) -> list[str]:
-    """The names of a constructor's arguments, but for the source of randomness."""
-    return [name for name in inspect.signature(kind).parameters if name != "rng"]
 
 
 _MODES = ("training", "requires_grad")

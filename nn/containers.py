@@ -80,8 +80,8 @@ class _Row(Module):
 
     def extend(self: R, modules: Iterable[Module]) -> R:
         """Add modules at the end, and return this one. Raises TypeError for anything else."""
-        for module in self._checked(modules):
-            vars(self)[str(len(self))] = module
+        for i, module in enumerate(self._checked(modules), len(self)):
+            vars(self)[str(i)] = module
         return self
 
     def insert(self: R, i: int, module: Module) -> R:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 
 import engine
-from engine import TraceError, Value
+from engine import Program, TraceError, Value
 from engine.randomness import drawing
 from nn.examples import checked_data, checked_rows, predict_one
 from nn.losses import Loss
@@ -31,7 +32,7 @@ def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     X = checked_rows(X, "X")
     check_path(path)
     with _evaluating(model):
-        return _predicted(model, X, path)
+        return Measure(model, X, X, path=path).outputs()
 
 
 @overload
@@ -65,30 +66,87 @@ def evaluate(
     named = names_of(metrics or ())
     with _evaluating(model):
         X, y = checked_data(model, X, y, loss, "X", "y")
-        found = measured(model, X, y, named, loss=loss, path=path)
+    found = Measure(model, X, y, loss=loss, metrics=named, path=path)()
     return found["loss"] if metrics is None else found
 
 
-def measured(
-    model: Module,
-    X: Array,
-    y: Array,
-    metrics: Mapping[str, Metric],
-    *,
-    loss: Loss | None,
-    path: str,
-) -> dict[str, float]:
-    """The "loss", unless there is None, and the metrics by name, of data that was checked."""
-    found = {}
-    with _evaluating(model):
-        if loss is not None:
-            total, weight = _evaluated(model, X, y, loss, path)
-            mean = loss.reduction == "mean"
-            found["loss"] = float(engine.div(total, weight)) if mean else total
-        if metrics:
-            predicted = _predicted(model, X, path)
-            found |= {name: float(metric(y, predicted)) for name, metric in metrics.items()}
-    return found
+class Measure:
+    """What a model does on data that was checked: called, it returns the "loss", unless there is
+    None, and the metrics by name, in evaluation mode.
+
+    It may be called again as long as nothing of the model changes but its parameters' numbers.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        X: Array,
+        y: Array,
+        *,
+        loss: Loss | None = None,
+        metrics: Mapping[str, Metric] = MappingProxyType({}),
+        path: str,
+    ) -> None:
+        self._model, self._X, self._y = model, X, y
+        self._loss, self._metrics, self._path = loss, metrics, path
+        self._evaluating = _evaluating(model)
+        self._compiles = path == "vectorised" or (path == "auto" and len(X) >= _WORTH_COMPILING)
+        self._programs: dict[str, Program] = {}
+
+    def __call__(self) -> dict[str, float]:
+        """Compute them."""
+        found = {}
+        with self._evaluating:
+            if self._loss is not None:
+                total, weight = self._sums(self._loss)
+                mean = self._loss.reduction == "mean"
+                found["loss"] = float(engine.div(total, weight)) if mean else total
+            if self._metrics:
+                outputs = self.outputs()
+                for name, metric in self._metrics.items():
+                    found[name] = float(metric(self._y, outputs))
+        return found
+
+    def outputs(self) -> Array:
+        """The outputs for the rows of X."""
+        if (compiled := self._run("outputs", output_program, self._X)) is not None:
+            return np.asarray(compiled, dtype=np.float64)
+        rows = []
+        for place, x in enumerate(self._X):
+            with drawing(0, 0, place):
+                rows.append(_numbers(predict_one(self._model, x)))
+        return np.array(rows, dtype=np.float64)
+
+    def _sums(self, loss: Loss) -> tuple[float, float]:
+        """The sums of the loss's terms and of their weights."""
+
+        def program(model: Module) -> Program:
+            return loss_program(model, loss, model.parameters(), np.float64)
+
+        if (compiled := self._run("loss", program, self._X, self._y)) is not None:
+            return compiled[0], compiled[1]
+        total, weight = 0.0, 0.0
+        for place, (x, target) in enumerate(zip(self._X, self._y, strict=True)):
+            with drawing(0, 0, place):
+                terms, weights = loss.terms(predict_one(self._model, x), target.tolist())
+            total += sum(_numbers(term) for term in terms)
+            weight += sum(weights)
+        return total, weight
+
+    def _run(self, name: str, make: Callable[[Module], Program], *data: Array) -> Any:
+        """What the program gives, or None where it is not worth one, or there can't be one."""
+        if not self._compiles:
+            return None
+        try:
+            if name not in self._programs:
+                self._programs[name] = make(self._model)
+            with drawing(0, 0):
+                return self._programs[name](*data)
+        except TraceError:
+            if self._path == "vectorised":
+                raise
+            self._compiles = False
+            return None
 
 
 def names_of(metrics: Sequence[Metric]) -> dict[str, Metric]:
@@ -110,53 +168,16 @@ def names_of(metrics: Sequence[Metric]) -> dict[str, Metric]:
     return named
 
 
-def _predicted(model: Module, X: Array, path: str) -> Array:
-    """The outputs for the rows of X."""
-    if _compiles_at(len(X), path):
-        try:
-            with drawing(0, 0):
-                return np.asarray(output_program(model)(X), dtype=np.float64)
-        except TraceError:
-            if path == "vectorised":
-                raise
-    rows = []
-    for place, x in enumerate(X):
-        with drawing(0, 0, place):
-            rows.append(_numbers(predict_one(model, x)))
-    return np.array(rows, dtype=np.float64)
-
-
-def _evaluated(model: Module, X: Array, y: Array, loss: Loss, path: str) -> tuple[float, float]:
-    """The sums of the terms and of their weights."""
-    if _compiles_at(len(X), path):
-        try:
-            with drawing(0, 0):
-                total, weight = loss_program(model, loss, model.parameters(), np.float64)(X, y)
-            return total, weight
-        except TraceError:
-            if path == "vectorised":
-                raise
-    total, weight = 0.0, 0.0
-    for place, (x, target) in enumerate(zip(X, y, strict=True)):
-        with drawing(0, 0, place):
-            terms, weights = loss.terms(predict_one(model, x), target.tolist())
-        total += sum(_numbers(term) for term in terms)
-        weight += sum(weights)
-    return total, weight
-
-
-def _compiles_at(rows: int, path: str) -> bool:
-    return path == "vectorised" or (path == "auto" and rows >= _WORTH_COMPILING)
-
-
 class _evaluating:  # noqa: N801, used like a function
-    """Evaluation mode for a while; every module's mode is put back."""
+    """Evaluation mode for a while, or several; every module's mode is put back."""
 
     def __init__(self, model: Module) -> None:
-        self._modes = [(module, module.training) for module in model.modules()]
+        self._modules = list(model.modules())
+        self._modes: list[tuple[Module, bool]] = []
 
     def __enter__(self) -> None:
-        for module, _ in self._modes:
+        self._modes = [(module, module.training) for module in self._modules]
+        for module in self._modules:
             module.training = False
 
     def __exit__(self, *error: object) -> None:

@@ -25,7 +25,7 @@ from nn.module import Module, frozen_in, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import ScalarPath, TrainingPath, VectorisedPath
-from nn.predicting import Metric, measured, names_of
+from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
 from nn.stopping import Best, EarlyStopping
 from nn.updates import History, PathName, check_optimizer, check_path, updates, write
@@ -172,6 +172,7 @@ class _Run:
         self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
         self._interrupts = Interrupts()
         self._checkpoints: Checkpoints | None = None
+        self._measures: list[Measure] | None = None
         self.evaluating(None, {}, None)
         total = settings.epochs * examples.each_epoch
         self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
@@ -297,13 +298,20 @@ class _Run:
     def _evaluate(self) -> None:
         """Note the validation loss and the metrics, and whether it is time to stop."""
         history, path, metrics = self.history, self.settings.path, self._metrics
-        found = {}
-        if metrics:
-            found = measured(self.model, *self._data(), metrics, loss=None, path=path)
-        if self._validation is not None:
-            held_out = measured(self.model, *self._validation, metrics, loss=self.loss, path=path)
-            history.val_loss.append(held_out.pop("loss"))
-            found |= {f"val_{name}": number for name, number in held_out.items()}
+        if self._measures is None or self.callbacks:  # which may have changed the model
+            training = Measure(
+                self.model, self.examples.X, self.examples.y, metrics=metrics, path=path
+            )
+            self._measures = [training]
+            if self._validation is not None:
+                held_out = Measure(
+                    self.model, *self._validation, loss=self.loss, metrics=metrics, path=path
+                )
+                self._measures.append(held_out)
+        found, *others = [measure() for measure in self._measures]
+        for numbers in others:
+            history.val_loss.append(numbers.pop("loss"))
+            found |= {f"val_{name}": number for name, number in numbers.items()}
         for name, number in found.items():
             history.metrics.setdefault(name, []).append(number)
         history.evaluated.append(self.epoch)
@@ -315,9 +323,6 @@ class _Run:
                     f"{self._stopping.monitor} has not improved since epoch {self.best.epoch}"
                 )
             history.best_epoch = self.best.epoch
-
-    def _data(self) -> tuple[Array, Array]:
-        return self.examples.X, self.examples.y
 
     def _restore_best(self) -> bool:
         """Take the best weights, if they were to be kept."""

@@ -274,13 +274,16 @@ LOSS_EPOCHS, LOSS_BATCH = 10, 5  # of 13 examples: 30 updates, every third by a 
 
 @dataclass(frozen=True)
 class Training:
-    """A loss, its options, what comes after the layers, and the targets of the examples."""
+    """A loss, its options, what comes after the layers, and the targets of the examples; what
+    `nn.fit` is told besides, and whether the layers are in groups of the optimiser."""
 
     loss: str
     targets: Any
     options: dict[str, Any] = field(default_factory=dict)
     last: str = ""
     reduction: str = "mean"
+    told: dict[str, Any] = field(default_factory=dict)
+    in_groups: bool = False
 
 
 def _classes(*shape: int) -> Any:
@@ -293,6 +296,7 @@ def _labels(*shape: int) -> Any:
 
 _weight = [0.5, 2.0, 0.25, 1.5]
 _options = {"weight": _weight, "ignore_index": 2, "label_smoothing": 0.2}
+_counts = [float(k % 4) for k in range(13)]  # some examples count for nothing
 INPUTS, SEQUENCES = _rows(13, 3), _rows(13, 2, 3)
 TRAINED: dict[str, Training] = {
     "MSELoss": Training("MSELoss", _rows(13, 4)),
@@ -318,6 +322,22 @@ TRAINED: dict[str, Training] = {
         {"weight": _weight, "label_smoothing": 0.1},
     ),
     "CrossEntropyLoss of sequences": Training("CrossEntropyLoss", _classes(13, 2), _options),
+    "MSELoss, in groups": Training("MSELoss", _rows(13, 4), in_groups=True),
+    "MSELoss, examples weighted": Training(
+        "MSELoss", _rows(13, 4), told={"sample_weight": _counts}
+    ),
+    "MSELoss, summed and weighted": Training(
+        "MSELoss", _rows(13, 4), told={"sample_weight": _counts, "l2": 0.3}, reduction="sum"
+    ),
+    "BCEWithLogitsLoss, penalised and clipped": Training(
+        "BCEWithLogitsLoss", _shares(13, 4), told={"l2": 0.1, "clip_norm": 0.2}
+    ),
+    "CrossEntropyLoss, classes weighted": Training(
+        "CrossEntropyLoss",
+        _classes(13),
+        told={"class_weight": dict(enumerate(_weight)), "l2": 0.05, "clip_norm": 0.3},
+        in_groups=True,
+    ),
     "CosineEmbeddingLoss": Training(
         "CosineEmbeddingLoss", [int(x) for x in _labels(13)], {"margin": 0.2}, "pairs"
     ),
@@ -346,22 +366,44 @@ def trained_figure(torch: Any, name: str, state_of: Callable[[Any], Any]) -> lis
     model = layers_of(torch.nn, training).double()
     state = state_of(model)
     model.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in state.items()})
-    loss = torch_loss(torch, training.loss, training.reduction, training.options)
+    options, told = training.options, training.told
+    if "class_weight" in told:
+        options = {**options, "weight": list(told["class_weight"].values())}
+    weighted = "sample_weight" in told
+    loss = torch_loss(torch, training.loss, "none" if weighted else training.reduction, options)
     x = torch.tensor(inputs_of(name), dtype=torch.float64)
     targets = torch_target(torch, training.targets)
-    optimizer = torch.optim.SGD(model.parameters(), **settings_of(training))
+    optimizer = torch.optim.SGD(moved_of(model, training), **settings_of(training))
     losses = []
     for _ in range(LOSS_EPOCHS):
         for first in range(0, len(x), LOSS_BATCH):
-            rows, target = x[first : first + LOSS_BATCH], targets[first : first + LOSS_BATCH]
+            part = slice(first, first + LOSS_BATCH)
             optimizer.zero_grad()
-            output = model(rows)
-            outputs = [output, rows] if training.last == "pairs" else [output]
-            step_loss = loss(*outputs, target)
+            outputs = [model(x[part])]
+            if training.last == "pairs":
+                outputs.append(x[part])
+            step_loss = loss(*outputs, targets[part])
+            if weighted:
+                counts = torch.tensor(told["sample_weight"][part], dtype=torch.float64)[:, None]
+                step_loss = (counts * step_loss).sum()
+                if training.reduction == "mean":
+                    step_loss = step_loss / (counts.sum() * targets.shape[1])
+            squares = [p.square().sum() for key, p in model.named_parameters() if "weight" in key]
+            step_loss = step_loss + told.get("l2", 0.0) / 2.0 * sum(squares)
             step_loss.backward()
+            if "clip_norm" in told:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), told["clip_norm"])
             optimizer.step()
             losses.append(step_loss.item())
     return [*losses, *[number for p in model.parameters() for number in p.flatten().tolist()]]
+
+
+def moved_of(model: Any, training: Training) -> Any:
+    """The parameters of the layers as the optimiser is given them, in either framework."""
+    if not training.in_groups:
+        return model.parameters()
+    last = {"params": list(model[2].parameters()), "lr": 0.02, "weight_decay": 0.1}
+    return [{"params": list(model[0].parameters())}, last]
 
 
 def settings_of(training: Training) -> dict[str, float]:
