@@ -38,7 +38,7 @@ from engine.randomness import manual_seed
 from engine.value import Value
 
 if TYPE_CHECKING:
-    from engine.drawing import Drawing
+    from engine.drawing import Drawing, Player
 
     def __getattr__(name: str) -> Any: ...  # the functions of the rows, see functions.py
 
@@ -61,6 +61,17 @@ def draw(root: Value, **options: Any) -> Drawing:
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:
     """Return `draw(root)`, as micrograd's function of this name. `rankdir` is "LR" or "TB"."""
     return draw(root, format=format, rankdir=rankdir)
+
+
+def step_through(root: Value, **options: Any) -> Player:
+    """Return a player that goes through the forward and backward pass behind `root`.
+
+    See `engine.drawing.step_through` for the options. In Jupyter the result shows itself; it also
+    has `.save("player.html")`, one file that needs no network, and `.steps` as plain data.
+    """
+    from engine.drawing import step_through
+
+    return step_through(root, **options)
 
 
 def trace(root: Value) -> tuple[set[Value], set[tuple[Value, Value]]]:
@@ -100,6 +111,7 @@ __all__ = [
     "no_grad",
     "scope",
     "set_num_threads",
+    "step_through",
     "trace",
     "value_and_grad",
     "vjp",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from engine.drawing.dot import to_dot
+from engine.drawing.player import Player, step_through
 from engine.drawing.render import Drawing
 from engine.errors import DrawingError
 from engine.graph import Graph, topological_order
@@ -56,4 +57,4 @@ def draw_graph(
     return Drawing(to_dot(Graph(*roots), rankdir), format)
 
 
-__all__ = ["NODE_LIMIT", "Drawing", "draw_graph"]
+__all__ = ["NODE_LIMIT", "Drawing", "Player", "draw_graph", "step_through"]

@@ -47,7 +47,7 @@ class Drawing:
         """
         format = format or self.format
         _check_format(format)
-        return self.source.encode() if format == "dot" else _render(self.source, format)
+        return self.source.encode() if format == "dot" else render_source(self.source, format)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, in the format of its ending, and return its path.
@@ -79,7 +79,8 @@ def _check_format(format: str) -> None:
         )
 
 
-def _render(source: str, format: str) -> bytes:
+def render_source(source: str, format: str) -> bytes:
+    """Return the picture of a Graphviz source; raise DrawingError as `Drawing.render` does."""
     program = shutil.which("dot")
     if program is None and importlib.util.find_spec("pygraphviz") is not None:
         graph = importlib.import_module("pygraphviz").AGraph(string=source)
