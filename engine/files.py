@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -18,7 +19,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -28,6 +29,12 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed in the middle of writing this file have left."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:200])}.{'[0-9a-f]' * 16}"):
+        left.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,6 +39,7 @@ from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, 
 from nn.metrics import Confusion
 from nn.minimize import minimize
 from nn.module import Module
+from nn.network_picture import draw_network
 from nn.optim import (
     SGD,
     Adagrad,
@@ -120,6 +121,7 @@ __all__ = [
     "clip_grad_value_",
     "compare_paths",
     "data",
+    "draw_network",
     "evaluate",
     "fit",
     "init",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.files import remove_leftovers
 from nn.optim import LRScheduler, Optimizer
 from nn.saving import CheckpointError, read_arrays, write_arrays
 from nn.stopping import Best
@@ -92,6 +93,7 @@ class Checkpoints:
         Raises CheckpointError for a file that is damaged or of another run: nothing is changed
         then.
         """
+        remove_leftovers(self.path)
         if not self.path.exists():
             return None
         arrays, about = read_arrays(self.path)

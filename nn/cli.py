@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["bench"]:
         return _bench(given[1:])
-    parser = _parser()
+    parser = _parser(next((name for name in given[1:] if name in PROGRAMS), None))
     chosen = parser.parse_args(given)
     if chosen.command == "list":
         for name in PROGRAMS:
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(chosen)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands, with the options that a program has of its own."""
     parser = argparse.ArgumentParser(prog="gradloom", description="Neural networks in scalars.")
     parser.add_argument("--version", action="version", version=f"gradloom {engine.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -46,10 +47,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
     run.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
     run.add_argument("--seed", type=_whole(0), default=0, help="of data and weights (default 0)")
-    run.add_argument("--epochs", type=_whole(0), help="rounds over the training data")
-    run.add_argument("--points", type=_whole(1), help="examples to make")
+    module = None if program is None else load(program)
+    for name, least, what in (
+        ("epochs", 0, "rounds over the training data"),
+        ("points", 1, "examples to take or make"),
+    ):
+        if module is None or hasattr(module, name.upper()):
+            usual = getattr(module, name.upper(), None)
+            told = what if usual is None else f"{what} (default {usual:,})"
+            run.add_argument(f"--{name}", type=_whole(least), help=told)
     run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
     run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    for name, about in getattr(module, "OPTIONS", {}).items():
+        run.add_argument(f"--{name}", **about)
     return parser
 
 
@@ -67,13 +77,16 @@ def _whole(least: int) -> type[int]:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    given = vars(chosen)
+    own = {name: given.get(name) for name in getattr(load(chosen.program), "OPTIONS", {})}
     options = Options(
         path=chosen.path,
         seed=chosen.seed,
-        epochs=chosen.epochs,
-        points=chosen.points,
+        epochs=given.get("epochs"),
+        points=given.get("points"),
         out=chosen.out,
         quiet=chosen.json,
+        own={name: answer for name, answer in own.items() if answer is not None},
     )
     try:
         if options.out is not None:

@@ -6,7 +6,7 @@ matplotlib is an extra, and is imported when a plot is made.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 
 from engine.files import write_whole
 
-_ORANGE, _BLUE, _RED = "#d55e00", "#0072b2", "#b4233c"
+_ORANGE, _BLUE = "#d55e00", "#0072b2"
+_COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
+_BAR = {"fraction": 0.046, "pad": 0.04}  # a colour bar as high as a square of Axes
 
 
 def new_axes(width: float = 6.0, height: float = 4.0) -> Any:
@@ -69,29 +71,150 @@ def decision_boundary(
     ax = new_axes(5.6, 5.0) if ax is None else ax
     X, labels = np.asarray(X), np.asarray(y).ravel()
     low, high = X.min(axis=0), X.max(axis=0)
+    margin = 0.05 * (high - low)
+    low, high = low - margin, high + margin
     xs, ys = np.linspace(low[0], high[0], steps), np.linspace(low[1], high[1], steps)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
     scores = np.asarray(score(grid)).reshape(steps, steps)
     filled = ax.contourf(xs, ys, scores, levels=np.linspace(0.0, 1.0, 11), cmap="RdBu_r", alpha=0.6)
-    ax.figure.colorbar(filled, ax=ax, label="the model's score", ticks=np.linspace(0.0, 1.0, 6))
+    ax.figure.colorbar(
+        filled, ax=ax, label="the model's score", ticks=np.linspace(0.0, 1.0, 6), **_BAR
+    )
     if scores.min() < 0.5 < scores.max():
         ax.contour(xs, ys, scores, levels=[0.5], colors="black", linewidths=1.2)
-    for label, colour, name in ((0, _BLUE, "label 0"), (1, _ORANGE, "label 1")):
-        chosen = labels == label
-        ax.scatter(*X[chosen].T, s=12, color=colour, edgecolor="white", linewidth=0.4, label=name)
+    for label, colour, marker in ((0, _BLUE, "o"), (1, _ORANGE, "s")):
+        ax.scatter(
+            *X[labels == label].T,
+            s=20 if len(X) <= 500 else 9,
+            color=colour,
+            marker=marker,
+            edgecolor="white",
+            linewidth=0.5,
+            label=f"label {label}",
+        )
     if wrong is not None and np.any(wrong):
         ax.scatter(
             *X[np.asarray(wrong).ravel()].T,
             s=90,
             facecolor="none",
-            edgecolor=_RED,
-            linewidth=1.5,
+            edgecolor="black",
+            linewidth=1.3,
             label="predicted wrong",
         )
     ax.set_xlabel("x1")
     ax.set_ylabel("x2")
     ax.set_aspect("equal")
-    ax.legend(loc="upper right", fontsize=8)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncol": 3}
+    ax.legend(**below, frameon=False, fontsize=8, columnspacing=1.0)
+    return ax
+
+
+def accuracy_curve(
+    steps: Sequence[int],
+    train: Sequence[float],
+    test: Sequence[float] = (),
+    *,
+    best: int | None = None,
+    xlabel: str = "epoch",
+    ax: Any = None,
+) -> Any:
+    """Draw accuracies, shares between 0 and 1, as percentages by step: training and held out.
+
+    The one at the place `best` of these lists is marked.
+    """
+    ax = new_axes() if ax is None else ax
+    for accuracies, colour, name in ((train, _BLUE, "training"), (test, _ORANGE, "held out")):
+        if len(accuracies):
+            few = "." if len(accuracies) <= 20 else ""
+            ax.plot(steps, 100.0 * np.asarray(accuracies), marker=few, color=colour, label=name)
+    if best is not None:
+        ax.plot(steps[best], 100.0 * train[best], "o", color=_BLUE, label="best in training")
+    ax.legend(frameon=False, loc="lower right")
+    return _percent(ax, xlabel)
+
+
+def overfitting_curves(
+    curves: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str = "step",
+    ax: Any = None,
+) -> Any:
+    """Draw runs to compare how far held-out accuracy stays below training accuracy.
+
+    `curves` has by name the steps, and both accuracies at each, shares between 0 and 1. Of each
+    run training is a dashed line, held out a full one of the same colour, and between them is
+    what was learnt by heart only.
+    """
+    ax = new_axes(7.0, 4.2) if ax is None else ax
+    for (name, (steps, train, test)), colour in zip(curves.items(), _COLOURS, strict=False):
+        high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
+        ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
+        ax.plot(steps, low, color=colour, label=f"{name}: {high[-1] - low[-1]:.0f} points apart")
+        ax.fill_between(steps, low, high, color=colour, alpha=0.08, linewidth=0)
+    ax.plot([], [], color="gray", linestyle="--", linewidth=1.2, label="training")
+    ax.plot([], [], color="gray", label="held out")
+    ax.legend(frameon=False, loc="lower right", fontsize=8)
+    return _percent(ax, xlabel)
+
+
+def _percent(ax: Any, xlabel: str) -> Any:
+    ax.set(xlabel=xlabel, ylabel="right, in %")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def confusion_matrix(counts: Any, *, names: Sequence[str] = (), ax: Any = None) -> Any:
+    """Draw how often each class (a row) was predicted as each (a column), `counts` of (k, k)."""
+    counts = np.asarray(counts)
+    ax = new_axes(5.4, 5.0) if ax is None else ax
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    ax.figure.colorbar(image, ax=ax, label="share of the class", **_BAR)
+    for row, column in np.ndindex(*counts.shape):
+        if counts[row, column]:
+            ink = "white" if shares[row, column] > 0.5 else "black"
+            number = f"{counts[row, column]:.0f}"
+            ax.text(column, row, number, ha="center", va="center", color=ink, fontsize=7)
+    labels = names or [str(k) for k in range(len(counts))]
+    ax.set_xticks(range(len(counts)), labels)
+    ax.set_yticks(range(len(counts)), labels)
+    ax.set(xlabel="predicted", ylabel="true")
+    return ax
+
+
+def prediction_scatter(X: Any, predicted: Any, *, ax: Any = None) -> Any:
+    """Draw points of the plane, (n, 2), in the colours of what a model predicts at each."""
+    X, predicted = np.asarray(X), np.asarray(predicted).ravel()
+    ax = new_axes(5.6, 4.6) if ax is None else ax
+    edge = {"edgecolor": "gray", "linewidth": 0.4}  # or else what is near a half is not seen
+    points = ax.scatter(*X.T, c=predicted, s=18, cmap="RdBu_r", vmin=-0.2, vmax=1.2, **edge)
+    ax.figure.colorbar(points, ax=ax, label="prediction", extend="both", **_BAR)
+    ax.set(xlabel="x1", ylabel="x2", aspect="equal")
+    return ax
+
+
+def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any:
+    """Draw the weights (units, inputs) of a layer as images of `shape`, one a unit.
+
+    Red is positive, blue negative. Raises ValueError where the inputs are not as many as the
+    shape has places.
+    """
+    weight = np.asarray(weight)
+    height, width = shape
+    if weight.ndim != 2 or weight.shape[1] != height * width:
+        raise ValueError(f"weights of shape {weight.shape} are no images of {height} x {width}")
+    across = int(np.ceil(np.sqrt(1.6 * len(weight))))
+    down = -(-len(weight) // across)
+    sheet = np.full((down * (height + 1) - 1, across * (width + 1) - 1), np.nan)
+    for unit, image in enumerate(weight.reshape(-1, height, width)):
+        top, left = (unit // across) * (height + 1), (unit % across) * (width + 1)
+        sheet[top : top + height, left : left + width] = image
+    ax = new_axes(7.0, 7.0 * down / across + 0.4) if ax is None else ax
+    # a few large weights are not to make all others pale
+    most = float(np.quantile(np.abs(weight), 0.995)) or 1.0
+    drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)
+    ax.figure.colorbar(drawn, ax=ax, label="weight", extend="both", fraction=0.03, pad=0.02)
+    ax.set_axis_off()
     return ax
 
 

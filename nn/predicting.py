@@ -31,7 +31,7 @@ def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
     """
     X = checked_rows(X, "X")
     check_path(path)
-    with _evaluating(model):
+    with evaluating(model):
         return Measure(model, X, X, path=path).outputs()
 
 
@@ -64,7 +64,7 @@ def evaluate(
     """
     check_path(path)
     named = names_of(metrics or ())
-    with _evaluating(model):
+    with evaluating(model):
         X, y = checked_data(model, X, y, loss, "X", "y")
     found = Measure(model, X, y, loss=loss, metrics=named, path=path)()
     return found["loss"] if metrics is None else found
@@ -89,7 +89,7 @@ class Measure:
     ) -> None:
         self._model, self._X, self._y = model, X, y
         self._loss, self._metrics, self._path = loss, metrics, path
-        self._evaluating = _evaluating(model)
+        self._evaluating = evaluating(model)
         self._compiles = path == "vectorised" or (path == "auto" and len(X) >= _WORTH_COMPILING)
         self._programs: dict[str, Program] = {}
 
@@ -168,7 +168,7 @@ def names_of(metrics: Sequence[Metric]) -> dict[str, Metric]:
     return named
 
 
-class _evaluating:  # noqa: N801, used like a function
+class evaluating:  # noqa: N801, used like a function
     """Evaluation mode for a while, or several; every module's mode is put back."""
 
     def __init__(self, model: Module) -> None:

@@ -226,10 +226,8 @@ class _Run:
         """An epoch; or several at once, if they are short and nothing is between them."""
         examples, history = self.examples, self.history
         within = len(history.step_loss) - self.epoch * examples.updates  # done before
-        some = 1
-        if not self._pausing:
-            some = max(1, self._burst // examples.updates, -(-within // examples.updates))
-            some = min(some, self.settings.epochs - self.epoch)
+        some = max(1, self._burst // examples.updates, -(-within // examples.updates))
+        some = min(some, self._epochs_at_once)
         if examples.generator is not None:
             self._generator_state = examples.generator.getstate()
         orders, starts = zip(
@@ -263,10 +261,13 @@ class _Run:
         return self._validation is not None or bool(self._metrics) or self._stopping is not None
 
     @property
-    def _pausing(self) -> bool:
-        """Whether there is something to do after every epoch."""
+    def _epochs_at_once(self) -> int:
+        """How many epochs there are before something is to be done between two."""
         own = self.examples.generator is not None  # its state is noted before every epoch
-        return self._looking or bool(self.callbacks) or self._each_epoch or own
+        if self.callbacks or self._each_epoch or own:
+            return 1
+        every, left = self.settings.evaluate_every, self.settings.epochs - self.epoch
+        return min(left, every - self.epoch % every) if self._looking else left
 
     def _between_calls(self) -> None:
         self._note_time()

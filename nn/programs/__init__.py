@@ -1,24 +1,40 @@
 """The programs that `gradloom run` runs, one short file each.
 
 A program has a SUMMARY line, and a function `run(options)` that trains a model and returns a
-`Report`. To add one, write its file and add its name here.
+`Report`. It may have its own options of the command line: OPTIONS, by name what argparse is told
+of each. One that trains on data has the numbers POINTS and EPOCHS that are taken by default, and a
+function `problem(options)` that says what is trained, as a `nn.programs.problem.Problem`. To add a
+program, write its file and add its name here.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 # The name on the command line, and the file.
-PROGRAMS = {"unit-circle": "unit_circle", "names-gpt": "names_gpt"}
+PROGRAMS = {
+    "unit-circle": "unit_circle",
+    "xor": "xor",
+    "mnist": "mnist",
+    "neuron": "neuron",
+    "circles": "circles",
+    "mnist-small": "mnist_small",
+    "building-blocks": "building_blocks",
+    "names-gpt": "names_gpt",
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for; None where it said nothing."""
+    """What the command line asked for; None where it said nothing.
+
+    `own` has what it said of a program's own OPTIONS, by name.
+    """
 
     path: str = "auto"
     seed: int = 0
@@ -26,6 +42,7 @@ class Options:
     points: int | None = None
     out: Path | None = None
     quiet: bool = False  # no progress bar
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -211,6 +211,14 @@ def test_a_damaged_checkpoint_is_an_error_that_changes_nothing(tmp_path: Path) -
         line(tmp_path)
 
 
+def test_what_a_kill_in_the_middle_of_writing_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint.safetensors.0123456789abcdef").write_bytes(b"half of a")
+    (tmp_path / "notes.txt").write_text("mine")
+    line(tmp_path)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"checkpoint.safetensors", "notes.txt"}
+
+
 def test_single_precision_goes_on_as_well(tmp_path: Path) -> None:
     def train(epochs: int, folder: Path | None) -> list[float]:
         _, model = line(folder, epochs=epochs, dtype=np.float32, optimizer=nn.Adam)  # type: ignore[arg-type]

@@ -58,6 +58,18 @@ def test_pictures_are_written_and_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert "100%" in err  # the progress bar
 
 
+def test_a_program_has_options_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "mnist", "--help"])
+    told = capsys.readouterr().out
+    assert "--cost {cross-entropy,logistic}" in told and "--data PATH" in told
+    assert "training data (default 10)" in told
+    with pytest.raises(SystemExit):
+        main(["run", "xor", "--help"])
+    told = capsys.readouterr().out
+    assert "--cost" not in told and "take or make (default 1,000)" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,6 +77,8 @@ def test_pictures_are_written_and_named(tmp_path: Path, capsys: pytest.CaptureFi
         (["run", "unit-circle", "--speed", "9"], "unrecognized arguments: --speed 9"),
         (["run", "unit-circle", "--points", "many"], "'many' is no whole number"),
         (["run", "unit-circle", "--points", "0"], "it is at least 1, not 0"),
+        (["run", "xor", "--cost", "logistic"], "unrecognized arguments: --cost logistic"),
+        (["run", "mnist", "--cost", "none"], "invalid choice: 'none'"),
         ([], "arguments are required: COMMAND"),
     ],
 )

@@ -1,0 +1,190 @@
+"""A network as it is drawn on blackboards: columns of circles, joined by their weights.
+
+For the computation itself, number by number, there is `engine.draw`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import engine
+from nn import plots
+from nn.containers import Sequential
+from nn.layers import MLP, Layer, Linear, Neuron
+from nn.module import Module, values_of
+from nn.predicting import evaluating
+
+_SHOWN = 16  # circles of a column at most; of more, the first and the last ones
+_ROOM_FOR_TEXT = 12  # circles up to which each has its number written in it
+
+
+@dataclass
+class _Column:
+    """A column of circles: how many, what the example makes of them, and the weights into them."""
+
+    size: int
+    activations: list[float] | None = None
+    weights: Any = None  # (size, size of the column before)
+
+    @cached_property
+    def shown(self) -> list[int]:
+        """Which circles are drawn: all, or the first and the last."""
+        every, half = list(range(self.size)), _SHOWN // 2
+        return every if self.size <= _SHOWN else every[:half] + every[-half:]
+
+    @cached_property
+    def heights(self) -> Any:
+        """Where these are: few circles further apart, and room for three dots among many."""
+        places = np.arange(float(len(self.shown)))
+        if self.size > _SHOWN:
+            places[_SHOWN // 2 :] += 1.5
+        places *= min(2.2, max(1.0, 0.7 * _SHOWN / len(places)))
+        return places.mean() - places
+
+
+def draw_network(model: Module, x: Any = None, ax: Any = None) -> Any:
+    """Draw a model of dense layers: inputs, hidden units and outputs as columns of circles.
+
+    Each edge has the colour of its weight, red for positive and blue for negative, and is as thick
+    as the weight is large; of more than 16 circles the middle ones are left out. With an example x,
+    a list of numbers, circles are as dark as their activations. Takes and returns Axes.
+
+    Raises TypeError for a model that is not made of Linear, Neuron, Layer, MLP or Sequential.
+
+    >>> import random, nn
+    >>> ax = draw_network(nn.MLP(2, [3, 1], rng=random.Random(0)), [1.0, -2.0])
+    >>> [text.get_text() for text in ax.texts if "\\n" in text.get_text()]
+    ['input\\n2', 'hidden\\n3', 'output\\n1']
+    """
+    columns = _columns(model, None if x is None else [float(number) for number in x])
+    ax = plots.new_axes(2.2 + 2.0 * len(columns), 5.2) if ax is None else ax
+    tallest = max(float(column.heights[0]) for column in columns)
+    _draw_edges(ax, columns)
+    for place, column in enumerate(columns):
+        _draw_circles(ax, place, column, x is not None)
+        name = "input" if place == 0 else "output" if place == len(columns) - 1 else "hidden"
+        if name == "hidden" and len(columns) > 3:
+            name = f"hidden {place}"
+        ax.text(
+            place, tallest + 0.9, f"{name}\n{column.size}", ha="center", va="bottom", fontsize=9
+        )
+    if x is not None:
+        told = "the darker a circle, the larger its activation"
+        ax.text(0.5 * len(columns) - 0.5, -tallest - 1.6, told, ha="center", fontsize=8)
+    ax.set(xlim=(-0.35, len(columns) - 0.65), ylim=(-tallest - 2.0, tallest + 2.6))
+    ax.set_axis_off()
+    return ax
+
+
+def _draw_edges(ax: Any, columns: list[_Column]) -> None:
+    from matplotlib.collections import LineCollection
+
+    drawn = [c.weights[np.ix_(c.shown, before.shown)] for before, c in _pairs(columns)]
+    most = max(float(np.abs(weights).max()) for weights in drawn) or 1.0
+    edges, numbers = [], []
+    for place, ((before, column), weights) in enumerate(zip(_pairs(columns), drawn, strict=True)):
+        for row, to in enumerate(column.heights):
+            for i, start in enumerate(before.heights):
+                edges.append([(place, start), (place + 1, to)])
+                numbers.append(weights[row, i])
+    order = np.argsort(np.abs(numbers))  # the strong ones over the weak ones
+    sizes = np.abs(numbers)[order] / most
+    lines = LineCollection(
+        [edges[k] for k in order],
+        array=np.array(numbers)[order],
+        cmap="RdBu_r",
+        clim=(-most, most),
+        linewidths=0.3 + 2.2 * sizes,
+        alpha=0.35 + 0.6 * sizes,
+        zorder=1,
+    )
+    ax.add_collection(lines)
+    ax.figure.colorbar(lines, ax=ax, label="weight", fraction=0.035, pad=0.02)
+
+
+def _draw_circles(ax: Any, place: int, column: _Column, filled: bool) -> None:
+    shades = np.ones(len(column.shown))
+    if filled and column.activations is not None:
+        numbers = np.array([column.activations[k] for k in column.shown])
+        numbers -= min(0.0, numbers.min())
+        shades = 1.0 - 0.75 * numbers / (numbers.max() or 1.0)
+    written = filled and len(column.shown) <= _ROOM_FOR_TEXT
+    ax.scatter(
+        [place] * len(column.shown),
+        column.heights,
+        s=560 if written else 170,
+        c=shades,
+        cmap="gray",
+        vmin=0.0,
+        vmax=1.0,
+        edgecolor="black",
+        linewidth=0.8,
+        zorder=2,
+    )
+    if written and column.activations is not None:
+        for k, height, shade in zip(column.shown, column.heights, shades, strict=True):
+            ink = "white" if shade < 0.5 else "black"
+            a = column.activations[k]
+            number = f"{a:.2f}" if abs(a) < 10.0 else f"{a:.0f}"
+            ax.text(place, height, number, ha="center", va="center", fontsize=7, color=ink)
+    if len(column.shown) < column.size:
+        ax.text(place, 0.0, "⋮", ha="center", va="center", fontsize=16)
+
+
+def _pairs(columns: list[_Column]) -> list[tuple[_Column, _Column]]:
+    return list(pairwise(columns))
+
+
+# --- what there is to draw ---
+
+
+def _columns(model: Module, x: list[float] | None) -> list[_Column]:
+    """The columns of a model, with their activations if there is an example."""
+    columns: list[_Column] = []
+    value: Any = x
+    for module in _in_turn(model):
+        weights = _weights(module)
+        if weights is not None:
+            if not columns:
+                columns.append(_Column(weights.shape[1], x))
+            columns.append(_Column(len(weights), weights=weights))
+        if x is not None:
+            with engine.no_grad(), evaluating(model):
+                value = module(value if isinstance(value, list) else [value])
+            if columns:
+                outputs = value if isinstance(value, list) else [value]
+                columns[-1].activations = [engine.Value.item(y) for y in outputs]
+    if not columns:
+        raise TypeError(f"{type(model).__name__} has no dense layers to draw")
+    return columns
+
+
+def _in_turn(model: Module) -> list[Module]:
+    """The modules that an example passes, one after the other."""
+    if isinstance(model, Sequential | MLP):
+        parts = model.layers if isinstance(model, MLP) else list(model.children())
+        return [module for part in parts for module in _in_turn(part)]
+    if model.parameters() and _weights(model) is None:
+        raise TypeError(
+            "draw_network draws dense layers (Linear, Neuron, Layer, MLP) in Sequential, not a "
+            f"{type(model).__name__}; engine.draw(model(x)) draws any computation"
+        )
+    return [model]
+
+
+def _weights(module: Module) -> Any:
+    """The weights of a dense layer, (outputs, inputs), or None for another module."""
+    if isinstance(module, Linear):
+        rows = module.weight
+    elif isinstance(module, Layer):
+        rows = [neuron.w for neuron in module.neurons]
+    elif isinstance(module, Neuron):
+        rows = [module.w]
+    else:
+        return None
+    return np.array([[w.data for w in values_of(row)] for row in rows])
