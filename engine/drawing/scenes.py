@@ -55,6 +55,7 @@ class Scenes:
         changes: list[dict[str, Any]] = [_change("start", leaf_boxes)]
         changes += [_change("forward", [b]) for b in self.active]
         changes.append(_change("seed", [root_box], grads=[(root_box, "1")]))
+        told = {root_box}
         arrows: dict[tuple[int, int], list[int]] = {}
         for a, ends in enumerate(self.arrow_ends):
             arrows.setdefault(ends, []).append(a)
@@ -72,7 +73,8 @@ class Scenes:
             ]
             grads = [(source, self._grads(source, totals)) for source in sent]
             # Where nothing has arrived when its turn comes, that is final.
-            grads += [(b, self._grads(b, totals))] if b not in sent else []
+            grads += [] if b in told else [(b, self._grads(b, totals))]
+            told.update(box for box, _ in grads)
             changes.append(_change("backward", [b], notes, grads))
         last = [(b, self._grads(b, totals)) for b in leaf_boxes]
         return [*changes, _change("leaves", leaf_boxes, grads=last)]

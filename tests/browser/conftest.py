@@ -98,10 +98,9 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     base = tmp_path_factory.mktemp("jupyter")
     folder = base / "notebooks"
     folder.mkdir()
-    quiet = base / "settings" / "@jupyterlab" / "apputils-extension"
-    quiet.mkdir(parents=True)
-    news = '{"fetchNews": "false", "checkForUpdates": false}'
-    (quiet / "notification.jupyterlab-settings").write_text(news)
+    (base / "config" / "labconfig").mkdir(parents=True)
+    quiet = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
+    (base / "config" / "labconfig" / "page_config.json").write_text(quiet)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
