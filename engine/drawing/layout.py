@@ -67,7 +67,7 @@ def _source(
 ) -> str:
     """The boxes as Graphviz source: no texts but for the width of the frames' names."""
     inner = {j for frame in frames for j in frame.frames}
-    lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.65; edge [arrowhead=none]"]
+    lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.8; edge [arrowhead=none]"]
     lines.append(f"node [shape=box, fixedsize=true{', ordering=in' * ordered}]")
 
     def add(k: int) -> None:
