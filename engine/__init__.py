@@ -14,6 +14,7 @@ To read the code, begin with `value` and `ops`, then `graph` and `calculus`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine import functions
@@ -39,6 +40,8 @@ from engine.value import Value
 
 if TYPE_CHECKING:
     from engine.drawing import Drawing, Player
+    from engine.explaining import Explanation
+    from engine.profiling import Profile
 
     def __getattr__(name: str) -> Any: ...  # the functions of the rows, see functions.py
 
@@ -74,6 +77,37 @@ def step_through(root: Value, **options: Any) -> Player:
     return step_through(root, **options)
 
 
+def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
+    """Return why each gradient of `f(*args)` is what it is: zero, nan, inf, huge, tiny or fine.
+
+    See `engine.explaining.explain_gradients` for the options, among them `wrt=model`. It runs f
+    once, with source lines recorded. Print the result; in Jupyter it shows itself.
+
+    >>> print(explain(lambda x: (x - 1.0).relu(), 0.5))
+    the result = 0, from 2 operations and 1 input
+    <BLANKLINE>
+    ZERO  x: gradient 0
+      relu(-0.5) has the derivative 0: the operand is not above 0, where relu is flat
+    ...
+    """
+    from engine.explaining import explain_gradients
+
+    return explain_gradients(f, *args, **options)
+
+
+def profile(f: Callable[..., Any], *args: Any, **options: Any) -> Profile:
+    """Return the nodes, bytes and time of `f(*args)` and its gradient, by source line.
+
+    See `engine.profiling.profile_lines` for the options, and for how time is measured.
+
+    >>> profile(lambda x: (x * x).exp(), 2.0).nodes
+    2
+    """
+    from engine.profiling import profile_lines
+
+    return profile_lines(f, *args, **options)
+
+
 def trace(root: Value) -> tuple[set[Value], set[tuple[Value, Value]]]:
     """Return the nodes below `root`, and the edges (operand, node), as micrograd's function."""
     from engine.graph import topological_order
@@ -98,6 +132,7 @@ __all__ = [
     "draw_dot",
     "enable_grad",
     "errstate",
+    "explain",
     "get_num_threads",
     "grad",
     "gradcheck",
@@ -109,6 +144,7 @@ __all__ = [
     "jvp",
     "manual_seed",
     "no_grad",
+    "profile",
     "scope",
     "set_num_threads",
     "step_through",

@@ -168,6 +168,12 @@ def _tracing() -> bool:
     return bool(modes.tracing) and modes.state.trace is not None
 
 
+def _looking_inside() -> bool:
+    """Whether a recorder wants the nodes that a checkpointed function makes."""
+    recorder = modes.state.recorder if modes.tracing else None
+    return recorder is not None and recorder.looks_inside
+
+
 class _Active(threading.local):
     """The inputs of the transforms that are under way in this thread."""
 
@@ -532,7 +538,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any, **keywords: Any) -> Any:
         g = functools.partial(f, **keywords)
         # a replay keeps no nodes, so there is nothing to save
-        saving = modes.state.recording and not _tracing()
+        saving = modes.state.recording and not _tracing() and not _looking_inside()
         return _Segment(g, args).results() if saving else g(*args)
 
     return checkpointed

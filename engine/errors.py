@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import FrameType
 
 
 class GraphError(RuntimeError):
@@ -31,11 +32,19 @@ class TraceError(RuntimeError):
     """A function can't be compiled as it is: it does what a replay could not do again."""
 
 
+_HOUSE = Path(__file__).parent.parent
+_OURS = tuple(f"{_HOUSE / package}{os.sep}" for package in ("engine", "nn"))
+
+
+def user_frame() -> FrameType:
+    """The innermost frame outside of this project's packages."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return frame
+
+
 def user_line() -> str:
     """The innermost source line outside of this project's packages."""
-    house = Path(__file__).parent.parent
-    ours = tuple(f"{house / package}{os.sep}" for package in ("engine", "nn"))
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
-        frame = frame.f_back
+    frame = user_frame()
     return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

@@ -2,8 +2,8 @@
 
 Each is a context manager of the current thread. Recording looks at a thread's state only where a
 module variable says that there may be something: `watched` counts the contexts of all threads
-that ask for anything but the default, `tracing` the functions being traced for compilation, and
-`scoped` is true from the first scope on.
+that ask for anything but the default, `tracing` the functions being traced for compilation or
+watched by a recorder, and `scoped` is true from the first scope on.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class _State(threading.local):
     raising: bool = False
     scope: Scope | None = None
     trace: Any = None  # a compiled.trace.Trace, which this layer does not know
+    recorder: Any = None  # a lines.Recorder, which this layer does not know either
     inlined: bool = False  # whether a compiled function called now is called as it is
 
 
@@ -182,6 +183,26 @@ def traced_by(trace: Any) -> Iterator[None]:
         state.trace = outer
         with _lock:
             tracing -= 1
+
+
+@contextmanager
+def recorded_by(recorder: Any) -> Iterator[None]:
+    """Have nodes that are made, numbers that are read and comparisons reported to `recorder`.
+
+    What is computed is the same, with every node seen: shortcuts that make nodes unseen are off.
+    """
+    global tracing, watched
+    outer, state.recorder = state.recorder, recorder
+    with _lock:
+        tracing += 1
+        watched += 1
+    try:
+        yield
+    finally:
+        state.recorder = outer
+        with _lock:
+            tracing -= 1
+            watched -= 1
 
 
 @contextmanager

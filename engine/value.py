@@ -113,9 +113,12 @@ def _comparison(
             number = other  # an int stays one: Python compares it with a float exactly
         else:
             return NotImplemented
-        if modes.tracing and modes.state.trace is not None:
-            operands = (other, self) if swapped else (self, other)
-            return modes.state.trace.compare(name, operands, negated)
+        if modes.tracing:
+            if modes.state.trace is not None:
+                operands = (other, self) if swapped else (self, other)
+                return modes.state.trace.compare(name, operands, negated)
+            if modes.state.recorder is not None:
+                modes.state.recorder.compared(name, self, other)
         return compare(self._data, number)
 
     return method
@@ -196,8 +199,12 @@ class Value:
 
         While `engine.compile` traces, reading it records that the rest depends on this number.
         """
-        trace = modes.state.trace if modes.tracing else None
-        return self._data if trace is None else trace.read(self)
+        if modes.tracing:
+            if modes.state.trace is not None:
+                return modes.state.trace.read(self)  # type: ignore[no-any-return]
+            if modes.state.recorder is not None:
+                modes.state.recorder.read(self)
+        return self._data
 
     @data.setter
     def data(self, number: float) -> None:
@@ -256,7 +263,7 @@ class Value:
         """
         if modes.tracing and modes.state.trace is not None:
             return record(TABLE["detach"], (self,))
-        return Value(self._data, label=self.label)
+        return _constant(self, "detach")
 
     def _describe(self) -> str:
         return f"{self!r} labelled {self.label!r}" if self.label else repr(self)
@@ -563,15 +570,25 @@ def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float
 
 
 def _attend(node: Value) -> Value:
-    """Do what the thread's modes ask for: errstate, no_grad."""
+    """Do what the thread's modes ask for: errstate, a recorder, no_grad."""
     assert node.op is not None
     check_domain(node.op, node._data, node._operands())
+    if modes.tracing and modes.state.recorder is not None:
+        modes.state.recorder.made(node)
     if modes.state.recording:
         return node
     if modes.tracing and modes.state.trace is not None:
         with modes.enable_grad():
             return node.detach()  # a constant for derivatives, but live
-    return Value(node._data)
+    return _constant(node, "no_grad")
+
+
+def _constant(node: Value, reason: str) -> Value:
+    """A leaf of a node's number and label, through which no gradient flows."""
+    leaf = Value(node._data, label=node.label)
+    if modes.tracing and modes.state.recorder is not None:
+        modes.state.recorder.cut(node, leaf, reason)
+    return leaf
 
 
 def check_domain(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `gradloom list`, `gradloom run PROGRAM` and `gradloom bench`.
+"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME` and `bench`.
 
 The benchmarks are no part of what is installed: they stand beside the packages in a checkout.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import engine
 from engine import DrawingError
+from nn import drawing_cli
 from nn.programs import PROGRAMS, Options, load
 
 
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["bench"]:
         return _bench(given[1:])
+    if given[:1] == ["draw"]:
+        return drawing_cli.main(given[1:])
     parser = _parser(next((name for name in given[1:] if name in PROGRAMS), None))
     chosen = parser.parse_args(given)
     if chosen.command == "list":
@@ -42,6 +45,7 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gradloom {engine.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the programs")
+    commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     run = commands.add_parser("run", help="run a program")
     run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))

@@ -43,7 +43,7 @@ class _Column:
         places = np.arange(float(len(self.shown)))
         if self.size > _SHOWN:
             places[_SHOWN // 2 :] += 1.5
-        places *= min(2.2, max(1.0, 0.7 * _SHOWN / len(places)))
+        places *= min(2.2, max(1.0, 0.95 * _SHOWN / len(places)))
         return places.mean() - places
 
 

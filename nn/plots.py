@@ -145,7 +145,7 @@ def overfitting_curves(
     run training is a dashed line, held out a full one of the same colour, and between them is
     what was learnt by heart only.
     """
-    ax = new_axes(7.0, 4.2) if ax is None else ax
+    ax = new_axes(7.0, 4.6) if ax is None else ax
     for (name, (steps, train, test)), colour in zip(curves.items(), _COLOURS, strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
@@ -153,12 +153,14 @@ def overfitting_curves(
         ax.fill_between(steps, low, high, color=colour, alpha=0.08, linewidth=0)
     ax.plot([], [], color="gray", linestyle="--", linewidth=1.2, label="training")
     ax.plot([], [], color="gray", label="held out")
-    ax.legend(frameon=False, loc="lower right", fontsize=8)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 3}
+    ax.legend(**below, frameon=False, fontsize=8)
     return _percent(ax, xlabel)
 
 
 def _percent(ax: Any, xlabel: str) -> Any:
     ax.set(xlabel=xlabel, ylabel="right, in %")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     return ax
 

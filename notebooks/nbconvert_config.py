@@ -3,7 +3,7 @@ what was measured. Read by `jupyter nbconvert --config`, which defines `get_conf
 """
 
 config = get_config()  # noqa: F821
-config.ExecutePreprocessor.timeout = 120  # seconds a cell
+config.ExecutePreprocessor.timeout = 900  # seconds a cell, for those that train on MNIST
 config.ExecutePreprocessor.record_timing = False
 # What a cell prints arrives in pieces, other ones each time: joined after the run.
 config.NotebookExporter.preprocessors = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]

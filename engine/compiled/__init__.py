@@ -3,8 +3,8 @@
 Data flows one way: `trace` a function's Values, `tape` flat columns, `lift` blocks, `machine`
 buffers, `loop` what runs; `native` writes blocks out as machine code, `kernels` and `jit` have a
 function for each kind of them; `arguments`, `paths` and `program` are the way in, `threads` divide
-large batches, `describe` is a way to look at it all. Only this package knows Numba, and it is
-loaded at the first run.
+large batches, `describe` and `source` are ways to look at it all. Only this package knows Numba,
+and it is loaded at the first run.
 """
 
 from engine.compiled.program import Program, compile

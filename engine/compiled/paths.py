@@ -101,6 +101,7 @@ class Paths:
         self.lanes = [i for i, lane in enumerate(arguments.is_lane) if lane]
         self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
         self.batched = arguments.count is not None
+        self.signature, self.positional = arguments.signature, len(arguments.of_argument)
         self._statics = arguments.statics  # alive, since the signature has their identities
         self.leaves = list(leaves)
         self._places = {leaf: k for k, leaf in enumerate(self.leaves)}

@@ -22,6 +22,7 @@ from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
 from engine.compiled.machine import Training
 from engine.compiled.paths import Array, Path, Paths, Result, Wanted
+from engine.compiled.source import Source, source
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.trees import flatten
@@ -55,6 +56,7 @@ class Program:
         self._dtype = np.dtype(dtype).name
         self._by_signature: dict[Any, Paths] = {}
         self._last: Paths | None = None
+        self._wrt = wrt
         self._lock = threading.RLock()
         self._wanted_of: dict[Any, Wanted] = {}
         self._leaves: list[Value] = []
@@ -282,6 +284,36 @@ class Program:
         if self._last is None or not self._last.paths:
             return f"{self!r}: call it once, and it is traced"
         return describe(self._name(), self._last)
+
+    def source(self, kind: str = "numpy") -> Source:
+        """Return the path used last, and its gradient, as a text to read.
+
+        "numpy" is a function in NumPy of the same arguments, of the Values that f reads and, where
+        it draws random numbers, of these: what it returns agrees with the program's results.
+        "latex" are its equations, which Jupyter shows. Both are derived from the instructions and
+        the table of operations. The text's `parameters()` are the Values as arrays, by its names.
+
+        Raises TraceError before the first call, ValueError for another kind.
+
+        >>> import engine
+        >>> f = lambda w, x: engine.tanh(w * x)
+        >>> program = engine.compile(f, in_axes=(None, 0), reduce="sum")
+        >>> value = program(2.0, [0.0, 1.0])
+        >>> [line.strip() for line in program.source().splitlines() if " = " in line]
+        ['N = len(x)', 'h1 = np.tanh(w * x)', 'C = np.sum(h1)', 'dw = np.sum((1 - h1 ** 2) * x)']
+        """
+        paths = self._last
+        if paths is None or not paths.paths:
+            raise TraceError(
+                f"{self._name()} was not traced yet: call it once, then ask for source"
+            )
+        wanted = self._wanted_of.get(paths.signature)
+        if wanted is None:
+            named = self._rebuild_wrt is not None
+            wanted = Wanted((), tuple(range(len(self._leaves))) if named else None)
+        by_name = getattr(self._wrt, "named_parameters", None)
+        names = dict(by_name()) if by_name is not None else {}
+        return source(kind, self._f, paths, wanted, self._reduce, names)
 
 
 class Buffered:

@@ -72,8 +72,9 @@ def problem(options: Options) -> Problem:
 
 
 def problem_of(found: Digits, options: Options) -> Problem:
-    """Return what is trained on some digits."""
-    X, y, y_test = found.X[: options.points], found.y[: options.points], found.y_test
+    """Return what is trained on so many of some digits; at most as many are held out."""
+    X, y = found.X[: options.points], found.y[: options.points]
+    X_test, y_test = found.X_test[: options.points], found.y_test[: options.points]
     loss: nn.Loss = nn.CrossEntropyLoss()
     l2 = 0.0
     if options.own.get("cost") == "logistic":
@@ -84,7 +85,7 @@ def problem_of(found: Digits, options: Options) -> Problem:
         model,
         loss,
         nn.Adam(model.parameters(), lr=LEARNING_RATE),
-        *(X, y, found.X_test, y_test),
+        *(X, y, X_test, y_test),
         len(X),
         EPOCHS,
         batch_size=BATCH,

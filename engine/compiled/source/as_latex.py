@@ -1,0 +1,288 @@
+"""A derived function as equations in LaTeX.
+
+Elementwise products are ∘, sums name the axes that they run along (n: the examples), a bracket
+with a comparison in it is 1 where that holds and 0 elsewhere. A primed function is its derivative;
+a line at the end says what it is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from engine.compiled.source.algebra import ALL, LANES, Expr, Places, named
+from engine.compiled.source.blocks import Statement
+from engine.compiled.source.derive import Derived
+from engine.compiled.source.formulas import (
+    PRIME,
+    derivative,
+    indicator,
+    parameters,
+    unprimed,
+)
+from engine.ops import TABLE
+
+_ATOM, _POWER, _PRODUCT, _MATMUL, _SUM = 100, 80, 60, 55, 50
+_SYMBOLS = {"sigmoid": r"\sigma", "delta": r"\delta", "theta": r"\theta"}
+_COMMANDS = ["sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "max", "min"]
+_SIGNS = {"<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
+_NUMBERED = re.compile(r"(delta|theta|[A-Za-z])(\d+)")
+_AXES = "ijk"
+
+
+class LatexText:
+    """Writes expressions, in the symbols that names have."""
+
+    def __init__(self, symbols: dict[str, str]) -> None:
+        self.symbols = symbols
+        self.primes: dict[str, None] = {}  # whose definitions come at the end
+
+    def text(self, e: Expr, above: int = 0) -> str:
+        """An expression, in parentheses where what is around it binds as tightly."""
+        written, binds = getattr(self, "_" + e.kind)(e)
+        return _grouped(written) if binds < above else written
+
+    def _name(self, e: Expr) -> tuple[str, int]:
+        return self.symbol(e.parts[0]), _ATOM
+
+    def symbol(self, name: str) -> str:
+        """How a name is written."""
+        found = self.symbols.get(name)
+        if found is None:
+            match = _NUMBERED.fullmatch(name)
+            if match:
+                found = f"{_SYMBOLS.get(match[1], match[1])}^{{({match[2]})}}"
+            elif len(name) == 1:
+                found = name
+            else:
+                written = name.replace("_", r"\_")
+                found = _SYMBOLS.get(name) or rf"\mathrm{{{written}}}"
+        return found
+
+    def _number(self, e: Expr) -> tuple[str, int]:
+        x = e.parts[0]
+        if math.isnan(x) or math.isinf(x):
+            return {"nan": r"\mathrm{nan}", "inf": r"\infty"}.get(str(x), r"-\infty"), _ATOM
+        binds = _ATOM if x >= 0.0 else _PRODUCT
+        if x == int(x) and abs(x) < 1e9:
+            return str(int(x)), binds
+        below = round(1.0 / x)
+        if below and abs(below) < 1000 and 1.0 / below == x:
+            return rf"{'-' if x < 0 else ''}\frac{{1}}{{{abs(below)}}}", binds
+        digits, _, power = f"{x:.6g}".partition("e")
+        if not power:
+            return digits, binds
+        factor = "" if digits == "1" else rf"{digits} \cdot "
+        return f"{factor}10^{{{int(power)}}}", _PRODUCT
+
+    def _array(self, e: Expr) -> tuple[str, int]:
+        shown = [self._number(Expr("number", (x,), ()))[0] for x in e.parts[:6]]
+        dots = [r"\dots"] * (len(e.parts) > 6)
+        return rf"\left[{', '.join(shown + dots)}\right]", _ATOM
+
+    def _call(self, e: Expr) -> tuple[str, int]:
+        row, *args = e.parts
+        if row in ("add", "sub"):
+            sign = "+" if row == "add" else "-"
+            right = _SUM + (row == "sub")
+            return f"{self.text(args[0], _SUM)} {sign} {self.text(args[1], right)}", _SUM
+        if row == "neg":
+            return f"-{self.text(args[0], _PRODUCT)}", _SUM
+        if row == "mul":
+            a, b = (self.text(arg, _PRODUCT) for arg in args)
+            if b[0].isdigit():
+                return rf"{a} \cdot {b}", _PRODUCT
+            plain = args[0].shape == () or args[1].shape == ()
+            return (rf"{a} \, {b}" if plain else rf"{a} \circ {b}"), _PRODUCT
+        if row == "div":
+            return rf"\frac{{{self.text(args[0])}}}{{{self.text(args[1])}}}", _ATOM
+        if row in ("square", "pow"):
+            power = "2" if row == "square" else self.text(args[1])
+            base = self.text(args[0], _ATOM)
+            base = _grouped(base) if base[-1] == "}" and "^" in base else base
+            return f"{base}^{{{power}}}", _POWER
+        if row == "sqrt":
+            return rf"\sqrt{{{self.text(args[0])}}}", _ATOM
+        if row == "abs":
+            return rf"\left|{self.text(args[0])}\right|", _ATOM
+        if row == "where":
+            yes, no = self.text(args[1]), self.text(args[2])
+            test = self._holds(args[0])
+            cases = rf"{yes} & \text{{if }} {test} \\ {no} & \text{{else}}"
+            return rf"\begin{{cases}} {cases} \end{{cases}}", _ATOM
+        test_of = indicator(row, args)
+        if test_of is not None:
+            return rf"\left[{self._holds(test_of)}\right]", _ATOM
+        inside = ", ".join(self.text(arg) for arg in args)
+        return self.function(row) + _grouped(inside), _ATOM
+
+    def _holds(self, e: Expr) -> str:
+        """A condition."""
+        if e.kind == "call" and e.parts[0] in TABLE:
+            e = indicator(e.parts[0], list(e.operands)) or e
+        if e.kind == "compare":
+            sign, x, y = e.parts
+            return f"{self.text(x)} {_SIGNS.get(sign, sign)} {self.text(y)}"
+        return rf"{self.text(e)} \ne 0"
+
+    def function(self, name: str) -> str:
+        """How a row is written, or a primed one."""
+        row, k = unprimed(name)
+        written = _SYMBOLS.get(row)
+        if written is None:
+            label = row.replace("_", r"\_")
+            written = rf"\{row}" if row in _COMMANDS else rf"\operatorname{{{label}}}"
+        if PRIME not in name:
+            return written
+        self.primes[name] = None
+        if TABLE[row].arity == 1:
+            return written + "'"
+        return rf"\partial_{{{parameters(row)[k]}}} {written}"
+
+    def _matmul(self, e: Expr) -> tuple[str, int]:
+        a, b = e.parts
+        left = self.text(a, _MATMUL if a.kind == "matmul" else _POWER)
+        return rf"{left} \, {self.text(b, _POWER)}", _MATMUL
+
+    def _contract(self, e: Expr) -> tuple[str, int]:
+        a, b, _ = e.parts
+        return rf"{self.text(a, _PRODUCT)} \cdot {self.text(b, _PRODUCT)}", _PRODUCT
+
+    def _outer(self, e: Expr) -> tuple[str, int]:
+        a, b = e.parts
+        return rf"{self.text(a, _PRODUCT)} \, {self._raised(b, _TOP)}", _PRODUCT
+
+    def _raised(self, e: Expr, mark: str) -> str:
+        """An expression with a mark at its upper right."""
+        written = self.text(e, _ATOM)
+        if written.endswith(")}") and e.kind == "name" and "^" in written:
+            return f"{written[:-1]}{mark}}}"
+        return f"{written}^{{{mark}}}"
+
+    def _sum(self, e: Expr) -> tuple[str, int]:
+        return self._along(r"\sum", e), _PRODUCT
+
+    def _max(self, e: Expr) -> tuple[str, int]:
+        return self._along(r"\max", e), _PRODUCT
+
+    def _along(self, function: str, e: Expr) -> str:
+        operand, axes = e.parts
+        letters = ["n" if operand.shape[k] == LANES else _AXES[min(k, 2)] for k in axes]
+        written = self.text(operand, _PRODUCT)
+        written = _grouped(written) if written.startswith(r"\frac") else written
+        if operand.kind == "name" and letters == ["n"]:
+            written += "_{n}"
+        return rf"{function}_{{{','.join(letters)}}} {written}"
+
+    def _index(self, e: Expr) -> tuple[str, int]:
+        operand, selection = e.parts
+        chosen = [item for item in selection if item is not None]
+        while chosen and chosen[-1] == ALL:
+            chosen.pop()
+        if not chosen:
+            return getattr(self, "_" + operand.kind)(operand)  # type: ignore[no-any-return]
+        written = self.text(operand, _ATOM)
+        written = _grouped(written) if written.startswith(r"\frac") else written
+        return f"{written}_{{{self.selection(chosen)}}}", _ATOM
+
+    def selection(self, items: list[Any]) -> str:
+        """What is written at the lower right."""
+        return ",".join(map(self._item, items))
+
+    def _item(self, item: Any) -> str:
+        if isinstance(item, slice):
+            if item == ALL:
+                return ":"
+            step = "" if item.step is None else f":{item.step}"
+            return f"{item.start or 0}:{item.stop}{step}"
+        if isinstance(item, Places):
+            dots = r"\dots" if len(item.numbers) > 4 else ""
+            return rf"[{','.join(map(str, item.numbers[:4]))}{dots}]"
+        return self.text(item) if isinstance(item, Expr) else str(item)
+
+    def _reshape(self, e: Expr) -> tuple[str, int]:
+        return getattr(self, "_" + e.parts[0].kind)(e.parts[0])  # type: ignore[no-any-return]
+
+    _full = _copy = _whole = _reshape
+
+    def _move(self, e: Expr) -> tuple[str, int]:
+        return self._raised(e.parts[0], _TOP), _ATOM
+
+    def _join(self, e: Expr) -> tuple[str, int]:
+        rows = r" \\ ".join(map(self.text, e.parts))
+        return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}", _ATOM
+
+    def _zeros(self, e: Expr) -> tuple[str, int]:
+        return "0", _ATOM
+
+    def _lanes(self, e: Expr) -> tuple[str, int]:
+        return "n", _ATOM
+
+    def _lookup(self, e: Expr) -> tuple[str, int]:
+        table, at, own = e.parts
+        return f"{self.text(table, _ATOM)}_{{{self.text(at)}{',n' if own else ''}}}", _ATOM
+
+    def _tape(self, e: Expr) -> tuple[str, int]:
+        return rf"\operatorname{{tape}}\left({self.text(e.parts[0])}\right)", _ATOM
+
+    def _sweep(self, e: Expr) -> tuple[str, int]:
+        inside = ", ".join(map(self.text, e.parts))
+        return rf"\operatorname{{sweep}}\left({inside}\right)", _ATOM
+
+    def definition(self, name: str) -> str:
+        """The equation of a primed row."""
+        row, _ = unprimed(name)
+        names, formula, _ = derivative(name)
+        again = Expr("call", (row, *[named(n, ()) for n in names]), ())
+        self.symbols["out"] = self.text(again)
+        arguments = ", ".join(map(self.symbol, names))
+        return f"{self.function(name)}({arguments}) &= {self.text(formula)}"
+
+
+_TOP = r"\top"
+
+
+def _grouped(written: str) -> str:
+    """Parentheses, as high as what is in them."""
+    high = any(part in written for part in (r"\frac", r"\sum", r"\begin", r"\left"))
+    return rf"\left({written}\right)" if high else f"({written})"
+
+
+def latex_text(derived: Derived) -> str:
+    """The equations, aligned."""
+    symbols: dict[str, str] = {}
+    writer = LatexText(symbols)
+    for s in derived.statements:
+        name = s.target.parts[0]
+        if s.about is not None and name not in symbols and not _NUMBERED.fullmatch(name):
+            about = s.about if s.about.kind == "name" else Expr("name", (name[1:],), ())
+            symbols[name] = rf"\frac{{\partial C}}{{\partial {writer.symbol(about.parts[0])}}}"
+    lines = [_line(s, writer) for s in derived.statements]
+    for k, s in enumerate(derived.statements):
+        if s.role == "cost" and k < len(lines) - 1:
+            lines[k] += r" \\[6pt]"
+    for k in range(len(lines) - 1):
+        lines[k] += "" if lines[k].endswith("]") and r"\\[" in lines[k][-8:] else r" \\"
+    if len(derived.outputs) > 1:
+        results = [writer.text(e) for e in derived.outputs]
+        lines = [line if line.endswith("\\") else line + r" \\" for line in lines]
+        lines.append(rf"C &= \left({', '.join(results)}\right)")
+    done: list[str] = []
+    while len(done) < len(writer.primes):
+        name = list(writer.primes)[len(done)]
+        done.append(writer.definition(name))
+    if done:
+        lines[-1] += r" \\[6pt]"
+        lines.append(" \\\\\n".join(done))
+    return "\\begin{aligned}\n" + "\n".join(lines) + "\n\\end{aligned}"
+
+
+def _line(s: Statement, writer: LatexText) -> str:
+    target, sign = writer.text(s.target), "&="
+    if s.selection is not None:
+        target, sign = f"{target}_{{{writer.selection(list(s.selection))}}}", r"&\mathrel{+}="
+        if s.target.parts[0] in writer.symbols:
+            at = f"_{{{writer.selection(list(s.selection))}}}"
+            target = rf"\left({writer.text(s.target)}\right){at}"
+    return f"{target} {sign} {writer.text(s.expr)}"

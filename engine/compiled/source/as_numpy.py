@@ -1,0 +1,445 @@
+"""A derived function as the text of a function in NumPy."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.compiled.source.algebra import ALL, LANES, Expr, Places, Shape, named
+from engine.compiled.source.blocks import Statement
+from engine.compiled.source.derive import Derived, Named
+from engine.compiled.source.formulas import (
+    PRIME,
+    derivative,
+    forward,
+    indicator,
+    parameters,
+    partial_of,
+    unprimed,
+)
+from engine.ops import TABLE
+
+_WIDE = 8  # literal numbers in a line; more have a name of their own
+_ATOM, _POWER, _NEGATIVE, _PRODUCT, _MATMUL, _SUM, _COMPARISON = 100, 80, 70, 60, 55, 50, 40
+_INFIX = {
+    "add": ("+", _SUM),
+    "sub": ("-", _SUM),
+    "mul": ("*", _PRODUCT),
+    "div": ("/", _PRODUCT),
+    "pow": ("**", _POWER),
+}
+
+
+def ufunc_of(row: str) -> str | None:
+    """NumPy's function for a row, if it has one that gives floats."""
+    for name in (row, *TABLE[row].aliases):
+        f = getattr(np, name, None)
+        if (
+            isinstance(f, np.ufunc)
+            and f.nin == TABLE[row].arity
+            and "d->d" in "".join(t[-4:] for t in f.types if t.endswith("->d"))
+        ):
+            return f"np.{name}"
+    return None
+
+
+class NumpyText:
+    """Writes expressions, and remembers which helpers and literals these need."""
+
+    def __init__(self) -> None:
+        self.helpers: dict[str, str] = {}  # in the order in which they must be defined
+        self.literals: dict[str, str] = {}  # by their text
+        self.uses_math = False
+
+    # --- expressions ---
+
+    def text(self, e: Expr, above: int = 0) -> str:
+        """An expression, in parentheses where what is around it binds as tightly."""
+        written, binds = getattr(self, "_" + e.kind)(e)
+        return f"({written})" if binds < above else written
+
+    def _name(self, e: Expr) -> tuple[str, int]:
+        return str(e.parts[0]), _ATOM
+
+    def _number(self, e: Expr) -> tuple[str, int]:
+        written = number_text(e.parts[0])
+        return written, _NEGATIVE if written.startswith("-") else _ATOM
+
+    def _array(self, e: Expr) -> tuple[str, int]:
+        literal = f"np.array({self._list([number_text(x) for x in e.parts])})"
+        if len(e.shape) > 1:
+            literal += f".reshape({self.shape(e.shape)})"
+        return literal, _ATOM
+
+    def _call(self, e: Expr) -> tuple[str, int]:
+        row, *args = e.parts
+        if row in _INFIX:
+            sign, binds = _INFIX[row]
+            right = binds + (row in ("sub", "div"))
+            left = binds + (row == "pow")
+            texts = [self._factor(args[0], left, row), self._factor(args[1], right, row)]
+            if row == "mul" and all(self._test(arg) for arg in args):
+                texts[1] = self.text(args[1])
+            return f"{texts[0]} {sign} {texts[1]}", binds
+        if row == "neg":
+            return f"-{self.text(args[0], _PRODUCT)}", _NEGATIVE
+        if row == "square":
+            return f"{self.text(args[0], _POWER + 1)} ** 2", _POWER
+        if row == "where":
+            test = self._test(args[0]) or self.text(args[0])
+            return f"np.where({test}, {self.text(args[1])}, {self.text(args[2])})", _ATOM
+        if self._test(e):
+            return f"np.where({self._test(e)}, 1.0, 0.0)", _ATOM
+        name = self.function(row)
+        return f"{name}({', '.join(self.text(arg) for arg in args)})", _ATOM
+
+    def _factor(self, e: Expr, above: int, row: str) -> str:
+        """An operand; a comparison needs no more than parentheses where it is multiplied."""
+        test = self._test(e) if row == "mul" else ""
+        return f"({test})" if test else self.text(e, above)
+
+    def _test(self, e: Expr) -> str:
+        """The comparison that an expression is, if it is one."""
+        if e.kind == "compare":
+            sign, x, y = e.parts
+            return f"{self.text(x, _SUM)} {sign} {self.text(y, _SUM)}"
+        found = indicator(e.parts[0], e.operands) if e.kind == "call" else None
+        return "" if found is None else self._test(found)
+
+    def _compare(self, e: Expr) -> tuple[str, int]:
+        return self._test(e), _COMPARISON
+
+    def _matmul(self, e: Expr) -> tuple[str, int]:
+        a, b = e.parts
+        left = self.text(a, _MATMUL if a.kind == "matmul" else _POWER)
+        return f"{left} @ {self.text(b, _POWER)}", _MATMUL
+
+    def _contract(self, e: Expr) -> tuple[str, int]:
+        a, b, (left, right) = e.parts
+        axes = (left[0], right[0]) if len(left) == 1 else (left, right)
+        return f"np.tensordot({self.text(a)}, {self.text(b)}, axes={axes})", _ATOM
+
+    def _outer(self, e: Expr) -> tuple[str, int]:
+        return f"np.outer({', '.join(self.text(x) for x in e.parts)})", _ATOM
+
+    def _sum(self, e: Expr) -> tuple[str, int]:
+        return self._reduced("sum", e), _ATOM
+
+    def _max(self, e: Expr) -> tuple[str, int]:
+        return self._reduced("max", e), _ATOM
+
+    def _reduced(self, function: str, e: Expr) -> str:
+        operand, axes = e.parts
+        if len(axes) == len(operand.shape):
+            return f"np.{function}({self.text(operand)})"
+        axis = axes[0] if len(axes) == 1 else axes
+        return f"np.{function}({self.text(operand)}, axis={axis})"
+
+    def _index(self, e: Expr) -> tuple[str, int]:
+        operand, selection = e.parts
+        return f"{self.text(operand, _ATOM)}[{self.selection(selection)}]", _ATOM
+
+    def selection(self, items: Sequence[Any]) -> str:
+        """What stands between the brackets."""
+        return ", ".join(map(self._item, items))
+
+    def _item(self, item: Any) -> str:
+        if isinstance(item, slice):
+            if item == ALL:
+                return ":"
+            step = "" if item.step is None else f":{item.step}"
+            return f"{item.start or ''}:{item.stop}{step}"
+        if isinstance(item, Places):
+            return self._list([str(x) for x in item.numbers])
+        return self.text(item) if isinstance(item, Expr) else str(item)
+
+    def _reshape(self, e: Expr) -> tuple[str, int]:
+        return f"{self.text(e.parts[0], _ATOM)}.reshape({self.shape(e.shape)})", _ATOM
+
+    def _move(self, e: Expr) -> tuple[str, int]:
+        operand, axes = e.parts
+        if axes == (1, 0):
+            return f"{self.text(operand, _ATOM)}.T", _ATOM
+        return f"np.transpose({self.text(operand)}, {axes})", _ATOM
+
+    def _full(self, e: Expr) -> tuple[str, int]:
+        shape = self.shape(e.shape)
+        shape = f"({shape}{',' if len(e.shape) == 1 else ''})"
+        return f"np.broadcast_to({self.text(e.parts[0])}, {shape})", _ATOM
+
+    def _join(self, e: Expr) -> tuple[str, int]:
+        if all(self._is_row(part) for part in e.parts):
+            return f"np.stack([{', '.join(self.text(p.parts[0]) for p in e.parts)}])", _ATOM
+        return f"np.concatenate([{', '.join(map(self.text, e.parts))}])", _ATOM
+
+    def _is_row(self, e: Expr) -> bool:
+        return e.kind == "index" and tuple(e.parts[1]) == (None,)
+
+    def _zeros(self, e: Expr) -> tuple[str, int]:
+        shape = self.shape(e.shape)
+        return f"np.zeros({f'({shape})' if len(e.shape) != 1 else shape})", _ATOM
+
+    def _copy(self, e: Expr) -> tuple[str, int]:
+        operand, in_order = e.parts
+        shown = operand if operand.shape == e.shape else Expr("full", (operand,), e.shape)
+        if in_order:  # rows are added to it by a view of it as a list
+            return f'np.array({self.text(shown)}, order="C")', _ATOM
+        if shown.kind in _NEW:
+            return self.text(shown), 0
+        return f"np.array({self.text(shown)})", _ATOM
+
+    def _whole(self, e: Expr) -> tuple[str, int]:
+        return f"np.int64({self.text(e.parts[0])})", _ATOM
+
+    def _lanes(self, e: Expr) -> tuple[str, int]:
+        return f"np.arange({LANES})", _ATOM
+
+    def _lookup(self, e: Expr) -> tuple[str, int]:
+        table, at, own = e.parts
+        inside = self.text(at)
+        if own:
+            inside += ", :" * (len(table.shape) - 2) + f", np.arange({LANES})"
+        return f"{self.text(table, _ATOM)}[{inside}]", _ATOM
+
+    def shape(self, shape: Shape) -> str:
+        """Lengths, with commas between them."""
+        return ", ".join(map(str, shape))
+
+    def _list(self, items: list[str]) -> str:
+        written = f"[{', '.join(items)}]"
+        if len(items) <= _WIDE:
+            return written
+        return self.literals.setdefault(written, f"LIST_{len(self.literals) + 1}")
+
+    # --- helpers ---
+
+    def function(self, name: str) -> str:
+        """The name of the function that computes a row, or a primed one; it is defined if need
+        be."""
+        ufunc = ufunc_of(name) if name in TABLE else None
+        if ufunc:
+            return ufunc
+        row, k = unprimed(name)
+        if PRIME in name:
+            last = "prime" if TABLE[row].arity == 1 else f"d{parameters(row)[k]}"
+            helper = f"{row.rstrip('_')}_{last}"
+        else:
+            helper = row
+        if helper not in self.helpers:
+            self.helpers.pop(helper, None)
+            written = self._defined(name, row, helper)
+            self.helpers[helper] = written
+        return helper
+
+    def _defined(self, name: str, row: str, helper: str) -> str:
+        if PRIME in name:
+            names, formula, uses_out = derivative(name)
+            of = names[unprimed(name)[1]]
+            lines = [f'"""The derivative of {row} by {of}."""']
+            if uses_out:
+                again = Expr("call", (row, *[named(n, ()) for n in names]), ())
+                lines.append(f"out = {self.text(again)}")
+        else:
+            names, formula = forward(row)
+            if formula.kind == "call" and formula.parts[0] == row:  # the C library's
+                self.uses_math = True
+                return f"{helper} = np.vectorize(math.{row}, otypes=[float])"
+            lines = [f'"""{TABLE[row].doc}"""']
+        lines.append(f"return {self.text(formula)}")
+        body = textwrap.indent("\n".join(lines), "    ")
+        return f"def {helper}({', '.join(names)}):\n{body}"
+
+    # --- statements ---
+
+    def lines(self, s: Statement, derived: Derived) -> list[str]:
+        """A statement."""
+        target = self.text(s.target)
+        if s.expr.kind in ("tape", "sweep"):
+            return self._tape_lines(s, target, derived)
+        if s.selection is None:
+            return [f"{target} = {self.text(s.expr)}"]
+        if s.flat:
+            rest = s.target.shape[-1:] if s.target.shape[-1] == LANES else ()
+            target += f".reshape({self.shape((-1, *rest))})"
+        chosen = self.selection(s.selection)
+        if not s.repeated:
+            return [f"{target}[{chosen}] += {self.text(s.expr)}"]
+        if isinstance(s.selection[0], Expr) and len(s.selection) == 1:
+            return [f"np.add.at({target}, {chosen}, {self.text(s.expr)})"]
+        chosen = f"({chosen})" if len(s.selection) > 1 else chosen
+        return [f"np.add.at({target}, {chosen}, {self.text(s.expr)})"]
+
+    def _tape_lines(self, s: Statement, target: str, derived: Derived) -> list[str]:
+        if s.expr.kind == "tape":
+            tape = derived.tapes[target]
+            table = f"TAPE_{target}"
+            written = [
+                f'("{row}", {", ".join(map(str, places))}),' for row, places in tape.operations
+            ]
+            body = textwrap.fill(" ".join(written), 96, break_long_words=False)
+            self.literals[f"[\n{textwrap.indent(body, '    ')}\n]"] = table
+            rows = sorted({row for row, _ in tape.operations})
+            self._write_tables(rows)
+            start = self.text(s.expr.parts[0])
+            return [
+                f"{target} = list({start})  # row by row, each from rows before it",
+                f"for row, *places in {table}:",
+                f"    {target}.append(FORWARD[row](*[{target}[k] for k in places]))",
+            ]
+        assert s.about is not None
+        rows_name = self.text(s.about)
+        return [
+            f"{target} = np.array({self.text(s.expr.parts[0])})",
+            f"for j, (row, *places) in reversed(list(enumerate(TAPE_{rows_name}, "
+            f"{derived.tapes[rows_name].entries}))):",
+            f"    operands = [{rows_name}[k] for k in places]",
+            "    for k, partial in zip(places, PARTIALS[row]):",
+            f"        {target}[k] += {target}[j] * partial(*operands, {rows_name}[j])",
+        ]
+
+    def _write_tables(self, rows: list[str]) -> None:
+        """FORWARD and PARTIALS, by the rows' names."""
+        self.tape_rows = sorted({*getattr(self, "tape_rows", []), *rows})
+
+    def tables(self) -> str:
+        """The definitions of what the rows in tapes compute, and of their derivatives."""
+        ahead, back = [], []
+        for row in getattr(self, "tape_rows", []):
+            names = parameters(row)
+            args = tuple(named(n, ()) for n in names)
+            out = named("out", ())
+            computed = self.text(Expr("call", (row, *args), ())) if row not in _SAME else "x"
+            ahead.append(f'    "{row}": lambda {", ".join(names)}: {computed},')
+            partials = [self.text(partial_of(row, k, args, out)) for k in range(len(args))]
+            each = [f"lambda {', '.join(names)}, out: {p}" for p in partials]
+            back.append(f'    "{row}": [{", ".join(each)}],')
+        if not ahead:
+            return ""
+        return "\n".join(["FORWARD = {", *ahead, "}", "PARTIALS = {", *back, "}"])
+
+
+_NEW = ("call", "matmul", "contract", "outer", "sum", "join")  # never a view of another array
+_SAME = ("identity", "detach")
+
+
+def number_text(x: float) -> str:
+    """A number, without the point where it is whole."""
+    if math.isnan(x) or math.isinf(x):
+        return "np.nan" if math.isnan(x) else ("np.inf" if x > 0 else "-np.inf")
+    return str(int(x)) if x == int(x) and abs(x) < 1e15 and repr(x) != "-0.0" else repr(x)
+
+
+def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...] | None) -> str:
+    """The whole module: imports, helpers, and the function."""
+    writer = NumpyText()
+    body: list[str] = []
+    batched = [each for each in derived.inputs if each.space]
+    if batched:
+        body.append(f"{LANES} = len({batched[0].name})")
+        body += [
+            f"{each.name} = {_columns(each)}  # one column an example"
+            for each in batched
+            if each.layout
+        ]
+    results = dict(derived.gradients)
+    backward = next(
+        (k for k, s in enumerate(derived.statements) if s.role == "cost"), len(derived.statements)
+    )
+    written = [writer.lines(s, derived) for s in derived.statements]
+    for k, lines in enumerate(written):
+        body += lines
+        if k == backward:
+            for guard in derived.guards:
+                body.append(_guard_line(guard, writer))
+            if results and k < len(written) - 1:
+                body.append("")
+    if backward == len(derived.statements):
+        body += [_guard_line(guard, writer) for guard in derived.guards]
+    if shape is not None:
+        value = f"[{', '.join(_lane_full(writer, e, bool(batched)) for e in derived.outputs)}]"
+        stacked = f"np.stack({value}, axis=-1)"
+        value = (
+            f"{stacked}.reshape({', '.join(map(str, ((-1,) if batched else ()) + shape))})"
+            if len(shape) != 1
+            else stacked
+        )
+    else:
+        value = writer.text(derived.value)
+    if results:
+        wanted = {each.name: each for each in derived.inputs}
+        entries = [f'"{name}": {_rows_of(writer, e, wanted[name])}' for name, e in results.items()]
+        body.append(f"return {value}, {{{', '.join(entries)}}}")
+    else:
+        body.append(f"return {value}")
+    name = "value_and_gradient" if results else "value"
+    doc = _docstring(derived, title, returns, bool(results), bool(batched))
+    head = f"def {name}({', '.join(each.name for each in derived.inputs)}):"
+    function = "\n".join(
+        [head, textwrap.indent(doc, "    "), textwrap.indent("\n".join(body), "    ")]
+    )
+    tables = writer.tables()
+    literals = [
+        f"{n} = " + (text if text.startswith("[\n") else _wrapped(text))
+        for text, n in writer.literals.items()
+    ]
+    imports = ("import math\n\n" if writer.uses_math else "") + "import numpy as np"
+    parts = [imports, *writer.helpers.values(), *([tables] if tables else []), *literals, function]
+    return "\n\n\n".join(parts) + "\n"
+
+
+def _lane_full(writer: NumpyText, e: Expr, batched: bool) -> str:
+    if batched and e.shape != (LANES,):
+        e = Expr("full", (e,), (LANES,))
+    return writer.text(e)
+
+
+def _columns(each: Named) -> str:
+    if len(each.layout) == 1:
+        return f"{each.name}.T"
+    return f"np.moveaxis({each.name}, 0, -1)"
+
+
+def _rows_of(writer: NumpyText, e: Expr, each: Named) -> str:
+    """A gradient as it is returned: examples along the first axis."""
+    text = writer.text(e)
+    if (each.space or each.split) and each.layout:
+        return f"{text}.T" if len(each.layout) == 1 else f"np.moveaxis({text}, -1, 0)"
+    return text
+
+
+def _guard_line(guard: Any, writer: NumpyText) -> str:
+    e = guard.expr
+    if guard.length:
+        low, high = (
+            f"-{guard.length} <= {writer.text(e, _SUM)}",
+            f"{writer.text(e, _SUM)} < {guard.length}",
+        )
+        return f'assert np.all(({low}) & ({high})), "an index out of range"'
+    test = f"{writer.text(e, _SUM)} == {number_text(guard.number)}"
+    return f'assert np.all({test}), "these numbers take another path"'
+
+
+def _docstring(derived: Derived, title: str, returns: str, gradient: bool, batched: bool) -> str:
+    shapes = []
+    for each in derived.inputs:
+        shape = ((LANES,) if each.space else ()) + each.layout
+        written = f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(map(str, shape))})"
+        shapes.append(f"{each.name} {written}" if shape else f"{each.name} one number")
+    names = list(derived.gradients)
+    first = f"Return {title}{returns}" + (", and its gradient." if gradient else ".")
+    about = [f"Arrays: {', '.join(shapes)}."]
+    if batched:
+        about.append(f"Inside, {LANES} examples are columns.")
+    if gradient and names:
+        about.append("dx stands for the derivative of the result by x, delta for that by z.")
+    about.append("Where a factor is exactly 0, this does not absorb inf and nan as gradloom does.")
+    text = "\n".join(textwrap.wrap(" ".join(about), 92))
+    return f'"""{first}\n\n{text}\n"""'
+
+
+def _wrapped(literal: str) -> str:
+    return "\n".join(textwrap.wrap(literal, 96, subsequent_indent="    ", break_on_hyphens=False))

@@ -1,0 +1,233 @@
+"""What the rows of the operation table say, as expressions: they are run on operands that write
+themselves down.
+
+A partial is straight-line, so that running it once gives its formula. A forward branches: it is
+run once for each way that its comparisons can come out, and `where` puts the ways together.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.compiled.source.algebra import ONE, ZERO, Expr, call, named, number
+from engine.ops import TABLE
+from engine.rebind import rebind
+
+PRIME = "'"
+_PLAIN = ("sign", "floor", "ceil", "round", "floor_divide", "detach")  # steps of other kinds
+_ARITHMETIC = ("add", "sub", "mul", "div", "neg", "square")
+
+
+class Symbol:
+    """An operand that writes down what is done with it. Comparing two asks the `_Ways`."""
+
+    __slots__ = ("e",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, e: Expr) -> None:
+        self.e = e
+
+    def __add__(self, other: Any) -> Symbol:
+        return _call("add", self, other)
+
+    def __radd__(self, other: Any) -> Symbol:
+        return _call("add", other, self)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return _call("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return _call("sub", other, self)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return _call("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Symbol:
+        return _call("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return _call("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return _call("div", other, self)
+
+    def __neg__(self) -> Symbol:
+        return _call("neg", self)
+
+    def __lt__(self, other: Any) -> _Test:
+        return _Test("<", self, other)
+
+    def __le__(self, other: Any) -> _Test:
+        return _Test("<=", self, other)
+
+    def __gt__(self, other: Any) -> _Test:
+        return _Test(">", self, other)
+
+    def __ge__(self, other: Any) -> _Test:
+        return _Test(">=", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _Test("==", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _Test("!=", self, other)
+
+
+class _Test:
+    """A comparison in a forward: Python's `if` asks how it came out."""
+
+    def __init__(self, sign: str, a: Any, b: Any) -> None:
+        x, y = _expr(a), _expr(b)
+        self.e = Expr("compare", (sign, x, y), x.shape)
+
+    def __bool__(self) -> bool:
+        return _ways[-1].outcome(self.e)
+
+
+class _Ways:
+    """The comparisons of one run: the first ones come out as told, the others true."""
+
+    def __init__(self, told: list[bool]) -> None:
+        self.told, self.seen = told, list[Expr]()
+
+    def outcome(self, test: Expr) -> bool:
+        self.seen.append(test)
+        k = len(self.seen) - 1
+        return self.told[k] if k < len(self.told) else True
+
+
+_ways: list[_Ways] = []
+
+
+class _Math:
+    """Stands for the module `math`: its functions are rows by the same name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("inf", "nan", "pi"):
+            return getattr(math, name)
+        return functools.partial(_call, {"fabs": "abs"}.get(name, name))
+
+
+def _expr(x: Any) -> Expr:
+    return x.e if isinstance(x, Symbol) else number(x)
+
+
+def _call(row: str, *args: Any) -> Symbol:
+    return Symbol(call(row, *map(_expr, args)))
+
+
+_names: dict[str, Any] = {name: functools.partial(_call, name) for name in TABLE}
+_names["math"] = _Math()
+
+
+def partial_of(row: str, k: int, args: tuple[Expr, ...], out: Expr) -> Expr:
+    """The derivative of a row by operand k, on these operands: its formula where that is short,
+    else the primed row."""
+    p = TABLE[row].partials[k]
+    if not callable(p):
+        return number(p)
+    # How long it is, does not depend on how long the operands are.
+    plain = tuple(e if e.kind == "number" else named(f"#{j}", e.shape) for j, e in enumerate(args))
+    short = _interpreted(p, plain, named("#out", out.shape))
+    calls = list(_calls(short))
+    arithmetic = all(name in _ARITHMETIC for name in calls)
+    if len(calls) <= 1 or (arithmetic and len(calls) <= 3):
+        return _interpreted(p, args, out)
+    return Expr("call", (primed(row, k), *args), out.shape)
+
+
+def primed(row: str, k: int) -> str:
+    """What the derivative of a row by operand k is called."""
+    return row + PRIME + (str(k) if TABLE[row].arity > 1 else "")
+
+
+def unprimed(name: str) -> tuple[str, int]:
+    """The row and the operand of such a name."""
+    row, _, k = name.partition(PRIME)
+    return row, int(k or 0)
+
+
+def derivative(name: str) -> tuple[list[str], Expr, bool]:
+    """A primed row: the names of its operands, its formula, and whether that says `out`."""
+    row, k = unprimed(name)
+    op = TABLE[row]
+    names = parameters(row)
+    args = tuple(named(n, ()) for n in names)
+    formula = _interpreted(op.partials[k], args, named("out", ()))
+    return names, formula, "out" in _names_in(formula)
+
+
+def forward(row: str) -> tuple[list[str], Expr]:
+    """A row: the names of its operands and what it computes."""
+    names = parameters(row)
+    f = TABLE[row].forward
+    assert f is not None
+    bound = rebind(f, {name: g for name, g in _names.items() if name != row})
+    return names, _explored(bound, [Symbol(named(n, ())) for n in names], [])
+
+
+@functools.cache
+def _indicator(row: str) -> tuple[list[str], Expr] | None:
+    """The comparison whose outcome a row is, if it is such a row."""
+    op = TABLE.get(row)
+    if op is None or any(callable(p) or p != 0.0 for p in op.partials) or row in _PLAIN:
+        return None
+    names, formula = forward(row)
+    if formula.kind == "call" and formula.parts[0] == "where" and formula.parts[2:] == (ONE, ZERO):
+        return names, formula.parts[1]
+    return None
+
+
+def indicator(row: str, args: Sequence[Expr]) -> Expr | None:
+    """The comparison that a row is 1 for, and 0 where it does not hold; None for other rows."""
+    found = _indicator(row)
+    if found is None:
+        return None
+    names, test = found
+    known = dict(zip(names, args, strict=True))
+    sign, x, y = test.parts
+    return Expr("compare", (sign, known.get(x.parts[0], x), known.get(y.parts[0], y)), x.shape)
+
+
+def parameters(row: str) -> list[str]:
+    """The names that a row has for its operands."""
+    code = TABLE[row].forward.__code__  # type: ignore[union-attr]
+    return list(code.co_varnames[: TABLE[row].arity])
+
+
+def _interpreted(p: Callable[..., Any], args: tuple[Expr, ...], out: Expr) -> Expr:
+    return _expr(rebind(p, _names)(*map(Symbol, args), Symbol(out)))
+
+
+def _explored(f: Callable[..., Any], args: list[Symbol], told: list[bool]) -> Expr:
+    _ways.append(_Ways(told))
+    try:
+        result = _expr(f(*args))
+    finally:
+        ways = _ways.pop()
+    for k in reversed(range(len(told), len(ways.seen))):
+        other = _explored(f, args, [*told, *[True] * (k - len(told)), False])
+        if other.kind == "number" and math.isnan(other.parts[0]):
+            continue  # what is nan may differ
+        test = ways.seen[k]
+        if result.kind == "number" and math.isnan(result.parts[0]):
+            result = other
+        else:
+            result = Expr("call", ("where", test, result, other), ())
+    return result
+
+
+def _calls(e: Expr) -> Any:
+    if e.kind == "call":
+        yield e.parts[0]
+    for part in e.operands:
+        yield from _calls(part)
+
+
+def _names_in(e: Expr) -> set[str]:
+    if e.kind == "name":
+        return {e.parts[0]}
+    return {name for part in e.operands for name in _names_in(part)}

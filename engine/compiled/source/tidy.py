@@ -1,0 +1,218 @@
+"""Tidy: from one statement an instruction to the lines that one would write, with their names.
+
+What is used once stands where it is used, what nobody uses is dropped; a product is z1, a function
+of it a1, an adjoint of z1 is delta1, and of any other x, dx.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from engine.compiled.source.algebra import Expr, named, rebuilt
+from engine.compiled.source.blocks import Statement
+from engine.compiled.source.derive import Derived
+from engine.ops import TABLE
+
+_MOST = 12  # operations in a line into which another one is put
+_VIEWS = ("index", "reshape", "move", "number", "name")
+
+
+def tidy(derived: Derived) -> None:
+    """Shorten the statements of a derived function in place, and name their targets."""
+    _drop_unused(derived)
+    _inline(derived)
+    _drop_unused(derived)
+    _name(derived)
+
+
+def _results(derived: Derived) -> list[Expr]:
+    values = [derived.value] if len(derived.outputs) == 1 else derived.outputs
+    guards = [guard.expr for guard in derived.guards]
+    return [*values, *derived.gradients.values(), *guards]
+
+
+def _inner(statement: Statement) -> list[Expr]:
+    """The expressions that a statement reads."""
+    selection = statement.selection or ()
+    return [statement.expr, *[item for item in selection if isinstance(item, Expr)]]
+
+
+def _names(e: Expr) -> Iterable[int | str]:
+    if e.kind == "name":
+        yield e.parts[0]
+    for part in e.operands:
+        yield from _names(part)
+
+
+def _drop_unused(derived: Derived) -> None:
+    used = {name for e in _results(derived) for name in _names(e)}
+    kept = []
+    for statement in reversed(derived.statements):
+        if statement.target.parts[0] in used:
+            kept.append(statement)
+            used.update(name for e in _inner(statement) for name in _names(e))
+    derived.statements[:] = reversed(kept)
+
+
+def _substituted(e: Expr, known: dict[int | str, Expr]) -> Expr:
+    if e.kind == "name":
+        return known.get(e.parts[0], e)
+    if not e.operands:
+        return e
+    operands = [_substituted(part, known) for part in e.operands]
+    return (
+        e
+        if all(a is b for a, b in zip(operands, e.operands, strict=True))
+        else rebuilt(e, operands)
+    )
+
+
+def _inline(derived: Derived) -> None:
+    uses = Counter(
+        name
+        for e in [*_results(derived), *[e for s in derived.statements for e in _inner(s)]]
+        for name in _names(e)
+    )
+    changed = {s.target.parts[0] for s in derived.statements if s.selection is not None}
+    products = {s.target.parts[0] for s in derived.statements if s.role == "product"}
+    known: dict[int | str, Expr] = {}
+    kept = []
+    for statement in derived.statements:
+        statement.expr = _substituted(statement.expr, known)
+        if statement.selection is not None:
+            statement.selection = tuple(
+                _substituted(item, known) if isinstance(item, Expr) else item
+                for item in statement.selection
+            )
+        name = statement.target.parts[0]
+        if name not in changed and _stands_in_line(statement, uses[name], products):
+            known[name] = statement.expr
+        else:
+            kept.append(statement)
+    derived.statements[:] = kept
+    derived.value = _substituted(derived.value, known)
+    derived.outputs[:] = [_substituted(e, known) for e in derived.outputs]
+    for name, e in derived.gradients.items():
+        derived.gradients[name] = _substituted(e, known)
+    for guard in derived.guards:
+        guard.expr = _substituted(guard.expr, known)
+
+
+def _stands_in_line(statement: Statement, uses: int, products: set[int | str]) -> bool:
+    e = statement.expr
+    if statement.role in ("product", "cost", "tape", "gradient") or _is_activation(e, products):
+        return False
+    if _is_view(e):
+        return True
+    if e.kind in ("zeros", "copy", "lookup", "whole"):
+        return False
+    short = e.kind == "call" and e.parts[0] in ("add", "sub", "neg") and e.size <= 3
+    if short and all(_is_view(part) for part in e.operands):
+        return uses <= 3
+    return uses == 1 and e.size <= _MOST
+
+
+def _is_activation(e: Expr, products: set[int | str]) -> bool:
+    """Whether this is a row of a product alone: z1 and a1 are two lines."""
+    return (
+        e.kind == "call"
+        and len(e.operands) == 1
+        and e.parts[0] in TABLE
+        and e.operands[0].kind == "name"
+        and e.operands[0].parts[0] in products
+        and e.parts[0] not in ("neg", "square")
+    )
+
+
+def _is_view(e: Expr) -> bool:
+    """Whether an expression is only another way to look at an array."""
+    if e.kind == "index" and any(not isinstance(x, int | slice | None) for x in e.parts[1]):
+        return False
+    return e.kind in _VIEWS and all(_is_view(part) for part in e.operands)
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def _name(derived: Derived) -> None:
+    taken = {each.name for each in derived.inputs} | {"N", "np", "math"}
+    count: Counter[str] = Counter()
+    names: dict[int | str, str] = {}
+
+    def unique(name: str) -> str:
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        return name
+
+    def numbered(letter: str) -> str:
+        count[letter] += 1
+        return unique(f"{letter}{count[letter]}")
+
+    for statement in derived.statements:  # the names of results are theirs first
+        key = statement.target.parts[0]
+        if statement.role == "gradient" and statement.about is not None and key not in names:
+            names[key] = unique(f"d{_base(statement.about)}")
+    for statement in derived.statements:
+        key = statement.target.parts[0]
+        if key in names or not isinstance(key, int):
+            continue
+        if statement.role == "cost":
+            names[key] = unique("C")
+        elif statement.role == "product":
+            names[key] = numbered("z")
+        elif statement.role in ("adjoint", "gradient") and statement.about is not None:
+            about = _renamed(statement.about, names)
+            of = _base(about)
+            if of.startswith("z") and of[1:].isdigit():
+                names[key] = unique(f"delta{of[1:]}")
+            else:
+                names[key] = unique(f"d{of}") if of else numbered("g")
+        elif statement.role == "adjoint":
+            names[key] = numbered("g")
+        elif statement.role == "index":
+            names[key] = numbered("k")
+        elif statement.role == "tape" and statement.about is None:
+            names[key] = numbered("r")
+        elif statement.role == "tape":
+            names[key] = numbered("g")
+        else:
+            e = statement.expr
+            of = ""
+            if e.kind == "call" and len(e.operands) == 1 and TABLE.get(e.parts[0]):
+                of = _base(_renamed(e.operands[0], names))
+            is_z = of.startswith("z") and of[1:].isdigit() and f"a{of[1:]}" not in taken
+            names[key] = unique(f"a{of[1:]}") if is_z else numbered("h")
+    for statement in derived.statements:
+        statement.target = _renamed(statement.target, names)
+        statement.expr = _renamed(statement.expr, names)
+        if statement.about is not None:
+            statement.about = _renamed(statement.about, names)
+        if statement.selection is not None:
+            statement.selection = tuple(
+                _renamed(item, names) if isinstance(item, Expr) else item
+                for item in statement.selection
+            )
+    derived.value = _renamed(derived.value, names)
+    derived.outputs[:] = [_renamed(e, names) for e in derived.outputs]
+    derived.gradients.update({n: _renamed(e, names) for n, e in derived.gradients.items()})
+    for guard in derived.guards:
+        guard.expr = _renamed(guard.expr, names)
+    derived.tapes = {names[key]: tape for key, tape in derived.tapes.items() if key in names}
+
+
+def _base(e: Expr) -> str:
+    """The name of an array, also of one seen as another shape; "" for anything else."""
+    if e.kind == "name":
+        return e.parts[0] if isinstance(e.parts[0], str) else ""
+    return ""
+
+
+def _renamed(e: Expr, names: dict[int | str, str]) -> Expr:
+    if e.kind == "name":
+        return named(names.get(e.parts[0], e.parts[0]), e.shape)
+    if not e.operands:
+        return e
+    parts = tuple(_renamed(part, names) if isinstance(part, Expr) else part for part in e.parts)
+    return Expr(e.kind, parts, e.shape)

@@ -1,0 +1,174 @@
+"""Source lines: where in the user's code each node of a computation was made.
+
+A `Recorder` is put in force by `modes.recorded_by` while a function runs; then every node that is
+made, every number that is read from a node, and every cut of the graph is reported to it. Without
+one, nothing of this costs anything. `explaining` and `profiling` are built on it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import linecache
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from engine import modes
+from engine.errors import TraceError, user_frame
+from engine.value import Value
+
+Spot = tuple[CodeType, int]  # a code object and an instruction in it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """A line of source. Two of one file and number are equal, whatever part of it is meant."""
+
+    file: str
+    number: int
+    text: str = field(compare=False, default="")
+    part: str = field(compare=False, default="")  # the expression meant, "" where not known
+
+    @property
+    def place(self) -> str:
+        """The file, shortened where it is below the working folder, and the number."""
+        name = self.file
+        if "ipykernel" in name or name.startswith("<ipython"):
+            name = "notebook cell"
+        else:
+            path = Path(name)
+            if path.is_absolute() and path.is_relative_to(Path.cwd()):
+                name = str(path.relative_to(Path.cwd()))
+        return f"{name}:{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" if self.text else self.place
+
+
+def line_of(spot: Spot) -> Line:
+    """The source line of an instruction, with the expression that it belongs to."""
+    code, instruction = spot
+    positions = itertools.islice(code.co_positions(), instruction // 2, None)
+    start, end, left, right = next(positions, (None, None, None, None))
+    if start is None:
+        return Line(code.co_filename, code.co_firstlineno)
+    source = linecache.getline(code.co_filename, start)
+    part = ""
+    if start == end and left is not None and right is not None:
+        part = source.encode()[left:right].decode(errors="replace")  # columns count bytes
+    return Line(code.co_filename, start, source.strip(), part)
+
+
+class Recorder:
+    """Remembers the source line of every node that is made, in the order of making.
+
+    Override `made` and the rest to do something else with what is reported.
+    """
+
+    looks_inside = True  # whether checkpointed functions are to keep their nodes
+
+    def __init__(self) -> None:
+        self.spots: dict[Value, Spot] = {}
+        self.cuts: dict[Value, tuple[Value, str]] = {}  # a leaf, what it was made of, and how
+        self.reads: dict[Value, Spot] = {}  # nodes whose data was read
+        self.comparisons: dict[Value, Spot] = {}
+        self.ties: dict[Spot, float] = {}  # comparisons of two equal numbers
+        self._lines: dict[Spot, Line] = {}
+
+    def made(self, node: Value) -> None:
+        """An operation was recorded."""
+        self.spots[node] = spot(user_frame())
+
+    def cut(self, node: Value, leaf: Value, reason: str) -> None:
+        """A leaf was made of a node: by "detach" or "no_grad"."""
+        self.cuts[leaf] = (node, reason)
+        self.spots[leaf] = spot(user_frame())
+
+    def read(self, node: Value) -> None:
+        """The data of a node was read."""
+        self.reads.setdefault(node, spot(user_frame()))
+
+    def compared(self, name: str, node: Value, other: Any) -> None:
+        """A node was compared with a number or a node; `name` is a row's, such as "less"."""
+        frame = user_frame()
+        at = spot(frame)
+        number = other._data if isinstance(other, Value) else other
+        # Comparisons in this project's own code are checks, and mean nothing to the user.
+        if name != "equal" and node._data == number and frame is sys._getframe(2):
+            self.ties[at] = node._data
+        for one in (node, other):
+            if isinstance(one, Value):
+                self.comparisons.setdefault(one, at)
+
+    def line(self, at: Spot | None) -> Line | None:
+        """The line of a spot; None for what was not made under this recorder."""
+        if at is None:
+            return None
+        found = self._lines.get(at)
+        if found is None:
+            found = self._lines[at] = line_of(at)
+        return found
+
+
+def spot(frame: FrameType) -> Spot:
+    """Where a frame is."""
+    return frame.f_code, frame.f_lasti
+
+
+# --- running the user's function on named Values ----------------------------------------------
+
+
+def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The leaves of nested lists, tuples, dicts and arrays, in the order of `trees.flatten`.
+
+    >>> [name for name, _ in named_leaves({"a": [1.0, 2.0], "b": 3.0}, "p")]
+    ["p['a'][0]", "p['a'][1]", "p['b']"]
+    """
+    if isinstance(tree, dict):
+        for key, item in tree.items():
+            yield from named_leaves(item, f"{name}[{key!r}]")
+    elif isinstance(tree, list | tuple):
+        for i, item in enumerate(tree):
+            yield from named_leaves(item, f"{name}[{i}]")
+    elif isinstance(tree, np.ndarray):
+        for place, item in zip(np.ndindex(tree.shape), tree.ravel().tolist(), strict=True):
+            yield name + "".join(f"[{i}]" for i in place), item
+    else:
+        yield name, tree
+
+
+def argument_names(f: Callable[..., Any], count: int) -> list[str]:
+    """The names of the parameters that so many positional arguments go to.
+
+    >>> argument_names(lambda x, *rest: None, 3)
+    ['x', 'rest[0]', 'rest[1]']
+    """
+    names: list[str] = []
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()  # type: ignore[assignment]
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{parameter.name}[{i}]" for i in range(count - len(names))]
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            names.append(parameter.name)
+    return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """What to call a function in a message."""
+    name = getattr(f, "__name__", type(f).__name__)
+    return "the function" if name == "<lambda>" else str(name)
+
+
+def refuse_in_trace(what: str) -> None:
+    """Raise TraceError where a function is being compiled."""
+    if modes.tracing and modes.state.trace is not None:
+        raise TraceError(f"{what} runs a function to look at it; call it outside of engine.compile")

@@ -1,0 +1,367 @@
+"""Where a computation spends its nodes, its bytes and its time: by source line, scope or operation.
+
+`profile_lines` runs a function several times: plainly, to measure the time as it is; and once
+under a `lines.Recorder`, to see which line makes which nodes. Nothing in the core imports this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import html
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal
+
+from engine import modes
+from engine.errors import user_frame
+from engine.graph import topological_order
+from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
+from engine.sweep import partials_of, reverse_sweep
+from engine.trees import flatten
+from engine.value import Value
+
+_SHOWN = 20  # rows of the table that are written out
+_FLOAT = sys.getsizeof(1.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line (or scope, or operation) makes and takes; `nodes` are operations recorded."""
+
+    name: str
+    text: str
+    nodes: int
+    bytes: int
+    forward: float  # seconds
+    backward: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The rows of a table, the most time first, and totals. `print` it.
+
+    `nodes` and `bytes` are of operations made, with their results, whether or not they are kept;
+    `kept` of them belong to the graph of the result. `forward` and `backward` are seconds: the
+    best of several plain runs.
+    """
+
+    name: str
+    by: str
+    rows: tuple[Row, ...]
+    nodes: int
+    kept: int
+    bytes: int
+    forward: float
+    backward: float
+
+    def __str__(self) -> str:
+        return "\n".join([self._head(), "", *_table(self._cells()), *self._more()])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._cells()
+        left = 'style="text-align:left"'
+        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:-2])
+            + "".join(f"<td {left}><code>{html.escape(cell)}</code></td>" for cell in row[-2:])
+            + "</tr>"
+            for row in rows
+        )
+        more = "".join(f"<div>{html.escape(line)}</div>" for line in self._more() if line)
+        return (
+            f"<div><b>{html.escape(self._head())}</b></div>"
+            f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}"
+        )
+
+    def _head(self) -> str:
+        kept = "all" if self.kept == self.nodes else f"{self.kept:,}"
+        return (
+            f"{self.name}: {self.nodes:,} nodes, {kept} in the graph of the result, "
+            f"{_bytes(self.bytes)}; forward {_seconds(self.forward)}, "
+            f"backward {_seconds(self.backward)}"
+        )
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        whole = (self.forward + self.backward) or 1.0
+        rows: list[tuple[str, ...]] = [
+            ("nodes", "memory", "forward", "backward", "time", self.by, "")
+        ]
+        for row in self.rows[:_SHOWN]:
+            share = f"{100 * (row.forward + row.backward) / whole:.0f}%"
+            times = (_seconds(row.forward), _seconds(row.backward), share)
+            rows.append((f"{row.nodes:,}", _bytes(row.bytes), *times, row.name, row.text))
+        return rows
+
+    def _more(self) -> list[str]:
+        rest = self.rows[_SHOWN:]
+        if not rest:
+            return []
+        nodes = sum(row.nodes for row in rest)
+        plural = "s" if len(rest) > 1 else ""
+        return [f"… and {len(rest):,} more {self.by}{plural}, with {nodes:,} nodes; see .rows"]
+
+
+def profile_lines(
+    f: Callable[..., Any],
+    *args: Any,
+    by: Literal["line", "scope", "operation"] = "line",
+    repeat: int = 3,
+) -> Profile:
+    """Run `f(*args)` and its reverse sweep, and say what each source line makes and takes.
+
+    Numbers in the arguments become Values; anything else is handed on as it is, and f may use
+    Values of its own, such as a model's. With `by="scope"` rows are scopes, such as the modules
+    of a model, with "operation" the rows of the table of operations.
+
+    How it is measured. Nodes are counted in one recorded run. Bytes are those of the node objects
+    and of their results as floats, as `sys.getsizeof` has them; operands are shared, and what f
+    keeps besides is not counted. Times are totals of plain runs, the best of `repeat` without the
+    garbage collector, divided among the lines: forward in proportion to the time from the node
+    before to this one in the recorded run, the recorder's own time taken out, so that Python's
+    work between two nodes counts for the line of the second; backward in proportion to the time of
+    each node's step in a sweep with a clock. Shares of a few microseconds are noise.
+
+    f runs `repeat` + 1 times. Raises TypeError where f is no function or returns no number, and
+    ValueError for another `by` or a `repeat` below 1.
+
+    >>> def f(x):
+    ...     y = x * x + 1.0
+    ...     return y.log()
+    >>> profile = profile_lines(f, 2.0)
+    >>> profile.nodes, sorted(row.nodes for row in profile.rows)
+    (3, [1, 2])
+    """
+    refuse_in_trace("profile")
+    if not callable(f) or isinstance(f, Value):
+        raise TypeError(
+            f"profile takes a function, which it runs again, not a {type(f).__name__}: write "
+            "profile(f, *args), or profile(lambda: loss(model(x), y))"
+        )
+    if by not in ("line", "scope", "operation"):
+        raise ValueError(f'by is "line", "scope" or "operation", not {by!r}')
+    if repeat < 1:
+        raise ValueError(f"repeat is at least 1, not {repeat}")
+    given = [_as_values(arg) for arg in args]
+    forward = backward = math.inf
+    with _without_collector():
+        for _ in range(repeat):
+            begin = perf_counter()
+            result = f(*given)
+            forward = min(forward, perf_counter() - begin)
+            roots = _roots(f, result)
+            begin = perf_counter()
+            reverse_sweep(topological_order(roots), [(root, 1.0) for root in roots], [])
+            backward = min(backward, perf_counter() - begin)
+            del result, roots
+        clock = _Clock()
+        with modes.recorded_by(clock):
+            clock.start()
+            result = f(*given)
+        steps = _backward_steps(_roots(f, result), clock)
+    return _summed(name_of(f), by, clock, steps, forward, backward)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Switch the garbage collector off, as timeit does: it would strike lines at random."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _as_values(arg: Any) -> Any:
+    try:
+        leaves, rebuild = flatten(None if isinstance(arg, bool) else arg)
+    except TypeError:
+        return arg
+    return rebuild([x if isinstance(x, Value) else Value(x) for x in leaves])
+
+
+def _roots(f: Callable[..., Any], result: Any) -> list[Value]:
+    """The Values that a function returned, in whatever structure."""
+    if result is None:
+        raise TypeError(f"{name_of(f)} returned None; does it lack a return statement?")
+    try:
+        return [y for y in flatten(result)[0] if isinstance(y, Value)]
+    except TypeError as error:
+        raise TypeError(f"profile differentiates what {name_of(f)} returns; {error}") from None
+
+
+@dataclass(slots=True)
+class _Made:
+    """What was made at one spot, in one scope, by one operation."""
+
+    nodes: int = 0
+    bytes: int = 0
+    forward: float = 0.0
+    backward: float = 0.0
+    kept: int = 0
+
+
+_Key = tuple[Spot, str, str]
+
+
+class _Clock(Recorder):
+    """A recorder that keeps no nodes: it counts what is made where, and how long it took."""
+
+    looks_inside = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made_at: dict[_Key, _Made] = {}
+        self.keys: dict[int, _Key] = {}  # by id; a node freed since is overwritten by its follower
+        self._before = 0.0
+
+    def start(self) -> None:
+        self._before = perf_counter()
+
+    def made(self, node: Value) -> None:
+        now = perf_counter()
+        scope = node.scope
+        assert node.op is not None
+        key = (
+            spot(user_frame()),
+            "" if scope is None else "/".join(scope.path),
+            node.op.name,
+        )
+        entry = self.made_at.get(key)
+        if entry is None:
+            entry = self.made_at[key] = _Made()
+        entry.nodes += 1
+        entry.bytes += sys.getsizeof(node) + _FLOAT
+        if node._rest:
+            entry.bytes += sys.getsizeof(node._rest)
+            entry.bytes += sum(map(sys.getsizeof, node._rest))
+        entry.forward += now - self._before
+        self.keys[id(node)] = key
+        self._before = perf_counter()
+
+    def cut(self, node: Value, leaf: Value, reason: str) -> None:
+        pass
+
+    def read(self, node: Value) -> None:
+        pass
+
+    def compared(self, name: str, node: Value, other: Any) -> None:
+        pass
+
+
+def _backward_steps(roots: Sequence[Value], clock: _Clock) -> dict[_Key | None, float]:
+    """A reverse sweep with a clock: seconds by what was made where."""
+    nodes = topological_order(roots)
+    adjoints = dict.fromkeys(nodes, 0.0)
+    for root in roots:
+        adjoints[root] = 1.0
+    spent: dict[_Key | None, float] = {}
+    for node in reversed(nodes):
+        if node.op is None:
+            continue
+        key = clock.keys.get(id(node))
+        if key is not None:
+            clock.made_at[key].kept += 1
+        adjoint = adjoints[node]
+        begin = perf_counter()
+        if adjoint != 0.0:
+            if node.op.pullback is not None:
+                passed: Sequence[float] = node.op.pullback(node.args, node, adjoint)
+            else:
+                passed = [adjoint * p if p else 0.0 for p in partials_of(node, node.op)]
+            for (operand, _), g in zip(node._operands(), passed, strict=True):
+                if operand is not None:
+                    adjoints[operand] += g
+        spent[key] = spent.get(key, 0.0) + perf_counter() - begin
+    return spent
+
+
+def _summed(
+    name: str,
+    by: str,
+    clock: _Clock,
+    steps: dict[_Key | None, float],
+    forward: float,
+    backward: float,
+) -> Profile:
+    """Add up what belongs to one row, and scale the times to the totals of the plain runs."""
+    for key, seconds in steps.items():
+        if key is not None:
+            clock.made_at[key].backward += seconds
+    ahead = sum(entry.forward for entry in clock.made_at.values()) or 1.0
+    back = sum(steps.values()) or 1.0
+    sums: dict[tuple[str, str], list[_Made]] = {}
+    for key, entry in clock.made_at.items():
+        sums.setdefault(_row_name(by, key, clock), []).append(entry)
+    rows = [
+        Row(
+            *title,
+            sum(entry.nodes for entry in entries),
+            sum(entry.bytes for entry in entries),
+            sum(entry.forward for entry in entries) * forward / ahead,
+            sum(entry.backward for entry in entries) * backward / back,
+        )
+        for title, entries in sums.items()
+    ]
+    rows.sort(key=lambda row: (-row.forward - row.backward, row.name))
+    kept = sum(entry.kept for entry in clock.made_at.values())
+    nodes, size = sum(row.nodes for row in rows), sum(row.bytes for row in rows)
+    return Profile(name, by, tuple(rows), nodes, kept, size, forward, backward)
+
+
+def _row_name(by: str, key: _Key, clock: _Clock) -> tuple[str, str]:
+    at, scope, operation = key
+    if by == "scope":
+        return scope or "(no scope)", ""
+    if by == "operation":
+        return operation, ""
+    line: Line | None = clock.line(at)
+    assert line is not None
+    return line.place, line.text
+
+
+# --- writing it down --------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as aligned lines: numbers to the right, the last two columns to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if i < len(row) - 2 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _bytes(count: int) -> str:
+    """A size in the unit that suits it."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000.0:
+            return f"{size:.3g} {unit}"
+        size /= 1000.0
+    return f"{size:.3g} GB"
+
+
+def _seconds(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+__all__ = ["Profile", "Row", "profile_lines"]
