@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick clean
+.PHONY: demo test test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -47,6 +47,9 @@ bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: abou
 
 bench-quick: .venv/peers  ## the same in a minute, with rougher figures
 	$(BIN)/gradloom bench --quick
+
+gallery: .venv/demo  ## the pictures of graphs in the README
+	$(BIN)/python notebooks/gallery.py
 
 clean:
 	rm -rf .venv pictures bench-results

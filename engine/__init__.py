@@ -39,6 +39,8 @@ from engine.randomness import manual_seed
 from engine.value import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation
     from engine.profiling import Profile
@@ -50,11 +52,13 @@ __version__ = "0.1.0"
 globals().update({name: getattr(functions, name) for name in functions.__all__})
 
 
-def draw(root: Value, **options: Any) -> Drawing:
-    """Return a picture of everything that `root` was computed from.
+def draw(root: Value | Sequence[Value], **options: Any) -> Drawing:
+    """Return a picture of everything that `root`, a Value or several, was computed from.
 
-    See `engine.drawing.draw_graph` for the options. In Jupyter the result shows itself; it also
-    has `.save("graph.svg")` and `.source`.
+    A large graph is folded until it can be read. The options are `depth`, `around`, `radius`,
+    `path`, `color`, `rankdir`, `theme`, `limit` and `format`: see `engine.drawing.draw_graph`. In
+    Jupyter the result shows itself, printed it is a tree; it has `.save("graph.svg")` and
+    `.picture`, its boxes and arrows.
     """
     from engine.drawing import draw_graph  # drawing is loaded on first use
 

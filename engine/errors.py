@@ -25,7 +25,7 @@ class GradcheckError(AssertionError):
 
 
 class DrawingError(RuntimeError):
-    """A picture can't be made: the graph is too large, or no renderer is installed."""
+    """A picture can't be made: no renderer is installed, or the one found fails."""
 
 
 class TraceError(RuntimeError):

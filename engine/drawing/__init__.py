@@ -1,60 +1,142 @@
 """Pictures of computation graphs.
 
-This package reads `Graph`, a snapshot, and knows nothing else of the engine; nothing in the core
-imports it. `dot` writes a picture down as Graphviz source, `render` turns the source into SVG or
-PNG with whatever renderer there is, and `Drawing` shows it.
+This package reads `Graph`, a snapshot, and little else of the engine; nothing in the core imports
+it. `fold` makes a `Picture` of a graph, boxes and arrows without any renderer (`parts` and
+`boxes` are its tools); `flow` and `paint` colour it; `dot` and `tree` write it down, `svg` and
+`render` make files of it, and `Drawing` shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from engine.drawing.dot import to_dot
+from engine.drawing import paint
+from engine.drawing.flow import flow_of, index_of
+from engine.drawing.fold import LARGE, LIMIT, fold
+from engine.drawing.picture import Arrow, Box, Cluster, Key, Picture, Row
 from engine.drawing.player import Player, step_through
 from engine.drawing.render import Drawing
-from engine.errors import DrawingError
-from engine.graph import Graph, topological_order
+from engine.graph import Graph
 from engine.value import Value
-
-NODE_LIMIT = 1000  # about where a layout takes a second, and nobody can read it any more
 
 
 def draw_graph(
     root: Value | Sequence[Value],
     *,
-    limit: int = NODE_LIMIT,
-    rankdir: Literal["LR", "TB"] = "LR",
-    format: Literal["svg", "png"] = "svg",
+    depth: int | None = None,
+    around: Value | Sequence[Value] | None = None,
+    radius: int = 3,
+    path: bool = False,
+    color: Literal["value", "gradient", "derivative"] | None = None,
+    rankdir: Literal["LR", "TB", "RL", "BT"] = "LR",
+    theme: Literal["auto", "light", "dark"] = "auto",
+    limit: int | None = None,
+    format: Literal["svg", "png", "pdf", "html", "dot", "txt"] = "svg",
 ) -> Drawing:
     """Return a picture of everything that `root` (a Value, or several) was computed from.
 
-    Each number is a box with its label, its data and its gradient, each operation a circle
-    between its operands and its result; `engine.scope` draws a frame. `rankdir` is the direction
-    of the computation: "LR" from left to right, "TB" from top to bottom. `format` is what
-    `Drawing.save` writes for a file name without ending.
+    A small graph has a box for each number, with its label, its data and its gradient, and a
+    circle for each operation, coloured by its family; modules and `engine.scope` are frames. A
+    graph of more than 100 numbers is folded until it can be read, and the picture says so: sums
+    of products become one box each, neurons and layers that are alike one box with a count, and
+    scopes, from the inside out, one box each.
 
-    Raises DrawingError where the graph has more than `limit` nodes, not counting literals,
-    TypeError where `root` is no Value, and ValueError for another `rankdir` or `format`.
+    - `depth`: how many levels of scopes are drawn as frames; a scope below these is one box.
+    - `limit`: how many boxes there may be; 100, or 1,000 where `depth` is given.
+    - `around`: only what this Value was computed from in `radius` steps, and what uses it.
+    - `path`: mark the chain along which the gradient is strongest.
+    - `color`: shade and width show each "value", its "gradient" (of the sum of the roots, computed
+      here, whatever `.grad` holds), or the local "derivative" of each operation on its arrows.
+    - `rankdir`: the direction of the computation, "LR" from left to right, "TB" from top to bottom.
+    - `theme`: "light", "dark", or "auto": light, but in HTML as its reader has it.
+    - `format`: what `Drawing.save` writes for a file name without ending.
+
+    Raises TypeError where `root` or `around` is no Value, ValueError where `around` is not in the
+    graph or an option is none of those above, and GraphError for gradients of nodes made by hand.
 
     >>> x = Value(2.0, label="x")
-    >>> "x" in draw_graph(x * x).source
-    True
+    >>> print(draw_graph(x * x))
+    * = 4
+    ├─ x = 2
+    └─ x = 2 (above)
     """
-    roots = tuple(root) if isinstance(root, list | tuple) else (root,)
-    for value in roots:
+    roots = _values(root, "draw")
+    if color not in (None, *paint.COLOURS):
+        raise ValueError(f"color is one of {', '.join(paint.COLOURS)}, or None, not {color!r}")
+    for name, number, least in (("depth", depth, 0), ("limit", limit, 1), ("radius", radius, 0)):
+        if number is not None and (not isinstance(number, int) or number < least):
+            raise ValueError(f"{name} is a whole number from {least} on, not {number!r}")
+    graph = Graph(*roots)
+    centre: list[int] = []
+    only = None
+    if around is not None:
+        centre = _centre(graph, roots, _values(around, "around"))
+        only = neighbours(graph, centre, radius)
+    picture = fold(graph, depth=depth, limit=limit, only=only)
+    if only is not None:
+        part = f"{len(only):,} of {len(graph.nodes):,} nodes, {radius} steps around one"
+        caption = f"{part}; {picture.caption}" if picture.caption else part
+        picture = paint.with_centre(replace(picture, caption=caption), centre)
+    flow = flow_of(graph, roots) if path or color in ("gradient", "derivative") else None
+    if color == "derivative" and flow is not None:
+        picture = paint.by_derivative(picture, graph, flow)
+    elif color is not None:
+        picture = paint.by_number(picture, graph, flow if color == "gradient" else None)
+    else:
+        picture = paint.families(picture)
+    if path and flow is not None:
+        picture = paint.with_path(picture, graph, flow)
+    return Drawing(picture, rankdir, theme, format)
+
+
+def neighbours(graph: Graph, centre: Iterable[int], radius: int) -> set[int]:
+    """The nodes that some were computed from in `radius` steps, and those that use them."""
+    users: list[list[int]] = [[] for _ in graph.nodes]
+    for i, operands in enumerate(graph.operands):
+        for source in operands:
+            users[source].append(i)
+    found = set(centre)
+    for links in (graph.operands, users):
+        edge = set(centre)
+        for _ in range(radius):
+            edge = {j for i in edge for j in links[i]}
+            found |= edge
+    return found
+
+
+def _values(given: Value | Sequence[Value], name: str) -> tuple[Value, ...]:
+    values = tuple(given) if isinstance(given, list | tuple) else (given,)
+    for value in values:
         if not isinstance(value, Value):
-            raise TypeError(f"draw takes a Value, or a list of them, not a {type(value).__name__}")
-    if rankdir not in ("LR", "TB"):
-        raise ValueError(f'rankdir is "LR" or "TB", not {rankdir!r}')
-    count = len(topological_order(roots))  # before the snapshot, which takes more time and memory
-    if count > limit:
-        raise DrawingError(
-            f"this graph has {count:,} nodes, and a picture of more than {limit:,} is "
-            "slow to make and hard to read. Draw a part of it, from a Value further up; or build "
-            "the same computation on one example and fewer units; or pass limit= to insist"
-        )
-    return Drawing(to_dot(Graph(*roots), rankdir), format)
+            raise TypeError(
+                f"{name} takes a Value, or a list of them, not a {type(value).__name__}"
+            )
+    return values
 
 
-__all__ = ["NODE_LIMIT", "Drawing", "Player", "draw_graph", "step_through"]
+def _centre(graph: Graph, roots: Sequence[Value], around: Sequence[Value]) -> list[int]:
+    places = index_of(graph, roots)
+    for value in around:
+        if value not in places:
+            raise ValueError(f"around={value!r} is not in the graph of what is drawn")
+    return [places[value] for value in around]
+
+
+__all__ = [
+    "LARGE",
+    "LIMIT",
+    "Arrow",
+    "Box",
+    "Cluster",
+    "Drawing",
+    "Key",
+    "Picture",
+    "Player",
+    "Row",
+    "draw_graph",
+    "fold",
+    "neighbours",
+    "step_through",
+]

@@ -6,58 +6,30 @@ scopes, from the inside out; and at last, where nothing is alike and nothing has
 the computation. Every node is in exactly one box, and the arrows are those of the graph between
 boxes. Only the steps before the last two keep the graph without cycles.
 
-A step is a `Parts`, the graph contracted, which the next step contracts again: so that the
-hundred thousand nodes are walked once, and not for each step.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from engine.drawing.picture import Arrow, Box, Cluster, Picture, Row
-from engine.graph import Graph, Node
+from engine.drawing.boxes import assembled, leaf_keys
+from engine.drawing.parts import Order, Part, Parts, Rolled, Scopes, contracted, stem
+from engine.drawing.picture import Picture
+from engine.graph import Graph
 from engine.modes import Scope
 
-LIMIT = 100  # boxes in a picture that a person reads
+LIMIT = 100  # numbers that are drawn as they are
+FOLDED = 60  # boxes in a folded picture: each has more to read
 LARGE = 1000  # boxes that a renderer lays out within a second or so
 
 _SUMS = frozenset(("+", "-"))
 _CHAINS = {"*": "Π of {} factors", "max": "max of {}", "min": "min of {}"}
+_PRODUCTS = "Σ of products"
+_TRANSPARENT = frozenset(("+", "-", "max", "min", "Σ of {}", "max of {}", "min of {}"))
+_KINDS = 50  # a set of more becomes one kind: sets that grow on and on take too long
 _FOLDABLE = ("arithmetic", "choice")  # the families of these: a custom "+" is another thing
-
-
-@dataclass(slots=True)
-class Part:
-    """Operations that are drawn as one box, as long as nothing is rolled up or folded further."""
-
-    title: str
-    alike: str  # parts of one `alike` may be rolled up where they do the same
-    loosely: str  # … or nearly the same
-    scope: Scope | None
-    family: str
-    size: int = 1
-
-
-@dataclass(slots=True)
-class Parts:
-    """A graph contracted: parts, what each uses, and which parts use the leaves."""
-
-    parts: list[Part]
-    operands: list[dict[int, int]]  # by part: the parts that it uses, with the number of edges
-    of_node: list[int]  # by node of the graph: its part, -1 for leaves and literals
-    leaves: dict[int, dict[int, int]] = field(default_factory=dict)  # by leaf: parts, edges
-
-
-@dataclass(slots=True)
-class _Rolled:
-    """Which parts are drawn as one box, and which scopes as one frame."""
-
-    box_of: list[int]
-    frame_of: dict[Scope, int]
-    frames: list[tuple[str, int | None, int]]  # name, parent, how many are alike
 
 
 def fold(
@@ -72,8 +44,8 @@ def fold(
 
     `depth` is the number of levels of scopes that are drawn as frames: a scope below is one box.
     Without it as many as fit. `limit` is the number of boxes that a picture may have; without it
-    100, or 1,000 if `depth` was given. `groups` gives nodes, by their indices, to boxes of these
-    names, in place of scopes. `only` leaves all other nodes out.
+    1,000 if `depth` was given, else 100, or 60 once it is folded. `groups` gives nodes, by their
+    indices, to boxes of these names, in place of scopes. `only` leaves all other nodes out.
 
     >>> from engine import Value, dot
     >>> ws, xs = [Value(0.5)] * 50, [Value(float(i)) for i in range(50)]
@@ -82,8 +54,22 @@ def fold(
     [('Σ of 50 products', 150), ('tanh', 1)]
     """
     work = _Fold(graph, groups, only)
-    bound = limit if limit is not None else LIMIT if depth is None else LARGE
-    return work.picture(depth, max(1, bound))
+    if limit is None:
+        plain, folded = (LIMIT, FOLDED) if depth is None else (LARGE, LARGE)
+    else:
+        plain = folded = max(1, limit)
+    return work.picture(depth, plain, folded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One way to fold a graph."""
+
+    parts: Parts
+    rolled: Rolled
+    depth: int  # the levels of scopes that are shown, -1 for slices
+    rolls: bool = True  # whether leaves that are alike share a box
+    keeps: bool = True  # whether leaves with names of their own have one
 
 
 class _Fold:
@@ -93,56 +79,65 @@ class _Fold:
         self.graph = graph
         self.groups = groups
         self.only = None if only is None else frozenset(only)
-        self.scopes = _Scopes(graph)
+        self.scopes = Scopes(graph)
         self.shown = [node for node in graph.nodes if self.only is None or node.index in self.only]
 
-    def picture(self, depth: int | None, limit: int) -> Picture:
+    def picture(self, depth: int | None, plainly: int, limit: int) -> Picture:
+        """Return the picture; it is folded beyond `plainly` boxes, to at most `limit`."""
         numbers = sum(node.kind != "literal" for node in self.shown)
-        if depth is not None or self.groups is not None or numbers <= limit:
+        if depth is not None or self.groups is not None or numbers <= plainly:
             plain = self._each_operation()
             if depth is not None or self.groups is not None:
                 plain = self._scopes_folded(plain, self.scopes.deepest if depth is None else depth)
             rolled = self._nothing_rolled(plain)
-            leaves = self._leaves(plain, rolled, rolls=False)
+            leaves = leaf_keys(self.graph, plain, rolled, folded=False, rolls=False)
             boxes = len(plain.parts) + sum(
                 key is not None and self.graph.nodes[leaf].kind == "leaf"
                 for leaf, key in leaves.items()
             )
-            if boxes <= limit:
-                return self._assembled(plain, rolled, leaves, "")
-        for parts, rolled, shown in self._steps(depth, limit):
-            boxes = len(set(rolled.box_of))
+            if boxes <= plainly:
+                return assembled(self.graph, self.shown, plain, rolled, leaves, "")
+        for step in self._steps(depth, limit):
+            boxes = len(set(step.rolled.box_of))
             if boxes > limit:
                 continue
-            leaves = self._leaves(parts, rolled, rolls=True, keeps=shown >= 0)
+            leaves = leaf_keys(
+                self.graph, step.parts, step.rolled, folded=True, rolls=step.rolls, keeps=step.keeps
+            )
             if boxes + len({key for key in leaves.values() if key is not None}) <= limit:
                 break
-        deeper = 0 <= shown < self.scopes.deepest
-        more = f"depth={shown + 1}" if deeper else f"limit={10 * limit}"
+        more = f"limit={10 * limit}"
+        if 0 <= step.depth < self.scopes.deepest:
+            more = f"depth={step.depth + 1}"
         caption = f"{len(self.shown):,} nodes, folded to {{}}: draw(…, {more}) shows more"
-        return self._assembled(parts, rolled, leaves, caption)
+        return assembled(self.graph, self.shown, step.parts, step.rolled, leaves, caption)
 
-    def _steps(self, depth: int | None, limit: int) -> Iterator[tuple[Parts, _Rolled, int]]:
-        """Yield foldings, each coarser than the one before, with the depth of scopes shown."""
+    def _steps(self, depth: int | None, limit: int) -> Iterator[_Step]:
+        """Yield foldings, each coarser than the one before."""
         sums = self._sums_folded()
         deepest = self.scopes.deepest
         at_most = deepest if depth is None else min(depth, deepest)
         at_least = min(1, at_most) if depth is None else at_most
         for shown in range(at_most, at_least - 1, -1):
             parts = self._scopes_folded(sums, shown)
-            if 2 * len(parts.parts) <= limit:  # forty neurons say less than one "× 40"
-                yield parts, self._nothing_rolled(parts), shown
-            order = _Order(parts)
-            yield parts, self._alike_rolled(parts, order), shown
-            yield parts, self._loosely_rolled(parts, order), shown
-        parts = self._scopes_folded(sums, at_least)
-        yield parts, self._loops_rolled(parts), at_least
-        parts = self._scopes_folded(sums, 0)
-        if depth is None:
-            yield parts, self._loosely_rolled(parts, _Order(parts)), 0
-        for slices in (limit // 2, limit // 4, 1):  # the last is one box, and always fits
-            sliced = self._sliced(parts, max(1, slices))
-            yield sliced, self._nothing_rolled(sliced), -1
+            if 3 * len(parts.parts) <= 2 * limit:  # many neurons say less than one "× 64"
+                yield _Step(parts, self._nothing_rolled(parts), shown, rolls=False)
+            order = Order(parts)
+            # A long chain has no two parts that are alike, and is not searched for them.
+            if max(order.height, default=0) < limit:
+                yield _Step(parts, self._alike_rolled(parts, order), shown)
+            if _length(parts, order) <= limit:
+                yield _Step(parts, self._akin_rolled(parts, order), shown)
+        if max(order.height, default=0) < limit:
+            yield _Step(parts, self._level_rolled(parts, order), at_least)
+        yield _Step(parts, self._loops_rolled(parts), at_least)
+        if depth is None and at_least > 0:
+            parts = self._scopes_folded(sums, 0)
+            order = Order(parts)
+            yield _Step(parts, self._level_rolled(parts, order), 0)
+        for slices in (limit // 2, 1):  # the last is one box, and always fits
+            sliced = self._sliced(parts, order, max(1, slices))
+            yield _Step(sliced, self._nothing_rolled(sliced), -1, keeps=False)
 
     # --- steps ---
 
@@ -269,35 +264,34 @@ class _Fold:
             else:
                 keys.append(folded)
                 scope_of[folded] = Part(folded.name, folded.name, folded.name, folded.parent, "")
-        return _contracted(parts, keys, scope_of)
+        return contracted(parts, keys, scope_of)
 
-    def _sliced(self, parts: Parts, slices: int) -> Parts:
+    def _sliced(self, parts: Parts, order: Order, slices: int) -> Parts:
         """Slices of the computation, by the longest path to each part."""
-        height = _Order(parts).height
-        step = max(height, default=0) // slices + 1
-        keys: list[Hashable] = [h // step for h in height]
+        step = max(order.height, default=0) // slices + 1
+        keys: list[Hashable] = [height // step for height in order.height]
         made: dict[Hashable, Part] = {}
         for key in keys:
             if key not in made:
                 assert isinstance(key, int)
                 title = f"steps {key * step + 1:,} to {(key + 1) * step:,}"
                 made[key] = Part(title, title, title, None, "")
-        return _contracted(parts, keys, made)
+        return contracted(parts, keys, made)
 
     # --- rolling up: which parts are alike ---
 
-    def _nothing_rolled(self, parts: Parts) -> _Rolled:
+    def _nothing_rolled(self, parts: Parts) -> Rolled:
         return self._rolled(parts, list(range(len(parts.parts))), lambda scope: scope)
 
-    def _alike_rolled(self, parts: Parts, order: _Order) -> _Rolled:
+    def _alike_rolled(self, parts: Parts, order: Order) -> Rolled:
         """Parts that do the same to the same kinds of things, in scopes that contain the same."""
         number: dict[Hashable, int] = {}  # signatures as numbers, so that they don't grow
         signs = [0] * len(parts.parts)
         kinds: list[Counter[str]] = [Counter() for _ in parts.parts]
         for leaf, uses in parts.leaves.items():
-            stem = _stem(self.graph.nodes[leaf])
+            name = stem(self.graph.nodes[leaf])
             for p, count in uses.items():
-                kinds[p][stem] += count
+                kinds[p][name] += count
         for p in order.order:
             part = parts.parts[p]
             below = Counter({signs[q]: 0 for q in parts.operands[p]})
@@ -324,7 +318,46 @@ class _Fold:
                 contents.setdefault(scope.parent, Counter())[content_sign[scope]] += 1
         return self._rolled(parts, list(signs), lambda scope: content_sign[scope])
 
-    def _loosely_rolled(self, parts: Parts, order: _Order) -> _Rolled:
+    def _akin_rolled(self, parts: Parts, order: Order) -> Rolled:
+        """Parts of one kind whose operands come from the same kinds of things, however many.
+
+        A sum is transparent: the positions of a sequence are alike, though each adds up more than
+        the one before. What is compared is a set, the kinds of things that a number is made of.
+        """
+        number: dict[Hashable, int] = {}
+        stems: list[set[Hashable]] = [set() for _ in parts.parts]
+        for leaf, uses in parts.leaves.items():
+            node = self.graph.nodes[leaf]
+            if node.kind == "leaf":
+                for p in uses:
+                    stems[p].add(stem(node))
+        made_of: list[frozenset[Hashable]] = [frozenset()] * len(parts.parts)
+        entering: dict[Scope, set[Hashable]] = {}
+        for p in order.order:
+            part = parts.parts[p]
+            below: set[Hashable] = set(stems[p])
+            for q in parts.operands[p]:
+                below |= made_of[q]
+            inside = set(self.scopes.chain(part.scope))
+            for scope in inside:
+                entering.setdefault(scope, set()).update(stems[p])
+            for q in parts.operands[p]:
+                for scope in inside.difference(self.scopes.chain(parts.parts[q].scope)):
+                    entering[scope] |= made_of[q]
+            if p in order.cyclic:
+                below.add(("cyclic", p))
+            if part.loosely in _TRANSPARENT and len(below) <= _KINDS:
+                made_of[p] = frozenset(below)
+            else:
+                kind = "*" if part.loosely == _PRODUCTS else part.loosely
+                sign = number.setdefault((kind, frozenset(below)), len(number))
+                made_of[p] = frozenset((sign,))
+        keys: list[Hashable] = [
+            (part.loosely, kinds) for part, kinds in zip(parts.parts, made_of, strict=True)
+        ]
+        return self._rolled(parts, keys, lambda scope: frozenset(entering[scope]))
+
+    def _level_rolled(self, parts: Parts, order: Order) -> Rolled:
         """Parts of one kind that are equally far from the inputs, in scopes that begin there."""
         begin: dict[Scope, int] = {}
         for part, height in zip(parts.parts, order.height, strict=True):
@@ -338,9 +371,9 @@ class _Fold:
         ]
         return self._rolled(parts, keys, lambda scope: (scope.name, begin[scope]))
 
-    def _loops_rolled(self, parts: Parts) -> _Rolled:
+    def _loops_rolled(self, parts: Parts) -> Rolled:
         """Scopes of one name, and folded ones of one name: steps of a loop, one after another."""
-        local = _Order(parts, within=True).height
+        local = Order(parts, within=True).height
         keys: list[Hashable] = [
             (part.loosely, height) for part, height in zip(parts.parts, local, strict=True)
         ]
@@ -348,7 +381,7 @@ class _Fold:
 
     def _rolled(
         self, parts: Parts, keys: list[Hashable], sign: Callable[[Scope], Hashable]
-    ) -> _Rolled:
+    ) -> Rolled:
         """Roll up scopes of one sign in one parent, and then parts of one key in one frame."""
         frames: list[tuple[str, int | None, int]] = []
         frame_of: dict[Scope, int] = {}
@@ -373,299 +406,16 @@ class _Fold:
             )
             for part, key in zip(parts.parts, keys, strict=True)
         ]
-        return _Rolled(box_of, frame_of, frames)
-
-    # --- leaves ---
-
-    def _leaves(
-        self, parts: Parts, rolled: _Rolled, *, rolls: bool, keeps: bool = True
-    ) -> dict[int, Hashable | None]:
-        """By leaf the key of the box that it shares with others; None if it is inside of its user.
-
-        What is used only inside of a box of several operations goes in, but for what the user
-        gave a name of its own, such as an input (if `keeps`): parameters of modules have names
-        with dots and brackets.
-        """
-        nodes = self.graph.nodes
-        sizes: Counter[int] = Counter()
-        for part, box in zip(parts.parts, rolled.box_of, strict=True):
-            sizes[box] += part.size
-        roots = set(self.graph.roots)
-        found: dict[int, Hashable | None] = {}
-        for leaf, uses in parts.leaves.items():
-            node = nodes[leaf]
-            users = {rolled.box_of[p] for p in uses}
-            inside = len(users) == 1 and leaf not in roots
-            if inside and (node.kind == "literal" or not (keeps and _is_named(node))):
-                [box] = users
-                if sizes[box] > 1 or (rolls and node.kind == "literal"):
-                    found[leaf] = None
-                    continue
-            found[leaf] = (
-                (frozenset(users), _stem(node), node.kind, node.scope, leaf in roots)
-                if rolls
-                else leaf
-            )
-        return found
-
-    # --- the picture ---
-
-    def _assembled(
-        self,
-        parts: Parts,
-        rolled: _Rolled,
-        leaves: dict[int, Hashable | None],
-        caption: str,
-    ) -> Picture:
-        nodes = self.graph.nodes
-        keys: list[Hashable] = [None] * len(nodes)
-        for i, p in enumerate(parts.of_node):
-            if p >= 0:
-                keys[i] = ("part", rolled.box_of[p])
-        for leaf, key in leaves.items():
-            if key is not None:
-                keys[leaf] = ("leaf", key)
-            else:
-                keys[leaf] = ("part", rolled.box_of[next(iter(parts.leaves[leaf]))])
-        members: dict[Hashable, list[int]] = {}
-        for node in self.shown:
-            members.setdefault(keys[node.index], []).append(node.index)
-        repeats = Counter(rolled.box_of)
-        first: dict[int, Part] = {}
-        for p, place in zip(parts.parts, rolled.box_of, strict=True):
-            first.setdefault(place, p)
-        # In the order of computation: a box comes where it is complete.
-        ordered = sorted(members, key=lambda key: members[key][-1])
-        used = self._used_outside(keys)
-        ids: dict[Hashable, str] = {}
-        boxes = []
-        counts: Counter[int] = Counter()
-        for key in ordered:
-            inside = members[key]
-            if len(inside) == 1:
-                box, frame = self._single(nodes[inside[0]], parts, rolled)
-            else:
-                assert isinstance(key, tuple)
-                is_leaf = key[0] == "leaf"
-                box, frame = self._several(
-                    f"g{inside[-1]}",
-                    inside,
-                    [i for i in inside if i in used],
-                    None if is_leaf else first[key[1]],
-                    len(inside) if is_leaf else repeats[key[1]],
-                    rolled,
-                    parts,
-                )
-            ids[key] = box.id
-            boxes.append(box)
-            while frame is not None:
-                counts[frame] += box.count
-                frame = rolled.frames[frame][1]
-        arrows = self._arrows(keys, ids, aggregated=bool(caption))
-        clusters = tuple(
-            Cluster(f"c{k}", name, None if parent is None else f"c{parent}", times, counts[k])
-            for k, (name, parent, times) in enumerate(rolled.frames)
-            if counts[k]
-        )
-        return Picture(tuple(boxes), arrows, clusters, caption.format(len(boxes)))
-
-    def _used_outside(self, keys: list[Hashable]) -> set[int]:
-        """The nodes whose number leaves their box."""
-        used = set(self.graph.roots)
-        for i, sources in enumerate(self.graph.operands):
-            for source in sources:
-                if keys[i] != keys[source]:
-                    used.add(source)
-        return used
-
-    def _single(self, node: Node, parts: Parts, rolled: _Rolled) -> tuple[Box, int | None]:
-        frame = self._frame(node, parts, rolled)
-        rows = [Row("data", node.data)]
-        if node.grad is not None:
-            rows.append(Row("grad", node.grad))
-        box = Box(
-            id=f"n{node.index}",
-            kind=node.kind,
-            title=node.op,
-            label=node.label,
-            rows=tuple(rows),
-            cluster=None if frame is None else f"c{frame}",
-            family=node.family,
-            is_root=node.index in self.graph.roots,
-            members=(node.index,),
-            detail=_detail(node),
-        )
-        return box, frame
-
-    def _several(
-        self,
-        name: str,
-        inside: list[int],
-        outputs: list[int],
-        part: Part | None,
-        repeats: int,
-        rolled: _Rolled,
-        parts: Parts,
-    ) -> tuple[Box, int | None]:
-        nodes = self.graph.nodes
-        if part is None:
-            frame = self._frame(nodes[inside[0]], parts, rolled)
-            title, family = _stem(nodes[inside[0]]) or "leaves", ""
-        else:
-            frame = None if part.scope is None else rolled.frame_of[part.scope]
-            title, family = part.title, part.family
-            if repeats > 1 and part.title != part.loosely:
-                same = {
-                    parts.parts[parts.of_node[i]].title for i in inside if parts.of_node[i] >= 0
-                }
-                title = part.title if len(same) == 1 else part.loosely.replace(" of {}", "")
-        seen = outputs or inside
-        rows = [_range("data", [nodes[i].data for i in seen])]
-        grads = [g for i in seen if (g := nodes[i].grad) is not None]
-        if grads:
-            rows.append(_range("grad", grads))
-        parameters = sum(nodes[i].kind == "leaf" for i in inside) if part is not None else 0
-        if parameters:
-            rows.append(Row("parameters", parameters))
-        labels = {nodes[i].label for i in seen if nodes[i].kind == "operation"}
-        box = Box(
-            id=name,
-            kind="fold",
-            title=title,
-            label=labels.pop() if len(labels) == 1 else "",
-            rows=tuple(rows),
-            count=len(inside),
-            repeats=repeats,
-            cluster=None if frame is None else f"c{frame}",
-            family=family,
-            is_root=any(root in inside for root in self.graph.roots),
-            members=tuple(inside),
-            detail=_contents([nodes[i] for i in inside]),
-        )
-        return box, frame
-
-    def _frame(self, node: Node, parts: Parts, rolled: _Rolled) -> int | None:
-        """The frame of a single box: a leaf that one box uses, such as a weight, is in its."""
-        if node.kind == "operation":
-            scope = parts.parts[parts.of_node[node.index]].scope
-        else:
-            uses = parts.leaves[node.index]
-            scope = node.scope
-            if scope is None and sum(uses.values()) == 1:
-                scope = parts.parts[next(iter(uses))].scope
-            while scope is not None and scope not in rolled.frame_of:
-                scope = scope.parent
-        return None if scope is None else rolled.frame_of[scope]
-
-    def _arrows(
-        self, keys: list[Hashable], ids: dict[Hashable, str], *, aggregated: bool
-    ) -> tuple[Arrow, ...]:
-        counts: Counter[tuple[str, str, int]] = Counter()
-        for i, sources in enumerate(self.graph.operands):
-            if keys[i] is None:
-                continue
-            for k, source in enumerate(sources):
-                if keys[source] is not None and keys[source] != keys[i]:
-                    counts[ids[keys[source]], ids[keys[i]], 0 if aggregated else k] += 1
-        return tuple(Arrow(a, b, count) for (a, b, _), count in counts.items())
+        return Rolled(box_of, frame_of, frames)
 
 
-class _Scopes:
-    """The scopes of a graph: how deep each is, and what encloses it."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._chains: dict[Scope | None, tuple[Scope, ...]] = {None: ()}
-        self._paths: dict[Scope | None, tuple[str, ...]] = {None: ()}
-        for node in graph.nodes:
-            if node.scope not in self._chains:
-                self._chain(node.scope)
-        self.deepest = max(map(len, self._chains.values()))
-
-    def _chain(self, scope: Scope | None) -> tuple[Scope, ...]:
-        """The scopes from the outermost one to this one."""
-        new: list[Scope] = []
-        while scope is not None and scope not in self._chains:
-            new.append(scope)
-            scope = scope.parent
-        chain = self._chains[scope]
-        for inner in reversed(new):
-            chain = self._chains[inner] = (*chain, inner)
-        return chain
-
-    def path(self, scope: Scope | None) -> tuple[str, ...]:
-        """The names of these."""
-        if scope not in self._paths:
-            self._paths[scope] = tuple(outer.name for outer in self._chain(scope))
-        return self._paths[scope]
-
-    def below(self, scope: Scope | None, depth: int) -> Scope | None:
-        """The outermost scope around this one that is deeper than that many levels."""
-        chain = self._chain(scope)
-        return chain[depth] if len(chain) > depth else None
-
-    def inner_first(self, scopes: Collection[Scope]) -> list[Scope]:
-        """These scopes and all around them, each before its parent."""
-        every = {outer for scope in scopes for outer in self._chain(scope)}
-        return sorted(every, key=lambda scope: -len(self._chain(scope)))
-
-    def outer_first(self, scope: Scope | None, known: Mapping[Scope, int]) -> list[Scope]:
-        """This scope and those around it that are not known, each after its parent."""
-        return [outer for outer in self._chain(scope) if outer not in known]
-
-
-class _Order:
-    """Parts in topological order, and how far each is from the inputs.
-
-    `within` counts steps within a scope only. Parts on a cycle, which a scope that is entered
-    again may make, come last.
-    """
-
-    def __init__(self, parts: Parts, *, within: bool = False) -> None:
-        count = len(parts.parts)
-        missing = [len(operands) for operands in parts.operands]
-        users: list[list[int]] = [[] for _ in range(count)]
-        for p, operands in enumerate(parts.operands):
-            for q in operands:
-                users[q].append(p)
-        self.height = [0] * count
-        self.order = [p for p in range(count) if not missing[p]]
-        for p in self.order:  # which grows
-            scope = parts.parts[p].scope
-            for user in users[p]:
-                if not within or parts.parts[user].scope is scope:
-                    self.height[user] = max(self.height[user], self.height[p] + 1)
-                missing[user] -= 1
-                if not missing[user]:
-                    self.order.append(user)
-        self.cyclic = set(range(count)).difference(self.order)
-        self.order += sorted(self.cyclic)
-
-
-def _contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]) -> Parts:
-    """Parts of one key as one part: that of `made`, or the only one of its key."""
-    place: dict[Hashable, int] = {}
-    new: list[Part] = []
-    at = []
-    for part, key in zip(parts.parts, keys, strict=True):
-        if key in place:
-            new[place[key]].size += part.size
-        else:
-            place[key] = len(new)
-            like = made.get(key, part)
-            fields = (like.title, like.alike, like.loosely, like.scope, like.family)
-            new.append(Part(*fields, size=part.size))
-        at.append(place[key])
-    operands: list[dict[int, int]] = [{} for _ in new]
-    for p, sources in enumerate(parts.operands):
-        for q, count in sources.items():
-            if at[p] != at[q]:
-                operands[at[p]][at[q]] = operands[at[p]].get(at[q], 0) + count
-    leaves: dict[int, dict[int, int]] = {}
-    for leaf, uses in parts.leaves.items():
-        found = leaves[leaf] = dict[int, int]()
-        for p, count in uses.items():
-            found[at[p]] = found.get(at[p], 0) + count
-    return Parts(new, operands, [p if p < 0 else at[p] for p in parts.of_node], leaves)
+def _length(parts: Parts, order: Order) -> int:
+    """The longest chain of parts, not counting those that are transparent."""
+    length = [0] * len(parts.parts)
+    for p in order.order:
+        below = max((length[q] for q in parts.operands[p]), default=0)
+        length[p] = below + (parts.parts[p].loosely not in _TRANSPARENT)
+    return max(length, default=0)
 
 
 def _sum_title(terms: int, products: int, squares: int) -> tuple[str, str]:
@@ -673,42 +423,5 @@ def _sum_title(terms: int, products: int, squares: int) -> tuple[str, str]:
     if not products:
         return f"Σ of {terms:,} terms", "Σ of {}"
     rest = terms - products
-    more = f" and {rest:,} term{'s' if rest > 1 else ''}" if rest else ""
-    return f"Σ of {products:,} {what}{more}", "Σ of " + what
-
-
-def _is_named(node: Node) -> bool:
-    """Whether a leaf has a name of its own, and not one of many: "x1", but not "0.weight[2]"."""
-    return bool(node.label) and "." not in node.label and "[" not in node.label
-
-
-def _stem(node: Node) -> str:
-    """A leaf's label without its numbers at the end: what the inputs x1 and x2 have in common."""
-    label = node.label
-    return re.sub(r"[\d\[\], ]+$", "", re.sub(r"\[\d+\]", "[]", label)) if label else ""
-
-
-def _range(name: str, numbers: list[float]) -> Row:
-    low, high = min(numbers), max(numbers)
-    return Row(name, low, high if high != low else None)
-
-
-def _detail(node: Node) -> str:
-    lines = [node.label] if node.label else []
-    lines.append(f"{node.op or node.kind}: {node.data!r}")
-    if node.grad is not None:
-        lines.append(f"grad {node.grad!r}")
-    if node.scope is not None:
-        lines.append("in " + "/".join(node.scope.path))
-    return "\n".join(lines)
-
-
-def _contents(nodes: list[Node]) -> str:
-    """How many of what a box stands for."""
-    kinds = Counter(node.op or node.kind for node in nodes)
-    lines = [f"{len(nodes):,} nodes"]
-    lines += [f"{count:,} {kind}" for kind, count in kinds.most_common(8)]
-    scopes = {node.scope for node in nodes if node.scope is not None}
-    if len(scopes) == 1:
-        lines.append("in " + "/".join(scopes.pop().path))
-    return "\n".join(lines)
+    more = f" + {rest:,} term{'s' if rest > 1 else ''}" if rest else ""
+    return f"Σ of {products:,} {what}{more}", _PRODUCTS if what == "products" else "Σ of squares"

@@ -7,6 +7,7 @@ Texts in them are data, never markup.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,16 +20,23 @@ class Row(NamedTuple):
     high: float | None = None
 
 
+def row_of(name: str, numbers: Sequence[float]) -> Row:
+    """The row of a number, or of the range of several."""
+    low, high = min(numbers), max(numbers)
+    return Row(name, low, high if high != low else None)
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """One thing in a picture: a number, an operation with its result, or many folded to one."""
 
     id: str  # unique in its picture; letters, digits and _
-    kind: str  # "leaf", "literal", "operation", or "fold" for what stands for several
+    kind: str  # "leaf", "literal", "operation", "fold" for several, "more" for what is cut off
     title: str = ""  # the operation, or what is folded: "Σ of 64 products", "Neuron"
     label: str = ""  # the name that the user gave
     rows: tuple[Row, ...] = ()
     count: int = 1  # of scalars that it stands for
+    operations: int = 0  # of these
     repeats: int = 1  # of alike parts that are rolled up here
     cluster: str | None = None  # the id of the frame that it is in
     family: str = ""  # of its operation, as in the table; "reduction" for sums and the like
@@ -36,6 +44,7 @@ class Box:
     is_marked: bool = False  # what the reader asked for: the strongest path, the centre of a part
     shade: float | None = None  # from -1 to 1, for a colour
     members: tuple[int, ...] = ()  # the indices of its nodes in the Graph
+    outputs: tuple[int, ...] = ()  # those whose numbers others use; all, where it is empty
     detail: str = ""  # more to read, on hovering
 
 
@@ -46,6 +55,7 @@ class Arrow:
     source: str
     target: str
     count: int = 1  # of edges that it stands for
+    operand: int | None = None  # which operand of the target it is, if it is only one edge
     label: str = ""
     is_marked: bool = False
     shade: float | None = None  # from -1 to 1, for a colour
@@ -65,7 +75,10 @@ class Cluster:
 
 
 class Key(NamedTuple):
-    """A line of the legend: a `sample` ("family", "shade", "path"), its value, and its meaning."""
+    """A part of the legend: a `sample`, its value, and what it means.
+
+    Samples are "family" (with its name), "shade" (from -1 to 1), "mark" and "note", without one.
+    """
 
     sample: str
     value: str | float

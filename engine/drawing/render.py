@@ -1,12 +1,13 @@
-"""From Graphviz source to a picture, with whatever renderer this machine has.
+"""From a `Picture` to a file, with whatever renderer this machine has.
 
 In this order: the `dot` program on the PATH, pygraphviz (which brings Graphviz as a library), and
-graphviz-pure (which brings one program). Without any, a `Drawing` still has its source, and says
-what to install.
+graphviz-pure (which brings one program). Without any, a `Drawing` still has its text tree and its
+source, and says what to install.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -16,10 +17,15 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from engine.drawing.dot import to_dot
+from engine.drawing.picture import Picture
+from engine.drawing.svg import finished, inline, page
+from engine.drawing.theme import THEMES
+from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
 from engine.files import write_whole
 
-FORMATS = ("svg", "png", "pdf", "dot")
+FORMATS = ("svg", "png", "pdf", "dot", "html", "txt")
 HINT = (
     "no renderer for graphs was found; pip install 'gradloom[viz]', or install Graphviz "
     "(apt install graphviz, brew install graphviz)"
@@ -27,27 +33,59 @@ HINT = (
 
 
 class Drawing:
-    """A picture of a graph, which shows itself in Jupyter.
+    """A picture that shows itself: in Jupyter as SVG, printed as a tree of text.
 
-    `source` is its text in Graphviz's language.
+    `picture` is what it shows, `source` its text in Graphviz's language. `theme` "auto" is light,
+    but in an HTML page as the reader has it.
     """
 
-    def __init__(self, source: str, format: str = "svg") -> None:
+    def __init__(
+        self, picture: Picture, rankdir: str = "LR", theme: str = "auto", format: str = "svg"
+    ) -> None:
+        if rankdir not in ("LR", "TB", "RL", "BT"):
+            raise ValueError(f'rankdir is "LR", "TB", "RL" or "BT", not {rankdir!r}')
+        if theme not in ("auto", *THEMES):
+            raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
         _check_format(format)
-        self.source = source
+        self.picture = picture
+        self.rankdir = rankdir
+        self.theme = theme
         self.format = format
 
+    @functools.cached_property
+    def source(self) -> str:
+        """The picture in Graphviz's language."""
+        theme = THEMES["light" if self.theme == "auto" else self.theme]
+        return to_dot(self.picture, self.rankdir, theme)
+
     def __repr__(self) -> str:
-        return f"Drawing({len(self.source.splitlines())} lines of DOT; see .source, .save(path))"
+        return f"Drawing({self.picture!r}; print it, or see .save(path), .source)"
+
+    def __str__(self) -> str:
+        return to_tree(self.picture)
 
     def render(self, format: str | None = None) -> bytes:
-        """Return the picture as a file's content: "svg", "png", "pdf" or "dot".
+        """Return the picture as a file's content: "svg", "png", "pdf", "html", "dot" or "txt".
 
         Raises DrawingError where no renderer is installed, or the one found fails.
         """
         format = format or self.format
         _check_format(format)
-        return self.source.encode() if format == "dot" else render_source(self.source, format)
+        if format == "dot":
+            return self.source.encode()
+        if format == "txt":
+            return f"{self}\n".encode()
+        if format in ("svg", "html"):
+            svg = self._svg
+            if format == "svg":
+                return svg.encode()
+            roots = [box.label for box in self.picture.boxes if box.is_root and box.label]
+            return page(svg, self.theme, f"Graph of {', '.join(roots) or 'a number'}").encode()
+        return render_source(self.source, format)
+
+    @functools.cached_property
+    def _svg(self) -> str:
+        return finished(render_source(self.source, "svg").decode(), self.picture)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, in the format of its ending, and return its path.
@@ -64,11 +102,17 @@ class Drawing:
         return path
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        tree = str(self)
         try:
-            svg = self.render("svg").decode()
+            svg = self._svg
         except DrawingError as error:
-            return {"text/plain": f"{error}\n\n{self.source}"}
-        return {"image/svg+xml": svg, "text/plain": repr(self)}
+            return {"text/plain": f"{error}\n\n{tree}"}
+        # JupyterLab shows image/svg+xml as an image, without tooltips: so it gets HTML as well.
+        return {
+            "image/svg+xml": svg,
+            "text/html": inline(svg, self.theme),
+            "text/plain": tree,
+        }
 
 
 def _check_format(format: str) -> None:

@@ -12,8 +12,12 @@ import pytest
 
 import engine
 from engine import DrawingError, Value
-from engine.drawing import Drawing, render
+from engine.drawing import Arrow, Box, Drawing, Picture, render
+from engine.drawing.theme import DARK, LIGHT, colours_of, dark_of_light
+from engine.drawing.tree import to_tree
+from engine.ops import TABLE
 
+SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a<b>&"c"\'\\n|{x}\n<script>alert(1)</script> \U0001f600 \u202eabc\x00'
 
 
@@ -53,7 +57,7 @@ def test_a_weight_is_drawn_in_the_frame_that_uses_it_and_an_input_outside() -> N
     x, w, v = Value(1.0, label="x"), Value(2.0, label="w"), Value(3.0, label="v")
     with engine.scope("layer"):
         y = x * w + x * v
-    before, frame = engine.draw(y).source.split("subgraph cluster_0")
+    before, frame = engine.draw(y).source.split("subgraph cluster_c0")
     assert "<B>x</B>" in before and "<B>w</B>" not in before
     assert "<B>w</B>" in frame.split("\t}\n")[0] and "<B>v</B>" in frame.split("\t}\n")[0]
 
@@ -93,13 +97,14 @@ def test_operands_of_a_difference_come_in_their_order() -> None:
     assert "ordering=in" in source
 
 
-def test_a_large_graph_is_refused_with_advice() -> None:
+def test_a_large_graph_is_folded_and_says_so() -> None:
     x = Value(1.0)
     for _ in range(1200):
-        x = x + 1.0
-    with pytest.raises(DrawingError, match=r"1,201 nodes.*Draw a part of it.*limit="):
-        engine.draw(x)
-    assert isinstance(engine.draw(x, limit=2000), Drawing)
+        x = (x + 1.0).sin()
+    drawing = engine.draw(x)
+    assert len(drawing.picture.boxes) <= 60
+    assert "2,401" in drawing.source or "3,601 nodes, folded to" in drawing.source
+    assert not engine.draw(x, limit=5000).picture.is_folded
 
 
 def test_only_values_are_drawn() -> None:
@@ -107,7 +112,7 @@ def test_only_values_are_drawn() -> None:
         engine.draw([1.0])
     with pytest.raises(ValueError, match="rankdir"):
         engine.draw_dot(Value(1.0), rankdir="up")
-    with pytest.raises(ValueError, match=r"svg, png, pdf, dot, not 'gout'.*drawing\.save"):
+    with pytest.raises(ValueError, match=r"svg, png, .*, not 'gout'.*drawing\.save"):
         engine.draw(Value(1.0)).render("gout")
     with pytest.raises(TypeError, match="not a NoneType"):
         engine.draw(None)
@@ -118,14 +123,39 @@ def test_micrograds_draw_dot_has_its_arguments() -> None:
     assert drawing.format == "png" and "rankdir=TB" in drawing.source
 
 
-def test_jupyter_gets_an_svg_and_a_text() -> None:
-    bundle = engine.draw(example())._repr_mimebundle_()
+def test_options_are_checked() -> None:
+    x = Value(1.0)
+    for options, message in (
+        ({"color": "red"}, "value, gradient, derivative"),
+        ({"theme": "blue"}, '"auto", "light" or "dark"'),
+        ({"depth": -1}, "depth is a whole number from 0 on"),
+        ({"limit": 0}, "limit is a whole number from 1 on"),
+        ({"radius": 1.5}, "radius is a whole number"),
+        ({"around": Value(2.0)}, "not in the graph"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            engine.draw(x, **options)
+    with pytest.raises(TypeError, match="around takes a Value"):
+        engine.draw(x, around="x")
+
+
+def test_jupyter_gets_an_image_a_page_and_a_tree() -> None:
+    drawing = engine.draw(example())
+    bundle = drawing._repr_mimebundle_()
     assert ET.fromstring(bundle["image/svg+xml"].encode()).tag.endswith("svg")
-    assert bundle["text/plain"].startswith("Drawing(")
+    assert "<svg" in bundle["text/html"] and "prefers-color-scheme" in bundle["text/html"]
+    assert bundle["text/plain"] == str(drawing)
 
 
 @pytest.mark.parametrize(
-    ("ending", "begin"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("dot", b"digraph")]
+    ("ending", "begin"),
+    [
+        ("svg", b"<?xml"),
+        ("png", b"\x89PNG"),
+        ("dot", b"digraph"),
+        ("html", b"<!DOCTYPE html>"),
+        ("txt", b"tanh = "),
+    ],
 )
 def test_save_writes_the_format_of_the_ending(tmp_path: Path, ending: str, begin: bytes) -> None:
     path = engine.draw(example()).save(tmp_path / f"graph.{ending}")
@@ -163,15 +193,16 @@ def test_without_a_renderer_there_is_source_and_a_hint(monkeypatch: pytest.Monke
     with pytest.raises(DrawingError, match=r"pip install 'gradloom\[viz\]'"):
         drawing.render("svg")
     bundle = drawing._repr_mimebundle_()
-    assert set(bundle) == {"text/plain"} and "digraph" in bundle["text/plain"]
+    assert set(bundle) == {"text/plain"} and "pip install" in bundle["text/plain"]
+    assert str(drawing) in bundle["text/plain"]
 
 
 def test_the_dot_program_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho found $1\n")
+    program.write_text('#!/bin/sh\necho "<svg>found $1</svg>"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert engine.draw(example()).render("svg") == b"found -Tsvg\n"
+    assert b"found -Tsvg" in engine.draw(example()).render("svg")
 
 
 def test_a_failing_renderer_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +212,198 @@ def test_a_failing_renderer_is_quoted(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(DrawingError, match="broken font"):
         engine.draw(example()).render("svg")
+
+
+def svg_of(drawing: Drawing) -> ET.Element:
+    return ET.fromstring(drawing.render("svg"))
+
+
+def tooltips(drawing: Drawing) -> list[str]:
+    return [title.text or "" for title in svg_of(drawing).iter(f"{SVG}title")]
+
+
+def test_hovering_tells_full_numbers_label_and_scopes() -> None:
+    y = example()
+    found = tooltips(engine.draw(y))
+    assert found[0] == "Computation graph"
+    assert any(text.startswith("a\nleaf: 2.0\ngrad -0.0040228") for text in found)
+    assert any(text.startswith("*: -6.0") and "in neuron/product" in text for text in found)
+
+
+def test_an_svg_describes_itself_and_has_no_ids() -> None:
+    root = svg_of(engine.draw(example()))
+    assert root.get("role") == "img"
+    assert (
+        "12 boxes" in (root.find(f"{SVG}desc").text or "")
+        or "boxes" in root.find(f"{SVG}desc").text
+    )
+    assert not [e for e in root.iter() if e.get("id")]  # a page may hold several pictures
+
+
+def test_a_label_is_text_in_tooltips_trees_and_pages() -> None:
+    x = Value(1.0, label=NASTY)
+    with engine.scope(NASTY):
+        y = x * 2.0
+    drawing = engine.draw(y, path=True, color="derivative")
+    page = drawing.render("html").decode()
+    assert "<script" not in page and "\x00" not in page
+    assert NASTY.split("\n")[0] in html.unescape(page)
+    assert "\u202e" not in str(drawing)
+
+
+@pytest.mark.parametrize("color", [None, "value", "gradient", "derivative"])
+def test_every_colour_of_a_light_picture_has_a_dark_one(color: str) -> None:
+    drawing = engine.draw(example(), color=color, path=True)
+    used = set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', drawing.render("svg").decode()))
+    pairs = dark_of_light()
+    assert used <= set(pairs)
+    dark = engine.draw(example(), color=color, path=True, theme="dark")
+    in_dark = re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', dark.render("svg").decode())
+    assert set(in_dark) == {pairs[colour] for colour in used}
+
+
+def test_a_light_colour_has_one_dark_colour() -> None:
+    pairs: dict[str, set[str]] = {}
+    for light, dark in zip(colours_of(LIGHT), colours_of(DARK), strict=True):
+        pairs.setdefault(light, set()).add(dark)
+    assert all(len(dark) == 1 for dark in pairs.values())
+    families = {op.family for op in TABLE.values()} | {"custom", "reduction"}
+    assert families == set(LIGHT.families) == set(DARK.families)
+
+
+def test_a_page_follows_its_reader_unless_told_a_theme() -> None:
+    assert b"prefers-color-scheme" in engine.draw(example(), format="html").render()
+    assert b"prefers-color-scheme" not in engine.draw(example(), theme="light").render("html")
+    assert b"#15181d" in engine.draw(example(), theme="dark").render("html")
+
+
+# --- colours and paths ------------------------------------------------------------------------
+
+
+def test_gradients_are_computed_for_the_picture_and_grad_is_left_alone() -> None:
+    x = Value(3.0, label="x")
+    y = x * x - x
+    picture = engine.draw(y, color="gradient").picture
+    [box] = [box for box in picture.boxes if box.label == "x"]
+    assert ("grad", 5.0, None) in box.rows and box.shade == 1.0
+    assert x.grad == y.grad == 0.0
+    assert [key.text for key in picture.legend][:2] == ["gradient", "\N{MINUS SIGN}5"]
+
+
+def test_values_shade_boxes_by_size_and_sign() -> None:
+    a, b = Value(4.0, label="a"), Value(-1.0, label="b")
+    shades = {box.label: box.shade for box in engine.draw(a + b, color="value").picture.boxes}
+    assert shades["a"] == 1.0 and shades["b"] == -0.5  # the root of its share
+
+
+def test_infinite_and_undefined_numbers_have_colours_or_none() -> None:
+    x = Value(0.0, label="x")
+    picture = engine.draw([x.log(), x / x, x + 1.0], color="value").picture
+    shades = [box.shade for box in picture.boxes if box.kind == "operation"]
+    assert shades == [-1.0, None, 1.0]
+
+
+def test_local_derivatives_are_written_on_the_arrows() -> None:
+    x, y = Value(3.0, label="x"), Value(5.0, label="y")
+    picture = engine.draw(x * y + 2.0, color="derivative").picture
+    labels = {(arrow.source, arrow.target): arrow.label for arrow in picture.arrows}
+    assert labels == {("n0", "n2"): "5", ("n1", "n2"): "3", ("n2", "n4"): "1", ("n3", "n4"): ""}
+
+
+def test_both_operands_of_a_power_have_their_own_derivative() -> None:
+    x = Value(2.0)
+    arrows = engine.draw(x**x, color="derivative").picture.arrows
+    assert [arrow.label for arrow in arrows] == ["4", "2.773"]
+
+
+def test_a_custom_operation_has_its_derivatives() -> None:
+    cube = engine.custom_op("cube", lambda x: x**3, [lambda x, out: 3 * x * x])
+    picture = engine.draw(cube(Value(2.0)), color="derivative", path=True).picture
+    assert [arrow.label for arrow in picture.arrows] == ["12"]
+    assert picture.boxes[-1].family == "custom"
+
+
+def test_the_strongest_path_is_marked() -> None:
+    a, b, c = Value(2.0, label="a"), Value(10.0, label="b"), Value(1.0, label="c")
+    y = a * b + c
+    y.label = "y"
+    picture = engine.draw(y, path=True).picture
+    marked = [box.label for box in picture.boxes if box.is_marked]
+    assert marked == ["a", "", "y"]  # dy/da is 10: that by b is 2, and by c 1
+    assert len([arrow for arrow in picture.arrows if arrow.is_marked]) == 2
+    assert picture.legend[-1].text == "where most of the gradient passes: 10 at its end, a"
+
+
+def test_a_path_ends_where_no_gradient_passes() -> None:
+    picture = engine.draw((Value(-1.0).relu() * 2.0), path=True).picture
+    assert [box.title for box in picture.boxes if box.is_marked] == ["ReLU", "*"]
+    flat = engine.draw(Value(0.5).floor(), path=True).picture
+    assert flat.legend[-1].text == "no gradient passes"
+
+
+def test_paths_and_colours_go_through_folded_pictures() -> None:
+    xs = [Value(0.001 * i) for i in range(200)]
+    y = engine.sum(x * x for x in xs).tanh()
+    picture = engine.draw(y, path=True, color="gradient").picture
+    assert picture.is_folded and all(box.is_marked for box in picture.boxes)
+    assert [arrow.is_marked for arrow in picture.arrows] == [True]
+
+
+def test_around_draws_what_a_number_is_made_of_and_who_uses_it() -> None:
+    x = Value(1.0, label="x")
+    a = x.sin()
+    a.label = "a"
+    b = a.exp()
+    c = b * x
+    d = c + 1.0
+    picture = engine.draw(d, around=a, radius=1).picture
+    shown = {box.title or box.label for box in picture.boxes}
+    assert shown == {"x", "sin", "exp", "…"}
+    assert [box.label for box in picture.boxes if box.is_marked] == ["a"]
+    assert "3 of 6 nodes" in picture.caption
+    assert {(p.source, p.target) for p in picture.arrows} >= {("n0", "u_n0"), ("n2", "u_n2")}
+
+
+def test_several_results_are_drawn_together() -> None:
+    x = Value(2.0, label="x")
+    drawing = engine.draw([x * 3.0, x + 1.0])
+    assert sum(box.is_root for box in drawing.picture.boxes) == 2
+    assert str(drawing).count("(above)") == 1
+
+
+# --- the text tree ----------------------------------------------------------------------------
+
+
+def test_a_printed_drawing_is_a_tree() -> None:
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    y = (a * b).tanh() + a
+    y.backward()
+    assert str(engine.draw(y)).splitlines() == [
+        "+ = 1 (grad 1)",
+        "├─ tanh = −1 (grad 1)",
+        "│  └─ * = −6 (grad 2.458e−05)",
+        "│     ├─ a = 2 (grad 0.9999)",
+        "│     └─ b = −3 (grad 4.915e−05)",
+        "└─ a = 2 (grad 0.9999) (above)",
+    ]
+
+
+def test_a_tree_is_no_deeper_and_longer_than_it_should_be() -> None:
+    x = Value(1.0)
+    for _ in range(30):
+        x = x.sin()
+    assert len(str(engine.draw(x)).splitlines()) == 17
+    lines = to_tree(engine.draw(x).picture, depth=100, lines=5).splitlines()
+    assert len(lines) == 6 and lines[-1] == "… and more: 26 boxes are not shown"
+
+
+def test_a_cycle_of_boxes_is_written_once() -> None:
+    picture = Picture(
+        (Box("a", "fold", "A", operations=1), Box("b", "fold", "B", operations=1, is_root=True)),
+        (Arrow("a", "b"), Arrow("b", "a")),
+    )
+    assert to_tree(picture).splitlines() == ["B", "└─ A", "   └─ B (above)"]
+    assert Drawing(picture).render("svg").count(b"<polygon") >= 2
 
 
 def test_the_core_loads_neither_drawing_nor_numba() -> None:

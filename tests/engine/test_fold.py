@@ -99,9 +99,9 @@ def test_neurons_are_sums_that_are_rolled_up_with_a_count() -> None:
     picture = fold(graph)
     check(picture, graph)
     assert titles(picture) == [
-        "Σ of 3 products and 1 term × 40",
+        "Σ of 3 products + 1 term × 40",
         "ReLU × 40",
-        "Σ of 40 products and 1 term",
+        "Σ of 40 products + 1 term",
     ]
     assert [(c.name, c.repeats) for c in picture.clusters] == [
         ("MLP", 1),
@@ -114,7 +114,7 @@ def test_neurons_are_sums_that_are_rolled_up_with_a_count() -> None:
     assert inputs.count == inputs.repeats == 3  # named leaves stay outside
     parameters = [row.number for box in picture.boxes for row in box.rows if row.name[0] == "p"]
     assert parameters == [160, 41]
-    assert "depth" not in picture.caption and "limit=1000" in picture.caption
+    assert "depth" not in picture.caption and "limit=600" in picture.caption
 
 
 def test_examples_of_a_batch_are_rolled_up() -> None:
@@ -219,4 +219,29 @@ def test_only_a_part() -> None:
     keep = {0, 2}
     picture = fold(graph, only=keep)
     assert {i for box in picture.boxes for i in box.members} == keep
-    assert [(arrow.source, arrow.target) for arrow in picture.arrows] == [("n0", "n2")]
+    assert [(arrow.source, arrow.target, arrow.count) for arrow in picture.arrows] == [
+        ("n0", "n2", 1),
+        ("b_n2", "n2", 1),  # the literal
+        ("n2", "u_n2", 1),
+        ("n0", "u_n0", 1),
+    ]
+    assert [box.kind for box in picture.boxes] == ["leaf", "operation", "more", "more", "more"]
+
+
+def test_many_leaves_without_operations_share_a_box() -> None:
+    leaves = [Value(float(i), label=f"name {chr(97 + i % 26)}{i // 26} end") for i in range(300)]
+    [box] = fold(Graph(*leaves)).boxes
+    assert (box.title, box.repeats, box.is_root) == ("leaves", 300, True)
+
+
+def test_positions_of_a_sequence_are_rolled_up_though_each_adds_up_more() -> None:
+    x = [Value(0.1 * i, label=f"x{i}") for i in range(20)]
+    outputs = []
+    for t in range(20):
+        with engine.scope("Position"):
+            outputs.append(engine.sum(u * 0.5 for u in x[: t + 1]).exp().log())
+    graph = Graph(engine.sum(outputs))
+    picture = fold(graph)
+    check(picture, graph)
+    assert [(c.name, c.repeats) for c in picture.clusters] == [("Position", 20)]
+    assert [title for title in titles(picture) if title[0] != "Σ"][-2:] == ["exp × 20", "log × 20"]

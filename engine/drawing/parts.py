@@ -1,0 +1,149 @@
+"""Graphs contracted: several operations as one part, step by step. `fold` decides which.
+
+A step makes `Parts` of `Parts`, so that the hundred thousand nodes of a graph are walked once,
+and not for every step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+
+from engine.graph import Graph, Node
+from engine.modes import Scope
+
+
+@dataclass(slots=True)
+class Part:
+    """Operations that are drawn as one box, as long as nothing is rolled up or folded further."""
+
+    title: str
+    alike: str  # parts of one `alike` may be rolled up where they do the same
+    loosely: str  # … or nearly the same
+    scope: Scope | None
+    family: str
+    size: int = 1
+
+
+@dataclass(slots=True)
+class Parts:
+    """A graph contracted: parts, what each uses, and which parts use the leaves."""
+
+    parts: list[Part]
+    operands: list[dict[int, int]]  # by part: the parts that it uses, with the number of edges
+    of_node: list[int]  # by node of the graph: its part, -1 for leaves and literals
+    leaves: dict[int, dict[int, int]] = field(default_factory=dict)  # by leaf: parts, edges
+
+
+@dataclass(slots=True)
+class Rolled:
+    """Which parts are drawn as one box, and which scopes as one frame."""
+
+    box_of: list[int]
+    frame_of: dict[Scope, int]
+    frames: list[tuple[str, int | None, int]]  # name, parent, how many are alike
+
+
+def contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]) -> Parts:
+    """Parts of one key as one part: that of `made`, or the only one of its key."""
+    place: dict[Hashable, int] = {}
+    new: list[Part] = []
+    at = []
+    for part, key in zip(parts.parts, keys, strict=True):
+        if key in place:
+            new[place[key]].size += part.size
+        else:
+            place[key] = len(new)
+            like = made.get(key, part)
+            fields = (like.title, like.alike, like.loosely, like.scope, like.family)
+            new.append(Part(*fields, size=part.size))
+        at.append(place[key])
+    operands: list[dict[int, int]] = [{} for _ in new]
+    for p, sources in enumerate(parts.operands):
+        for q, count in sources.items():
+            if at[p] != at[q]:
+                operands[at[p]][at[q]] = operands[at[p]].get(at[q], 0) + count
+    leaves: dict[int, dict[int, int]] = {}
+    for leaf, uses in parts.leaves.items():
+        found = leaves[leaf] = dict[int, int]()
+        for p, count in uses.items():
+            found[at[p]] = found.get(at[p], 0) + count
+    return Parts(new, operands, [p if p < 0 else at[p] for p in parts.of_node], leaves)
+
+
+class Order:
+    """Parts in topological order, and how far each is from the inputs.
+
+    `within` counts steps within a scope only. Parts on a cycle, which a scope that is entered
+    again may make, come last.
+    """
+
+    def __init__(self, parts: Parts, *, within: bool = False) -> None:
+        count = len(parts.parts)
+        missing = [len(operands) for operands in parts.operands]
+        users: list[list[int]] = [[] for _ in range(count)]
+        for p, operands in enumerate(parts.operands):
+            for q in operands:
+                users[q].append(p)
+        self.height = [0] * count
+        self.order = [p for p in range(count) if not missing[p]]
+        for p in self.order:  # which grows
+            scope = parts.parts[p].scope
+            for user in users[p]:
+                if not within or parts.parts[user].scope is scope:
+                    self.height[user] = max(self.height[user], self.height[p] + 1)
+                missing[user] -= 1
+                if not missing[user]:
+                    self.order.append(user)
+        self.cyclic = set(range(count)).difference(self.order)
+        self.order += sorted(self.cyclic)
+
+
+class Scopes:
+    """The scopes of a graph: how deep each is, and what encloses it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._chains: dict[Scope | None, tuple[Scope, ...]] = {None: ()}
+        self._paths: dict[Scope | None, tuple[str, ...]] = {None: ()}
+        for node in graph.nodes:
+            if node.scope not in self._chains:
+                self.chain(node.scope)
+        self.deepest = max(map(len, self._chains.values()))
+
+    def chain(self, scope: Scope | None) -> tuple[Scope, ...]:
+        """The scopes from the outermost one to this one."""
+        new: list[Scope] = []
+        while scope is not None and scope not in self._chains:
+            new.append(scope)
+            scope = scope.parent
+        chain = self._chains[scope]
+        for inner in reversed(new):
+            chain = self._chains[inner] = (*chain, inner)
+        return chain
+
+    def path(self, scope: Scope | None) -> tuple[str, ...]:
+        """The names of these."""
+        if scope not in self._paths:
+            self._paths[scope] = tuple(outer.name for outer in self.chain(scope))
+        return self._paths[scope]
+
+    def below(self, scope: Scope | None, depth: int) -> Scope | None:
+        """The outermost scope around this one that is deeper than that many levels."""
+        chain = self.chain(scope)
+        return chain[depth] if len(chain) > depth else None
+
+    def inner_first(self, scopes: Collection[Scope]) -> list[Scope]:
+        """These scopes and all around them, each before its parent."""
+        every = {outer for scope in scopes for outer in self.chain(scope)}
+        return sorted(every, key=lambda scope: -len(self.chain(scope)))
+
+    def outer_first(self, scope: Scope | None, known: Mapping[Scope, int]) -> list[Scope]:
+        """This scope and those around it that are not known, each after its parent."""
+        return [outer for outer in self.chain(scope) if outer not in known]
+
+
+def stem(node: Node) -> str:
+    """A leaf's label without its numbers at the end: what the inputs x1 and x2 have in common."""
+    label = node.label
+    return re.sub(r"[\d\[\], ]+$", "", re.sub(r"\[\d+\]", "[]", label)) if label else ""
