@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles test-notebooks notebooks oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle and not full and not notebook"
+	$(BIN)/python -m pytest -m "not oracle and not full and not notebook and not browser"
 
 test-full: .venv/test  ## the published programs at their full size, over many seeds
 	$(BIN)/python -m pytest -m full
@@ -21,6 +21,9 @@ test-oracles: .venv/oracle
 
 test-notebooks: .venv/notebook  ## run every notebook, and compare with what is committed
 	$(BIN)/python -m pytest -m notebook tests/notebooks
+
+test-browser: .venv/browser  ## look at pages and notebooks in Chromium (apt install chromium)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 notebooks: .venv/notebook  ## run all notebooks in place: a second time only measured times change
 	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace \
@@ -64,6 +67,10 @@ clean:
 
 .venv/notebook: .venv/test
 	$(INSTALL) -e '.[test,notebook]'
+	touch $@
+
+.venv/browser: .venv/test
+	$(INSTALL) -e '.[test,browser]'
 	touch $@
 
 .venv/oracle: .venv/test

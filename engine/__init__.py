@@ -41,7 +41,7 @@ from engine.value import Value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.drawing import Drawing
+    from engine.drawing import Drawing, Player
     from engine.explaining import Explanation
     from engine.profiling import Profile
 
@@ -68,6 +68,17 @@ def draw(root: Value | Sequence[Value], **options: Any) -> Drawing:
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:
     """Return `draw(root)`, as micrograd's function of this name. `rankdir` is "LR" or "TB"."""
     return draw(root, format=format, rankdir=rankdir)
+
+
+def step_through(root: Value, **options: Any) -> Player:
+    """Return a player that goes through the forward and backward pass behind `root`.
+
+    See `engine.drawing.step_through` for the options. In Jupyter the result shows itself; it also
+    has `.save("player.html")`, one file that needs no network, and `.steps` as plain data.
+    """
+    from engine.drawing import step_through
+
+    return step_through(root, **options)
 
 
 def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
@@ -140,6 +151,7 @@ __all__ = [
     "profile",
     "scope",
     "set_num_threads",
+    "step_through",
     "trace",
     "value_and_grad",
     "vjp",

@@ -16,6 +16,7 @@ from engine.drawing import paint
 from engine.drawing.flow import flow_of, index_of
 from engine.drawing.fold import LARGE, LIMIT, fold
 from engine.drawing.picture import Arrow, Box, Cluster, Key, Picture, Row
+from engine.drawing.player import Player, step_through
 from engine.drawing.render import Drawing
 from engine.graph import Graph
 from engine.value import Value
@@ -132,8 +133,10 @@ __all__ = [
     "Drawing",
     "Key",
     "Picture",
+    "Player",
     "Row",
     "draw_graph",
     "fold",
     "neighbours",
+    "step_through",
 ]

@@ -81,11 +81,11 @@ class Drawing:
                 return svg.encode()
             roots = [box.label for box in self.picture.boxes if box.is_root and box.label]
             return page(svg, self.theme, f"Graph of {', '.join(roots) or 'a number'}").encode()
-        return _render(self.source, format)
+        return render_source(self.source, format)
 
     @functools.cached_property
     def _svg(self) -> str:
-        return finished(_render(self.source, "svg").decode(), self.picture)
+        return finished(render_source(self.source, "svg").decode(), self.picture)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, in the format of its ending, and return its path.
@@ -123,7 +123,8 @@ def _check_format(format: str) -> None:
         )
 
 
-def _render(source: str, format: str) -> bytes:
+def render_source(source: str, format: str) -> bytes:
+    """Return the picture of a Graphviz source; raise DrawingError as `Drawing.render` does."""
     program = shutil.which("dot")
     if program is None and importlib.util.find_spec("pygraphviz") is not None:
         graph = importlib.import_module("pygraphviz").AGraph(string=source)

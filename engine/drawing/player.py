@@ -1,0 +1,225 @@
+"""A player: the two passes over a graph, step by step, as one self-contained piece of HTML.
+
+In goes a node; out comes a `Player`, which shows itself in notebooks and saves itself as a file:
+the picture of the graph (`fold`, `layout`), drawn once, and the text of every step (`steps`), with
+a little JavaScript that brings one after the other to life. Nothing is fetched from anywhere.
+Without JavaScript the picture and the list of all steps are there.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.drawing.fold import LIMIT, fold
+from engine.drawing.picture import Picture
+from engine.drawing.scenes import Scenes
+from engine.drawing.stage import draw_stage
+from engine.drawing.steps import Walk
+from engine.files import write_whole
+from engine.graph import Graph
+from engine.value import Value
+
+LARGEST = 1000  # boxes: with two steps a box, what a browser still shows at once
+
+_PHASES = {"start": "Start", "seed": "Backward", "leaves": "Result"}
+_BUTTONS = (  # class, label, path of the icon
+    ("gl-first", "First step", "M5 4h3v16H5zM20 4v16L9 12z"),
+    ("gl-back", "One step back", "M17 4v16L6 12z"),
+    ("gl-play", "Play", "M7 4v16l13-8z"),
+    ("gl-forth", "One step forth", "M7 4v16l11-8z"),
+    ("gl-last", "Last step", "M16 4h3v16h-3zM4 4v16l11-8z"),
+)
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+class Player:
+    """The forward and backward pass over a graph, to be stepped through in a browser.
+
+    In Jupyter it shows itself; `save` writes a file of its own. `steps` has every step as plain
+    data: a dict with phase, nodes, node, title, text, notes and numbers. `graph` and `picture` are
+    what is drawn.
+    """
+
+    def __init__(self, root: Value, limit: int, theme: str) -> None:
+        self.graph = Graph(root)
+        self.picture = fold(self.graph, limit=limit)
+        self.theme = theme
+        walk = Walk(root)
+        self._scenes = Scenes(walk, self.graph, self.picture)
+        self.steps = self._scenes.steps
+        self._drawn = draw_stage(self._scenes)
+
+    def __repr__(self) -> str:
+        return f"Player({len(self.steps)} steps; see .steps, .save(path))"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one HTML file that needs nothing else, not even a network; return its path.
+
+        The file is complete or not there. Raises OSError where it can't be written, and
+        ValueError for a name with another ending than .html.
+        """
+        path = Path(path)
+        if not path.suffix:
+            path = path.with_name(f"{path.name.rstrip('.')}.html")
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
+        write_whole(path, self._page().encode())
+        return path
+
+    def _page(self) -> str:
+        title = html.escape(f"Step by step: {self._scenes.walk.names[-1]}")
+        scheme = "light dark" if self.theme == "auto" else self.theme
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+            '<meta name="viewport" content="width=device-width">\n'
+            f'<meta name="color-scheme" content="{scheme}">\n<title>{title}</title>\n'
+            "<style>body { margin: 16px auto; max-width: 1400px; padding: 0 12px; }</style>\n"
+            f"</head>\n<body>\n{self._repr_html_()}\n</body>\n</html>\n"
+        )
+
+    def _repr_html_(self) -> str:
+        scenes = self._scenes
+        data = {"arrows": scenes.arrow_ends, "steps": scenes.changes}
+        script = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+        for character in "<>&\u2028\u2029":
+            script = script.replace(character, f"\\u{ord(character):04x}")
+        lines = max(_lines_of(step) for step in self.steps)
+        caption = _caption(self.picture)
+        return (
+            f'<div class="gradloom-player" data-theme="{self.theme}" data-phase="leaves" '
+            'role="group" aria-roledescription="player" tabindex="0" '
+            'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
+            f'aria-label="{html.escape(scenes.description())}" style="--lines: {min(lines, 10)}">\n'
+            f"<style>{_file('player.css')}</style>\n"
+            f'<div class="gl-view">{self._svg()}</div>\n{caption}{_controls(len(self.steps))}'
+            '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
+            '<details class="gl-all" open><summary>All steps, to read or to jump to</summary>\n'
+            f"<ol>\n{''.join(_item(step) for step in self.steps)}</ol></details>\n"
+            f'<script type="application/json">{script}</script>\n'
+            f"<script>{_file('player.js')}</script>\n</div>"
+        )
+
+    def _svg(self) -> str:
+        width, _, inside = self._drawn
+        # It shrinks with the page as long as one can read it, and is scrolled from there on.
+        size = f"width: clamp({0.55 * width:.0f}px, 100%, {1.25 * width:.0f}px)"
+        return f'{self._svg_head("gl-graph")} style="{size}">{inside}</svg>'
+
+    def _svg_head(self, name: str) -> str:
+        width, height, _ = self._drawn
+        label = html.escape(f"Graph of the computation of {self._scenes.walk.names[-1]}")
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{name}" role="img" '
+            f'aria-label="{label}" viewBox="0 0 {width:.0f} {height:.0f}" '
+            f'width="{width:.0f}" height="{height:.0f}"'
+        )
+
+    def _static_svg(self) -> str:
+        """The picture alone, at the end of both passes, for what shows images only."""
+        colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
+        style = re.sub(
+            r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _file("player.css")
+        )
+        return (
+            f"{self._svg_head('gradloom-player')}>\n"
+            f"<style>{style.split('/* --- what a step does')[0]}</style>\n"
+            '<rect class="gl-paper" width="100%" height="100%"/>\n'
+            f'<g class="gl-graph">{self._drawn[2]}</g></svg>'
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # What strips scripts and inline SVG, as GitHub does, has the picture.
+        return {
+            "text/html": self._repr_html_(),
+            "image/svg+xml": self._static_svg(),
+            "text/plain": repr(self),
+        }
+
+
+def step_through(
+    root: Value,
+    *,
+    limit: int = LIMIT,
+    theme: Literal["auto", "light", "dark"] = "auto",
+) -> Player:
+    """Return a player of the forward and backward pass over everything behind `root`.
+
+    At each step it shows the node, its rule with the numbers in it, and which gradients add up
+    where; backwards it starts with the gradient 1 at `root`. Nobody's `grad` is changed or read.
+    It is run by its buttons, or by the keys ← → Home End and space.
+
+    A graph of more than `limit` boxes (at most 1,000) is folded: a box then stands for many
+    operations, and so does its step, of which the first three are written out. There are at most
+    two steps a box, and three more. `theme` is "light", "dark", or as the reader's system has it.
+
+    Raises TypeError where `root` is no Value, ValueError for another `limit` or `theme`, and
+    GraphError where a node was made by hand.
+
+    >>> x = Value(3.0, label="x")
+    >>> for step in step_through(x * x).steps:
+    ...     print(step["phase"], "|", step["text"].replace(chr(10), "; "))
+    start | x = 3
+    forward | v1 = x × x = 3 × 3 = 9
+    seed | v1.grad = ∂v1/∂v1 = 1
+    backward | ∂v1/∂x = x = 3; x.grad += v1.grad × ∂v1/∂x = 1 × 3 = 3; ∂v1/∂x = x = 3; ...
+    leaves | x.grad = ∂v1/∂x = 6
+    """
+    if not isinstance(root, Value):
+        raise TypeError(f"step_through takes a Value, not a {type(root).__name__}")
+    if theme not in ("auto", "light", "dark"):
+        raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
+    if not 1 <= limit <= LARGEST:
+        raise ValueError(f"limit is a number of boxes from 1 to {LARGEST:,}, not {limit!r}")
+    return Player(root, limit, theme)
+
+
+@cache
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _controls(count: int) -> str:
+    buttons = "".join(
+        f'<button type="button" class="{name}" aria-label="{label}" title="{label}">'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="{path}"/></svg></button>'
+        for name, label, path in _BUTTONS
+    )
+    return (
+        f'<div class="gl-controls" role="toolbar" aria-label="Player">{buttons}'
+        f'<input class="gl-place" type="range" min="0" max="{count - 1}" value="0" '
+        'aria-label="Step"><span class="gl-count" aria-hidden="true"></span>'
+        '<label class="gl-speed">Speed <input type="range" min="0" max="4" step="0.5" value="1">'
+        "</label></div>\n"
+    )
+
+
+def _item(step: dict[str, Any]) -> str:
+    phase = _PHASES.get(step["phase"], step["phase"].capitalize())
+    lines = "".join(
+        f'<p class="gl-line">{html.escape(line)}</p>' for line in step["text"].split("\n") if line
+    )
+    notes = "".join(f'<p class="gl-said">{html.escape(note)}</p>' for note in step["notes"])
+    return (
+        f'<li><span class="gl-phase">{phase}</span> <span class="gl-title">'
+        f"{html.escape(step['title'])}</span>{lines}{notes}</li>\n"
+    )
+
+
+def _lines_of(step: dict[str, Any]) -> int:
+    return len(step["text"].split("\n")) + len(step["notes"])
+
+
+def _caption(picture: Picture) -> str:
+    if not picture.is_folded:
+        return ""
+    return (
+        f'<p class="gl-caption">{sum(box.count for box in picture.boxes):,} nodes, folded to '
+        f"{len(picture.boxes)} boxes: step_through(…, limit=) shows more or less.</p>\n"
+    )

@@ -1,0 +1,335 @@
+"""A graph's forward and backward pass, step by step, as plain data.
+
+In goes a node; out come dicts with a sentence or two, and the numbers in it: what each operation
+computes, what each passes back to its operands, and where that adds up. Nobody's `grad` is
+touched: the adjoints are those of a sweep of its own, which starts at 1.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, NamedTuple
+
+from engine.drawing.formula import Term, at_kink, number, partial, written
+from engine.graph import topological_order
+from engine.ops import TABLE, Op
+from engine.sweep import partials_of, reverse_sweep
+from engine.value import Value
+
+_LISTED = 3  # of a folded box's operations, and the others are counted
+_LEAVES_LISTED = 12
+_TERMS_LISTED = 4  # of a sum of contributions
+_LONGEST = 60  # characters of a label
+
+
+class Passed(NamedTuple):
+    """What a node passes to one operand in the backward pass."""
+
+    target: int
+    operand: int
+    partial: float | None  # None for an operation that computes its contributions at once
+    contribution: float
+    total: float  # of the operand's gradient so far
+    arrived: int  # how many contributions that are
+
+
+class Walk:
+    """Both passes over everything that `root` was computed from.
+
+    `values` are in topological order, and a node is named by its place in it; `names` are their
+    labels, or v1, v2, … where there is none. Raises GraphError where a node was made by hand.
+    """
+
+    def __init__(self, root: Value) -> None:
+        self.values = topological_order((root,))
+        self.places = {value: i for i, value in enumerate(self.values)}
+        self.names = _names(self.values)
+        self.grads = reverse_sweep(self.values, [(root, 1.0)], self.values)
+        self.passed: dict[int, list[Passed]] = {}
+        self._received: list[list[float]] = [[] for _ in self.values]
+        self._pass_back()
+
+    def _pass_back(self) -> None:
+        totals = [0.0] * len(self.values)
+        totals[-1] = 1.0
+        for i in reversed(range(len(self.values))):
+            node, op, adjoint = self.values[i], self.values[i].op, self.grads[i]
+            if op is None or adjoint == 0.0:
+                continue
+            operands = node._operands()
+            partials: Sequence[float | None]
+            if op.pullback is not None:
+                partials = [None] * len(operands)
+                contributions = op.pullback(node.args, node, adjoint)
+            else:
+                partials = partials_of(node, op)
+                contributions = [adjoint * p if p else 0.0 for p in partials]
+            passed = self.passed[i] = []
+            for k, (operand, _) in enumerate(operands):
+                if operand is not None:
+                    j, c = self.places[operand], contributions[k]
+                    totals[j] += c
+                    self._received[j].append(c)
+                    passed.append(Passed(j, k, partials[k], c, totals[j], len(self._received[j])))
+
+    # --- what is said of one node ---
+
+    def forward(self, i: int) -> tuple[list[str], list[str]]:
+        """The formula of an operation, with its numbers, and notes on it."""
+        node, op = self.values[i], self.values[i].op
+        assert op is not None
+        named, plain = self._terms(node)
+        parts = [self.names[i], written(op, *named).text, written(op, *plain).text]
+        notes = []
+        if op.label.isidentifier() and op.doc and TABLE.get(op.name) is op:
+            notes.append(_described(op))
+        numbers = [x for _, x in node._operands()]
+        if not math.isfinite(node._data) and all(map(math.isfinite, numbers)):
+            notes.append(f"From finite numbers: here {number(node._data)} is born.")
+        for operand, x in node._operands():
+            if operand is not None and operand._data != x and x == x:
+                now, name = number(operand._data), self.names[self.places[operand]]
+                notes.append(f"{name} was {number(x)} then, and is {now} now.")
+        return [_equal(*parts, number(node._data))], notes
+
+    def backward(self, i: int) -> tuple[list[str], list[str]]:
+        """What an operation passes back, operand by operand, and notes on it."""
+        node, op, name = self.values[i], self.values[i].op, self.names[i]
+        assert op is not None
+        if self.grads[i] == 0.0:
+            notes = [f"{name}.grad is 0, so nothing is passed on."]
+            if TABLE.get(op.name) is op and not all(map(math.isfinite, partials_of(node, op))):
+                notes.append("A derivative is not finite here, but 0 × inf counts as 0.")
+            return [], notes
+        lines: list[str] = []
+        notes = self._notes(node, op)
+        for step in self.passed[i]:
+            lines += self._passing(i, step)
+            if step.partial == 0.0 and not math.isfinite(self.grads[i]):
+                notes.append(f"0 × {number(self.grads[i])} counts as 0.")
+        return lines, notes
+
+    def _passing(self, i: int, step: Passed) -> list[str]:
+        node, op, name = self.values[i], self.values[i].op, self.names[i]
+        target = self.names[step.target]
+        assert op is not None
+        derivative = f"∂{name}/∂{target}"
+        contribution = number(step.contribution)
+        lines = []
+        if step.partial is None:
+            lines.append(f"{target}.grad += {contribution}, as {op.label} computes it")
+        else:
+            named, plain = self._terms(node)
+            symbolic = partial(op, step.operand, named, Term(name, node._data))
+            numeric = partial(op, step.operand, plain, Term(number(node._data), node._data))
+            p = number(step.partial)
+            sides = [term.side for term in (symbolic, numeric) if term is not None]
+            lines.append(_equal(derivative, *sides, p))
+            factors = f"{number(self.grads[i])} × {f'({p})' if step.partial < 0 else p}"
+            change = _equal(f"{name}.grad × {derivative}", factors, contribution)
+            lines.append(f"{target}.grad += {change}")
+        received = self._received[step.target][: step.arrived]
+        if len(received) > 1:
+            if len(received) > _TERMS_LISTED:
+                before = step.total - step.contribution
+                terms = f"{number(before)} (of {len(received) - 1} contributions) + {contribution}"
+            else:
+                terms = " + ".join(
+                    f"({number(c)})" if c < 0 and k else number(c) for k, c in enumerate(received)
+                )
+            lines.append(f"{target}.grad = {terms} = {number(step.total)}")
+        return lines
+
+    def _notes(self, node: Value, op: Op) -> list[str]:
+        numbers = [x for _, x in node._operands()]
+        notes = []
+        places = [self.places[a] for a, _ in node._operands() if a is not None]
+        notes += [
+            f"{self.names[j]} is more than one operand here: each passes its own part."
+            for j in dict.fromkeys(places)
+            if places.count(j) > 1
+        ]
+        for k, (operand, x) in enumerate(node._operands()):
+            if operand is not None and at_kink(op, k, numbers):
+                name = self.names[self.places[operand]]
+                notes.append(f"{name} = {number(x)} is at a kink or a jump. {_described(op)}")
+        if op is TABLE["where"]:
+            arm = "second" if numbers[0] else "third"
+            other = "third" if numbers[0] else "second"
+            notes.append(
+                f"The condition is {number(numbers[0])}: the {arm} operand was taken, and the "
+                f"{other} gets 0, whatever its own derivatives are."
+            )
+        return notes
+
+    def _terms(self, node: Value) -> tuple[list[Term], list[Term]]:
+        """The operands as terms: by their names, and by their numbers."""
+        named = [
+            Term(number(x) if a is None else self.names[self.places[a]], x)
+            for a, x in node._operands()
+        ]
+        return named, [Term(number(x), x) for _, x in node._operands()]
+
+
+def _described(op: Op) -> str:
+    """What the table says of an operation, in the names that it gives the operands."""
+    assert op.forward is not None
+    return f"{op.label}({', '.join(signature(op.forward).parameters)}): {op.doc}"
+
+
+def _equal(*parts: str) -> str:
+    """The parts with = between, without empty ones and repetitions."""
+    kept: list[str] = []
+    for part in parts:
+        if part and part not in kept[-1:]:
+            kept.append(part)
+    return " = ".join(kept)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def _names(values: Sequence[Value]) -> list[str]:
+    """A name for each node: its label as one line, numbered where others have the same."""
+    used: dict[str, int] = {}
+    names = []
+    for value in values:
+        label = in_line(value.label)
+        if label:
+            used[label] = used.get(label, 0) + 1
+            again = f"₍{used[label]}₎" if used[label] > 1 else ""
+            names.append(_isolated(label + again))
+        else:
+            names.append("")
+    count = 0
+    for i, name in enumerate(names):
+        if not name:
+            count += 1
+            while f"v{count}" in used:
+                count += 1
+            names[i] = f"v{count}"
+    return names
+
+
+def in_line(label: str) -> str:
+    """A label as one line of text that can be shown: line breaks and controls as signs."""
+    line = label.strip().replace("\r\n", "\n").replace("\r", "\n").replace("\n", " ↵ ")
+    shown = "".join(
+        c if c.isprintable() or c == "\N{ZERO WIDTH JOINER}" else "\N{REPLACEMENT CHARACTER}"
+        for c in line.replace("\t", " ")
+    )
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def _isolated(name: str) -> str:
+    """A name that is written from right to left keeps that to itself, and leaves numbers alone."""
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in name):
+        return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    return name
+
+
+# --- the steps ----------------------------------------------------------------------------------
+
+
+def make_steps(
+    walk: Walk, groups: Sequence[Sequence[int]], titles: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the steps of both passes as dicts.
+
+    `groups` are the operations that make one step together, each behind what it uses, and
+    `titles` what they are called where they are several. A step has the keys phase ("start",
+    "forward", "seed", "backward" or "leaves"), nodes, node (the name of the last one), title, text
+    (lines of formulas), notes (a list of sentences) and numbers: those of the operations that are
+    written out, which are all but where many make one step.
+    """
+    leaves = [i for i, value in enumerate(walk.values) if value.op is None]
+    pairs = list(zip(groups, titles, strict=True))
+    return [
+        _start(walk, leaves),
+        *(_forward(walk, group, title) for group, title in pairs),
+        _seed(walk),
+        *(_backward(walk, group[::-1], title) for group, title in reversed(pairs)),
+        _leaves(walk, leaves),
+    ]
+
+
+def _start(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
+    data = [walk.values[i]._data for i in leaves]
+    lines = [f"{walk.names[i]} = {number(x)}" for i, x in zip(leaves, data, strict=True)]
+    title = "The leaves have their numbers"
+    return _made("start", leaves, "", title, _first(lines, _LEAVES_LISTED), [], data=data)
+
+
+def _forward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
+    last, listed = group[-1], group[:_LISTED]
+    name = walk.names[last]
+    lines, notes = _said([walk.forward(i) for i in listed], len(group))
+    if len(group) > 1:
+        title = f"{title}: {len(group):,} operations"
+        if len(group) > _LISTED:
+            lines.append(f"at last {walk.forward(last)[0][0]}")
+    else:
+        title = f"{name} is computed"
+    operands = [[x for _, x in walk.values[i]._operands()] for i in listed]
+    results = [walk.values[i]._data for i in listed]
+    return _made("forward", group, name, title, lines, notes, operands=operands, results=results)
+
+
+def _seed(walk: Walk) -> dict[str, Any]:
+    root, name = len(walk.values) - 1, walk.names[-1]
+    notes = [f"From here backwards: how does {name} change with each number behind it?"]
+    lines = [f"{name}.grad = ∂{name}/∂{name} = 1"]
+    return _made("seed", [root], name, f"{name}.grad starts at 1", lines, notes, adjoint=1.0)
+
+
+def _backward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
+    name, listed = walk.names[group[0]], group[:_LISTED]
+    lines, notes = _said([walk.backward(i) for i in listed], len(group))
+    if len(group) > 1:
+        title = f"{title}: {len(group):,} operations pass on their gradients"
+    else:
+        title = f"{name}.grad = {number(walk.grads[group[0]])} is passed on"
+    passed = [[step._asdict() for step in walk.passed.get(i, ())] for i in listed]
+    adjoints = [walk.grads[i] for i in listed]
+    return _made("backward", group, name, title, lines, notes, adjoints=adjoints, passed=passed)
+
+
+def _leaves(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
+    grads = [walk.grads[i] for i in leaves]
+    root = walk.names[-1]
+    lines = [
+        f"{walk.names[i]}.grad = ∂{root}/∂{walk.names[i]} = {number(g)}"
+        for i, g in zip(leaves, grads, strict=True)
+    ]
+    title = "The leaves have their gradients"
+    return _made("leaves", leaves, "", title, _first(lines, _LEAVES_LISTED), [], grads=grads)
+
+
+def _said(parts: Sequence[tuple[list[str], list[str]]], count: int) -> tuple[list[str], list[str]]:
+    """What is said of the first operations of a step, and how many more there are."""
+    lines = [line for more, _ in parts for line in more]
+    notes = list(dict.fromkeys(note for _, more in parts for note in more))
+    if count > len(parts):
+        lines.append(f"… and {count - len(parts):,} more operations")
+    return lines, notes
+
+
+def _first(lines: list[str], count: int) -> list[str]:
+    rest = len(lines) - count
+    return lines if rest <= 1 else [*lines[:count], f"… and {rest:,} more"]
+
+
+def _made(
+    phase: str,
+    nodes: Sequence[int],
+    name: str,
+    title: str,
+    lines: list[str],
+    notes: list[str],
+    **numbers: Any,
+) -> dict[str, Any]:
+    text = {"title": title, "text": "\n".join(lines), "notes": notes}
+    return {"phase": phase, "nodes": list(nodes), "node": name, **text, "numbers": numbers}

@@ -1,0 +1,112 @@
+"""What a notebook shows in JupyterLab: the graph, the player, a plot that grows, a progress bar."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DRAWN = """\
+import engine
+x, w, b = (engine.Value(v, label=name) for v, name in ((2.0, "x"), (-1.5, "w"), (2.6, "b")))
+y = engine.tanh(w * x + b)
+engine.draw(y)"""
+PLAYED = "engine.step_through(y)"
+TRAINED = """\
+import random
+import nn
+rng = random.Random(1)
+X, t = nn.data.moons(60)
+model = nn.MLP(2, [8, 8, 1], rng=rng)
+history = nn.fit(model, X, t.ravel(), loss=nn.BCEWithLogitsLoss(), epochs=12, path="scalar",
+                 optimizer=nn.SGD(model.parameters(), lr=0.1), callbacks=[nn.LivePlot(0.0)])"""
+CELLS = (DRAWN, PLAYED, TRAINED)
+PATIENCE = 60_000  # milliseconds: a machine may be busy
+
+
+@pytest.fixture(scope="module")
+def lab(chromium: Any, jupyterlab: tuple[str, Path]) -> Iterator[Any]:
+    """A page with the notebook, being run."""
+    pytest.importorskip("ipywidgets", reason="no ipywidgets: pip install 'gradloom[browser]'")
+    address, folder = jupyterlab
+    cells = [
+        {"cell_type": "code", "id": f"cell{k}", "source": source, "metadata": {}}
+        | {"outputs": [], "execution_count": None}
+        for k, source in enumerate(CELLS)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "seen.ipynb").write_text(json.dumps(whole))
+    page = chromium.new_page(viewport={"width": 1200, "height": 1000})
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/lab/tree/seen.ipynb?reset")
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    _run_all(page)
+    yield page
+    page.close()
+
+
+def _run_all(page: Any) -> None:
+    """Run the notebook, and again as long as the kernel does not listen yet."""
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+    for _ in range(20):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(2000)
+        asked = page.locator(".jp-Dialog .jp-mod-accept")  # that it can't run yet
+        if asked.count():
+            asked.first.click()
+        elif "[ ]" not in page.locator(".jp-InputPrompt").first.inner_text():
+            return
+    raise AssertionError("nothing runs in JupyterLab")
+
+
+def cell(page: Any, k: int) -> Any:
+    found = page.locator(".jp-Notebook .jp-CodeCell").nth(k)
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def test_a_plot_grows_and_a_progress_bar_runs_while_it_trains(
+    lab: Any, keep_picture: Callable[..., bytes]
+) -> None:
+    outputs = cell(lab, 2)
+    plot = outputs.locator(".jp-OutputArea-output img")
+    plot.first.wait_for()
+    before = plot.first.get_attribute("src")
+    bar = outputs.locator(".jupyter-widgets .progress-bar")
+    bar.wait_for(state="attached")  # it may be 0 wide as yet
+    plot.first.scroll_into_view_if_needed()
+    keep_picture(lab, "jupyterlab-training")
+    lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    assert plot.count() == 1 and plot.first.get_attribute("src") != before
+    assert "720/720" in outputs.inner_text()  # twelve times sixty examples
+    assert "width: 100%" in (bar.get_attribute("style") or "")
+    keep_picture(lab, "jupyterlab-trained")
+    assert outputs.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
+def test_the_graph_is_drawn(lab: Any, keep_picture: Callable[..., bytes]) -> None:
+    picture = cell(lab, 0).locator(".jp-OutputArea-output :is(img, svg)").first
+    picture.wait_for()
+    size = picture.bounding_box()
+    assert size["width"] > 300 and size["height"] > 60
+    keep_picture(lab, "jupyterlab-graph")
+
+
+def test_the_player_steps(lab: Any, keep_picture: Callable[..., bytes]) -> None:
+    player = cell(lab, 1).locator(".gradloom-player")
+    player.locator(".gl-count", has_text="1 / 9").wait_for()
+    forth = player.get_by_label("One step forth")
+    for _ in range(3):
+        forth.click()
+    assert player.locator(".gl-count").inner_text() == "4 / 9"
+    assert "tanh(−0.4) = −0.3799" in player.locator(".gl-now").inner_text()
+    keep_picture(lab, "jupyterlab-player")
+    player.focus()
+    lab.keyboard.press("End")
+    lab.keyboard.press("ArrowLeft")
+    assert player.locator(".gl-count").inner_text() == "8 / 9"
+    assert lab.locator(".jp-Cell.jp-mod-selected").count() <= 1
+    assert [text for text in player.locator(".gl-note").all_text_contents() if text]

@@ -1,0 +1,204 @@
+"""The player as a file, opened from disk in Chromium without a network."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine
+from engine import Value
+
+NASTY = 'a<b>&"c"\'\\n|{x}\n<script>alert(1)</script> \U0001f600 שלום עולם'
+Open = Callable[..., Any]
+
+
+def loss() -> Value:
+    x, w, b = (Value(v, label=name) for v, name in ((2.0, "x"), (-1.5, "w"), (2.6, "b")))
+    with engine.scope("neuron"):
+        y = engine.tanh(w * x + b)
+    y.label = "y"
+    out = (y - 1.0) ** 2 + 0.1 * y
+    out.label = "loss"
+    return out
+
+
+@pytest.fixture(scope="module")
+def player() -> Any:
+    return engine.step_through(loss())
+
+
+@pytest.fixture(scope="module")
+def path(player: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return player.save(tmp_path_factory.mktemp("player") / "player.html")
+
+
+def seen(page: Any) -> str:
+    """The text of the step that is shown."""
+    return page.locator(".gl-now").inner_text()
+
+
+def says(page: Any, step: dict[str, Any]) -> None:
+    """The page shows a step: its title, each line, each note."""
+    text = seen(page)
+    assert all(part in text for part in (step["title"], *step["text"].splitlines()))
+    assert all(note in text for note in step["notes"])
+
+
+def test_every_step_is_reached_by_clicking(player: Any, path: Path, open_page: Open) -> None:
+    page = open_page(path)
+    forth, back = page.get_by_label("One step forth"), page.get_by_label("One step back")
+    for k, step in enumerate(player.steps):
+        says(page, step)
+        assert page.locator(".gl-count").inner_text() == f"{k + 1} / {len(player.steps)}"
+        forth.click(force=True)
+    says(page, player.steps[-1])  # there is nothing behind
+    for step in reversed(player.steps):
+        says(page, step)
+        back.click(force=True)
+    page.get_by_label("Last step").click()
+    says(page, player.steps[-1])
+    page.get_by_label("First step").click()
+    says(page, player.steps[0])
+
+
+def test_every_step_is_reached_by_keyboard(player: Any, path: Path, open_page: Open) -> None:
+    page = open_page(path)
+    page.keyboard.press("ArrowRight")
+    says(page, player.steps[0])  # the keys are the page's as long as the player has no focus
+    page.keyboard.press("Tab")
+    for step in player.steps:
+        says(page, step)
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    says(page, player.steps[0])
+    page.keyboard.press("End")
+    says(page, player.steps[-1])
+    page.keyboard.press("ArrowLeft")
+    says(page, player.steps[-2])
+    for _ in range(3):  # past the first buttons to the one that plays
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Play"
+    page.keyboard.press("Space")
+    says(page, player.steps[-1])
+
+
+def test_it_plays_and_pauses(player: Any, path: Path, open_page: Open) -> None:
+    page = open_page(path)
+    page.locator(".gl-speed input").fill("4")
+    page.locator(".gradloom-player").focus()
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause").click()
+    k = int(page.locator(".gl-count").inner_text().split()[0])
+    assert 1 < k < len(player.steps)
+    page.get_by_role("button", name="Play", exact=True).click()
+    count = len(player.steps)
+    page.locator(".gl-count", has_text=f"{count} / {count}").wait_for()
+    says(page, player.steps[-1])
+    assert page.get_by_role("button", name="Play", exact=True).count() == 1
+
+
+def test_the_graph_shows_what_the_step_is_about(path: Path, open_page: Open) -> None:
+    page = open_page(path)
+    names = ".gl-box.is-now .gl-name"
+    assert page.locator(names).all_text_contents() == ["w", "x", "b"]
+    assert page.locator(".gl-box .gl-data:visible").count() == 3
+    page.get_by_label("One step forth").click()
+    assert page.locator(names).all_text_contents() == ["v1"]
+    assert page.locator(".gl-arrow.is-now").count() == 2
+    page.get_by_label("Last step").click()
+    page.get_by_label("One step back").click()  # the product passes on to both factors
+    notes = [text for text in page.locator(".gl-note").all_text_contents() if text]
+    assert notes == ["−4.552", "+3.414"]
+    changed = page.locator(".gl-grad.gl-changed").all_text_contents()
+    assert sorted(changed) == sorted(["−4.552", "3.414"])
+    assert page.locator(".gl-box.is-near .gl-name").all_text_contents() == ["w", "x"]
+
+
+def test_a_step_of_the_list_is_jumped_to(player: Any, path: Path, open_page: Open) -> None:
+    page = open_page(path)
+    page.locator("summary").click()
+    page.locator(".gl-all li").nth(6).click()
+    says(page, player.steps[6])
+    assert page.locator("li[aria-current=step]").count() == 1
+
+
+def test_hostile_labels_are_shown_as_text(tmp_path: Path, open_page: Open) -> None:
+    x = Value(1.0, label=NASTY)
+    with engine.scope(NASTY):
+        y = engine.exp(x) * 2.0
+    y.label = "</script></style><img src=x onerror=alert(1)>"
+    page = open_page(engine.step_through(y).save(tmp_path / "player.html"))
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    assert NASTY.replace("\n", " ↵ ") in seen(page)
+    assert NASTY.replace("\n", " ↵ ") in page.locator(".gl-box title").first.text_content()
+    page.get_by_label("Last step").click()
+    page.get_by_label("One step back").click()
+    assert y.label in page.locator(".gl-all").text_content()
+    assert page.locator("img").count() == 0 and alerts == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_light_or_dark_as_the_system_or_the_caller_has_it(
+    scheme: str, path: Path, tmp_path: Path, open_page: Open, keep_picture: Any
+) -> None:
+    def paper(page: Any) -> str:
+        look = "getComputedStyle(document.querySelector('.gradloom-player')).backgroundColor"
+        return page.evaluate(look)
+
+    colours = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 29)"}
+    page = open_page(path, color_scheme=scheme)
+    assert paper(page) == colours[scheme]
+    for k in (3, 11, 15):
+        page.locator(".gl-place").fill(str(k))
+        keep_picture(page, f"player-{scheme}-{k}")
+    other = {"light": "dark", "dark": "light"}[scheme]
+    fixed = engine.step_through(loss(), theme=other).save(tmp_path / "fixed.html")
+    assert paper(open_page(fixed, color_scheme=scheme)) == colours[other]
+
+
+def test_nothing_moves_for_those_who_prefer_that(path: Path, open_page: Open) -> None:
+    page = open_page(path, reduced_motion="reduce")
+    page.get_by_label("One step forth").click()
+    look = "getComputedStyle(document.querySelector('.gl-arrow.is-now path')).animationName"
+    assert page.evaluate(look) == "none"
+
+
+def test_without_scripts_the_graph_and_all_steps_are_there(
+    player: Any, path: Path, open_page: Open
+) -> None:
+    page = open_page(path, java_script_enabled=False)
+    assert page.locator("li").count() == len(player.steps)
+    assert page.locator("li").last.is_visible()
+    assert page.locator(".gl-controls").is_hidden() and page.locator(".gl-graph").is_visible()
+    assert "−4.552" in page.locator(".gl-grad").all_text_contents()
+
+
+def test_two_players_in_a_page_do_not_meddle(tmp_path: Path, open_page: Open) -> None:
+    one = engine.step_through(Value(1.0, label="one") * 2.0)
+    two = engine.step_through(Value(1.0, label="two") * 3.0)
+    path = tmp_path / "both.html"
+    path.write_text(f"<meta charset=utf-8>{one._repr_html_()}{two._repr_html_()}", "utf-8")
+    page = open_page(path)
+    page.get_by_label("One step forth").last.click()
+    counts = page.locator(".gl-count").all_inner_texts()
+    assert counts == ["1 / 5", "2 / 5"]
+    assert "one = 1" in page.locator(".gl-now").first.inner_text()
+
+
+def test_a_large_graph_is_scrolled_to_where_something_happens(
+    tmp_path: Path, open_page: Open, keep_picture: Any
+) -> None:
+    x = Value(1.0, label="x")
+    for k in range(40):
+        x = engine.tanh(x + 0.1 * k)
+    player = engine.step_through(x, limit=200)
+    page = open_page(player.save(tmp_path / "chain.html"))
+    for k in (1, 30, 60, 100, len(player.steps) - 2):
+        page.locator(".gl-place").fill(str(k))
+        frame = page.locator(".gl-view").bounding_box()
+        box = page.locator(".gl-box.is-now").bounding_box()
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+    keep_picture(page, "player-chain")
