@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
                 _differentiate(roots)
         given = {"rankdir": chosen.rankdir, "limit": chosen.limit}
         options = {name: option for name, option in given.items() if option is not None}
-        drawing = engine.draw(roots[0] if len(roots) == 1 else roots, **options)  # type: ignore[arg-type]
+        drawing = engine.draw(roots, **options)
         _deliver(drawing, chosen.out, chosen.format)
     except (_ProblemError, DrawingError, GraphError, OSError, ValueError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture to this file")
     parser.add_argument("--format", help="svg, png, pdf, dot, ...; default: the ending of --out")
     parser.add_argument("--rankdir", help="LR from left to right, TB from top to bottom")
-    parser.add_argument("--limit", type=int, help="how many nodes may be drawn")
+    parser.add_argument(
+        "--limit", type=int, help="how many boxes there may be before the picture is folded"
+    )
     parser.add_argument(
         "--grad",
         action=argparse.BooleanOptionalAction,
