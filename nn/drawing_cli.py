@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
                 _differentiate(roots)
         given = {"rankdir": chosen.rankdir, "limit": chosen.limit}
         options = {name: option for name, option in given.items() if option is not None}
-        drawing = engine.draw(roots[0] if len(roots) == 1 else roots, **options)  # type: ignore[arg-type]
+        drawing = engine.draw(roots[0] if len(roots) == 1 else roots, **options)
         _deliver(drawing, chosen.out, chosen.format)
     except (_ProblemError, DrawingError, GraphError, OSError, ValueError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
