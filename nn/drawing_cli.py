@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             roots = _roots(chosen.what, numbers)
             if chosen.grad:
                 _differentiate(roots)
-        given = {"rankdir": chosen.rankdir, "limit": chosen.limit}
+        given = {"rankdir": chosen.rankdir, "limit": chosen.limit, "depth": chosen.depth}
         options = {name: option for name, option in given.items() if option is not None}
         drawing = engine.draw(roots[0] if len(roots) == 1 else roots, **options)
         _deliver(drawing, chosen.out, chosen.format)
@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture to this file")
     parser.add_argument("--format", help="svg, png, pdf, dot, ...; default: the ending of --out")
     parser.add_argument("--rankdir", help="LR from left to right, TB from top to bottom")
-    parser.add_argument("--limit", type=int, help="how many nodes may be drawn")
+    parser.add_argument("--depth", type=int, help="levels of frames; what is below one is a box")
+    parser.add_argument("--limit", type=int, help="boxes at most; a larger graph is folded")
     parser.add_argument(
         "--grad",
         action=argparse.BooleanOptionalAction,
