@@ -176,8 +176,8 @@ def step_through(
         raise TypeError(f"step_through takes a Value, not a {type(root).__name__}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
-    if not 1 <= limit <= LARGEST:
-        raise ValueError(f"limit is a number of boxes from 1 to {LARGEST:,}, not {limit!r}")
+    if not isinstance(limit, int) or not 1 <= limit <= LARGEST:
+        raise ValueError(f"limit is a whole number of boxes from 1 to {LARGEST:,}, not {limit!r}")
     return Player(root, limit, theme)
 
 

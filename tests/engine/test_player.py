@@ -214,7 +214,7 @@ def test_what_is_no_value_and_other_options_are_refused() -> None:
         engine.step_through(1.0)
     with pytest.raises(ValueError, match="theme"):
         engine.step_through(Value(1.0), theme="blue")
-    for limit in (0, 1001):
+    for limit in (0, 1001, 2.5):
         with pytest.raises(ValueError, match="from 1 to 1,000"):
             engine.step_through(Value(1.0), limit=limit)
 
