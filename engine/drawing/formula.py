@@ -12,18 +12,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engine.drawing.theme import number_text
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
 _COMPARED, _SUM, _PRODUCT, _POWER, _ATOM = range(5)  # how tightly what is written holds together
 _STRENGTHS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "**": _POWER}
 _SIGNS = {"-": "\N{MINUS SIGN}", "*": "×"}
-
-
-def number(x: float) -> str:
-    """Four digits, with a real minus sign, and without one for zero."""
-    text = f"{x + 0.0:.4g}" if math.isfinite(x) else str(x)
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def sign(label: str) -> str:
@@ -88,7 +83,7 @@ def written(op: Op, *operands: Term | float) -> Term:
     >>> written(TABLE["tanh"], x).text, (1.0 - x * x).text, (2.0 * Term("−2", -2.0)).text
     ('tanh(x)', '1 − x²', '2 × (−2)')
     """
-    terms = [x if isinstance(x, Term) else Term(number(x), x) for x in operands]
+    terms = [x if isinstance(x, Term) else Term(number_text(x), x) for x in operands]
     value = op.forward(*[t.value for t in terms]) if op.forward is not None else math.nan
     return Term(*_text(op, terms, value))
 
@@ -143,7 +138,7 @@ def partial(op: Op, k: int, operands: Sequence[Term], out: Term) -> Term | None:
     if TABLE.get(op.name) is not op or isinstance(op.partials[k], float):
         return None  # one of `custom_op` calculates with floats
     term = _writing(op, k)(*operands, out)
-    return term if isinstance(term, Term) else Term(number(term), term)
+    return term if isinstance(term, Term) else Term(number_text(term), term)
 
 
 def at_kink(op: Op, k: int, numbers: Sequence[float]) -> bool:

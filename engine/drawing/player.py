@@ -12,6 +12,7 @@ import html
 import json
 import os
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from engine.drawing.picture import Picture
 from engine.drawing.scenes import Scenes
 from engine.drawing.stage import draw_stage
 from engine.drawing.steps import Walk
+from engine.drawing.theme import DARK, LIGHT
 from engine.files import write_whole
 from engine.graph import Graph
 from engine.value import Value
@@ -35,6 +37,7 @@ _BUTTONS = (  # class, label, path of the icon
     ("gl-forth", "One step forth", "M7 4v16l11-8z"),
     ("gl-last", "Last step", "M16 4h3v16h-3zM4 4v16l11-8z"),
 )
+_RAMPS = ("shades", "strokes")  # of the theme, for pictures coloured by numbers
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
@@ -97,7 +100,7 @@ class Player:
             'role="group" aria-roledescription="player" tabindex="0" '
             'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
             f'aria-label="{html.escape(scenes.description())}" style="--lines: {min(lines, 10)}">\n'
-            f"<style>{_file('player.css')}</style>\n"
+            f"<style>{_style()}</style>\n"
             f'<div class="gl-view">{self._svg()}</div>\n{caption}{_controls(len(self.steps))}'
             '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
             '<details class="gl-all" open><summary>All steps, to read or to jump to</summary>\n'
@@ -124,9 +127,7 @@ class Player:
     def _static_svg(self) -> str:
         """The picture alone, at the end of both passes, for what shows images only."""
         colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
-        style = re.sub(
-            r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _file("player.css")
-        )
+        style = re.sub(r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _style())
         return (
             f"{self._svg_head('gradloom-player')}>\n"
             f"<style>{style.split('/* --- what a step does')[0]}</style>\n"
@@ -175,9 +176,29 @@ def step_through(
         raise TypeError(f"step_through takes a Value, not a {type(root).__name__}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
-    if not 1 <= limit <= LARGEST:
-        raise ValueError(f"limit is a number of boxes from 1 to {LARGEST:,}, not {limit!r}")
+    if not isinstance(limit, int) or not 1 <= limit <= LARGEST:
+        raise ValueError(f"limit is a whole number of boxes from 1 to {LARGEST:,}, not {limit!r}")
     return Player(root, limit, theme)
+
+
+@cache
+def _style() -> str:
+    """The rules, and before them the colours of all drawings by their roles, light and dark."""
+    names = []
+    for entry in fields(LIGHT):
+        role = getattr(LIGHT, entry.name)
+        if entry.name in _RAMPS:
+            continue
+        if isinstance(role, dict):
+            pairs = [(name, role[name], getattr(DARK, entry.name)[name]) for name in role]
+        else:
+            pairs = [(entry.name, role, getattr(DARK, entry.name))]
+        for name, light, dark in pairs:
+            if isinstance(light, str):
+                light, dark = (light,), (dark,)
+            for end, a, b in zip(("", "-line"), light, dark, strict=False):
+                names.append(f"--{name}{end}: light-dark({a}, {b});")
+    return f".gradloom-player {{ {' '.join(names)} }}\n{_file('player.css')}"
 
 
 @cache

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.drawing.formula import number
-from engine.drawing.picture import Box, Picture
+from engine.drawing.picture import Box, Picture, row_of
 from engine.drawing.steps import Walk, in_line, make_steps
+from engine.drawing.theme import number_text, row_text, title_text
 from engine.graph import Graph
 
 
@@ -33,19 +33,15 @@ class Scenes:
         )
         index = {box.id: b for b, box in enumerate(picture.boxes)}
         self.arrow_ends = [(index[a.source], index[a.target]) for a in picture.arrows]
-        self.seen = self._seen()
+        # By box: the nodes whose gradients it shows, which are those used elsewhere.
+        shown = [box.outputs or box.members for box in picture.boxes]
+        self.outputs = [[walked[m] for m in members if m in walked] for members in shown]
+        self._arrows = {
+            (*ends, arrow.operand): a
+            for a, (ends, arrow) in enumerate(zip(self.arrow_ends, picture.arrows, strict=True))
+        }
         self.changes = self._changes()
         self.last_grads = {b: text for change in self.changes for b, text in change["grads"]}
-
-    def _seen(self) -> list[list[int]]:
-        """By box: the nodes whose gradients it shows, which are those used outside."""
-        root = len(self.walk.values) - 1
-        used = {root}
-        for node, b in self.box_of.items():
-            for operand, _ in self.walk.values[node]._operands():
-                if operand is not None and self.box_of[self.walk.places[operand]] != b:
-                    used.add(self.walk.places[operand])
-        return [[i for i in inside if i in used] or inside for inside in self.inside]
 
     def _changes(self) -> list[dict[str, Any]]:
         totals = [0.0] * len(self.walk.values)
@@ -56,22 +52,22 @@ class Scenes:
         changes += [_change("forward", [b]) for b in self.active]
         changes.append(_change("seed", [root_box], grads=[(root_box, "1")]))
         told = {root_box}
-        arrows: dict[tuple[int, int], list[int]] = {}
-        for a, ends in enumerate(self.arrow_ends):
-            arrows.setdefault(ends, []).append(a)
         for b in reversed(self.active):
-            sent: dict[int, list[float]] = {}
+            sent: dict[int, list[float]] = {}  # by arrow
+            reached = dict[int, None]()
             for node in reversed(self.inside[b]):
-                for passed in self.walk.passed.get(node, ()):
-                    totals[passed.target] = passed.total
-                    sent.setdefault(self.box_of[passed.target], []).append(passed.contribution)
+                for step in self.walk.passed.get(node, ()):
+                    source = self.box_of[step.target]
+                    totals[step.target] = step.total
+                    reached[source] = None
+                    if source != b:
+                        arrow = self._arrow(source, b, step.operand)
+                        sent.setdefault(arrow, []).append(step.contribution)
             notes = [
-                (a, text)
-                for source, contributions in sent.items()
-                if source != b
-                for a, text in _notes(arrows[source, b], contributions)
+                (arrow, _signed(each[0]) if len(each) == 1 else f"{len(each):,} ×")
+                for arrow, each in sent.items()
             ]
-            grads = [(source, self._grads(source, totals)) for source in sent]
+            grads = [(source, self._grads(source, totals)) for source in reached]
             # Where nothing has arrived when its turn comes, that is final.
             grads += [] if b in told else [(b, self._grads(b, totals))]
             told.update(box for box, _ in grads)
@@ -79,9 +75,13 @@ class Scenes:
         last = [(b, self._grads(b, totals)) for b in leaf_boxes]
         return [*changes, _change("leaves", leaf_boxes, grads=last)]
 
+    def _arrow(self, source: int, target: int, operand: int) -> int:
+        """The arrow for an operand: its own, or that of all between two boxes."""
+        own = self._arrows.get((source, target, operand))
+        return self._arrows[source, target, None] if own is None else own
+
     def _grads(self, b: int, totals: Sequence[float]) -> str:
-        grads = [totals[i] for i in self.seen[b]]
-        return in_range(min(grads), max(grads))
+        return row_text(row_of("grad", [totals[i] for i in self.outputs[b]]))
 
     def description(self) -> str:
         """What the player is, for those who don't see it."""
@@ -101,25 +101,13 @@ def _change(
     return {"phase": phase, "boxes": boxes, "arrows": arrows, "grads": grads}
 
 
-def _notes(arrows: Sequence[int], contributions: Sequence[float]) -> list[tuple[int, str]]:
-    """What is written at arrows between the same two boxes: what flows back, or how much of it."""
-    if len(arrows) == len(contributions):
-        return [(a, _signed(c)) for a, c in zip(arrows, contributions, strict=True)]
-    return [(arrows[0], f"{len(contributions):,} ×")]
-
-
 def _signed(x: float) -> str:
-    text = number(x)
+    text = number_text(x)
     return text if text.startswith("\N{MINUS SIGN}") else f"+{text}"
-
-
-def in_range(low: float, high: float) -> str:
-    return number(low) if low == high or low != low else f"{number(low)} … {number(high)}"
 
 
 def title_of(box: Box) -> str:
     """What a folded box is called."""
     if not box.family and box.repeats == box.count:
         return f"{box.count:,} leaves {in_line(box.title.removeprefix('leaves'))}".strip()
-    times = f" × {box.repeats}" if box.repeats > 1 else ""
-    return f"{in_line(box.title)}{times}"
+    return in_line(title_text(box))

@@ -11,11 +11,12 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.drawing.formula import number, sign
+from engine.drawing.formula import sign
 from engine.drawing.layout import Frame, place
 from engine.drawing.picture import Arrow, Box, Picture
-from engine.drawing.scenes import Scenes, in_range, title_of
+from engine.drawing.scenes import Scenes, title_of
 from engine.drawing.steps import in_line
+from engine.drawing.theme import number_text, row_text
 
 _ROW, _PAD, _GAP = 17.0, 9.0, 7.0
 
@@ -79,17 +80,15 @@ def _frames(picture: Picture) -> list[Frame]:
 
 def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
     if box.kind == "literal":
-        text = number(box.rows[0].number)
+        text = number_text(box.rows[0].number)
         return _Shape(text, False, None, [], _width(text) + 8, 18.0)
     walk, inside = scenes.walk, scenes.inside[b]
-    data = box.rows[0]
-    high = data.number if data.high is None else data.high
     grad = scenes.last_grads.get(b, "")
-    rows = [("gl-data", "data", in_range(data.number, high)), ("gl-grad", "grad", grad)]
+    rows = [("gl-data", "data", row_text(box.rows[0])), ("gl-grad", "grad", grad)]
     badge = None
     if box.kind == "fold":
         name, is_made = title_of(box), False
-        outputs = [i for i in scenes.seen[b] if walk.values[i].op]
+        outputs = [i for i in scenes.outputs[b] if walk.values[i].op]
         if len(outputs) == 1:
             name = f"{walk.names[outputs[0]]} = {name}"
     else:
@@ -108,13 +107,18 @@ def _box(box: Box, shape: _Shape, centre: tuple[float, float], *, is_leaf: bool)
     if box.kind == "literal":
         text = f'<text class="gl-literal" x="{shape.whole / 2:.1f}" y="13" text-anchor="middle">'
         return f'<g class="gl-box" {_at(left, top)}>{text}{html.escape(shape.name)}</text></g>'
-    kind = "gl-root" if box.is_root else "gl-leaf" if is_leaf else ""
-    parts = [f'<g class="gl-box {kind}" {_at(left, top)}><title>{_tooltip(box)}</title>']
+    kind = "root" if box.is_root else "leaf" if is_leaf else "number"
+    if box.kind == "fold" and box.family and not box.is_root:
+        kind = box.family
+    style = f"--fill: var(--{kind}); --edge: var(--{kind}-line)"
+    head = f'<g class="gl-box" {_at(left, top)} style="{style}">'
+    parts = [f"{head}<title>{_tooltip(box)}</title>"]
     x = 0.0
     if shape.badge is not None:
         middle = shape.height / 2
         parts.append(
             f'<rect class="gl-sign" x="0" y="{middle - 13:.1f}" '
+            f'style="--fill: var(--{box.family}); --edge: var(--{box.family}-line)" '
             f'width="{shape.badge.width:.1f}" height="26" rx="13"/><text class="gl-op" '
             f'x="{shape.badge.width / 2:.1f}" y="{middle + 4.5:.1f}">'
             f"{html.escape(shape.badge.text)}</text>"

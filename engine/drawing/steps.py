@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
-from engine.drawing.formula import Term, at_kink, number, partial, written
+from engine.drawing.formula import Term, at_kink, partial, written
+from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import partials_of, reverse_sweep
@@ -88,12 +89,12 @@ class Walk:
             notes.append(_described(op))
         numbers = [x for _, x in node._operands()]
         if not math.isfinite(node._data) and all(map(math.isfinite, numbers)):
-            notes.append(f"From finite numbers: here {number(node._data)} is born.")
+            notes.append(f"From finite numbers: here {number_text(node._data)} is born.")
         for operand, x in node._operands():
             if operand is not None and operand._data != x and x == x:
-                now, name = number(operand._data), self.names[self.places[operand]]
-                notes.append(f"{name} was {number(x)} then, and is {now} now.")
-        return [_equal(*parts, number(node._data))], notes
+                now, name = number_text(operand._data), self.names[self.places[operand]]
+                notes.append(f"{name} was {number_text(x)} then, and is {now} now.")
+        return [_equal(*parts, number_text(node._data))], notes
 
     def backward(self, i: int) -> tuple[list[str], list[str]]:
         """What an operation passes back, operand by operand, and notes on it."""
@@ -109,7 +110,7 @@ class Walk:
         for step in self.passed[i]:
             lines += self._passing(i, step)
             if step.partial == 0.0 and not math.isfinite(self.grads[i]):
-                notes.append(f"0 × {number(self.grads[i])} counts as 0.")
+                notes.append(f"0 × {number_text(self.grads[i])} counts as 0.")
         return lines, notes
 
     def _passing(self, i: int, step: Passed) -> list[str]:
@@ -117,30 +118,33 @@ class Walk:
         target = self.names[step.target]
         assert op is not None
         derivative = f"∂{name}/∂{target}"
-        contribution = number(step.contribution)
+        contribution = number_text(step.contribution)
         lines = []
         if step.partial is None:
             lines.append(f"{target}.grad += {contribution}, as {op.label} computes it")
         else:
             named, plain = self._terms(node)
             symbolic = partial(op, step.operand, named, Term(name, node._data))
-            numeric = partial(op, step.operand, plain, Term(number(node._data), node._data))
-            p = number(step.partial)
+            numeric = partial(op, step.operand, plain, Term(number_text(node._data), node._data))
+            p = number_text(step.partial)
             sides = [term.side for term in (symbolic, numeric) if term is not None]
             lines.append(_equal(derivative, *sides, p))
-            factors = f"{number(self.grads[i])} × {f'({p})' if step.partial < 0 else p}"
+            factors = f"{number_text(self.grads[i])} × {f'({p})' if step.partial < 0 else p}"
             change = _equal(f"{name}.grad × {derivative}", factors, contribution)
             lines.append(f"{target}.grad += {change}")
         received = self._received[step.target][: step.arrived]
         if len(received) > 1:
             if len(received) > _TERMS_LISTED:
                 before = step.total - step.contribution
-                terms = f"{number(before)} (of {len(received) - 1} contributions) + {contribution}"
+                terms = (
+                    f"{number_text(before)} (of {len(received) - 1} contributions) + {contribution}"
+                )
             else:
                 terms = " + ".join(
-                    f"({number(c)})" if c < 0 and k else number(c) for k, c in enumerate(received)
+                    f"({number_text(c)})" if c < 0 and k else number_text(c)
+                    for k, c in enumerate(received)
                 )
-            lines.append(f"{target}.grad = {terms} = {number(step.total)}")
+            lines.append(f"{target}.grad = {terms} = {number_text(step.total)}")
         return lines
 
     def _notes(self, node: Value, op: Op) -> list[str]:
@@ -155,12 +159,12 @@ class Walk:
         for k, (operand, x) in enumerate(node._operands()):
             if operand is not None and at_kink(op, k, numbers):
                 name = self.names[self.places[operand]]
-                notes.append(f"{name} = {number(x)} is at a kink or a jump. {_described(op)}")
+                notes.append(f"{name} = {number_text(x)} is at a kink or a jump. {_described(op)}")
         if op is TABLE["where"]:
             arm = "second" if numbers[0] else "third"
             other = "third" if numbers[0] else "second"
             notes.append(
-                f"The condition is {number(numbers[0])}: the {arm} operand was taken, and the "
+                f"The condition is {number_text(numbers[0])}: the {arm} operand was taken, and the "
                 f"{other} gets 0, whatever its own derivatives are."
             )
         return notes
@@ -168,10 +172,10 @@ class Walk:
     def _terms(self, node: Value) -> tuple[list[Term], list[Term]]:
         """The operands as terms: by their names, and by their numbers."""
         named = [
-            Term(number(x) if a is None else self.names[self.places[a]], x)
+            Term(number_text(x) if a is None else self.names[self.places[a]], x)
             for a, x in node._operands()
         ]
-        return named, [Term(number(x), x) for _, x in node._operands()]
+        return named, [Term(number_text(x), x) for _, x in node._operands()]
 
 
 def _described(op: Op) -> str:
@@ -215,12 +219,8 @@ def _names(values: Sequence[Value]) -> list[str]:
 
 
 def in_line(label: str) -> str:
-    """A label as one line of text that can be shown: line breaks and controls as signs."""
-    line = label.strip().replace("\r\n", "\n").replace("\r", "\n").replace("\n", " ↵ ")
-    shown = "".join(
-        c if c.isprintable() or c == "\N{ZERO WIDTH JOINER}" else "\N{REPLACEMENT CHARACTER}"
-        for c in line.replace("\t", " ")
-    )
+    """A label as one line of text that can be shown: with signs for line breaks and controls."""
+    shown = plain(label.strip()).replace("\n", " ↵ ")
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 
@@ -258,7 +258,7 @@ def make_steps(
 
 def _start(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
     data = [walk.values[i]._data for i in leaves]
-    lines = [f"{walk.names[i]} = {number(x)}" for i, x in zip(leaves, data, strict=True)]
+    lines = [f"{walk.names[i]} = {number_text(x)}" for i, x in zip(leaves, data, strict=True)]
     title = "The leaves have their numbers"
     return _made("start", leaves, "", title, _first(lines, _LEAVES_LISTED), [], data=data)
 
@@ -291,7 +291,7 @@ def _backward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
     if len(group) > 1:
         title = f"{title}: {len(group):,} operations pass on their gradients"
     else:
-        title = f"{name}.grad = {number(walk.grads[group[0]])} is passed on"
+        title = f"{name}.grad = {number_text(walk.grads[group[0]])} is passed on"
     passed = [[step._asdict() for step in walk.passed.get(i, ())] for i in listed]
     adjoints = [walk.grads[i] for i in listed]
     return _made("backward", group, name, title, lines, notes, adjoints=adjoints, passed=passed)
@@ -301,7 +301,7 @@ def _leaves(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
     grads = [walk.grads[i] for i in leaves]
     root = walk.names[-1]
     lines = [
-        f"{walk.names[i]}.grad = ∂{root}/∂{walk.names[i]} = {number(g)}"
+        f"{walk.names[i]}.grad = ∂{root}/∂{walk.names[i]} = {number_text(g)}"
         for i, g in zip(leaves, grads, strict=True)
     ]
     title = "The leaves have their gradients"

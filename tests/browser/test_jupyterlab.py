@@ -64,7 +64,7 @@ def _run_all(page: Any) -> None:
 
 def cell(page: Any, k: int) -> Any:
     found = page.locator(".jp-Notebook .jp-CodeCell").nth(k)
-    found.scroll_into_view_if_needed()
+    found.evaluate("cell => cell.scrollIntoView({block: 'end'})")
     return found
 
 
@@ -77,9 +77,10 @@ def test_a_plot_grows_and_a_progress_bar_runs_while_it_trains(
     before = plot.first.get_attribute("src")
     bar = outputs.locator(".jupyter-widgets .progress-bar")
     bar.wait_for(state="attached")  # it may be 0 wide as yet
-    plot.first.scroll_into_view_if_needed()
+    cell(lab, 2)
     keep_picture(lab, "jupyterlab-training")
     lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    cell(lab, 2)
     assert plot.count() == 1 and plot.first.get_attribute("src") != before
     assert "720/720" in outputs.inner_text()  # twelve times sixty examples
     assert "width: 100%" in (bar.get_attribute("style") or "")

@@ -187,6 +187,53 @@ def test_two_players_in_a_page_do_not_meddle(tmp_path: Path, open_page: Open) ->
     assert "one = 1" in page.locator(".gl-now").first.inner_text()
 
 
+def test_it_starts_where_a_notebook_runs_the_scripts_of_an_output(
+    player: Any, tmp_path: Path, open_page: Open
+) -> None:
+    path = tmp_path / "host.html"
+    path.write_text("<meta charset=utf-8><div id=output></div>", "utf-8")
+    page = open_page(path)
+    # As VS Code does it: the scripts of an output are copied, run, and taken away again.
+    page.evaluate(
+        """text => {
+            const host = document.getElementById("output");
+            host.innerHTML = text;
+            for (const old of [...host.getElementsByTagName("script")]) {
+                const script = document.createElement("script");
+                script.text = old.innerText;
+                if (old.type) script.type = old.type;
+                host.appendChild(script).parentNode.removeChild(script);
+            }
+        }""",
+        player._repr_html_(),
+    )
+    page.get_by_label("One step forth").click()
+    says(page, player.steps[1])
+
+
+def test_it_follows_the_theme_of_the_notebook(player: Any, tmp_path: Path, open_page: Open) -> None:
+    look = "getComputedStyle(document.querySelector('.gradloom-player')).backgroundColor"
+    for attribute in ('data-jp-theme-light="false"', 'class="vscode-dark"'):
+        path = tmp_path / "host.html"
+        path.write_text(f"<body {attribute}>{player._repr_html_()}", "utf-8")
+        assert open_page(path, color_scheme="light").evaluate(look) == "rgb(21, 24, 29)"
+
+
+def test_it_survives_nbconvert(player: Any, tmp_path: Path, open_page: Open) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbconvert = pytest.importorskip("nbconvert")
+    v4 = nbformat.v4
+    output = v4.new_output("execute_result", player._repr_mimebundle_())
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("player", outputs=[output])])
+    nothing = {"mathjax_url": "", "require_js_url": "", "mermaid_js_url": ""}  # to be fetched
+    text, _ = nbconvert.HTMLExporter(**nothing).from_notebook_node(notebook)
+    path = tmp_path / "notebook.html"
+    path.write_text(text, "utf-8")
+    page = open_page(path)
+    page.get_by_label("Last step").click()
+    says(page, player.steps[-1])
+
+
 def test_a_large_graph_is_scrolled_to_where_something_happens(
     tmp_path: Path, open_page: Open, keep_picture: Any
 ) -> None:

@@ -13,7 +13,8 @@ import pytest
 import engine
 from engine import DrawingError, GraphError, Value
 from engine.drawing import Player, layout
-from engine.drawing.formula import Term, at_kink, number, partial, written
+from engine.drawing.formula import Term, at_kink, partial, written
+from engine.drawing.theme import number_text
 from engine.ops import TABLE
 from random_graphs import ENGINE, random_graph, run
 
@@ -213,7 +214,7 @@ def test_what_is_no_value_and_other_options_are_refused() -> None:
         engine.step_through(1.0)
     with pytest.raises(ValueError, match="theme"):
         engine.step_through(Value(1.0), theme="blue")
-    for limit in (0, 1001):
+    for limit in (0, 1001, 2.5):
         with pytest.raises(ValueError, match="from 1 to 1,000"):
             engine.step_through(Value(1.0), limit=limit)
 
@@ -254,7 +255,9 @@ def test_every_box_arrow_and_step_is_in_the_page(player: Player) -> None:
     assert len(data["arrows"]) == arrows
     noted = {a for step in data["steps"] for a, _ in step["arrows"]}
     assert noted == set(range(arrows))  # no literals here: something flows back everywhere
-    assert dict(data["steps"][-1]["grads"])[0] == number(player.steps[-1]["numbers"]["grads"][0])
+    assert dict(data["steps"][-1]["grads"])[0] == number_text(
+        player.steps[-1]["numbers"]["grads"][0]
+    )
 
 
 def test_nothing_clashes_and_nothing_is_fetched(player: Player, tmp_path: Path) -> None:
@@ -299,11 +302,11 @@ def test_a_notebook_gets_html_a_picture_and_a_text(player: Player) -> None:
     assert bundle["text/html"] == player._repr_html_()
     assert bundle["text/plain"] == "Player(11 steps; see .steps, .save(path))"
     picture = bundle["image/svg+xml"]
-    assert "light-dark" not in picture and "--paper: #ffffff" in picture
+    assert "light-dark" not in picture and "--background: #ffffff" in picture
     texts = [t.text for t in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
     assert "0.8556" not in texts and "−0.6502" in texts  # gradients, not partials
     dark = engine.step_through(neuron(), theme="dark")
-    assert "--paper: #15181d" in dark._repr_mimebundle_()["image/svg+xml"]
+    assert "--background: #15181d" in dark._repr_mimebundle_()["image/svg+xml"]
     assert 'data-theme="dark"' in dark._repr_html_()
 
 
