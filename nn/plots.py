@@ -6,6 +6,7 @@ matplotlib is an extra, and is imported when a plot is made.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.files import write_whole
+from nn.module import Module, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
@@ -217,6 +219,35 @@ def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any
     drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)
     ax.figure.colorbar(drawn, ax=ax, label="weight", extend="both", fraction=0.03, pad=0.02)
     ax.set_axis_off()
+    return ax
+
+
+def gradient_norms(model: Module, *, ax: Any = None) -> Any:
+    """Draw the norm of each parameter's gradient, layer by layer, on a logarithmic scale.
+
+    The gradients are those in the parameters' `grad`: of the last `backward`, or of the last update
+    of `nn.fit`. Where they shrink from layer to layer, the first layers hardly learn; where a norm
+    is 0, nan or inf, that stands in place of the bar.
+    """
+    norms = {
+        name: math.sqrt(math.fsum(p.grad * p.grad for p in values_of(item)))
+        for name, item in model.named_parameters()
+    }
+    ax = new_axes(6.0, 1.2 + 0.3 * len(norms)) if ax is None else ax
+    drawn = [norm for norm in norms.values() if 0.0 < norm < math.inf]
+    low = min(drawn, default=1.0) / 10.0
+    ax.set_xscale("log")
+    ax.set_xlim(low, max(drawn, default=1.0) * 2.0)
+    for place, norm in enumerate(norms.values()):
+        if 0.0 < norm < math.inf:
+            ax.barh(place, norm - low, left=low, height=0.65, color=_BLUE)
+        else:
+            ax.text(low * 1.1, place, f"{norm:g}", va="center", color=_ORANGE)
+    ax.set_yticks(range(len(norms)), norms)
+    ax.set_ylim(len(norms) - 0.4, -0.6)  # the first layer on top
+    ax.set_xlabel("norm of the gradient")
+    ax.grid(alpha=0.3, axis="x")
+    ax.set_axisbelow(True)
     return ax
 
 

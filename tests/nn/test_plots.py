@@ -11,6 +11,7 @@ from nn import plots
 
 X = np.array([[0.0, 0.0], [1.0, 0.5], [0.25, 1.0]])
 NETWORK = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+NETWORK([1.0, 2.0])[0].backward()
 PLOTS = {
     "loss_curve": lambda ax: plots.loss_curve([2.0, 1.0], [3.0, 2.0], ax=ax),
     "decision_boundary": lambda ax: plots.decision_boundary(
@@ -23,6 +24,7 @@ PLOTS = {
     "confusion_matrix": lambda ax: plots.confusion_matrix([[3, 0], [1, 2]], ax=ax),
     "prediction_scatter": lambda ax: plots.prediction_scatter(X, [0.0, 0.5, 1.0], ax=ax),
     "weight_images": lambda ax: plots.weight_images(np.eye(4), (2, 2), ax=ax),
+    "gradient_norms": lambda ax: plots.gradient_norms(NETWORK, ax=ax),
     "draw_network": lambda ax: nn.draw_network(NETWORK, [1.0, 2.0], ax=ax),
 }
 
@@ -64,6 +66,16 @@ def test_weight_images_are_side_by_side_with_a_gap() -> None:
 
 
 # --- networks -------------------------------------------------------------------------------
+
+
+def test_gradient_norms_are_bars_and_what_is_none_is_said() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    model.load_state_dict({"0.weight": [[1], [2]], "0.bias": [-9, -9], "2.weight": [[1, 1]]})
+    (model([1.0])[0] + 3.0 * model[2].weight[0][0] + 4.0 * model[2].weight[0][1]).backward()
+    ax = plots.gradient_norms(model)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [*model.state_dict()]
+    assert [text.get_text() for text in ax.texts] == ["0", "0"]  # the dead layer's
+    assert [bar.get_x() + bar.get_width() for bar in ax.patches] == [5.0]
 
 
 def test_every_weight_is_an_edge_and_every_activation_a_number() -> None:
