@@ -50,9 +50,10 @@ def main(arguments: Sequence[str]) -> int:
             roots = _roots(chosen.what, numbers)
             if chosen.grad:
                 _differentiate(roots)
-        given = {"rankdir": chosen.rankdir, "limit": chosen.limit, "depth": chosen.depth}
+        names = ("rankdir", "theme", "color", "path", "depth", "limit")
+        given = {name: getattr(chosen, name) for name in names}
         options = {name: option for name, option in given.items() if option is not None}
-        drawing = engine.draw(roots[0] if len(roots) == 1 else roots, **options)
+        drawing = engine.draw(roots, **options)
         _deliver(drawing, chosen.out, chosen.format)
     except (_ProblemError, DrawingError, GraphError, OSError, ValueError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
@@ -81,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture to this file")
     parser.add_argument("--format", help="svg, png, pdf, dot, ...; default: the ending of --out")
     parser.add_argument("--rankdir", help="LR from left to right, TB from top to bottom")
+    parser.add_argument("--theme", help="light, dark, or auto")
+    parser.add_argument("--color", help="shade boxes by their value, gradient or derivative")
+    parser.add_argument(
+        "--path", action="store_true", default=None, help="show the strongest path of the gradient"
+    )
     parser.add_argument("--depth", type=int, help="levels of frames; what is below one is a box")
     parser.add_argument("--limit", type=int, help="boxes at most; a larger graph is folded")
     parser.add_argument(

@@ -151,7 +151,7 @@ def _table(box: Box, theme: Theme, *, headed: bool) -> str:
     rows = "".join(
         f'<TR><TD COLSPAN="2"><FONT COLOR="{ink}"><B>{line}</B></FONT></TD></TR>'
         # the spaces are for fonts wider than Graphviz takes them to be
-        for line in (f" {_text(title)} " if title else "", _text(box.label) if box.label else "")
+        for line in (f"  {_text(title)}  " if title else "", _text(box.label) if box.label else "")
         if line
     )
     for row in box.rows:

@@ -96,7 +96,9 @@ class _Fold:
                 for leaf, key in leaves.items()
             )
             if boxes <= plainly:
-                return assembled(self.graph, self.shown, plain, rolled, leaves, "")
+                folds = any(part.size > 1 for part in plain.parts)
+                caption = f"{len(self.shown):,} nodes, folded to {{}}" if folds else ""
+                return assembled(self.graph, self.shown, plain, rolled, leaves, caption)
         for step in self._steps(depth, limit):
             boxes = len(set(step.rolled.box_of))
             if boxes > limit:

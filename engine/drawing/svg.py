@@ -13,7 +13,8 @@ from engine.drawing.picture import Picture
 from engine.drawing.theme import DARK, LIGHT, dark_of_light, markup, title_text
 
 _CLASS = "gradloom-graph"
-_FONTS = "Helvetica,Arial,sans-serif"
+# As wide as Helvetica, by which Graphviz measures: a wider font would leave its box.
+_FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
 
 
 def finished(svg: str, picture: Picture) -> str:
@@ -65,8 +66,8 @@ def _details(picture: Picture) -> dict[str, str]:
 
 def inline(svg: str, theme: str) -> str:
     """An SVG as it may stand in a page, which may be dark; `theme` "auto" follows it."""
-    style = f"<style>{_follow()}</style>" if theme == "auto" else ""
     body = svg[svg.index("<svg") :]
+    style = f"<style>{_follow(body)}</style>" if theme == "auto" else ""
     return f'<div class="{_CLASS}-box" style="overflow:auto">{style}{body}</div>'
 
 
@@ -87,21 +88,22 @@ def page(svg: str, theme: str, title: str) -> str:
     )
 
 
-def _follow() -> str:
-    """Style rules that put the dark colours in place of the light ones on a dark page."""
-    colours = dark_of_light()
-    dark_pages = (
-        f'[data-jp-theme-light="false"] .{_CLASS}',
-        f"[data-vscode-theme-kind=vscode-dark] .{_CLASS}",
-    )
+def _follow(svg: str) -> str:
+    """Style rules that put dark colours in place of the light ones of a picture on a dark page."""
+    pairs = dark_of_light()
+    used = sorted(set(re.findall(r'(fill|stroke)="(#[0-9a-f]{6})"', svg)))
     # Jupyter and VS Code have themes of their own, whatever the system's is.
     reader = f"body:not([data-jp-theme-light]):not([data-vscode-theme-kind]) .{_CLASS}"
+    others = (
+        f'[data-jp-theme-light="false"] .{_CLASS}',
+        f'[data-vscode-theme-kind="vscode-dark"] .{_CLASS}',
+    )
 
-    def rules(selectors: tuple[str, ...]) -> str:
+    def rules(*pages: str) -> str:
         return "".join(
-            ",".join(f'{at} [{what}="{light}"]' for at in selectors) + f"{{{what}:{dark}}}"
-            for light, dark in colours.items()
-            for what in ("fill", "stroke")
+            ",".join(f'{page} [{what}="{light}"]' for page in pages) + f"{{{what}:{pairs[light]}}}"
+            for what, light in used
+            if light in pairs
         )
 
-    return f"@media (prefers-color-scheme:dark){{{rules((reader,))}}}{rules(dark_pages)}"
+    return f"@media (prefers-color-scheme:dark){{{rules(reader)}}}{rules(*others)}"

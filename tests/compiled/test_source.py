@@ -14,6 +14,7 @@ from compiled.liftable import LIFTABLE
 from engine.ops import TABLE
 from engine.randomness import draw, stream
 from engine.value import record
+from nn.programs.sigmoid_networks import HalfSquaredError
 
 TOLERANCE = 1e-12  # of the largest number: sums are added in another order
 
@@ -59,9 +60,14 @@ def cost(x: list[Any], y: list[Any]) -> Any:
     return 0.5 * sum((a - t) ** 2 for a, t in zip(CIRCLES(x), y, strict=True))
 
 
-@pytest.fixture(scope="module")
-def circles() -> engine.Program:
-    program = engine.compile(cost, in_axes=0, reduce="sum", wrt=CIRCLES)
+def cost_of_the_program(x: list[Any], y: list[Any]) -> Any:
+    return HalfSquaredError()(CIRCLES(x), y)
+
+
+@pytest.fixture(scope="module", params=[cost, cost_of_the_program])
+def circles(request: pytest.FixtureRequest) -> engine.Program:
+    """The network's cost, the ½ before the sum or in it."""
+    program = engine.compile(request.param, in_axes=0, reduce="sum", wrt=CIRCLES)
     program.grad([[1.0, 2.0], [0.5, -1.0]], [[0.0, 1.0], [1.0, 0.0]])
     return program
 

@@ -133,6 +133,7 @@ def test_depth_is_the_number_of_levels_drawn_as_frames() -> None:
     one = fold(graph, depth=1)
     assert [box.title for box in one.boxes][-2:] == ["Layer", "Layer"]
     assert [cluster.name for cluster in one.clusters] == ["MLP"]
+    assert one.caption == "60 nodes, folded to 5" and fold(graph, depth=3).caption == ""
     assert one.boxes[-2].rows[-1] == ("parameters", 16, None)
     two = fold(graph, depth=2)
     assert [box.title for box in two.boxes][-5:] == ["Neuron"] * 5

@@ -249,6 +249,8 @@ def largest(e: Expr, axis: int) -> Expr:
 
 def matmul(a: Expr, b: Expr) -> Expr:
     """The matrix product of what has one or two axes."""
+    if (same := alike(a)) is not None:
+        return times(same, total(_core(b), b.shape, (0,)))
     (ca, ra), (cb, rb) = coefficient(a), coefficient(b)
     shape = ra.shape[:-1] + (rb.shape[1:] if len(rb.shape) == 2 else ())
     return scaled(ca * cb, Expr("matmul", (ra, rb), shape))
@@ -263,8 +265,22 @@ def contract(a: Expr, b: Expr, axes: tuple[tuple[int, ...], tuple[int, ...]]) ->
 
 def outer(a: Expr, b: Expr) -> Expr:
     """The products of all pairs."""
+    if (same := alike(a)) is not None:
+        core = _core(b)
+        return times(same, index(core, (None,)) if core.shape else core)
     (ca, ra), (cb, rb) = coefficient(a), coefficient(b)
     return scaled(ca * cb, Expr("outer", (ra, rb), (*a.shape, *b.shape)))
+
+
+def alike(e: Expr) -> Expr | None:
+    """What each entry of a vector is, if they are all the same number."""
+    alike = e.kind == "full" and len(e.shape) == 1 and e.parts[0].shape == ()
+    return e.parts[0] if alike else None
+
+
+def _core(e: Expr) -> Expr:
+    """The expression without what only repeats it."""
+    return e.parts[0] if e.kind == "full" else e
 
 
 # --- the same numbers elsewhere --------------------------------------------------------------

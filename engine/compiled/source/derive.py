@@ -23,6 +23,7 @@ from engine.compiled.source.algebra import (
     Expr,
     N,
     Shape,
+    alike,
     call,
     contract,
     full,
@@ -404,7 +405,8 @@ class _Derive:
                 init.back(g)
 
         needs = a.needs or b.needs or bool(bias and bias.needs) or bool(init and init.needs)
-        self._write(space, i.out, layout, value, back if needs else None, "product")
+        role = "value" if alike(left) else "product"  # a sum, where all factors are the same
+        self._write(space, i.out, layout, value, back if needs else None, role)
 
     def _multiples(self, i: Instruction) -> None:
         """Products of one number each: rows times rows of S, or times one of them."""
