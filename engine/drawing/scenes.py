@@ -41,7 +41,11 @@ class Scenes:
             for a, (ends, arrow) in enumerate(zip(self.arrow_ends, picture.arrows, strict=True))
         }
         self.changes = self._changes()
-        self.last_grads = {b: text for change in self.changes for b, text in change["grads"]}
+        # By box: the gradients that it shows, one after the other.
+        self.grads: dict[int, list[str]] = {}
+        for change in self.changes:
+            for b, text in change["grads"]:
+                self.grads.setdefault(b, []).append(text)
 
     def _changes(self) -> list[dict[str, Any]]:
         totals = [0.0] * len(self.walk.values)

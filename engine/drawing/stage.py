@@ -83,8 +83,8 @@ def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
         text = number_text(box.rows[0].number)
         return _Shape(text, False, None, [], _width(text) + 8, 18.0)
     walk, inside = scenes.walk, scenes.inside[b]
-    grad = scenes.last_grads.get(b, "")
-    rows = [("gl-data", "data", row_text(box.rows[0])), ("gl-grad", "grad", grad)]
+    data, grads = row_text(box.rows[0]), scenes.grads.get(b, [""])
+    rows = [("gl-data", "data", data), ("gl-grad", "grad", grads[-1])]
     badge = None
     if box.kind == "fold":
         name, is_made = title_of(box), False
@@ -97,8 +97,8 @@ def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
             text = _cut(sign(in_line(box.title)), 16)
             badge = _Badge(text, max(26.0, _width(text) + 14))
     name = _cut(name, 34)
-    grad_widest = max(_width(grad), _width("−0.0000"))
-    widest = max(_width(name), 34 + max(_width(rows[0][2]), grad_widest))
+    numbers = max(_width(text) for text in (data, "−0.0000", *grads))
+    widest = max(_width(name), 34 + numbers)
     return _Shape(name, is_made, badge, rows, widest + 2 * _PAD, 24 + _ROW * len(rows) + 4)
 
 
