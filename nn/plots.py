@@ -50,6 +50,7 @@ def loss_curve(
         epochs = val_epochs or range(1, len(val_loss) + 1)
         ax.semilogy(epochs, val_loss, color=_ORANGE, label="held out")
         ax.legend(frameon=False)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean loss per example")
     ax.grid(alpha=0.3, which="both")
