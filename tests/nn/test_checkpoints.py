@@ -77,7 +77,8 @@ checkpoints.SAVE_SECONDS, checkpoints._SHARE = 10.0, 20
 
 def start(path: str, folder: Path) -> subprocess.Popen[str]:
     """The same in a process of its own, which tells each epoch that is over."""
-    call = f"\nrun({path!r}, {str(folder)!r}, tell=True)\nprint('the end')\n"
+    call = "\nimport signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    call += f"\nrun({path!r}, {str(folder)!r}, tell=True)\nprint('the end')\n"
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(RUN) + call],
         stdout=subprocess.PIPE,

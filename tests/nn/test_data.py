@@ -41,6 +41,7 @@ def test_a_set_depends_on_its_seed_alone(make: Callable[..., Any]) -> None:
     assert np.any(np.diff(y.ravel()) < 0), "the classes come one after the other"
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("make", [circles, moons])
 @pytest.mark.parametrize("points", [2, 41, 100])
 def test_without_noise_circles_and_moons_are_scikit_learns(make: Any, points: int) -> None:
@@ -130,6 +131,7 @@ def test_what_comes_along_is_whole() -> None:
     np.testing.assert_allclose(X[y == 2].mean(axis=0), [6.588, 2.974, 5.552, 2.026])
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("load", [digits, iris])
 def test_what_comes_along_is_what_scikit_learn_loads(load: Any) -> None:
     sets = pytest.importorskip("sklearn.datasets")
@@ -193,6 +195,7 @@ def test_a_split_that_leaves_a_part_empty_is_refused(options: Any, message: str)
         train_test_split([[1.0]] * 4, [1.0] * 3, **options)
 
 
+@pytest.mark.oracle
 def test_a_standardizer_does_what_scikit_learns_does() -> None:
     preprocessing = pytest.importorskip("sklearn.preprocessing")
     rng = np.random.default_rng(0)

@@ -216,6 +216,15 @@ def test_without_patience_the_best_is_kept_to_the_end() -> None:
     assert weights == trained("auto", epochs=2)[1]
 
 
+@pytest.fixture
+def _python_handles_ctrl_c() -> Iterator[None]:
+    """As usual; a shell that runs tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_python_handles_ctrl_c")
 @pytest.mark.parametrize("best", [False, True])
 @pytest.mark.parametrize("path", PATHS)
 def test_ctrl_c_gives_back_the_history_so_far(path: str, best: bool) -> None:
@@ -233,6 +242,7 @@ def test_ctrl_c_gives_back_the_history_so_far(path: str, best: bool) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("_python_handles_ctrl_c")
 def test_ctrl_c_in_the_middle_of_a_batch_leaves_that_update_out() -> None:
     class Interrupting(nn.Identity):
         calls = 0

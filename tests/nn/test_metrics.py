@@ -80,6 +80,7 @@ def test_a_matrix_has_a_row_for_each_output_though_none_is_of_it() -> None:
     assert confusion_matrix([5, -1, 5], [5, 5, -1]).tolist() == [[0, 1], [1, 1]]
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
 @pytest.mark.parametrize("score", SCORED)
 def test_scores_of_three_classes_are_scikit_learns(score: Any, average: Any) -> None:
@@ -111,6 +112,7 @@ def test_averages_are_those_counted_by_hand(score: Any, each: list[float], weigh
     assert averaged("micro") == accuracy(*NEVER_SAID) == 2 / 5
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("zero_division", [0.0, 1.0, float("nan")])
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
 @pytest.mark.parametrize("score", SCORED)
@@ -123,6 +125,7 @@ def test_nothing_over_nothing_is_scikit_learns(
         np.testing.assert_allclose(score(y, predicted, **options), expected, rtol=1e-14)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("zero_division", [0.0, 1.0, float("nan")])
 @pytest.mark.parametrize("score", SCORED)
 def test_scores_of_yes_and_no_are_scikit_learns(score: Any, zero_division: float) -> None:
@@ -142,6 +145,7 @@ def test_scores_of_yes_and_no_are_scikit_learns(score: Any, zero_division: float
         np.testing.assert_allclose(score(y, logits, **options), expected, rtol=1e-14)
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("normalize", [None, "true", "pred", "all"])
 def test_matrices_are_scikit_learns(normalize: Any) -> None:
     y, outputs = three_classes(3)
@@ -150,6 +154,7 @@ def test_matrices_are_scikit_learns(normalize: Any) -> None:
         np.testing.assert_allclose(confusion_matrix(truth, answers, normalize=normalize), expected)
 
 
+@pytest.mark.oracle
 def test_errors_of_numbers_are_scikit_learns() -> None:
     rng = np.random.default_rng(4)
     for shape in ((20,), (20, 1), (20, 3)):
