@@ -90,7 +90,8 @@ class _Fold:
             if depth is not None or self.groups is not None:
                 plain = self._scopes_folded(plain, self.scopes.deepest if depth is None else depth)
             rolled = self._nothing_rolled(plain)
-            leaves = leaf_keys(self.graph, plain, rolled, folded=False, rolls=False)
+            grouped = self.groups is not None
+            leaves = leaf_keys(self.graph, plain, rolled, folded=grouped, rolls=grouped)
             boxes = len(plain.parts) + sum(
                 key is not None and self.graph.nodes[leaf].kind == "leaf"
                 for leaf, key in leaves.items()
