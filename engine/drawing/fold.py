@@ -92,10 +92,12 @@ class _Fold:
             rolled = self._nothing_rolled(plain)
             grouped = self.groups is not None
             leaves = leaf_keys(self.graph, plain, rolled, folded=grouped, rolls=grouped)
-            boxes = len(plain.parts) + sum(
-                key is not None and self.graph.nodes[leaf].kind == "leaf"
+            shown = {
+                key
                 for leaf, key in leaves.items()
-            )
+                if key is not None and self.graph.nodes[leaf].kind == "leaf"
+            }
+            boxes = len(plain.parts) + len(shown)
             if boxes <= plainly:
                 folds = any(part.size > 1 for part in plain.parts)
                 caption = f"{len(self.shown):,} nodes, folded to {{}}" if folds else ""

@@ -64,7 +64,7 @@ def _matrices_first(roots: Sequence[Value]) -> list[Value]:
     the inputs; biases, which are added, come last.
     """
     uses: Counter[Value] = Counter()
-    first: dict[Value, int] = {}  # the height at which a leaf is used first
+    last: dict[Value, int] = {}  # the height at which a leaf is used last
     added: set[Value] = set()
     height: dict[Value, int] = {}
     nodes = topological_order(roots)
@@ -74,11 +74,11 @@ def _matrices_first(roots: Sequence[Value]) -> list[Value]:
         for operand in operands:
             if operand.op is None:
                 uses[operand] += 1
-                first[operand] = min(height[node], first.get(operand, height[node]))
+                last[operand] = max(height[node], last.get(operand, 0))
                 if node.op is not None and node.op.label in ("+", "-"):
                     added.add(operand)
     leaves = [node for node in nodes if node.op is None]
-    return sorted(leaves, key=lambda leaf: (leaf in added, uses[leaf], first.get(leaf, 0)))
+    return sorted(leaves, key=lambda leaf: (leaf in added, uses[leaf], last.get(leaf, 0)))
 
 
 def _folded(graph: Graph, roots: Sequence[Value], limit: int, recorder: Recorder | None) -> Picture:
