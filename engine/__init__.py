@@ -40,9 +40,12 @@ from engine.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation
+    from engine.lifting import LiftingPlayer
+    from engine.lines import Recorder
     from engine.profiling import Profile
 
     def __getattr__(name: str) -> Any: ...  # the functions of the rows, see functions.py
@@ -52,16 +55,39 @@ __version__ = "0.1.0"
 globals().update({name: getattr(functions, name) for name in functions.__all__})
 
 
-def draw(root: Value | Sequence[Value], **options: Any) -> Drawing:
+def draw(
+    root: Value | Sequence[Value] | Program,
+    *,
+    fold: Literal["scopes", "blocks"] = "scopes",
+    lines: Recorder | None = None,
+    **options: Any,
+) -> Drawing:
     """Return a picture of everything that `root`, a Value or several, was computed from.
 
     A large graph is folded until it can be read. The options are `depth`, `around`, `radius`,
     `path`, `color`, `rankdir`, `theme`, `limit` and `format`: see `engine.drawing.draw_graph`. In
     Jupyter the result shows itself, printed it is a tree; it has `.save("graph.svg")` and
     `.picture`, its boxes and arrows.
+
+    With `fold="blocks"` it is folded by what `engine.compile` would find in it: a box for each
+    matrix product, each sum, each operation on many numbers, whatever made them. `lines`, an
+    `engine.lines.Recorder` that was on meanwhile, has tooltips name the source lines.
+
+    A compiled `Program` that was called is drawn as its instructions: see
+    `engine.lifting.draw_program`; the options are then `limit`, `rankdir`, `theme` and `format`.
     """
     from engine.drawing import draw_graph  # drawing is loaded on first use
 
+    if fold not in ("scopes", "blocks"):
+        raise ValueError(f'fold is "scopes" or "blocks", not {fold!r}')
+    if isinstance(root, Program):
+        from engine.lifting import draw_program
+
+        return draw_program(root, **options)
+    if fold == "blocks":
+        from engine.lifting import by_blocks
+
+        options["folding"] = by_blocks(lines)
     return draw_graph(root, **options)
 
 
@@ -79,6 +105,17 @@ def step_through(root: Value, **options: Any) -> Player:
     from engine.drawing import step_through
 
     return step_through(root, **options)
+
+
+def show_lifting(program: Program, **options: Any) -> LiftingPlayer:
+    """Return a player of compilation: from recorded scalars, pass by pass, to instructions.
+
+    See `engine.lifting.show_lifting`. In Jupyter the result shows itself; `.save("lifting.html")`
+    writes one file that needs no network, in which each instruction opens to its scalars.
+    """
+    from engine.lifting import show_lifting
+
+    return show_lifting(program, **options)
 
 
 def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
@@ -151,6 +188,7 @@ __all__ = [
     "profile",
     "scope",
     "set_num_threads",
+    "show_lifting",
     "step_through",
     "trace",
     "value_and_grad",

@@ -19,12 +19,8 @@ def describe(name: str, paths: Paths) -> str:
     if not lifted:
         return f"{name}: not run yet"
     blocks = lifted[-1]
-    shared, lanes = blocks.instructions
-    products = [i for i in (*shared, *lanes) if i.kernel == "mm"]
-    count = len(shared) + len(lanes)
     lines = [
-        f"{name}: {blocks.recorded} scalar operations became {_plural(count, 'instruction')}, "
-        f"{_plural(len(products), 'matrix product')}",
+        f"{name}: {headline(blocks)}",
         f"inputs: {_plural(len(blocks.shared_inputs), 'number')} shared, "
         f"{len(blocks.lane_inputs)} in each lane",
     ]
@@ -37,6 +33,22 @@ def describe(name: str, paths: Paths) -> str:
             lines.append(title)
             lines += _folded([_line(i, blocks) for i in blocks.instructions[space]])
     return "\n".join(lines)
+
+
+def headline(blocks: Blocks) -> str:
+    """How many scalar operations became how many instructions."""
+    shared, lanes = blocks.instructions
+    products = [i for i in (*shared, *lanes) if i.kernel == "mm"]
+    return (
+        f"{blocks.recorded} scalar operations became "
+        f"{_plural(len(shared) + len(lanes), 'instruction')}, "
+        f"{_plural(len(products), 'matrix product')}"
+    )
+
+
+def titles(blocks: Blocks) -> list[str]:
+    """What each instruction does, those of S first."""
+    return [_line(i, blocks)[0] for i in itertools.chain(*blocks.instructions)]
 
 
 def _plural(count: int, noun: str) -> str:

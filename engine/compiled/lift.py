@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -102,6 +102,65 @@ class Blocks:
     segments: Segments
     recorded: int
 
+    def written(self, i: Instruction) -> Sequence[int]:
+        """The rows that an instruction writes, in its own space."""
+        if i.kernel == "segment":
+            return self.segments.out[i.list_1 : i.list_1 + i.n]
+        return range(i.out, i.out + (i.n * i.cols if i.kernel == "mm" else i.n))
+
+    def read(self, i: Instruction) -> Iterator[tuple[int, int]]:
+        """The rows that an instruction reads, each with its space; often ones several times."""
+
+        def block(space: int, first: int, count: int) -> Iterator[tuple[int, int]]:
+            return ((space, row) for row in range(first, first + count))
+
+        def listed(space: int, first: int, count: int) -> Iterator[tuple[int, int]]:
+            return ((space, max(row, ~row)) for row in self.pool[first : first + count])
+
+        here, kernel, n = i.space, i.kernel, i.n
+        if kernel == "mm":
+            yield from block(S, i.a, n * i.inner)
+            yield from block(here, i.b, i.inner * i.cols)
+            yield from block(S, i.bias, n if i.bias >= 0 else 0)
+            yield from block(here, i.init, n * i.cols if i.init >= 0 else 0)
+        elif kernel == "dot":
+            yield from listed(here, i.list_1, n * i.inner)
+            yield from listed(here, i.list_2, n * i.inner)
+            yield from listed(here, i.list_3, n * i.cols)
+        elif kernel == "max":
+            yield from listed(here, i.list_1, n * i.inner)
+        elif kernel == "take":
+            yield i.b, i.a
+            yield from listed(i.c, i.list_1, n * i.inner)
+        elif kernel.startswith(("gather", "broadcast")):
+            source = S if kernel.startswith("broadcast") else here
+            yield from (listed(source, i.list_1, n) if kernel.endswith("_list") else ())
+            yield from (() if kernel.endswith("_list") else block(source, i.a, n))
+        elif kernel == "segment":
+            arities = [op.arity for op in TABLE.values()]
+            columns = (self.segments.a, self.segments.b, self.segments.c)
+            for k in range(i.list_1, i.list_1 + n):
+                for column in columns[: arities[self.segments.code[k]]]:
+                    yield here, column[k]
+        elif kernel != "draw":
+            arity = TABLE[kernel.removeprefix("ew_")].arity
+            for first in (i.a, i.b, i.c)[:arity]:
+                yield from block(here, first, n)
+
+
+@dataclass(slots=True)
+class Origins:
+    """What the passes made of each node of a tape, by node: see `lift_with_origins`.
+
+    Inputs and constants are no operations: they have no group and no instruction, which is -1.
+    """
+
+    used: list[bool]  # by a result, in the end
+    head: list[int]  # the node that it is a part of: the last addition of a sum, or itself
+    group: list[int]  # the number of its group, in the order of computation
+    level: list[int]  # how many levels before the results it is computed
+    instruction: list[int]  # its place among those of S, followed by those of L
+
 
 @dataclass(slots=True)
 class _Sum:
@@ -136,6 +195,24 @@ def lift(
     lanes = list(lane_inputs)
     there_are = bool(lanes) if batched is None else batched
     return _Lift(tape, lanes, list(split), lifted, there_are).run()
+
+
+def lift_with_origins(
+    tape: Tape,
+    lane_inputs: Iterable[int] = (),
+    split: Iterable[int] = (),
+    *,
+    batched: bool | None = None,
+) -> tuple[Blocks, Origins]:
+    """Return the blocks of a tape, and which nodes of it each instruction stands for.
+
+    The blocks are those of `lift`. Every node that is an operation and is used has one instruction;
+    copies, and the sums of several biases, stand for none.
+    """
+    lanes = list(lane_inputs)
+    work = _Lift(tape, lanes, list(split), True, bool(lanes) if batched is None else batched)
+    blocks = work.run()
+    return blocks, work.origins(blocks)
 
 
 class _Lift:
@@ -219,6 +296,39 @@ class _Lift:
             self.segments,
             tape.recorded,
         )
+
+    def origins(self, blocks: Blocks) -> Origins:
+        """What became of each node, once all is done."""
+        tape, sums = self.tape, self.sums
+        count = len(tape)
+        maker: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for k, instruction in enumerate(itertools.chain(*blocks.instructions)):
+            maker[instruction.space].update(dict.fromkeys(blocks.written(instruction), k))
+        group_of = [-1] * len(self.space)
+        groups = self._group()
+        for k, key in enumerate(sorted(groups)):
+            members = groups[key]
+            for i in [members] if isinstance(members, int) else members:
+                group_of[i] = k
+        head, group, level, instruction_of = list(range(count)), [-1] * count, [0] * count, []
+        for i in range(count - 1, -1, -1):  # what uses a node comes behind it
+            if self.absorbed[i]:
+                head[i] = head[self.user[i]]
+            made_by, root = head[i], sums.get(head[i])
+            # Products of two lanes are no part of the matrix product, but of a sum before it.
+            own = root is not None and root.matrix and root.init > count and self.absorbed[i]
+            if own and tape.op[i] in (self.mul, self.chain, self.square):
+                assert root is not None
+                b = tape.a[i] if tape.op[i] == self.square else tape.b[i]
+                both = self.space[tape.a[i]] == self.space[b] == L
+                made_by = root.init if both and sums[root.init].products else made_by
+            operation = tape.op[i] not in (INPUT, CONSTANT) and self.uses[i]
+            group[i] = group_of[made_by] if operation else -1
+            level[i] = -self.late[made_by]
+            row = self.row[made_by]
+            instruction_of.append(maker[self.space[made_by]][row] if operation else -1)
+        used = [self.uses[i] > 0 for i in range(count)]
+        return Origins(used, head, group, level, instruction_of[::-1])
 
     # --- 1: spaces and uses ---
 

@@ -21,10 +21,10 @@ import numpy as np
 from engine import modes
 from engine.calculus import activated
 from engine.compiled.arguments import Arguments
-from engine.compiled.lift import Blocks, lift
+from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
 from engine.compiled.machine import Machine, Run, Training
 from engine.compiled.tape import Tape, tape_of
-from engine.compiled.trace import is_under, record_call
+from engine.compiled.trace import Recording, is_under, record_call
 from engine.errors import TraceError
 from engine.functions import checked_index
 from engine.graph import topological_order
@@ -67,6 +67,7 @@ class Path:
     tape: Tape
     structure: Any  # the function's result, with each number's place among the outputs instead
     leaf_places: Array  # of the tape's leaves among the leaves of all paths
+    example: list[float]  # the numbers that it was traced with
     blocks: dict[tuple[Any, ...], Blocks] = field(default_factory=dict)
     machines: dict[tuple[Any, ...], tuple[Machine, dict[tuple[str, int], int]]] = field(
         default_factory=dict
@@ -76,6 +77,19 @@ class Path:
         """Whether the first guards have these numbers on this path."""
         numbers = [guard.number for guard in self.tape.guards[: len(outcomes)]]
         return len(numbers) == len(outcomes) and all(map(_same, numbers, outcomes))
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A path to look at: its tape, the blocks, and where on the tape these come from."""
+
+    tape: Tape
+    blocks: Blocks
+    origins: Origins
+
+
+def _columns(tape: Tape) -> tuple[list[int], ...]:
+    return tape.op, tape.a, tape.b, tape.c
 
 
 def _same(x: float, y: float) -> bool:
@@ -102,6 +116,7 @@ class Paths:
         self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
         self.batched = arguments.count is not None
         self.signature, self.positional = arguments.signature, len(arguments.of_argument)
+        self.build = arguments.build
         self._statics = arguments.statics  # alive, since the signature has their identities
         self.leaves = list(leaves)
         self._places = {leaf: k for k, leaf in enumerate(self.leaves)}
@@ -253,7 +268,39 @@ class Paths:
         places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
         self.draws = self.draws or bool(recording.draws)
         structure = recording.rebuild(list(range(len(tape.outputs))))
-        return Path(tape, structure, places)
+        return Path(tape, structure, places, arguments.example(example))
+
+    # --- looking at it ---
+
+    def lifted(self) -> Lifted | None:
+        """The path used last as it was lifted for the last run; None before the first."""
+        made = [key for path in self.paths[:1] for key in path.blocks if key[0]]
+        if not made:
+            return None
+        path, split = self.paths[0], made[-1][1:]
+        blocks, origins = lift_with_origins(path.tape, self.lanes, split, batched=self.batched)
+        return Lifted(path.tape, blocks, origins)
+
+    def record_again(self) -> tuple[Recording, dict[Value, int]]:
+        """Run the function again as the path used last; return what it recorded, and the place of
+        each node on the path's tape.
+
+        Raises TraceError where that is something else by now.
+        """
+        path = self.paths[0]
+        inputs = [Value(x) for x in path.example]
+        args, keywords = self.build(inputs)
+        outcomes = [guard.number for guard in path.tape.guards]
+        with drawing(stream.seed, stream.step, stream.example):
+            recording = record_call(self.f, args, keywords, inputs, outcomes)
+        places: dict[Value, int] = {}
+        tape = tape_of(recording, self.leaves, places)
+        if _columns(tape) != _columns(path.tape):
+            raise TraceError(
+                "the function does something else by now than when it was traced: has a module's "
+                "mode changed, or a number that it reads? Compile it anew, and look at that"
+            )
+        return recording, places
 
     def add_leaf(self, leaf: Value) -> None:
         """Give a Value from outside a place among the leaves."""

@@ -311,9 +311,20 @@ class Program:
         if wanted is None:
             named = self._rebuild_wrt is not None
             wanted = Wanted((), tuple(range(len(self._leaves))) if named else None)
+        return source(kind, self._f, paths, wanted, self._reduce, self._parameter_names())
+
+    def _parameter_names(self) -> dict[str, Any]:
+        """The parameters of the module that `wrt` is, by their names."""
         by_name = getattr(self._wrt, "named_parameters", None)
-        names = dict(by_name()) if by_name is not None else {}
-        return source(kind, self._f, paths, wanted, self._reduce, names)
+        return dict(by_name()) if by_name is not None else {}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        if self._last is None or self._last.lifted() is None:
+            return {"text/plain": str(self)}
+        from engine.lifting import draw_program  # drawing is loaded on first use
+
+        shown = draw_program(self)._repr_mimebundle_(include, exclude)
+        return {**shown, "text/plain": str(self)}
 
 
 class Buffered:

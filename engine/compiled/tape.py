@@ -66,8 +66,14 @@ class Tape:
         return len(self.op) - 1
 
 
-def tape_of(recording: Recording, leaves: Sequence[Value] = ()) -> Tape:
+def tape_of(
+    recording: Recording,
+    leaves: Sequence[Value] = (),
+    places: dict[Value, int] | None = None,
+) -> Tape:
     """Return the tape of a recording. `leaves`, as far as it reaches them, come first, in order.
+
+    Into `places` it writes where on the tape each recorded node is, for who wants to look at it.
 
     Raises TraceError for a node whose operation is not in the table: made by hand, by a custom
     operation, or a checkpoint outside of the function.
@@ -83,7 +89,7 @@ def tape_of(recording: Recording, leaves: Sequence[Value] = ()) -> Tape:
     order = topological_order([*roots, *[guard.node for guard in recording.guards]])
     known: dict[int | tuple[int, ...], int] = {}  # the place of each operation computed so far
     constants: dict[float | str, int] = {}
-    place: dict[Value, int] = {}
+    place: dict[Value, int] = {} if places is None else places
     for i, leaf in enumerate(recording.inputs):
         place[leaf] = add(INPUT, number=float(i))
     for k, leaf in enumerate(recording.draws):

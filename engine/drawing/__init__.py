@@ -8,7 +8,7 @@ it. `fold` makes a `Picture` of a graph, boxes and arrows without any renderer (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -34,6 +34,7 @@ def draw_graph(
     theme: Literal["auto", "light", "dark"] = "auto",
     limit: int | None = None,
     format: Literal["svg", "png", "pdf", "html", "dot", "txt"] = "svg",
+    folding: Callable[[Graph, Sequence[Value], int | None], Picture] | None = None,
 ) -> Drawing:
     """Return a picture of everything that `root` (a Value, or several) was computed from.
 
@@ -52,6 +53,7 @@ def draw_graph(
     - `rankdir`: the direction of the computation, "LR" from left to right, "TB" from top to bottom.
     - `theme`: "light", "dark", or "auto": light, but in HTML as its reader has it.
     - `format`: what `Drawing.save` writes for a file name without ending.
+    - `folding`: what makes the picture of the graph, the roots and `limit` in place of `fold`.
 
     Raises TypeError where `root` or `around` is no Value, ValueError where `around` is not in the
     graph or an option is none of those above, and GraphError for gradients of nodes made by hand.
@@ -74,7 +76,12 @@ def draw_graph(
     if around is not None:
         centre = _centre(graph, roots, _values(around, "around"))
         only = neighbours(graph, centre, radius)
-    picture = fold(graph, depth=depth, limit=limit, only=only)
+    if folding is None:
+        picture = fold(graph, depth=depth, limit=limit, only=only)
+    elif depth is None and only is None:
+        picture = folding(graph, roots, limit)
+    else:
+        raise ValueError("depth= and around= are about scopes and nodes: leave them out, or fold=")
     if only is not None:
         part = f"{len(only):,} of {len(graph.nodes):,} nodes, {radius} steps around one"
         caption = f"{part}; {picture.caption}" if picture.caption else part

@@ -90,11 +90,14 @@ class _Fold:
             if depth is not None or self.groups is not None:
                 plain = self._scopes_folded(plain, self.scopes.deepest if depth is None else depth)
             rolled = self._nothing_rolled(plain)
-            leaves = leaf_keys(self.graph, plain, rolled, folded=False, rolls=False)
-            boxes = len(plain.parts) + sum(
-                key is not None and self.graph.nodes[leaf].kind == "leaf"
+            grouped = self.groups is not None
+            leaves = leaf_keys(self.graph, plain, rolled, folded=grouped, rolls=grouped)
+            shown = {
+                key
                 for leaf, key in leaves.items()
-            )
+                if key is not None and self.graph.nodes[leaf].kind == "leaf"
+            }
+            boxes = len(plain.parts) + len(shown)
             if boxes <= plainly:
                 folds = any(part.size > 1 for part in plain.parts)
                 caption = f"{len(self.shown):,} nodes, folded to {{}}" if folds else ""

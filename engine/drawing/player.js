@@ -14,6 +14,7 @@
     const items = [...root.querySelectorAll(".gl-all li")];
     const [first, back, play, forth, last] = root.querySelectorAll(".gl-controls button");
     const place = find(".gl-place"), speed = find(".gl-speed input");
+    const panels = [...root.querySelectorAll(".gl-panel")];
     const data = boxes.map((box) => box.querySelector(".gl-data"));
     const grads = boxes.map((box) => box.querySelector(".gl-grad"));
     const computedAt = boxes.map(() => 0);
@@ -54,6 +55,7 @@
         notes[a].textContent = "";
       });
       for (const [a, text] of step.arrows) notes[a].textContent = text;
+      panels.forEach((panel, i) => (panel.hidden = i !== at));
       items.forEach((item, i) => {
         if (i === at) item.setAttribute("aria-current", "step");
         else item.removeAttribute("aria-current");

@@ -12,6 +12,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -67,46 +68,22 @@ class Player:
         The file is complete or not there. Raises OSError where it can't be written, and
         ValueError for a name with another ending than .html.
         """
-        path = Path(path)
-        if not path.suffix:
-            path = path.with_name(f"{path.name.rstrip('.')}.html")
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
-        write_whole(path, self._page().encode())
-        return path
+        return save_page(path, self._page())
 
     def _page(self) -> str:
-        title = html.escape(f"Step by step: {self._scenes.walk.names[-1]}")
-        scheme = "light dark" if self.theme == "auto" else self.theme
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-            '<meta name="viewport" content="width=device-width">\n'
-            f'<meta name="color-scheme" content="{scheme}">\n<title>{title}</title>\n'
-            "<style>body { margin: 16px auto; max-width: 1400px; padding: 0 12px; }</style>\n"
-            f"</head>\n<body>\n{self._repr_html_()}\n</body>\n</html>\n"
-        )
+        title = f"Step by step: {self._scenes.walk.names[-1]}"
+        return page_of(title, self.theme, self._repr_html_())
 
     def _repr_html_(self) -> str:
         scenes = self._scenes
-        data = {"arrows": scenes.arrow_ends, "steps": scenes.changes}
-        script = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-        for character in "<>&\u2028\u2029":
-            script = script.replace(character, f"\\u{ord(character):04x}")
-        lines = max(_lines_of(step) for step in self.steps)
-        caption = _caption(self.picture)
-        return (
-            f'<div class="gradloom-player" data-theme="{self.theme}" data-phase="leaves" '
-            'role="group" aria-roledescription="player" tabindex="0" '
-            'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
-            f'aria-label="{html.escape(scenes.description())}" style="--lines: {min(lines, 10)}">\n'
-            f"<style>{_style()}</style>\n"
-            f'<div class="gl-view">{self._svg()}</div>\n{caption}{_controls(len(self.steps))}'
-            '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
-            '<details class="gl-all" open><summary>All steps, to read or to jump to</summary>\n'
-            f"<ol>\n{''.join(_item(step) for step in self.steps)}</ol></details>\n"
-            f'<script type="application/json">{script}</script>\n'
-            f"<script>{_file('player.js')}</script>\n</div>"
+        return body_of(
+            self.steps,
+            {"arrows": scenes.arrow_ends, "steps": scenes.changes},
+            self._svg(),
+            theme=self.theme,
+            phase="leaves",
+            description=scenes.description(),
+            caption=_caption(self.picture),
         )
 
     def _svg(self) -> str:
@@ -142,6 +119,65 @@ class Player:
             "image/svg+xml": self._static_svg(),
             "text/plain": repr(self),
         }
+
+
+def body_of(
+    steps: Sequence[dict[str, Any]],
+    data: dict[str, Any],
+    view: str,
+    *,
+    theme: str,
+    phase: str,
+    description: str,
+    caption: str = "",
+) -> str:
+    """A player as a piece of HTML: `view` to look at, controls, and the text of each step.
+
+    Of a step the phase, title, text and notes are shown; `data` is what its script goes by, the
+    ends of the arrows and what changes at each step. In `view`, elements of the class "gl-panel"
+    are shown one a step.
+    """
+    script = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        script = script.replace(character, f"\\u{ord(character):04x}")
+    lines = max(_lines_of(step) for step in steps)
+    return (
+        f'<div class="gradloom-player" data-theme="{theme}" data-phase="{phase}" '
+        'role="group" aria-roledescription="player" tabindex="0" '
+        'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
+        f'aria-label="{html.escape(description)}" style="--lines: {min(lines, 10)}">\n'
+        f"<style>{_style()}</style>\n"
+        f'<div class="gl-view">{view}</div>\n{caption}{_controls(len(steps))}'
+        '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
+        '<details class="gl-all" open><summary>All steps, to read or to jump to</summary>\n'
+        f"<ol>\n{''.join(_item(step) for step in steps)}</ol></details>\n"
+        f'<script type="application/json">{script}</script>\n'
+        f"<script>{_file('player.js')}</script>\n</div>"
+    )
+
+
+def page_of(title: str, theme: str, body: str) -> str:
+    """A whole HTML file with a player in it, and nothing from elsewhere."""
+    scheme = "light dark" if theme == "auto" else theme
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f'<meta name="color-scheme" content="{scheme}">\n<title>{html.escape(title)}</title>\n'
+        "<style>body { margin: 16px auto; max-width: 1400px; padding: 0 12px; }</style>\n"
+        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def save_page(path: str | os.PathLike[str], page: str) -> Path:
+    """Write a player's page, wholly or not at all; see `Player.save`."""
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_name(f"{path.name.rstrip('.')}.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
+    write_whole(path, page.encode())
+    return path
 
 
 def step_through(
