@@ -86,7 +86,13 @@ def test_the_order_of_terms_and_factors_does_not_matter(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [nn.Layer(4, 3, nonlin=False), nn.Linear(4, 3), nn.Linear(4, 3, bias=False)], ids=repr
+    "module",
+    [
+        nn.Layer(4, 3, nonlin=False, rng=random.Random(0)),
+        nn.Linear(4, 3, rng=random.Random(0)),
+        nn.Linear(4, 3, bias=False, rng=random.Random(0)),
+    ],
+    ids=repr,
 )
 def test_the_layers_of_nn_are_one_product(module: Any) -> None:
     program = engine.compile(module, in_axes=0)
