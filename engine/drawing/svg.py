@@ -11,9 +11,10 @@ import re
 
 from engine.drawing.picture import Picture
 from engine.drawing.theme import DARK, LIGHT, dark_of_light, markup, title_text
+from engine.drawing.widths import width
 
 _CLASS = "gradloom-graph"
-# As wide as Helvetica, by which Graphviz measures: a wider font would leave its box.
+# Like Helvetica, by which Graphviz measures.
 _FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
 
 
@@ -32,10 +33,21 @@ def finished(svg: str, picture: Picture) -> str:
     body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)
     body = re.sub(r"<title>(.*?)</title>\n?", tooltip, body, flags=re.DOTALL)
     body = re.sub(r' font-family="[^"]*"', "", body)
+    body = re.sub(r"<text ([^>]*)>([^<]+)</text>", _fitted, body)
     end = body.index(">") + 1
     head = f'{body[: end - 1]} class="{_CLASS}" role="img" font-family="{_FONTS}">'
     title = f"<title>Computation graph</title>\n<desc>{markup(described(picture))}</desc>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n{title}{body[end:]}'
+
+
+def _fitted(match: re.Match[str]) -> str:
+    """A text that is as wide as Graphviz took it to be, whatever font there is."""
+    look, text = match.groups()
+    size = re.search(r'font-size="([0-9.]+)"', look)
+    if size is None:
+        return match[0]
+    length = width(html.unescape(text), float(size[1]))
+    return f'<text {look} textLength="{length}" lengthAdjust="spacingAndGlyphs">{text}</text>'
 
 
 def described(picture: Picture) -> str:

@@ -414,3 +414,12 @@ def test_the_core_loads_neither_drawing_nor_numba() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, html.unescape(done.stderr)
+
+
+def test_texts_are_as_wide_as_they_were_taken_to_be_in_any_font() -> None:
+    svg = engine.draw(Value(2.0, label="wide & <odd>") * 3.0).render("svg").decode()
+    texts = list(ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"))
+    assert "wide & <odd>" in [text.text for text in texts]
+    for text in texts:
+        size, length = float(text.attrib["font-size"]), float(text.attrib["textLength"])
+        assert 0.2 * size * len(text.text or "") < length < 1.1 * size * len(text.text or "")
