@@ -45,12 +45,13 @@ def loss_curve(
     `val_epochs` are the epochs that the latter is of, 1 for the first; by default all.
     """
     ax = new_axes() if ax is None else ax
-    ax.semilogy(range(1, len(loss) + 1), loss, color=_BLUE, label="training")
+    marker = "o" if len(loss) == 1 else None  # a line of one point is not seen
+    ax.semilogy(range(1, len(loss) + 1), loss, color=_BLUE, marker=marker, label="training")
     if len(val_loss):
         epochs = val_epochs or range(1, len(val_loss) + 1)
         ax.semilogy(epochs, val_loss, color=_ORANGE, label="held out")
         ax.legend(frameon=False)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean loss per example")
     ax.grid(alpha=0.3, which="both")
@@ -163,7 +164,7 @@ def overfitting_curves(
 
 def _percent(ax: Any, xlabel: str) -> Any:
     ax.set(xlabel=xlabel, ylabel="right, in %")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.grid(alpha=0.3)
     return ax
 
