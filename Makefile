@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-slow test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle and not full and not notebook and not browser"
+	$(BIN)/python -m pytest -m "not oracle and not full and not slow and not notebook and not browser"
+
+test-slow: .venv/test
+	$(BIN)/python -m pytest -m slow
 
 test-full: .venv/test  ## the published programs at their full size, over many seeds
 	$(BIN)/python -m pytest -m full

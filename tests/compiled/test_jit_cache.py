@@ -217,6 +217,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Processes:
     return Processes(tmp_path_factory.mktemp("processes"))
 
 
+@pytest.mark.slow
 def test_processes_that_run_at_once_get_their_own_answers(processes: Processes) -> None:
     running = [processes.start("stretched", 3.0), processes.start("shrunk", 3.0)]
     assert [answer(process) for process in running] == [
@@ -238,6 +239,7 @@ def test_another_constant_is_another_kernel(processes: Processes) -> None:
     assert processes.run("stretched", 5.0) == [[10.0, 20.0], [10.0, 10.0]]
 
 
+@pytest.mark.slow
 def test_another_precision_is_another_kernel(processes: Processes) -> None:
     third = float(np.float32(0.1))
     assert processes.run("shrunk", 0.1)[0] == [0.05, 0.1]
@@ -275,6 +277,7 @@ assert (gradient == X.sum(axis=0)).all()
 """
 
 
+@pytest.mark.slow
 def test_large_products_need_no_scipy(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment.pop("NUMBA_DISABLE_JIT", None)

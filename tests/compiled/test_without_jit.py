@@ -32,6 +32,7 @@ def run_in_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SELECTED)
 def test_the_tests_of_compiled_functions_pass_without_machine_code(name: str) -> None:
     tests, expression = SELECTED[name]

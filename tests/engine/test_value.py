@@ -473,6 +473,7 @@ def test_a_chain_of_a_million_is_differentiated(chain: tuple[Value, Value]) -> N
     assert sys.getrecursionlimit() <= 3000
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_is_copied_and_pickled(chain: tuple[Value, Value]) -> None:
     _, y = chain
     for twin in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):

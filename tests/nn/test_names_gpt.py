@@ -123,6 +123,7 @@ def test_names_are_made_of_letters_and_follow_from_the_seed() -> None:
     assert all(name.isascii() and name.islower() and len(name) <= 16 for name in names)
 
 
+@pytest.mark.slow
 def test_the_default_run_learns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "names-gpt", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -142,7 +143,9 @@ def test_the_default_run_learns(capsys: pytest.CaptureFixture[str]) -> None:
     assert 1.9 < figures["test_loss"] < 0.9 * unigram
 
 
-@pytest.mark.parametrize(("path", "epochs"), [("scalar", 2), ("auto", 0)])
+@pytest.mark.parametrize(
+    ("path", "epochs"), [pytest.param("scalar", 2, marks=pytest.mark.slow), ("auto", 0)]
+)
 def test_it_prints_the_loss_and_names_and_draws_the_curve(
     path: str,
     epochs: int,
