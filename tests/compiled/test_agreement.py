@@ -38,9 +38,11 @@ def in_chunks(count: int) -> Any:
 
 
 IN_FULL = pytest.param("native in full", marks=pytest.mark.full)
+LOOPS, BLAS = VARIANTS
+BLAS = pytest.param("BLAS", marks=[*BLAS.marks, pytest.mark.slow])
 
 
-@pytest.fixture(params=["native", IN_FULL, "tape", *VARIANTS], autouse=True)
+@pytest.fixture(params=["native", IN_FULL, "tape", LOOPS, BLAS], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How programs run: as usual, written out; or all by kernels: the plain tape, or lifted, with
     matrix products by loops or by BLAS."""
@@ -75,7 +77,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def every(way: str) -> int:
     """Of how many seeds one is tried: writing code for each takes its time."""
-    return 5 if way == "native" else 1
+    return 10 if way == "native" else 1
 
 
 def gather(seeds: range, complaint_of: Callable[[int], str]) -> dict[int, str]:
