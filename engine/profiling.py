@@ -20,6 +20,7 @@ from engine import modes
 from engine.errors import user_frame
 from engine.graph import topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
+from engine.showing import Shown, bundle
 from engine.sweep import partials_of, reverse_sweep
 from engine.trees import flatten
 from engine.value import Value
@@ -41,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Shown):
     """The rows of a table, the most time first, and totals. `print` it.
 
     `nodes` and `bytes` are of operations made, with their results, whether or not they are kept;
@@ -64,7 +65,7 @@ class Profile:
     def __repr__(self) -> str:
         return str(self)
 
-    def _repr_html_(self) -> str:
+    def _bundle(self) -> dict[str, str]:
         head, *rows = self._cells()
         left = 'style="text-align:left"'
         titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
@@ -76,10 +77,11 @@ class Profile:
             for row in rows
         )
         more = "".join(f"<div>{html.escape(line)}</div>" for line in self._more() if line)
-        return (
+        body = (
             f"<div><b>{html.escape(self._head())}</b></div>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
+        return bundle(str(self), None, body)
 
     def _head(self) -> str:
         kept = "all" if self.kept == self.nodes else f"{self.kept:,}"

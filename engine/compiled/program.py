@@ -25,13 +25,14 @@ from engine.compiled.paths import Array, Path, Paths, Result, Wanted
 from engine.compiled.source import Source, source
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
+from engine.showing import Shown, bundle, words
 from engine.trees import flatten
 from engine.value import Value, gradient_lock
 
 Reduce = Literal["mean", "sum"] | None
 
 
-class Program:
+class Program(Shown):
     """A compiled function: see `engine.compile`."""
 
     def __init__(
@@ -318,13 +319,13 @@ class Program:
         by_name = getattr(self._wrt, "named_parameters", None)
         return dict(by_name()) if by_name is not None else {}
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _bundle(self) -> dict[str, str]:
+        text = str(self)
         if self._last is None or self._last.lifted() is None:
-            return {"text/plain": str(self)}
+            return bundle(text, None, words(text))
         from engine.lifting import draw_program  # drawing is loaded on first use
 
-        shown = draw_program(self)._repr_mimebundle_(include, exclude)
-        return {**shown, "text/plain": str(self)}
+        return {**draw_program(self)._bundle(), "text/plain": text}
 
 
 class Buffered:

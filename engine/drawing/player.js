@@ -1,13 +1,15 @@
-// Starts every player of the page that does not run yet. Texts are only ever moved about as nodes,
-// or set as text: nothing here makes markup of them.
+// Starts every player of the page that does not run yet; its picture is there as SVG by then. Texts
+// are only ever moved about as nodes, or set as text: nothing here makes markup of them.
 (() => {
   const slowest = 4000; // milliseconds a step
 
   function start(root) {
     root.dataset.ready = "";
     const find = (selector) => root.querySelector(selector);
-    const { arrows, steps } = JSON.parse(find("script[type='application/json']").textContent);
-    const view = find(".gl-view");
+    const given = find("script[type='application/json']").textContent;
+    const { arrows, steps, controls } = JSON.parse(given);
+    const view = find(".gl-view"), list = find(".gl-all");
+    list.insertAdjacentHTML("beforebegin", controls);
     const boxes = [...root.querySelectorAll(".gl-box")];
     const curves = [...root.querySelectorAll(".gl-arrow")];
     const notes = [...root.querySelectorAll(".gl-note")];
@@ -68,8 +70,8 @@
       // not `disabled`, which would take the focus, and with it the keyboard, away
       for (const button of [first, back]) button.setAttribute("aria-disabled", at === 0);
       for (const button of [forth, last]) button.setAttribute("aria-disabled", at === steps.length - 1);
-      const list = find(".gl-all ol");
-      list.scrollTop = items[at].offsetTop - list.offsetTop - list.clientHeight / 3;
+      const lines = find(".gl-all ol");
+      lines.scrollTop = items[at].offsetTop - lines.offsetTop - lines.clientHeight / 3;
       if (now.size) follow(now, near);
     }
 
@@ -138,7 +140,7 @@
       event.stopPropagation(); // the notebook has a meaning of its own for these keys
       act();
     });
-    find(".gl-all").removeAttribute("open");
+    list.removeAttribute("open");
     place.max = steps.length - 1;
     show(0);
   }

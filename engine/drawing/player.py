@@ -3,7 +3,7 @@
 In goes a node; out comes a `Player`, which shows itself in notebooks and saves itself as a file:
 the picture of the graph (`fold`, `layout`), drawn once, and the text of every step (`steps`), with
 a little JavaScript that brings one after the other to life. Nothing is fetched from anywhere.
-Without JavaScript the picture and the list of all steps are there.
+Without JavaScript the picture, as an image, and the list of all steps are there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from engine.drawing.steps import Walk
 from engine.drawing.theme import DARK, LIGHT
 from engine.files import write_whole
 from engine.graph import Graph
+from engine.showing import Shown, Still, bundle
 from engine.value import Value
 
 LARGEST = 1000  # boxes: with two steps a box, what a browser still shows at once
@@ -39,10 +40,10 @@ _BUTTONS = (  # class, label, path of the icon
     ("gl-last", "Last step", "M16 4h3v16h-3zM4 4v16l11-8z"),
 )
 _RAMPS = ("shades", "strokes")  # of the theme, for pictures coloured by numbers
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-class Player:
+class Player(Shown):
     """The forward and backward pass over a graph, to be stepped through in a browser.
 
     In Jupyter it shows itself; `save` writes a file of its own. `steps` has every step as plain
@@ -72,53 +73,40 @@ class Player:
 
     def _page(self) -> str:
         title = f"Step by step: {self._scenes.walk.names[-1]}"
-        return page_of(title, self.theme, self._repr_html_())
+        return page_of(title, self.theme, self._bundle()["text/html"])
 
-    def _repr_html_(self) -> str:
-        scenes = self._scenes
-        return body_of(
+    def _bundle(self) -> dict[str, str]:
+        scenes, still = self._scenes, self._still()
+        body, scripts = body_of(
             self.steps,
             {"arrows": scenes.arrow_ends, "steps": scenes.changes},
-            self._svg(),
+            still.html(),
             theme=self.theme,
             phase="leaves",
             description=scenes.description(),
             caption=_caption(self.picture),
         )
+        return bundle(repr(self), still, body, scripts)
 
-    def _svg(self) -> str:
-        width, _, inside = self._drawn
-        # It shrinks with the page as long as one can read it, and is scrolled from there on.
-        size = f"width: clamp({0.55 * width:.0f}px, 100%, {1.25 * width:.0f}px)"
-        return f'{self._svg_head("gl-graph")} style="{size}">{inside}</svg>'
-
-    def _svg_head(self, name: str) -> str:
-        width, height, _ = self._drawn
-        label = html.escape(f"Graph of the computation of {self._scenes.walk.names[-1]}")
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="{name}" role="img" '
-            f'aria-label="{label}" viewBox="0 0 {width:.0f} {height:.0f}" '
-            f'width="{width:.0f}" height="{height:.0f}"'
-        )
-
-    def _static_svg(self) -> str:
-        """The picture alone, at the end of both passes, for what shows images only."""
+    def _still(self) -> Still:
+        """The picture at the end of both passes."""
+        width, height, inside = self._drawn
+        label = f"Graph of the computation of {self._scenes.walk.names[-1]}"
         colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
         style = re.sub(r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _style())
-        return (
-            f"{self._svg_head('gradloom-player')}>\n"
-            f"<style>{style.split('/* --- what a step does')[0]}</style>\n"
-            '<rect class="gl-paper" width="100%" height="100%"/>\n'
-            f'<g class="gl-graph">{self._drawn[2]}</g></svg>'
+        style = style.split("/* --- what a step does")[0]
+        # It shrinks with the page as long as one can read it, and is scrolled from there on.
+        size = f"width: clamp({0.55 * width:.0f}px, 100%, {1.25 * width:.0f}px)"
+        svg = (
+            '<svg xmlns="http://www.w3.org/2000/svg" class="gradloom-player" role="img" '
+            f'aria-label="{html.escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '
+            f'width="{width:.0f}" height="{height:.0f}" '
+            f'data-live-class="gl-stage" data-live-style="{size}">\n'
+            f'<style class="gl-image-only">{style}</style>\n'
+            '<rect class="gl-paper gl-image-only" width="100%" height="100%"/>\n'
+            f'<g class="gl-graph">{inside}</g></svg>'
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # What strips scripts and inline SVG, as GitHub does, has the picture.
-        return {
-            "text/html": self._repr_html_(),
-            "image/svg+xml": self._static_svg(),
-            "text/plain": repr(self),
-        }
+        return Still.of_svg(svg, label)
 
 
 def body_of(
@@ -130,30 +118,30 @@ def body_of(
     phase: str,
     description: str,
     caption: str = "",
-) -> str:
-    """A player as a piece of HTML: `view` to look at, controls, and the text of each step.
+) -> tuple[str, list[str]]:
+    """A player as a piece of HTML: `view` to look at, the text of each step, and its scripts.
 
     Of a step the phase, title, text and notes are shown; `data` is what its script goes by, the
     ends of the arrows and what changes at each step. In `view`, elements of the class "gl-panel"
     are shown one a step.
     """
-    script = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
-        script = script.replace(character, f"\\u{ord(character):04x}")
     lines = max(_lines_of(step) for step in steps)
-    return (
+    # The controls are made by the script: what runs none has no use for them.
+    given = json.dumps({**data, "controls": _controls(len(steps))}, separators=(",", ":"))
+    for character in "<>&":
+        given = given.replace(character, f"\\u{ord(character):04x}")
+    body = (
         f'<div class="gradloom-player" data-theme="{theme}" data-phase="{phase}" '
         'role="group" aria-roledescription="player" tabindex="0" '
         'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
         f'aria-label="{html.escape(description)}" style="--lines: {min(lines, 10)}">\n'
         f"<style>{_style()}</style>\n"
-        f'<div class="gl-view">{view}</div>\n{caption}{_controls(len(steps))}'
-        '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
-        '<details class="gl-all" open><summary>All steps, to read or to jump to</summary>\n'
+        f'<div class="gl-view">{view}</div>\n{caption}'
+        '<details class="gl-all" open="open"><summary>All steps, to read or to jump to</summary>\n'
         f"<ol>\n{''.join(_item(step) for step in steps)}</ol></details>\n"
-        f'<script type="application/json">{script}</script>\n'
-        f"<script>{_file('player.js')}</script>\n</div>"
+        f'<script type="application/json">{given}</script>\n</div>'
     )
+    return body, [_file("player.js")]
 
 
 def page_of(title: str, theme: str, body: str) -> str:
@@ -254,6 +242,7 @@ def _controls(count: int) -> str:
         'aria-label="Step"><span class="gl-count" aria-hidden="true"></span>'
         '<label class="gl-speed">Speed <input type="range" min="0" max="4" step="0.5" value="1">'
         "</label></div>\n"
+        '<div class="gl-now" aria-live="polite" aria-atomic="true"></div>\n'
     )
 
 

@@ -15,15 +15,15 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import Any
 
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.svg import finished, inline, page
+from engine.drawing.svg import finished, page, still_of
 from engine.drawing.theme import THEMES
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
 from engine.files import write_whole
+from engine.showing import Shown, Still, bundle, page_part, words
 
 FORMATS = ("svg", "png", "pdf", "dot", "html", "txt")
 HINT = (
@@ -32,7 +32,7 @@ HINT = (
 )
 
 
-class Drawing:
+class Drawing(Shown):
     """A picture that shows itself: in Jupyter as SVG, printed as a tree of text.
 
     `picture` is what it shows, `source` its text in Graphviz's language. `theme` "auto" is light,
@@ -75,12 +75,12 @@ class Drawing:
             return self.source.encode()
         if format == "txt":
             return f"{self}\n".encode()
-        if format in ("svg", "html"):
-            svg = self._svg
-            if format == "svg":
-                return svg.encode()
+        if format == "svg":
+            return self._svg.encode()
+        if format == "html":
             roots = [box.label for box in self.picture.boxes if box.is_root and box.label]
-            return page(svg, self.theme, f"Graph of {', '.join(roots) or 'a number'}").encode()
+            title = f"Graph of {', '.join(roots) or 'a number'}"
+            return page(page_part(self.still.scrolled()), self.theme, title).encode()
         return render_source(self.source, format)
 
     @functools.cached_property
@@ -101,18 +101,19 @@ class Drawing:
         write_whole(path, self.render(ending))
         return path
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    @property
+    def still(self) -> Still:
+        """The picture as everything shows it. Raises DrawingError as `render` does."""
+        return still_of(self._svg, self.picture, self.theme)
+
+    def _bundle(self) -> dict[str, str]:
         tree = str(self)
         try:
-            svg = self._svg
+            still = self.still
         except DrawingError as error:
-            return {"text/plain": f"{error}\n\n{tree}"}
-        # JupyterLab shows image/svg+xml as an image, without tooltips: so it gets HTML as well.
-        return {
-            "image/svg+xml": svg,
-            "text/html": inline(svg, self.theme),
-            "text/plain": tree,
-        }
+            text = f"{error}\n\n{tree}"
+            return bundle(text, None, words(text))
+        return bundle(tree, still, still.scrolled())
 
 
 def _check_format(format: str) -> None:

@@ -12,6 +12,7 @@ import re
 from engine.drawing.picture import Picture
 from engine.drawing.theme import DARK, LIGHT, dark_of_light, markup, title_text
 from engine.drawing.widths import width
+from engine.showing import Still
 
 _CLASS = "gradloom-graph"
 # Like Helvetica, by which Graphviz measures.
@@ -76,46 +77,22 @@ def _details(picture: Picture) -> dict[str, str]:
     return found
 
 
-def inline(svg: str, theme: str) -> str:
-    """An SVG as it may stand in a page, which may be dark; `theme` "auto" follows it."""
-    body = svg[svg.index("<svg") :]
-    style = f"<style>{_follow(body)}</style>" if theme == "auto" else ""
-    return f'<div class="{_CLASS}-box" style="overflow:auto">{style}{body}</div>'
+def still_of(svg: str, picture: Picture, theme: str) -> Still:
+    """The picture of a page; with `theme` "auto" it has dark colours as well."""
+    pairs = dark_of_light() if theme == "auto" else {}
+    used = sorted(set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', svg)))
+    dark = {light: pairs[light] for light in used if light in pairs}
+    return Still.of_svg(svg, f"Computation graph: {described(picture)}", dark)
 
 
-def page(svg: str, theme: str, title: str) -> str:
+def page(body: str, theme: str, title: str) -> str:
     """A whole HTML file with the picture in it, and nothing from elsewhere."""
-    fixed = DARK if theme == "dark" else LIGHT
-    dark = (
-        f"@media (prefers-color-scheme: dark){{body{{background:{DARK.background}}}}}"
-        if theme == "auto"
-        else ""
-    )
+    scheme = "light dark" if theme == "auto" else theme
+    paper = f"light-dark({LIGHT.background}, {DARK.background})"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{markup(title)}</title>\n"
-        f"<style>body{{margin:1em;background:{fixed.background}}}{dark}</style>\n"
-        f"</head>\n<body>\n{inline(svg, theme)}\n</body>\n</html>\n"
+        f"<style>:root{{color-scheme:{scheme}}}body{{margin:1em;background:{paper}}}</style>\n"
+        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
-
-
-def _follow(svg: str) -> str:
-    """Style rules that put dark colours in place of the light ones of a picture on a dark page."""
-    pairs = dark_of_light()
-    used = sorted(set(re.findall(r'(fill|stroke)="(#[0-9a-f]{6})"', svg)))
-    # Jupyter and VS Code have themes of their own, whatever the system's is.
-    reader = f"body:not([data-jp-theme-light]):not([data-vscode-theme-kind]) .{_CLASS}"
-    others = (
-        f'[data-jp-theme-light="false"] .{_CLASS}',
-        f'[data-vscode-theme-kind="vscode-dark"] .{_CLASS}',
-    )
-
-    def rules(*pages: str) -> str:
-        return "".join(
-            ",".join(f'{page} [{what}="{light}"]' for page in pages) + f"{{{what}:{pairs[light]}}}"
-            for what, light in used
-            if light in pairs
-        )
-
-    return f"@media (prefers-color-scheme:dark){{{rules(reader)}}}{rules(*others)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from engine.explaining.words import number
 from engine.lines import Line
+from engine.showing import Shown, bundle
 
 _ITEMS = 4  # names and causes that are written out of many
 _WIDTH = 96
@@ -112,7 +113,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """Why each gradient of a function is what it is. `print` it; in Jupyter it shows itself.
 
     `gradients` has the gradient of each input by its name, and `findings` what there is to say:
@@ -177,8 +178,8 @@ class Explanation:
     def __repr__(self) -> str:
         return str(self)
 
-    def _repr_html_(self) -> str:
-        return "".join(self._html())
+    def _bundle(self) -> dict[str, str]:
+        return bundle(str(self), None, "".join(self._html()))
 
     def _html(self) -> Iterator[str]:
         colours = {"fine": "#2a9d6f", "kink": "#6b7280"}

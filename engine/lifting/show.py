@@ -16,15 +16,18 @@ from engine.compiled import Program
 from engine.drawing import Drawing, Picture, fold
 from engine.drawing.player import body_of, page_of, save_page
 from engine.drawing.theme import markup
+from engine.drawing.tree import to_tree
+from engine.errors import DrawingError
 from engine.graph import Graph
 from engine.lifting.instructions import picture_of
 from engine.lifting.passes import Opened, Passes, Scalar, Table
+from engine.showing import Shown, Still, bundle, words
 
 _BOXES = 24  # of the picture of what was recorded
 _LINES = 3  # source lines named beside an instruction
 
 
-class LiftingPlayer:
+class LiftingPlayer(Shown):
     """The passes from recorded scalars to instructions, to be stepped through in a browser.
 
     In Jupyter it shows itself; `save` writes a file of its own. `steps` has every step as plain
@@ -60,14 +63,14 @@ class LiftingPlayer:
         ValueError for a name with another ending than .html.
         """
         title = f"Lifting: {self._name}"
-        return save_page(path, page_of(title, self.theme, self._repr_html_()))
+        return save_page(path, page_of(title, self.theme, self._bundle()["text/html"]))
 
-    def _repr_html_(self) -> str:
+    def _bundle(self) -> dict[str, str]:
         steps = [
             {"phase": step["phase"], "boxes": [], "arrows": [], "grads": []} for step in self.steps
         ]
         counts = " to ".join(self.steps[k]["title"] for k in (0, -1))
-        return body_of(
+        body, scripts = body_of(
             self.steps,
             {"arrows": [], "steps": steps},
             "\n".join(self._panel(k) for k in range(len(steps))),
@@ -78,6 +81,7 @@ class LiftingPlayer:
                 "go from step to step, space plays."
             ),
         )
+        return bundle(repr(self), _still(self._last, self.theme), body, scripts)
 
     def _panel(self, k: int) -> str:
         step = self.passes.steps[k]
@@ -95,11 +99,8 @@ class LiftingPlayer:
         return "".join([*parts, "</section>"])
 
     def _drawn(self, picture: Picture) -> str:
-        shown = Drawing(picture, theme=self.theme)._repr_mimebundle_()
-        return shown.get("text/html") or f"<pre>{markup(shown['text/plain'])}</pre>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        still = _still(picture, self.theme)
+        return words(to_tree(picture)) if still is None else still.scrolled()
 
 
 def show_lifting(
@@ -136,6 +137,14 @@ def show_lifting(
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
     return LiftingPlayer(program, theme)
+
+
+def _still(picture: Picture, theme: str) -> Still | None:
+    """A picture of a page, or None where there is no renderer."""
+    try:
+        return Drawing(picture, theme=theme).still
+    except DrawingError:
+        return None
 
 
 def _table(table: Table) -> str:

@@ -53,7 +53,7 @@ class Complaints(list[str]):
         page.on("request", self._note_request)
 
     def _note_request(self, request: Any) -> None:
-        if not request.url.startswith("file:"):
+        if not request.url.startswith(("file:", "data:")):
             self.append(f"fetched: {request.url}")
 
 
@@ -101,6 +101,9 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     (base / "config" / "labconfig").mkdir(parents=True)
     quiet = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
     (base / "config" / "labconfig" / "page_config.json").write_text(quiet)
+    # Cells out of sight are to be there as well.
+    whole = '{"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}'
+    (base / "config" / "labconfig" / "default_setting_overrides.json").write_text(whole)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -171,8 +171,8 @@ def test_without_scripts_the_graph_and_all_steps_are_there(
     page = open_page(path, java_script_enabled=False)
     assert page.locator("li").count() == len(player.steps)
     assert page.locator("li").last.is_visible()
-    assert page.locator(".gl-controls").is_hidden() and page.locator(".gl-graph").is_visible()
-    assert "−4.552" in page.locator(".gl-grad").all_text_contents()
+    assert page.locator(".gl-controls").count() == 0
+    assert page.locator(".gl-view img").evaluate("image => image.naturalWidth") > 300
 
 
 def test_two_players_in_a_page_do_not_meddle(tmp_path: Path, open_page: Open) -> None:

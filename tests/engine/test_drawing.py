@@ -1,6 +1,7 @@
 """Pictures: their structure, never their pixels."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from engine.drawing import Arrow, Box, Drawing, Picture, render
 from engine.drawing.theme import DARK, LIGHT, colours_of, dark_of_light
 from engine.drawing.tree import to_tree
 from engine.ops import TABLE
+from sanitised import Sanitised, svg_in
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a<b>&"c"\'\\n|{x}\n<script>alert(1)</script> \U0001f600 \u202eabc\x00'
@@ -143,8 +145,16 @@ def test_jupyter_gets_an_image_a_page_and_a_tree() -> None:
     drawing = engine.draw(example())
     bundle = drawing._repr_mimebundle_()
     assert ET.fromstring(bundle["image/svg+xml"].encode()).tag.endswith("svg")
-    assert "<svg" in bundle["text/html"] and "prefers-color-scheme" in bundle["text/html"]
+    assert bundle["text/html"] == drawing._repr_html_()
     assert bundle["text/plain"] == str(drawing)
+
+
+def test_where_nothing_is_trusted_an_image_is_left_and_no_word_of_it() -> None:
+    left = Sanitised(engine.draw(example())._repr_html_() or "")
+    [image] = left.images
+    assert ET.tostring(svg_in(image)) == ET.tostring(svg_of(engine.draw(example())))
+    assert "boxes" in (image["alt"] or "") and int(image["width"] or 0) > 300
+    assert left.words.strip() == "" and left.unknown == []
 
 
 @pytest.mark.parametrize(
@@ -193,8 +203,9 @@ def test_without_a_renderer_there_is_source_and_a_hint(monkeypatch: pytest.Monke
     with pytest.raises(DrawingError, match=r"pip install 'gradloom\[viz\]'"):
         drawing.render("svg")
     bundle = drawing._repr_mimebundle_()
-    assert set(bundle) == {"text/plain"} and "pip install" in bundle["text/plain"]
-    assert str(drawing) in bundle["text/plain"]
+    assert set(bundle) == {"text/html", "text/plain"}
+    for text in (bundle["text/plain"], html.unescape(bundle["text/html"])):
+        assert "pip install" in text and str(drawing) in text
 
 
 def test_the_dot_program_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +257,10 @@ def test_a_label_is_text_in_tooltips_trees_and_pages() -> None:
         y = x * 2.0
     drawing = engine.draw(y, path=True, color="derivative")
     page = drawing.render("html").decode()
-    assert "<script" not in page and "\x00" not in page
-    assert NASTY.split("\n")[0] in html.unescape(page)
+    [image] = Sanitised(page).images
+    drawn = [text for part in svg_in(image).iter() for text in (part.text, part.tail) if text]
+    assert "\x00" not in "".join(drawn) and NASTY.split("\n")[0] in "\n".join(drawn)
+    assert page.count("<script>") == 1 and "alert" not in page
     assert "\u202e" not in str(drawing)
 
 
@@ -272,9 +285,12 @@ def test_a_light_colour_has_one_dark_colour() -> None:
 
 
 def test_a_page_follows_its_reader_unless_told_a_theme() -> None:
-    assert b"prefers-color-scheme" in engine.draw(example(), format="html").render()
-    assert b"prefers-color-scheme" not in engine.draw(example(), theme="light").render("html")
-    assert b"#15181d" in engine.draw(example(), theme="dark").render("html")
+    for theme, schemes in (("auto", "light dark"), ("light", "light"), ("dark", "dark")):
+        page = engine.draw(example(), theme=theme).render("html").decode()
+        assert f"color-scheme:{schemes}}}" in page
+        [image] = Sanitised(page).images
+        dark = json.loads(image["data-dark"] or "")
+        assert bool(dark) == (theme == "auto") and dark.get("#ffffff", "#15181d") == "#15181d"
 
 
 # --- colours and paths ------------------------------------------------------------------------

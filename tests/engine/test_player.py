@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from engine.drawing.formula import Term, at_kink, partial, written
 from engine.drawing.theme import number_text
 from engine.ops import TABLE
 from random_graphs import ENGINE, random_graph, run
+from sanitised import Sanitised, svg_in
 
 NASTY = 'a<b>&"c"\'\\n|{x}\n<script>alert(1)</script> \U0001f600 שלום'
 
@@ -241,16 +243,27 @@ class Page(HTMLParser):
         return sum(name in (attrs.get("class") or "").split() for _, attrs in self.tags)
 
 
+def given(player: Player) -> dict[str, Any]:
+    """What the player's script goes by."""
+    return json.loads(re.findall(r'json">(.*?)</script>', player._repr_html_() or "")[0])
+
+
+def drawn(player: Player) -> ET.Element:
+    [image] = Sanitised(player._repr_html_() or "").images
+    return svg_in(image)
+
+
 def test_every_box_arrow_and_step_is_in_the_page(player: Player) -> None:
-    page = Page(player._repr_html_())
     boxes, arrows = len(player.picture.boxes), len(player.picture.arrows)
-    assert (page.count("gl-box"), page.count("gl-arrow"), page.count("gl-note")) == (
+    names = [name for part in drawn(player).iter() for name in part.get("class", "").split()]
+    assert (names.count("gl-box"), names.count("gl-arrow"), names.count("gl-note")) == (
         boxes,
         arrows,
         arrows,
     )
+    page = Page(player._repr_html_())
     assert sum(tag == "li" for tag, _ in page.tags) == len(player.steps)
-    data = json.loads(re.findall(r'json">(.*?)</script>', player._repr_html_())[0])
+    data = given(player)
     assert [step["phase"] for step in data["steps"]] == [step["phase"] for step in player.steps]
     assert len(data["arrows"]) == arrows
     noted = {a for step in data["steps"] for a, _ in step["arrows"]}
@@ -260,11 +273,21 @@ def test_every_box_arrow_and_step_is_in_the_page(player: Player) -> None:
     )
 
 
+def test_where_nothing_is_trusted_an_image_and_all_steps_are_left(player: Player) -> None:
+    left = Sanitised(player._repr_html_())
+    assert len(left.images) == 1 and left.unknown == []
+    heading, *_ = [line for line in left.words.splitlines() if line]
+    assert heading == "All steps, to read or to jump to"
+    assert all(step["title"] in left.words for step in player.steps)
+    assert "Speed" not in left.words  # a control that controls nothing
+
+
 def test_nothing_clashes_and_nothing_is_fetched(player: Player, tmp_path: Path) -> None:
     text = player.save(tmp_path / "player").read_text()
     page = Page(text)
     assert not [attrs for _, attrs in page.tags if "id" in attrs]
-    assert not [attrs for _, attrs in page.tags if {"src", "href"} & set(attrs)]
+    addresses = [attrs[name] for _, attrs in page.tags for name in ("src", "href") if name in attrs]
+    assert [address[:11] for address in addresses if address] == ["data:image/"]
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", text)
     rules = re.sub(r"/\*.*?\*/", "", re.findall(r"<style>(.*?)</style>", text, re.S)[1], flags=re.S)
     for selector in re.findall(r"([^{}]+)\{[^{}]*\}", rules):
@@ -274,13 +297,14 @@ def test_nothing_clashes_and_nothing_is_fetched(player: Player, tmp_path: Path) 
 
 
 def test_it_can_be_read_without_seeing_it(player: Player) -> None:
-    page = Page(player._repr_html_())
-    buttons = [attrs for tag, attrs in page.tags if tag == "button"]
+    page, controls = Page(player._repr_html_()), Page(given(player)["controls"])
+    buttons = [attrs for tag, attrs in controls.tags if tag == "button"]
     assert len(buttons) == 5 and all(attrs["aria-label"] for attrs in buttons)
-    assert [attrs["aria-live"] for _, attrs in page.tags if "aria-live" in attrs] == ["polite"]
+    assert [a["aria-live"] for _, a in controls.tags if "aria-live" in a] == ["polite"]
     roots = [attrs for _, attrs in page.tags if attrs.get("class") == "gradloom-player"]
     assert roots[0]["tabindex"] == "0" and "Arrow keys" in (roots[0]["aria-label"] or "")
-    assert [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert drawn(player).get("role") == "img"
+    assert [attrs["alt"] for tag, attrs in page.tags if tag == "img"]
 
 
 def test_labels_are_texts() -> None:
@@ -290,8 +314,8 @@ def test_labels_are_texts() -> None:
     y.label = "</script><script>alert(2)</script>"
     player = engine.step_through(y)
     page = Page(player._repr_html_())
-    assert sum(tag == "script" for tag, _ in page.tags) == 2
-    shown = "".join(page.texts)
+    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    shown = "".join([*page.texts, *drawn(player).itertext()])
     assert NASTY.replace("\n", " ↵ ") in shown and y.label in shown
     assert "\N{FIRST STRONG ISOLATE}" in shown  # right to left stays within the name
     ET.fromstring(player._repr_mimebundle_()["image/svg+xml"])
@@ -334,5 +358,5 @@ def test_without_a_renderer_boxes_stand_in_columns(monkeypatch: pytest.MonkeyPat
     assert xs[0] == xs[1] < xs[2] < xs[3] < plan.width
     assert len({*plan.centres}) == 4 and len(plan.curves) == 4
     assert all(math.isfinite(z) for curve in plan.curves for point in curve for z in point)
-    page = Page(engine.step_through(neuron())._repr_html_())
-    assert page.count("gl-box") == 7
+    picture = drawn(engine.step_through(neuron()))
+    assert sum(part.get("class") == "gl-box" for part in picture.iter()) == 7

@@ -15,6 +15,7 @@ from engine.lifting.instructions import lifted_of, stood_for
 from engine.lifting.passes import AWAY, Passes
 from engine.lines import Recorder
 from engine.modes import recorded_by
+from sanitised import Sanitised, svg_in
 
 NASTY = 'a<b>&"c"\\n|{x}<script>alert(1)</script>'
 
@@ -132,7 +133,15 @@ def test_a_program_that_was_not_called_says_so() -> None:
         with pytest.raises(TraceError, match="call it once"):
             look(program)
     shown = program._repr_mimebundle_()
-    assert [*shown] == ["text/plain"] and "call it once" in shown["text/plain"]
+    assert {*shown} == {"text/html", "text/plain"}
+    assert all("call it once" in text for text in shown.values())
+
+
+def test_where_nothing_is_trusted_pictures_and_tables_are_left(program: Program) -> None:
+    for shown, count in ((program, 1), (engine.show_lifting(program), 2)):
+        left = Sanitised(shown._repr_html_() or "")
+        assert [svg_in(image).tag.rpartition("}")[2] for image in left.images] == ["svg"] * count
+        assert left.unknown == []
 
 
 def test_in_a_notebook_a_program_is_a_picture_and_elsewhere_its_text(program: Program) -> None:
@@ -202,7 +211,9 @@ def test_the_player_has_a_panel_a_pass_and_opens_each_instruction(program: Progr
     assert player.steps[0]["count"] == player.passes.lifted.blocks.recorded
     left = sum(not isinstance(fate, str) for fate in player.passes.fate)
     assert player.steps[1]["count"] == left
-    assert [tag for tag, _ in tags].count("script") == 2  # its data and its code: labels are text
+    assert [tag for tag, _ in tags].count(
+        "script"
+    ) == 3  # its data, and what runs it: labels are text
     assert "test_seeing_lifting.py" in text
 
 
@@ -210,7 +221,7 @@ def test_the_player_is_one_file(program: Program, tmp_path) -> None:  # type: ig
     page = engine.show_lifting(program, theme="dark").save(tmp_path / "lifting")
     text = page.read_text()
     assert page.name == "lifting.html" and text.startswith("<!doctype html>")
-    assert not re.findall(r'(?:src|href)="|https?://(?!www\.w3\.org/)', text)
+    assert not re.findall(r'(?:src|href)="(?!data:image/)|https?://(?!www\.w3\.org/)', text)
     with pytest.raises(ValueError, match="theme"):
         engine.show_lifting(program, theme="pink")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="Program"):

@@ -1,0 +1,120 @@
+"""How objects show themselves: the one rule for notebooks, pages and terminals.
+
+A notebook that somebody else ran is not trusted: scripts are cut out of it, inline SVG loses its
+tags and keeps its words, attributes go. What is left everywhere is an image whose content stands in
+its address. So what shows itself gives words and a `Still` that need nothing else, and scripts,
+which bring these to life where they may run; and a text for terminals. This module depends on
+nothing, so that every layer can show itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PX = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # a unit of SVG in pixels of a page
+
+
+@dataclass(frozen=True)
+class Still:
+    """A static picture: SVG as a text or PNG as bytes, and what it shows, for those who can't see.
+
+    `width` is in pixels. In a page that runs scripts an SVG takes the place of its image, so that
+    one can hover and select; there it takes the colours of `dark`, by the light ones, if the page
+    is dark.
+    """
+
+    content: str | bytes
+    alt: str
+    width: float
+    dark: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_svg(cls, svg: str, alt: str, dark: Mapping[str, str] | None = None) -> Still:
+        """A picture as wide as its SVG says."""
+        size = re.search(r'<svg\b[^>]*?\bwidth="([0-9.]+)(pt|px|)"', svg)
+        width = float(size[1]) * _PX[size[2]] if size else 0.0
+        return cls(svg, alt, width, dark or {})
+
+    @property
+    def kind(self) -> str:
+        """Its MIME type."""
+        return "image/png" if isinstance(self.content, bytes) else "image/svg+xml"
+
+    @property
+    def data(self) -> str:
+        """Its content as notebooks keep it: SVG as it is, PNG in base64."""
+        return self.content if isinstance(self.content, str) else _base64(self.content)
+
+    def html(self) -> str:
+        """An image that every page and every sanitiser lets through."""
+        content = self.content
+        data = _base64(content.encode() if isinstance(content, str) else content)
+        live = "" if self.kind == "image/png" else f" data-dark='{json.dumps(dict(self.dark))}'"
+        width = f' width="{self.width:.0f}"' if self.width else ""
+        return (
+            f'<img class="gradloom-still"{width} alt="{html.escape(self.alt)}"{live} '
+            f'src="data:{self.kind};base64,{data}">'
+        )
+
+    def scrolled(self) -> str:
+        """The image in its full size, to be scrolled where the page is narrower."""
+        return f'<div style="overflow:auto">{self.html()}</div>'
+
+
+class Shown:
+    """What shows itself: `_bundle` says how, and every front end gets the same.
+
+    IPython asks `_repr_mimebundle_` first, and others, such as marimo, `_repr_html_`.
+    """
+
+    def _bundle(self) -> dict[str, str]:
+        """By MIME type, as `bundle` makes it."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self._bundle()
+
+    def _repr_html_(self) -> str | None:
+        return self._bundle().get("text/html")
+
+
+def bundle(
+    text: str, still: Still | None, body: str, scripts: Sequence[str] = ()
+) -> dict[str, str]:
+    """What a front end may choose from: `text`, a page's `body` with its scripts, and a picture.
+
+    `body` is HTML that says what there is without any script; stills in it come to life first.
+
+    >>> sorted(bundle("2 boxes", Still("<svg/>", "two boxes", 40.0), "<p>two boxes</p>"))
+    ['image/svg+xml', 'text/html', 'text/plain']
+    """
+    shown = {"text/html": page_part(body, scripts), "text/plain": text}
+    return shown if still is None else {still.kind: still.data, **shown}
+
+
+def page_part(body: str, scripts: Sequence[str] = ()) -> str:
+    """A piece of a page, with the scripts that bring it to life."""
+    needed = [_script()] if 'class="gradloom-still"' in body else []
+    return "".join([body, *(f"<script>{script}</script>" for script in [*needed, *scripts])])
+
+
+def words(text: str) -> str:
+    """A text of several lines as it stands in a page."""
+    return f'<pre style="white-space:pre-wrap">{html.escape(text)}</pre>'
+
+
+@cache
+def _script() -> str:
+    return Path(__file__).with_name("showing.js").read_text(encoding="utf-8")
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
