@@ -6,14 +6,16 @@ labels in drawings, the derivative tests, the reference page. To add an operatio
 
 A row is a forward on plain floats (its docstring gives formula, domain and the convention at a
 kink), one partial derivative per operand (a function of the operands and then the result, or a
-float where it is constant), and a call of `row`. Two rules keep a row readable by all readers:
+float where it is constant), and a call of `row`. Where an operand is not chosen (the arm that
+`where` did not take) a row cuts the edge to it: nothing passes there, whatever the partial and the
+adjoint are. Two rules keep a row readable by all readers:
 
 - A forward never raises. It reaches IEEE 754's result (inf, nan) by comparisons, where Python's
   `math` would raise, so that the same code can be jitted.
-- A partial is straight-line: operators, literals, and names of other rows. Where a denominator
-  may be 0 it says ``div(a, b)``, because ``a / b`` raises on Python floats. Branches belong into
-  the forward of a named row (`step`, `less`, `where`), so that a recorded derivative holds for
-  other inputs too.
+- A partial is straight-line: operators, literals, and names of other rows; so is the predicate
+  that says where an edge is cut. Where a denominator may be 0 it says ``div(a, b)``, because
+  ``a / b`` raises on Python floats. Branches belong into the forward of a named row (`step`,
+  `less`, `where`), so that a recorded derivative holds for other inputs too.
 
 This module imports nothing of the engine.
 """
@@ -28,6 +30,8 @@ from typing import Any
 Partial = Any  # a float or a function of floats; a union would cost a check in every sweep
 Pullback = Callable[[Sequence[Any], Any, Any], Sequence[Any]]
 Interval = tuple[float, float]
+# Where an edge is cut: everywhere, nowhere, or where a function of the operands is not 0.
+Cut = bool | Callable[..., float]
 
 inf = math.inf
 nan = math.nan
@@ -38,6 +42,7 @@ _LN10 = math.log(10.0)
 _SQRT_HALF = math.sqrt(0.5)
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 _ONE_OVER_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
+_ALL_WHOLE = 4503599627370496.0  # 2 ** 52: from here on every double is a whole number
 _BCE_SMALLEST = 9.999999960041972e-13  # 1e-12 rounded to single precision
 
 
@@ -49,7 +54,12 @@ class Op:
     or a float where it is the same everywhere. `samples[i]` is an interval of operand i that is
     free of kinks and poles. An operation with a `pullback` computes all of its contributions at
     once instead: a function of (operands, result, adjoint). One made by hand has no `forward`.
-    `family` is the part of the table that a row stands in, for drawings.
+
+    `cuts[i]` says where nothing passes to operand i, since it was not chosen. An operand whose
+    partial is the literal 0.0 never gets anything. `kink` is a function of the operands that says
+    where the row jumps or has a corner; None if it has no such place. `family` is the part of the
+    table that a row stands in, for drawings. `latex` is the name of the function in LaTeX, or how
+    it is written of its operands #1 and #2; else it is called by its name.
     """
 
     name: str
@@ -60,10 +70,26 @@ class Op:
     aliases: tuple[str, ...] = ()
     pullback: Pullback | None = None
     family: str = "custom"
+    cuts: tuple[Cut, ...] = ()
+    kink: Callable[..., bool] | None = None
+    latex: str = ""
     arity: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arity", len(self.partials))
+        given = self.cuts or (False,) * self.arity
+        never = [isinstance(p, float) and p == 0.0 for p in self.partials]
+        object.__setattr__(self, "cuts", tuple(map(lambda a, b: a or b, never, given)))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the derivative is 0 everywhere, by every operand."""
+        return self.pullback is None and all(cut is True for cut in self.cuts)
+
+    def has_kink(self, numbers: Sequence[float]) -> bool:
+        """Whether it jumps or has a corner at these operands."""
+        found = self.kink is not None and all(map(math.isfinite, numbers))
+        return found and self.kink(*numbers)  # type: ignore[misc]
 
     @property
     def doc(self) -> str:
@@ -74,8 +100,8 @@ class Op:
         # A row is pickled and copied by its name, so that `node.op is TABLE["add"]` stays true.
         if TABLE.get(self.name) is self:
             return (_row, (self.name,))
-        fields = (self.name, self.label, self.forward, self.partials)
-        return (Op, (*fields, self.samples, self.aliases, self.pullback))
+        fields = (self.name, self.label, self.forward, self.partials, self.samples, self.aliases)
+        return (Op, (*fields, self.pullback, self.family, self.cuts, self.kink, self.latex))
 
 
 TABLE: dict[str, Op] = {}
@@ -94,11 +120,46 @@ def row(
     label: str,
     samples: Sequence[Interval],
     aliases: tuple[str, ...] = (),
+    *,
+    cuts: tuple[Cut, ...] = (),
+    kink: Callable[..., bool] | None = None,
+    latex: str = "",
 ) -> None:
     """Add an operation to the table, under the name of its forward."""
-    assert len(partials) == len(samples), f"{forward.__name__}: one partial and interval an operand"
     name = forward.__name__
-    TABLE[name] = Op(name, label, forward, tuple(partials), tuple(samples), aliases, family=_family)
+    assert len(partials) == len(samples), f"{name}: one partial and interval an operand"
+    assert len(cuts) in (0, len(partials)), f"{name}: one cut an operand"
+    TABLE[name] = Op(
+        name,
+        label,
+        forward,
+        tuple(partials),
+        tuple(samples),
+        aliases,
+        family=_family,
+        cuts=cuts,
+        kink=kink,
+        latex=latex,
+    )
+
+
+# Kinks that several rows have, as functions of their operands.
+
+
+def _at_zero(x: float) -> bool:
+    return x == 0.0
+
+
+def _at_equal(x: float, y: float) -> bool:
+    return x == y
+
+
+def _at_whole(x: float) -> bool:
+    return math.fabs(x) < _ALL_WHOLE and x == math.floor(x)
+
+
+def _at_whole_quotient(x: float, y: float) -> bool:
+    return y != 0.0 and x % y == 0.0
 
 
 # --- arithmetic -----------------------------------------------------------------------------
@@ -155,7 +216,14 @@ def _div_dy(x: float, y: float, out: float) -> float:
     return -div(out, y)  # not -x / y²: y² over- and underflows long before the result does
 
 
-row(div, (_div_dx, _div_dy), "/", [(-2, 2), (0.5, 2)], ("divide", "true_divide"))
+row(
+    div,
+    (_div_dx, _div_dy),
+    "/",
+    [(-2, 2), (0.5, 2)],
+    ("divide", "true_divide"),
+    latex=r"\frac{#1}{#2}",
+)
 
 
 def neg(x: float) -> float:
@@ -230,7 +298,7 @@ def _sqrt_dx(x: float, out: float) -> float:
     return div(0.5, out)
 
 
-row(sqrt, (_sqrt_dx,), "sqrt", [(0.5, 2)])
+row(sqrt, (_sqrt_dx,), "sqrt", [(0.5, 2)], latex=r"\sqrt{#1}")
 
 
 def cbrt(x: float) -> float:
@@ -242,7 +310,7 @@ def _cbrt_dx(x: float, out: float) -> float:
     return div(1.0, 3.0 * out * out)
 
 
-row(cbrt, (_cbrt_dx,), "cbrt", [(0.5, 2)])
+row(cbrt, (_cbrt_dx,), "cbrt", [(0.5, 2)], latex=r"\sqrt[3]{#1}")
 
 
 def hypot(x: float, y: float) -> float:
@@ -258,7 +326,11 @@ def _hypot_dy(x: float, y: float, out: float) -> float:
     return div(y, out)
 
 
-row(hypot, (_hypot_dx, _hypot_dy), "hypot", [(0.5, 2), (0.5, 2)])
+def _at_origin(x: float, y: float) -> bool:
+    return x == 0.0 and y == 0.0
+
+
+row(hypot, (_hypot_dx, _hypot_dy), "hypot", [(0.5, 2), (0.5, 2)], kink=_at_origin)
 
 
 def chain(g: float, p: float) -> float:
@@ -299,7 +371,7 @@ def _exp_dx(x: float, out: float) -> float:
     return out
 
 
-row(exp, (_exp_dx,), "exp", [(-2, 2)])
+row(exp, (_exp_dx,), "exp", [(-2, 2)], latex=r"\exp")
 
 
 def expm1(x: float) -> float:
@@ -325,7 +397,7 @@ def _log_dx(x: float, out: float) -> float:
     return reciprocal(x)
 
 
-row(log, (_log_dx,), "log", [(0.5, 2)])
+row(log, (_log_dx,), "log", [(0.5, 2)], latex=r"\log")
 
 
 def log1p(x: float) -> float:
@@ -353,7 +425,7 @@ def _log2_dx(x: float, out: float) -> float:
     return reciprocal(x * _LN2)
 
 
-row(log2, (_log2_dx,), "log2", [(0.5, 2)])
+row(log2, (_log2_dx,), "log2", [(0.5, 2)], latex=r"\log_{2}")
 
 
 def log10(x: float) -> float:
@@ -367,7 +439,7 @@ def _log10_dx(x: float, out: float) -> float:
     return reciprocal(x * _LN10)
 
 
-row(log10, (_log10_dx,), "log10", [(0.5, 2)])
+row(log10, (_log10_dx,), "log10", [(0.5, 2)], latex=r"\log_{10}")
 
 
 def logaddexp(x: float, y: float) -> float:
@@ -388,7 +460,7 @@ def _logaddexp_dy(x: float, y: float, out: float) -> float:
 row(logaddexp, (_logaddexp_dx, _logaddexp_dy), "logaddexp", [(-2, 2), (-2, 2)])
 
 
-# --- circular and hyperbolic ----------------------------------------------------------------
+# --- circular -----------------------------------------------------------------------------
 
 _family = "trigonometric"
 
@@ -402,7 +474,7 @@ def _sin_dx(x: float, out: float) -> float:
     return cos(x)
 
 
-row(sin, (_sin_dx,), "sin", [(-2, 2)])
+row(sin, (_sin_dx,), "sin", [(-2, 2)], latex=r"\sin")
 
 
 def cos(x: float) -> float:
@@ -414,7 +486,7 @@ def _cos_dx(x: float, out: float) -> float:
     return -sin(x)
 
 
-row(cos, (_cos_dx,), "cos", [(-2, 2)])
+row(cos, (_cos_dx,), "cos", [(-2, 2)], latex=r"\cos")
 
 
 def tan(x: float) -> float:
@@ -426,7 +498,7 @@ def _tan_dx(x: float, out: float) -> float:
     return 1.0 + out * out
 
 
-row(tan, (_tan_dx,), "tan", [(-1, 1)])
+row(tan, (_tan_dx,), "tan", [(-1, 1)], latex=r"\tan")
 
 
 def asin(x: float) -> float:
@@ -438,7 +510,7 @@ def _asin_dx(x: float, out: float) -> float:
     return div(1.0, sqrt((1.0 - x) * (1.0 + x)))
 
 
-row(asin, (_asin_dx,), "asin", [(-0.8, 0.8)], ("arcsin",))
+row(asin, (_asin_dx,), "asin", [(-0.8, 0.8)], ("arcsin",), latex=r"\arcsin")
 
 
 def acos(x: float) -> float:
@@ -450,7 +522,7 @@ def _acos_dx(x: float, out: float) -> float:
     return div(-1.0, sqrt((1.0 - x) * (1.0 + x)))
 
 
-row(acos, (_acos_dx,), "acos", [(-0.8, 0.8)], ("arccos",))
+row(acos, (_acos_dx,), "acos", [(-0.8, 0.8)], ("arccos",), latex=r"\arccos")
 
 
 def atan(x: float) -> float:
@@ -462,7 +534,7 @@ def _atan_dx(x: float, out: float) -> float:
     return 1.0 / (1.0 + x * x)
 
 
-row(atan, (_atan_dx,), "atan", [(-2, 2)], ("arctan",))
+row(atan, (_atan_dx,), "atan", [(-2, 2)], ("arctan",), latex=r"\arctan")
 
 
 def atan2(x: float, y: float) -> float:
@@ -482,7 +554,23 @@ def _atan2_dy(x: float, y: float, out: float) -> float:
     return -(x / radius / radius)
 
 
-row(atan2, (_atan2_dx, _atan2_dy), "atan2", [(0.5, 2), (0.5, 2)], ("arctan2",))
+def _atan2_kink(x: float, y: float) -> bool:
+    return x == 0.0 and y <= 0.0  # there it jumps from -π to π
+
+
+row(
+    atan2,
+    (_atan2_dx, _atan2_dy),
+    "atan2",
+    [(0.5, 2), (0.5, 2)],
+    ("arctan2",),
+    kink=_atan2_kink,
+)
+
+
+# --- hyperbolic, erf and cross entropy: made of exponentials ------------------------------------
+
+_family = "exponential"
 
 
 def sinh(x: float) -> float:
@@ -494,7 +582,7 @@ def _sinh_dx(x: float, out: float) -> float:
     return cosh(x)
 
 
-row(sinh, (_sinh_dx,), "sinh", [(-2, 2)])
+row(sinh, (_sinh_dx,), "sinh", [(-2, 2)], latex=r"\sinh")
 
 
 def cosh(x: float) -> float:
@@ -506,19 +594,7 @@ def _cosh_dx(x: float, out: float) -> float:
     return sinh(x)
 
 
-row(cosh, (_cosh_dx,), "cosh", [(-2, 2)])
-
-
-def tanh(x: float) -> float:
-    """(e ** x - e ** -x) / (e ** x + e ** -x)."""
-    return math.tanh(x)
-
-
-def _tanh_dx(x: float, out: float) -> float:
-    return 1.0 - out * out
-
-
-row(tanh, (_tanh_dx,), "tanh", [(-2, 2)])
+row(cosh, (_cosh_dx,), "cosh", [(-2, 2)], latex=r"\cosh")
 
 
 def asinh(x: float) -> float:
@@ -557,120 +633,6 @@ def _atanh_dx(x: float, out: float) -> float:
 
 
 row(atanh, (_atanh_dx,), "atanh", [(-0.8, 0.8)], ("arctanh",))
-
-
-# --- activations ----------------------------------------------------------------------------
-
-_family = "activation"
-
-
-def sigmoid(x: float) -> float:
-    """1 / (1 + e ** -x), exact in both tails."""
-    if x >= 0.0:
-        return 1.0 / (1.0 + exp(-x))
-    small = exp(x)
-    return small / (1.0 + small)
-
-
-def _sigmoid_dx(x: float, out: float) -> float:
-    return out * sigmoid(-x)  # not out * (1 - out), which is 0 from x = 37 on
-
-
-row(sigmoid, (_sigmoid_dx,), "sigmoid", [(-2, 2)])
-
-
-def softplus(x: float) -> float:
-    """log(1 + e ** x), exact in both tails."""
-    return (x if x > 0.0 else 0.0) + log1p(exp(-math.fabs(x)))
-
-
-def _softplus_dx(x: float, out: float) -> float:
-    return sigmoid(x)
-
-
-row(softplus, (_softplus_dx,), "softplus", [(-2, 2)])
-
-
-def log_sigmoid(x: float) -> float:
-    """log(sigmoid(x)), exact in both tails."""
-    return -softplus(-x)
-
-
-def _log_sigmoid_dx(x: float, out: float) -> float:
-    return sigmoid(-x)
-
-
-row(log_sigmoid, (_log_sigmoid_dx,), "log_sigmoid", [(-2, 2)])
-
-
-def relu(x: float) -> float:
-    """The larger of x and 0; the derivative at 0 is 0."""
-    return 0.0 if x <= 0.0 else x
-
-
-def _relu_dx(x: float, out: float) -> float:
-    return step(x)
-
-
-row(relu, (_relu_dx,), "ReLU", [(0.5, 2)])
-
-
-def leaky_relu(x: float, slope: float = 0.01) -> float:
-    """x for x > 0, else slope * x; the derivative at 0 is the slope."""
-    return slope * x if x <= 0.0 else x
-
-
-def _leaky_relu_dx(x: float, slope: float, out: float) -> float:
-    above = step(x)
-    return above + slope * (1.0 - above)
-
-
-def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
-    return -relu(-x)
-
-
-row(leaky_relu, (_leaky_relu_dx, _leaky_relu_dslope), "leaky_relu", [(-2, -0.5), (0.01, 0.5)])
-
-
-def elu(x: float, alpha: float = 1.0) -> float:
-    """x for x > 0, else alpha * (e ** x - 1); the derivative at 0 is alpha, the second one 0."""
-    return alpha * math.expm1(x) if x <= 0.0 else x
-
-
-def _elu_dx(x: float, alpha: float, out: float) -> float:
-    above = step(x)
-    return above + alpha * exp(-relu(-x)) * (1.0 - above)
-
-
-def _elu_dalpha(x: float, alpha: float, out: float) -> float:
-    return expm1(-relu(-x))
-
-
-row(elu, (_elu_dx, _elu_dalpha), "elu", [(-2, -0.5), (0.5, 2)])
-
-
-def gelu(x: float) -> float:
-    """x * Φ(x) with the exact normal distribution function Φ."""
-    return 0.5 * x * math.erfc(-x * _SQRT_HALF)
-
-
-def _gelu_dx(x: float, out: float) -> float:
-    return 0.5 * erfc(-x * _SQRT_HALF) + x * (_ONE_OVER_SQRT_TWO_PI * exp(-0.5 * x * x))
-
-
-row(gelu, (_gelu_dx,), "gelu", [(-2, 2)])
-
-
-def silu(x: float) -> float:
-    """x * sigmoid(x), also known as swish."""
-    return x * sigmoid(x)
-
-
-def _silu_dx(x: float, out: float) -> float:
-    return sigmoid(x) * (1.0 + x * sigmoid(-x))
-
-
-row(silu, (_silu_dx,), "silu", [(-2, 2)])
 
 
 def erf(x: float) -> float:
@@ -719,6 +681,150 @@ row(
 )
 
 
+# --- activations ----------------------------------------------------------------------------
+
+_family = "activation"
+
+
+def tanh(x: float) -> float:
+    """(e ** x - e ** -x) / (e ** x + e ** -x)."""
+    return math.tanh(x)
+
+
+def _tanh_dx(x: float, out: float) -> float:
+    return 1.0 - out * out
+
+
+row(tanh, (_tanh_dx,), "tanh", [(-2, 2)], latex=r"\tanh")
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e ** -x), exact in both tails."""
+    if x >= 0.0:
+        return 1.0 / (1.0 + exp(-x))
+    small = exp(x)
+    return small / (1.0 + small)
+
+
+def _sigmoid_dx(x: float, out: float) -> float:
+    return out * sigmoid(-x)  # not out * (1 - out), which is 0 from x = 37 on
+
+
+row(sigmoid, (_sigmoid_dx,), "sigmoid", [(-2, 2)], latex=r"\sigma")
+
+
+def softplus(x: float) -> float:
+    """log(1 + e ** x), exact in both tails."""
+    return (x if x > 0.0 else 0.0) + log1p(exp(-math.fabs(x)))
+
+
+def _softplus_dx(x: float, out: float) -> float:
+    return sigmoid(x)
+
+
+row(softplus, (_softplus_dx,), "softplus", [(-2, 2)])
+
+
+def log_sigmoid(x: float) -> float:
+    """log(sigmoid(x)), exact in both tails."""
+    return -softplus(-x)
+
+
+def _log_sigmoid_dx(x: float, out: float) -> float:
+    return sigmoid(-x)
+
+
+row(log_sigmoid, (_log_sigmoid_dx,), "log_sigmoid", [(-2, 2)])
+
+
+def relu(x: float) -> float:
+    """The larger of x and 0; the derivative at 0 is 0."""
+    return 0.0 if x <= 0.0 else x
+
+
+def _relu_dx(x: float, out: float) -> float:
+    return step(x)
+
+
+def _relu_cut(x: float) -> float:
+    return less_equal(x, 0.0)
+
+
+row(relu, (_relu_dx,), "ReLU", [(0.5, 2)], cuts=(_relu_cut,), kink=_at_zero)
+
+
+def leaky_relu(x: float, slope: float = 0.01) -> float:
+    """x for x > 0, else slope * x; the derivative at 0 is the slope."""
+    return slope * x if x <= 0.0 else x
+
+
+def _leaky_relu_dx(x: float, slope: float, out: float) -> float:
+    above = step(x)
+    return above + slope * (1.0 - above)
+
+
+def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
+    return -relu(-x)
+
+
+def _leaky_relu_kink(x: float, slope: float) -> bool:
+    return x == 0.0 and slope != 1.0
+
+
+row(
+    leaky_relu,
+    (_leaky_relu_dx, _leaky_relu_dslope),
+    "leaky_relu",
+    [(-2, -0.5), (0.01, 0.5)],
+    kink=_leaky_relu_kink,
+)
+
+
+def elu(x: float, alpha: float = 1.0) -> float:
+    """x for x > 0, else alpha * (e ** x - 1); the derivative at 0 is alpha, the second one 0."""
+    return alpha * math.expm1(x) if x <= 0.0 else x
+
+
+def _elu_dx(x: float, alpha: float, out: float) -> float:
+    above = step(x)
+    return above + alpha * exp(-relu(-x)) * (1.0 - above)
+
+
+def _elu_dalpha(x: float, alpha: float, out: float) -> float:
+    return expm1(-relu(-x))
+
+
+def _elu_kink(x: float, alpha: float) -> bool:
+    return x == 0.0 and alpha != 1.0
+
+
+row(elu, (_elu_dx, _elu_dalpha), "elu", [(-2, -0.5), (0.5, 2)], kink=_elu_kink)
+
+
+def gelu(x: float) -> float:
+    """x * Φ(x) with the exact normal distribution function Φ."""
+    return 0.5 * x * math.erfc(-x * _SQRT_HALF)
+
+
+def _gelu_dx(x: float, out: float) -> float:
+    return 0.5 * erfc(-x * _SQRT_HALF) + x * (_ONE_OVER_SQRT_TWO_PI * exp(-0.5 * x * x))
+
+
+row(gelu, (_gelu_dx,), "gelu", [(-2, 2)])
+
+
+def silu(x: float) -> float:
+    """x * sigmoid(x), also known as swish."""
+    return x * sigmoid(x)
+
+
+def _silu_dx(x: float, out: float) -> float:
+    return sigmoid(x) * (1.0 + x * sigmoid(-x))
+
+
+row(silu, (_silu_dx,), "silu", [(-2, 2)])
+
+
 # --- choosing and rounding ------------------------------------------------------------------
 
 _family = "choice"
@@ -733,7 +839,15 @@ def _abs_dx(x: float, out: float) -> float:
     return sign(x)
 
 
-row(abs, (_abs_dx,), "abs", [(0.5, 2)], ("absolute", "fabs"))
+row(
+    abs,
+    (_abs_dx,),
+    "abs",
+    [(0.5, 2)],
+    ("absolute", "fabs"),
+    kink=_at_zero,
+    latex=r"\left|#1\right|",
+)
 
 
 def sign(x: float) -> float:
@@ -743,7 +857,7 @@ def sign(x: float) -> float:
     return -1.0 if x < 0.0 else x
 
 
-row(sign, (0.0,), "sign", [(0.5, 2)])
+row(sign, (0.0,), "sign", [(0.5, 2)], kink=_at_zero)
 
 
 def step(x: float) -> float:
@@ -753,17 +867,24 @@ def step(x: float) -> float:
     return 0.0 if x <= 0.0 else nan
 
 
-row(step, (0.0,), "step", [(0.5, 2)])
+row(step, (0.0,), "step", [(0.5, 2)], kink=_at_zero)
 
 
 def floor(x: float) -> float:
     """The largest whole number not above x; the derivative is 0 everywhere."""
-    if math.fabs(x) < 4503599627370496.0:  # from 2 ** 52 on every double is whole
+    if math.fabs(x) < _ALL_WHOLE:
         return math.copysign(math.floor(x), x)
     return x
 
 
-row(floor, (0.0,), "floor", [(0.2, 0.8)])
+row(
+    floor,
+    (0.0,),
+    "floor",
+    [(0.2, 0.8)],
+    kink=_at_whole,
+    latex=r"\left\lfloor #1 \right\rfloor",
+)
 
 
 def ceil(x: float) -> float:
@@ -771,12 +892,19 @@ def ceil(x: float) -> float:
     return -floor(-x)
 
 
-row(ceil, (0.0,), "ceil", [(0.2, 0.8)])
+row(
+    ceil,
+    (0.0,),
+    "ceil",
+    [(0.2, 0.8)],
+    kink=_at_whole,
+    latex=r"\left\lceil #1 \right\rceil",
+)
 
 
 def round(x: float) -> float:
     """The nearest whole number, halves to the even one; the derivative is 0 everywhere."""
-    if math.fabs(x) < 4503599627370496.0:
+    if math.fabs(x) < _ALL_WHOLE:
         whole = math.floor(x)
         rest = x - whole
         if rest > 0.5 or (rest == 0.5 and whole % 2 == 1):
@@ -785,7 +913,11 @@ def round(x: float) -> float:
     return x
 
 
-row(round, (0.0,), "round", [(0.6, 1.4)], ("rint",))
+def _at_half(x: float) -> bool:
+    return x - math.floor(x) == 0.5
+
+
+row(round, (0.0,), "round", [(0.6, 1.4)], ("rint",), kink=_at_half)
 
 
 def less(x: float, y: float) -> float:
@@ -793,7 +925,7 @@ def less(x: float, y: float) -> float:
     return 1.0 if x < y else 0.0
 
 
-row(less, (0.0, 0.0), "<", [(0, 1), (2, 3)])
+row(less, (0.0, 0.0), "<", [(0, 1), (2, 3)], kink=_at_equal)
 
 
 def less_equal(x: float, y: float) -> float:
@@ -801,7 +933,7 @@ def less_equal(x: float, y: float) -> float:
     return 1.0 if x <= y else 0.0
 
 
-row(less_equal, (0.0, 0.0), "<=", [(0, 1), (2, 3)])
+row(less_equal, (0.0, 0.0), "<=", [(0, 1), (2, 3)], kink=_at_equal)
 
 
 def equal(x: float, y: float) -> float:
@@ -809,7 +941,7 @@ def equal(x: float, y: float) -> float:
     return 1.0 if x == y else 0.0
 
 
-row(equal, (0.0, 0.0), "==", [(0, 1), (2, 3)])
+row(equal, (0.0, 0.0), "==", [(0, 1), (2, 3)], kink=_at_equal)
 
 
 def where(condition: float, x: float, y: float) -> float:
@@ -825,7 +957,29 @@ def _where_dy(condition: float, x: float, y: float, out: float) -> float:
     return equal(condition, 0.0)
 
 
-row(where, (0.0, _where_dx, _where_dy), "where", [(1, 1), (-2, 2), (-2, 2)])
+def _where_cut_x(condition: float, x: float, y: float) -> float:
+    return equal(condition, 0.0)
+
+
+def _where_cut_y(condition: float, x: float, y: float) -> float:
+    return 1.0 - equal(condition, 0.0)
+
+
+row(
+    where,
+    (0.0, _where_dx, _where_dy),
+    "where",
+    [(1, 1), (-2, 2), (-2, 2)],
+    cuts=(True, _where_cut_x, _where_cut_y),
+)
+
+
+def _below(x: float, y: float) -> float:
+    return less(x, y)
+
+
+def _above(x: float, y: float) -> float:
+    return less(y, x)
 
 
 def maximum(x: float, y: float) -> float:
@@ -843,7 +997,15 @@ def _maximum_dy(x: float, y: float, out: float) -> float:
     return 1.0 - less(y, x) - 0.5 * equal(x, y)
 
 
-row(maximum, (_maximum_dx, _maximum_dy), "max", [(0, 1), (2, 3)])
+row(
+    maximum,
+    (_maximum_dx, _maximum_dy),
+    "max",
+    [(0, 1), (2, 3)],
+    cuts=(_below, _above),
+    kink=_at_equal,
+    latex=r"\max",
+)
 
 
 def minimum(x: float, y: float) -> float:
@@ -853,7 +1015,15 @@ def minimum(x: float, y: float) -> float:
     return y if y < x else x
 
 
-row(minimum, (_maximum_dy, _maximum_dx), "min", [(0, 1), (2, 3)])
+row(
+    minimum,
+    (_maximum_dy, _maximum_dx),
+    "min",
+    [(0, 1), (2, 3)],
+    cuts=(_above, _below),
+    kink=_at_equal,
+    latex=r"\min",
+)
 
 
 def clamp_min(x: float, low: float) -> float:
@@ -869,7 +1039,18 @@ def _clamp_min_dlow(x: float, low: float, out: float) -> float:
     return less(x, low)
 
 
-row(clamp_min, (_clamp_min_dx, _clamp_min_dlow), "clamp_min", [(0, 1), (2, 3)])
+def _clamp_min_cut_low(x: float, low: float) -> float:
+    return 1.0 - less(x, low)
+
+
+row(
+    clamp_min,
+    (_clamp_min_dx, _clamp_min_dlow),
+    "clamp_min",
+    [(0, 1), (2, 3)],
+    cuts=(_below, _clamp_min_cut_low),
+    kink=_at_equal,
+)
 
 
 def clamp_max(x: float, high: float) -> float:
@@ -885,7 +1066,18 @@ def _clamp_max_dhigh(x: float, high: float, out: float) -> float:
     return less(high, x)
 
 
-row(clamp_max, (_clamp_max_dx, _clamp_max_dhigh), "clamp_max", [(0, 1), (2, 3)])
+def _clamp_max_cut_high(x: float, high: float) -> float:
+    return 1.0 - less(high, x)
+
+
+row(
+    clamp_max,
+    (_clamp_max_dx, _clamp_max_dhigh),
+    "clamp_max",
+    [(0, 1), (2, 3)],
+    cuts=(_above, _clamp_max_cut_high),
+    kink=_at_equal,
+)
 
 
 def fmod(x: float, y: float) -> float:
@@ -899,7 +1091,11 @@ def _fmod_dy(x: float, y: float, out: float) -> float:
     return -sign(x) * sign(y) * floor_divide(abs(x), abs(y))
 
 
-row(fmod, (1.0, _fmod_dy), "fmod", [(3.2, 3.8), (1.0, 1.05)])
+def _fmod_kink(x: float, y: float) -> bool:
+    return x != 0.0 and _at_whole_quotient(x, y)  # from -y to y it is x
+
+
+row(fmod, (1.0, _fmod_dy), "fmod", [(3.2, 3.8), (1.0, 1.05)], kink=_fmod_kink)
 
 
 def remainder(x: float, y: float) -> float:
@@ -911,7 +1107,14 @@ def _remainder_dy(x: float, y: float, out: float) -> float:
     return -floor_divide(x, y)
 
 
-row(remainder, (1.0, _remainder_dy), "%", [(3.2, 3.8), (1.0, 1.05)], ("mod",))
+row(
+    remainder,
+    (1.0, _remainder_dy),
+    "%",
+    [(3.2, 3.8), (1.0, 1.05)],
+    ("mod",),
+    kink=_at_whole_quotient,
+)
 
 
 def floor_divide(x: float, y: float) -> float:
@@ -919,4 +1122,4 @@ def floor_divide(x: float, y: float) -> float:
     return div(x, y) if y == 0.0 else x // y
 
 
-row(floor_divide, (0.0, 0.0), "//", [(3.2, 3.8), (1.0, 1.05)])
+row(floor_divide, (0.0, 0.0), "//", [(3.2, 3.8), (1.0, 1.05)], kink=_at_whole_quotient)

@@ -139,32 +139,3 @@ def partial(op: Op, k: int, operands: Sequence[Term], out: Term) -> Term | None:
         return None  # one of `custom_op` calculates with floats
     term = _writing(op, k)(*operands, out)
     return term if isinstance(term, Term) else Term(number_text(term), term)
-
-
-def at_kink(op: Op, k: int, numbers: Sequence[float]) -> bool:
-    """Whether a row's derivative by operand `k`, or the row itself, jumps there.
-
-    A jump stays as high over a shorter distance; a slope doesn't.
-    """
-    if TABLE.get(op.name) is not op or not all(map(math.isfinite, numbers)):
-        return False
-    return any(
-        near > 1e-9 and near > 0.5 * far
-        for near, far in zip(
-            _jumps(op, k, numbers, 1e-8), _jumps(op, k, numbers, 1e-6), strict=True
-        )
-    )
-
-
-def _jumps(op: Op, k: int, numbers: Sequence[float], distance: float) -> tuple[float, float]:
-    """By how much the result and its derivative change around operand `k`; 0 where not finite."""
-    assert op.forward is not None
-    h = distance * max(1.0, math.fabs(numbers[k]))
-    p = op.partials[k]
-    results, slopes = [], []
-    for x in (numbers[k] - h, numbers[k] + h):
-        moved = [*numbers[:k], x, *numbers[k + 1 :]]
-        results.append(op.forward(*moved))
-        slopes.append(p if isinstance(p, float) else p(*moved, results[-1]))
-    sizes = (math.fabs(results[1] - results[0]), math.fabs(slopes[1] - slopes[0]))
-    return tuple(size if math.isfinite(size) else 0.0 for size in sizes)  # type: ignore[return-value]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
-from engine.drawing.formula import Term, at_kink, partial, written
+from engine.drawing.formula import Term, partial, written
 from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
@@ -156,10 +156,13 @@ class Walk:
             for j in dict.fromkeys(places)
             if places.count(j) > 1
         ]
-        for k, (operand, x) in enumerate(node._operands()):
-            if operand is not None and at_kink(op, k, numbers):
-                name = self.names[self.places[operand]]
-                notes.append(f"{name} = {number_text(x)} is at a kink or a jump. {_described(op)}")
+        if op.has_kink(numbers):
+            where = ", ".join(
+                f"{self.names[self.places[operand]]} = {number_text(x)}"
+                for operand, x in node._operands()
+                if operand is not None
+            )
+            notes.append(f"{where} is at a kink or a jump. {_described(op)}")
         if op is TABLE["where"]:
             arm = "second" if numbers[0] else "third"
             other = "third" if numbers[0] else "second"

@@ -159,7 +159,7 @@ class Inquiry:
                         "anything counts as 0"
                     )
                 causes.append(self._cause(kind, text, death.user))
-                advice.append(words.advice_on_zero(name))
+                advice.append(words.advice_on_zero(name, numbers))
         found = _folded(causes)
         absorbed = flow.absorbed(places)
         if absorbed is not None:
@@ -210,7 +210,7 @@ class Inquiry:
                     f"{number(flow.adjoints[edge.user])} times its derivative "
                     f"{number(edge.partial)} is beyond the largest float64"
                 )
-                advice.append(words.advice_on_huge(name, 3))
+                advice.append(words.advice_on_huge(name, 3, numbers))
                 causes.append(self._cause("overflow", text, edge.user))
                 continue
             before = [x for x in (*numbers, result) if not math.isfinite(x)]
@@ -280,11 +280,11 @@ class Inquiry:
                 name, count = worst.operation, worst.count
                 if tiny:
                     each = worst.factor ** (1.0 / count)
-                    advice.append(words.advice_on_tiny(name, count, each))
+                    advice.append(words.advice_on_tiny(name, count, each, worst.operands))
                 else:
-                    advice.append(words.advice_on_huge(name, count))
+                    advice.append(words.advice_on_huge(name, count, worst.operands))
             elif huge:
-                advice.append(words.advice_on_huge("add", 3))
+                advice.append(words.advice_on_huge("add", 3, ()))
         return causes, advice
 
     def _path(self, i: int, steps: list[Step], sign: float) -> list[Cause]:
@@ -352,12 +352,9 @@ class Inquiry:
             return []
         causes = []
         for i, node in enumerate(self.flow.nodes):
-            name = node.op.name if node.op is not None else ""
-            if name not in words.KINKS or self.flow.adjoints[i] == 0.0:
+            if node.op is None or self.flow.adjoints[i] == 0.0:
                 continue
-            numbers = tuple(x for _, x in node._operands())
-            if all(map(math.isfinite, numbers)) and words.KINKS[name](numbers):
-                assert node.op is not None
+            if node.op.has_kink([x for _, x in node._operands()]):
                 causes.append(self._cause("kink", f"{self._call(i)}: {node.op.doc}", i))
         for at, x in self.recorder.ties.items():
             text = f"a comparison of {number(x)} with an equal number: both branches meet here"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from engine.ops import TABLE
+
 Numbers = Sequence[float]
 
 
@@ -82,11 +84,23 @@ def _power(x: Numbers, k: int) -> str:
     return "its graph is level there"
 
 
-_STEPS = ("sign", "step", "floor", "ceil", "round", "floor_divide", "less", "less_equal", "equal")
-_SATURATING = (
-    *("sigmoid", "tanh", "erf", "erfc", "softplus", "log_sigmoid", "logaddexp", "gelu", "silu"),
-    *("elu", "exp", "expm1", "atan"),
-)
+def _is_flat(name: str) -> bool:
+    return name in TABLE and TABLE[name].is_flat
+
+
+def _saturates(name: str, numbers: Numbers) -> bool:
+    """Whether an operation is less steep at these numbers than around 0."""
+    op = TABLE.get(name)
+    if op is None or op.family == "arithmetic" or op.forward is None:
+        return False
+    f = op.forward
+
+    def slope(k: int, x: float) -> float:
+        low, high = ([*numbers[:k], x + h, *numbers[k + 1 :]] for h in (-1e-3, 1e-3))
+        return math.fabs(f(*high) - f(*low))
+
+    return any(slope(k, x) < 0.5 * slope(k, 0.0) < math.inf for k, x in enumerate(numbers))
+
 
 _WHY_ZERO: dict[str, Callable[[Numbers, int], str]] = {
     "mul": _other_factor,
@@ -99,8 +113,6 @@ _WHY_ZERO: dict[str, Callable[[Numbers, int], str]] = {
     "clamp_max": _bound,
     "div": _divided,
     "pow": _power,
-    **dict.fromkeys(_STEPS, _jumps),
-    **dict.fromkeys(_SATURATING, _saturated),
     "detach": lambda x, k: "it cuts the graph on purpose: what comes out is a constant",
     "no_grad": lambda x, k: "what is computed under no_grad is a constant",
     "abs": lambda x, k: "at its kink the derivative counts as 0",
@@ -110,13 +122,16 @@ _WHY_ZERO: dict[str, Callable[[Numbers, int], str]] = {
 def why_zero(name: str, numbers: Numbers, k: int) -> str:
     """Why the partial of the operation `name` by operand k is 0 at these numbers."""
     reason = _WHY_ZERO.get(name)
-    if reason is not None:
-        return reason(numbers, k)
-    return "its graph is level there"
+    if reason is None and _is_flat(name):
+        reason = _jumps
+    elif reason is None and _saturates(name, numbers):
+        reason = _saturated
+    return "its graph is level there" if reason is None else reason(numbers, k)
 
 
 # --- what to do -------------------------------------------------------------------------------
 
+_SMOOTHER = "Use a smooth stand-in, such as sigmoid(10 * x) for a step, or the unrounded number."
 _KEEP_OFF_ZERO = (
     "Keep the denominator away from 0: add a small constant, or choose with engine.where what to "
     "return when it is 0 (the arm not taken can't spoil the gradient)."
@@ -159,11 +174,6 @@ _ON_ZERO = {
         ("clamp_min", "clamp_max"),
         "Widen the bounds, or drop the clamp: outside of its bounds nothing can be learnt.",
     ),
-    **dict.fromkeys(
-        _STEPS,
-        "Use a smooth stand-in, such as sigmoid(10 * x) for a step, or the unrounded number.",
-    ),
-    **dict.fromkeys(_SATURATING, _SCALE),
     "abs": "Move the input a little, or use a smooth stand-in such as sqrt(x * x + 1e-6).",
     "detach": "Leave detach out if the gradient is wanted.",
     "no_grad": "Take the line out of the no_grad block if the gradient is wanted.",
@@ -177,14 +187,18 @@ _ON_NOT_FINITE = {
     **dict.fromkeys(("log", "log2", "log10", "log1p"), _LOGARITHM),
     **dict.fromkeys(("sqrt", "cbrt", "hypot"), _ROOT),
     **dict.fromkeys(("div", "reciprocal", "fmod", "remainder", "floor_divide"), _KEEP_OFF_ZERO),
-    "pow": "Keep the base above 0: a power below 1 has an infinite slope at 0, and no value below.",
+    "pow": (
+        "Keep the base away from 0, and above it: a power below 1 has an infinite slope at 0, and "
+        "no value below."
+    ),
     **dict.fromkeys(("asin", "acos", "atanh", "acosh"), _DOMAIN),
 }
 
 
-def advice_on_zero(name: str) -> str:
-    """What to do about a gradient that died in the operation `name`."""
-    return _ON_ZERO.get(name, _LEVEL)
+def advice_on_zero(name: str, numbers: Numbers) -> str:
+    """What to do about a gradient that died in the operation `name` on these numbers."""
+    otherwise = _SMOOTHER if _is_flat(name) else _SCALE if _saturates(name, numbers) else _LEVEL
+    return _ON_ZERO.get(name, otherwise)
 
 
 def advice_on_not_finite(name: str, numbers: Numbers) -> str:
@@ -194,8 +208,14 @@ def advice_on_not_finite(name: str, numbers: Numbers) -> str:
     return _ON_NOT_FINITE.get(name, _OVERFLOW)
 
 
-def advice_on_huge(name: str, count: int) -> str:
-    """What to do about a huge gradient, to which `count` operations `name` contribute most."""
+def advice_on_huge(name: str, count: int, numbers: Numbers) -> str:
+    """What to do about a huge gradient, to which `count` operations `name`, one of them on these
+    numbers, contribute most."""
+    if name == "pow" and count < 3 and math.fabs(numbers[0]) > 1.0:
+        return (
+            f"A high power of a number above 1 is steep: scale the base, {number(numbers[0])} here,"
+            " towards 1, use a lower power, or work with its logarithm, y * log(x)."
+        )
     if name in _ON_NOT_FINITE and count < 3:
         return _ON_NOT_FINITE[name]
     if count < 3:
@@ -209,10 +229,10 @@ def advice_on_huge(name: str, count: int) -> str:
     )
 
 
-def advice_on_tiny(name: str, count: int, each: float) -> str:
+def advice_on_tiny(name: str, count: int, each: float, numbers: Numbers) -> str:
     """What to do about a tiny gradient, to which `count` operations `name`, each passing on that
     much, contribute most."""
-    if name in _SATURATING and each < 0.05:  # 0.25 is the most that a sigmoid passes on
+    if _saturates(name, numbers) and each < 0.05:  # 0.25 is the most that a sigmoid passes on
         return _SCALE
     if count < 3:
         return "One small factor: measure the number in larger units, or scale it up where it is."
@@ -233,15 +253,3 @@ ON_LEFT = (
     "Calculate with the Value itself, and with engine's functions (engine.exp(v), not math.exp), "
     "until the end; for a choice that depends on it, a gradient flows only through the branch."
 )
-
-# --- kinks ------------------------------------------------------------------------------------
-
-# At which operands an operation has no derivative; what counts there says the docstring of the row.
-KINKS: dict[str, Callable[[Numbers], bool]] = {
-    **dict.fromkeys(("relu", "leaky_relu", "abs"), lambda x: x[0] == 0.0),
-    "elu": lambda x: x[0] == 0.0 and x[1] != 1.0,
-    **dict.fromkeys(("maximum", "minimum", "clamp_min", "clamp_max"), lambda x: x[0] == x[1]),
-    "hypot": lambda x: x[0] == 0.0 and x[1] == 0.0,
-    **dict.fromkeys(("sign", "step"), lambda x: x[0] == 0.0),
-    **dict.fromkeys(("floor", "ceil"), lambda x: x[0] == math.floor(x[0])),
-}

@@ -12,7 +12,7 @@ import nn
 import random_graphs
 from engine import DomainError, Value
 from engine.explaining import Cause, Explanation
-from engine.explaining.words import _ON_NOT_FINITE, _ON_ZERO, _WHY_ZERO, KINKS
+from engine.explaining.words import _ON_NOT_FINITE, _ON_ZERO, _WHY_ZERO
 from engine.ops import TABLE
 
 explain = engine.explain
@@ -230,6 +230,13 @@ def test_a_saturated_sigmoid_makes_a_gradient_tiny() -> None:
     assert "BCEWithLogitsLoss" in finding.advice[0]
 
 
+def test_the_advice_on_a_steep_power_is_about_its_base() -> None:
+    [advice] = explain(lambda x: x**50, 10.0)["x"].advice
+    assert advice.startswith("A high power of a number above 1 is steep: scale the base, 10 here")
+    [advice] = explain(lambda x: x**0.5, 1e-30)["x"].advice
+    assert advice.startswith("Keep the base away from 0")
+
+
 def test_what_is_huge_and_tiny_can_be_said() -> None:
     assert explain(lambda x: 100.0 * x, 1.0)["x"].status == "fine"
     assert explain(lambda x: 100.0 * x, 1.0, huge=10.0)["x"].status == "huge"
@@ -248,6 +255,23 @@ def test_kinks_met_exactly_are_said_with_the_convention() -> None:
     operations = {cause.operation for cause in explanation.findings[-1].causes}
     assert operations == {"relu", "abs", "maximum"}
     assert "the derivative at 0 is 0" in explanation.findings[-1].causes[0].text
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: engine.round(x) + x, 0.5),
+        (lambda x: engine.floor(x) + x, 2.0),
+        (lambda x: x % 1.0, 3.0),
+        (lambda x: x // 2.0 + x, 4.0),
+        (lambda x: engine.leaky_relu(x), 0.0),
+        (lambda x: engine.hypot(x, 0.0), 0.0),
+    ],
+    ids=["round", "floor", "remainder", "floor_divide", "leaky_relu", "hypot"],
+)
+def test_a_kink_of_any_row_is_told(f: Any, x: float) -> None:
+    assert explain(f, x).findings[-1].status == "kink"
+    assert explain(f, x + 0.25).findings[-1].status != "kink"
 
 
 def test_a_branch_decided_by_a_tie_is_a_kink() -> None:
@@ -389,7 +413,7 @@ def test_a_name_that_does_not_exist_is_a_key_error_with_those_that_do() -> None:
 
 
 def test_words_are_about_operations_that_exist() -> None:
-    named = {*_WHY_ZERO, *_ON_ZERO, *_ON_NOT_FINITE, *KINKS}
+    named = {*_WHY_ZERO, *_ON_ZERO, *_ON_NOT_FINITE}
     assert named - set(TABLE) == {"no_grad"}
 
 

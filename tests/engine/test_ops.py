@@ -5,7 +5,7 @@ import itertools
 import math
 import operator
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -107,6 +107,82 @@ def test_no_operand_makes_a_forward_or_a_partial_raise(op: Op) -> None:
         assert isinstance(y, float)
         for partial in op.partials:
             assert isinstance(partial if isinstance(partial, float) else partial(*xs, y), float)
+
+
+def lattice(op: Op) -> Iterator[tuple[float, ...]]:
+    """Points at which rows have their kinks, and points between them, where the row is finite."""
+    for xs in itertools.product([0.5 * k for k in range(-4, 5)], repeat=op.arity):
+        if math.isfinite(op.forward(*xs)):
+            yield xs
+
+
+def one_sided_slopes(op: Op, xs: Sequence[float], k: int) -> tuple[float, float]:
+    """The differences to the left and to the right by operand k."""
+    h = 1e-7
+    low, middle, high = (
+        op.forward(*xs[:k], x, *xs[k + 1 :]) for x in (xs[k] - h, xs[k], xs[k] + h)
+    )
+    return (middle - low) / h, (high - middle) / h
+
+
+@ROWS
+def test_the_row_says_where_it_jumps_or_has_a_corner(op: Op) -> None:
+    varied = [k for k, (low, high) in enumerate(op.samples) if low < high]  # not a condition
+    for xs in lattice(op):
+        pairs = [one_sided_slopes(op, xs, k) for k in varied]
+        pairs = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+        found = any(math.fabs(a - b) > 1e-3 or math.fabs(a) > 1e6 for a, b in pairs)
+        assert op.has_kink(xs) == found, (xs, pairs)
+
+
+def test_nothing_has_a_kink_at_infinity() -> None:
+    for op in TABLE.values():
+        for xs in itertools.product((math.inf, -math.inf, math.nan), repeat=op.arity):
+            assert not op.has_kink(xs)
+
+
+@ROWS
+def test_an_edge_is_cut_where_the_operand_has_no_influence(op: Op) -> None:
+    for k, cut in enumerate(op.cuts):
+        if isinstance(cut, bool):
+            assert cut == (op.partials[k] == 0.0)
+            continue
+        for xs in lattice(op):
+            if not op.has_kink(xs):
+                assert bool(cut(*xs)) == (one_sided_slopes(op, xs, k) == (0.0, 0.0)), xs
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "cut"),
+    [
+        ("relu", (0.0,), [True]),
+        ("maximum", (1.0, 1.0), [False, False]),
+        ("minimum", (1.0, 1.0), [False, False]),
+        ("clamp_min", (1.0, 1.0), [False, True]),
+        ("clamp_max", (1.0, 1.0), [False, True]),
+        ("where", (math.nan, 1.0, 2.0), [True, False, True]),
+        ("relu", (math.nan,), [False]),
+        ("maximum", (math.nan, 1.0), [False, False]),
+    ],
+)
+def test_what_is_cut_at_a_kink_or_at_nan(name: str, at: tuple[float, ...], cut: list[bool]) -> None:
+    cuts = TABLE[name].cuts
+    assert [c if isinstance(c, bool) else bool(c(*at)) for c in cuts] == cut
+
+
+@ROWS
+def test_a_cut_can_be_recorded(op: Op) -> None:
+    for cut in op.cuts:
+        if callable(cut):
+            recorded = engine.rebind.rebind(cut, engine.functions.FUNCTIONS)
+            for xs in lattice(op):
+                assert recorded(*map(Value, xs)).data == cut(*xs)
+
+
+def test_a_row_of_ones_own_keeps_its_cuts_when_it_is_pickled() -> None:
+    cube = engine.custom_op("cube", pow, [lambda x, y, out: 3 * x**2, 0.0])
+    op = cube(Value(2.0), Value(3.0)).op
+    assert op.cuts == (False, True)
 
 
 @ROWS

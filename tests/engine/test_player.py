@@ -14,7 +14,7 @@ import pytest
 import engine
 from engine import DrawingError, GraphError, Value
 from engine.drawing import Player, layout
-from engine.drawing.formula import Term, at_kink, partial, written
+from engine.drawing.formula import Term, partial, written
 from engine.drawing.theme import number_text
 from engine.ops import TABLE
 from random_graphs import ENGINE, random_graph, run
@@ -58,7 +58,6 @@ def test_what_a_formula_says_is_what_the_row_computes(name: str) -> None:
         term = partial(op, k, terms, Term("out", out.value))
         assert (term is None) == isinstance(p, float)
         assert term is None or term.value == p(*numbers, out.value)
-        assert not at_kink(op, k, numbers)
 
 
 def test_formulas_have_the_brackets_they_need() -> None:
@@ -69,31 +68,6 @@ def test_formulas_have_the_brackets_they_need() -> None:
     assert (-(x + y)).text == "−(x + (−2))"
     assert written(TABLE["square"], y).text == "(−2)²"
     assert written(TABLE["remainder"], x, 2.0).__neg__().text == "−(x % 2)"
-
-
-@pytest.mark.parametrize(
-    ("name", "numbers"),
-    [
-        ("relu", [0.0]),
-        ("abs", [0.0]),
-        ("leaky_relu", [0.0, 0.1]),
-        ("maximum", [2.0, 2.0]),
-        ("clamp_max", [1.0, 1.0]),
-        ("floor", [3.0]),
-        ("step", [0.0]),
-        ("less", [1.0, 1.0]),
-    ],
-)
-def test_kinks_and_jumps_are_found(name: str, numbers: list[float]) -> None:
-    assert at_kink(TABLE[name], 0, numbers)
-    assert not at_kink(TABLE[name], 0, [numbers[0] + 0.25, *numbers[1:]])
-
-
-def test_steep_is_no_kink() -> None:
-    assert not at_kink(TABLE["reciprocal"], 0, [1e-3])
-    assert not at_kink(TABLE["tanh"], 0, [0.0])
-    assert not at_kink(TABLE["elu"], 0, [0.0, 1.0])  # smooth for this alpha only
-    assert at_kink(TABLE["elu"], 0, [0.0, 2.0])
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -162,6 +136,8 @@ def test_where_says_which_arm_was_taken_and_that_nothing_poisons_the_other() -> 
 def test_a_kink_is_told_with_its_convention() -> None:
     text = said(engine.relu(Value(0.0, label="x")))
     assert "x = 0 is at a kink or a jump. ReLU(x): The larger of x and 0" in text
+    both = said(engine.maximum(Value(2.0, label="a"), Value(2.0, label="b")))
+    assert "a = 2, b = 2 is at a kink" in both
     assert "kink" not in said(engine.relu(Value(1.0)))
 
 

@@ -24,9 +24,9 @@ from engine.compiled.source.formulas import (
 from engine.ops import TABLE
 
 _ATOM, _POWER, _PRODUCT, _MATMUL, _SUM = 100, 80, 60, 55, 50
-_SYMBOLS = {"sigmoid": r"\sigma", "delta": r"\delta", "theta": r"\theta"}
-_COMMANDS = ["sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "max", "min"]
+_SYMBOLS = {"delta": r"\delta", "theta": r"\theta"}
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
+_PLACE = re.compile(r"#(\d)")  # of an operand in a row's `latex`
 _NUMBERED = re.compile(r"(delta|theta|[A-Za-z])(\d+)")
 _AXES = "ijk"
 
@@ -95,17 +95,11 @@ class LatexText:
                 return rf"{a} \cdot {b}", _PRODUCT
             plain = args[0].shape == () or args[1].shape == ()
             return (rf"{a} \, {b}" if plain else rf"{a} \circ {b}"), _PRODUCT
-        if row == "div":
-            return rf"\frac{{{self.text(args[0])}}}{{{self.text(args[1])}}}", _ATOM
         if row in ("square", "pow"):
             power = "2" if row == "square" else self.text(args[1])
             base = self.text(args[0], _ATOM)
             base = _grouped(base) if base[-1] == "}" and "^" in base else base
             return f"{base}^{{{power}}}", _POWER
-        if row == "sqrt":
-            return rf"\sqrt{{{self.text(args[0])}}}", _ATOM
-        if row == "abs":
-            return rf"\left|{self.text(args[0])}\right|", _ATOM
         if row == "where":
             yes, no = self.text(args[1]), self.text(args[2])
             test = self._holds(args[0])
@@ -114,8 +108,11 @@ class LatexText:
         test_of = indicator(row, args)
         if test_of is not None:
             return rf"\left[{self._holds(test_of)}\right]", _ATOM
-        inside = ", ".join(self.text(arg) for arg in args)
-        return self.function(row) + _grouped(inside), _ATOM
+        texts = [self.text(arg) for arg in args]
+        pattern = TABLE[row].latex if row in TABLE else ""
+        if "#" in pattern:
+            return _PLACE.sub(lambda place: texts[int(place[1]) - 1], pattern), _ATOM
+        return self.function(row) + _grouped(", ".join(texts)), _ATOM
 
     def _holds(self, e: Expr) -> str:
         """A condition."""
@@ -129,10 +126,10 @@ class LatexText:
     def function(self, name: str) -> str:
         """How a row is written, or a primed one."""
         row, k = unprimed(name)
-        written = _SYMBOLS.get(row)
-        if written is None:
+        written = TABLE[row].latex
+        if not written or "#" in written:
             label = row.replace("_", r"\_")
-            written = rf"\{row}" if row in _COMMANDS else rf"\operatorname{{{label}}}"
+            written = rf"\operatorname{{{label}}}"
         if PRIME not in name:
             return written
         self.primes[name] = None

@@ -17,8 +17,6 @@ from engine.ops import TABLE
 from engine.rebind import rebind
 
 PRIME = "'"
-_PLAIN = ("sign", "floor", "ceil", "round", "floor_divide", "detach")  # steps of other kinds
-_ARITHMETIC = ("add", "sub", "mul", "div", "neg", "square")
 
 
 class Symbol:
@@ -133,7 +131,7 @@ def partial_of(row: str, k: int, args: tuple[Expr, ...], out: Expr) -> Expr:
     plain = tuple(e if e.kind == "number" else named(f"#{j}", e.shape) for j, e in enumerate(args))
     short = _interpreted(p, plain, named("#out", out.shape))
     calls = list(_calls(short))
-    arithmetic = all(name in _ARITHMETIC for name in calls)
+    arithmetic = all(name in TABLE and TABLE[name].family == "arithmetic" for name in calls)
     if len(calls) <= 1 or (arithmetic and len(calls) <= 3):
         return _interpreted(p, args, out)
     return Expr("call", (primed(row, k), *args), out.shape)
@@ -173,9 +171,12 @@ def forward(row: str) -> tuple[list[str], Expr]:
 def _indicator(row: str) -> tuple[list[str], Expr] | None:
     """The comparison whose outcome a row is, if it is such a row."""
     op = TABLE.get(row)
-    if op is None or any(callable(p) or p != 0.0 for p in op.partials) or row in _PLAIN:
+    if op is None or not op.is_flat:
         return None
-    names, formula = forward(row)
+    try:
+        names, formula = forward(row)
+    except TypeError:  # it does more than can be written down, as rounding does
+        return None
     if formula.kind == "call" and formula.parts[0] == "where" and formula.parts[2:] == (ONE, ZERO):
         return names, formula.parts[1]
     return None
