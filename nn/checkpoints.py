@@ -22,7 +22,7 @@ from nn.updates import History
 Array = np.ndarray[Any, np.dtype[Any]]
 SAVE_SECONDS = 10.0  # between two checkpoints: what a run that is killed loses at most, about
 _SHARE = 20  # and at most this part of the time goes into writing them
-_LISTS = ("loss", "step_loss", "val_loss", "evaluated")
+_LISTS = ("loss", "step_loss", "step_weight", "val_loss", "evaluated")
 _KIND = "a training run"
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from engine import Program, TraceError, Value
+from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.interrupts import Interrupts
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
-from nn.updates import History, PathName, check_optimizer, check_path, updates, write
+from nn.updates import History, PathName, Updates, check_optimizer, check_path, write
 
 
 def minimize(
@@ -27,15 +29,16 @@ def minimize(
     dtype: Any = np.float64,
     seed: int = 0,
     progress: bool = True,
+    on_nonfinite: OnNonfinite = "stop",
 ) -> History:
     """Lower a function of the optimiser's parameters by `steps` updates, in place.
 
     `function()` returns one number, computed from the parameters' Values: a loss with all of its
     data in it, or anything else that is to become small. It may be a program of
     ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again; one of other
-    parameters, or in another order, is compiled anew. `path`, `dtype`, `seed` and
-    `scheduler` (stepped after every update, whatever its interval) are as for `fit`, and so is
-    Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
+    parameters, or in another order, is compiled anew. `path`, `dtype`, `seed`,
+    `scheduler` (stepped after every update, whatever its interval) and `on_nonfinite` are as for
+    `fit`, and so is Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
     Raises TypeError where the function takes arguments or returns anything but one number, and
     for wrong optimisers and schedulers; TraceError where the vectorised path is asked for and
@@ -72,21 +75,19 @@ def minimize(
                     raise
                 history.reason = str(error)
         with Interrupts() as interrupts:
-            updates(
-                step,
-                theta,
-                gradient,
-                np.arange(steps),
-                np.arange(steps + 1),
-                Update(optimizer),
-                scheduler,
-                False,
-                seed,
-                history,
-                bar,
-                0,
-                interrupts.check,
+            watch = Watch(
+                *(on_nonfinite, optimizer, parameters),
+                lambda update: f"update {update + 1:,} of {steps:,}",
+                lambda row: plain,
             )
+            run = Updates(
+                *(theta, gradient, Update(optimizer), False, seed),
+                *(history, bar, interrupts.check, watch),
+            )
+            run.run(step, scheduler, np.arange(steps), np.arange(steps + 1))
+    except DivergenceError as end:
+        history.stopped = str(end)
+        warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=2)
     except KeyboardInterrupt:
         history.stopped = f"Ctrl-C after {len(history.step_loss)} of {steps} updates"
         if progress:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -48,6 +49,9 @@ class TrainingPath(Protocol):
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """`rows` are the numbers of the batch's examples, `draws` the seed and the step."""
 
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """The place in `rows` of the first example whose loss is inf or nan; 0 if there is none."""
+
 
 class ScalarPath:
     """Examples one by one, on Values; `advance` is called after each.
@@ -76,18 +80,35 @@ class ScalarPath:
             p.data, p.grad = number, 0.0
         total, weight = 0.0, 0.0
         for place, row in enumerate(rows.tolist()):
-            x, target, own = self._examples[row]
             with engine.enable_grad(), drawing(*draws, place):
-                terms, weights = self._loss.terms(self._model(x), target)
-                example = own * engine.sum(terms)
+                example, own = self.loss_of(row)
             if isinstance(example, Value):
                 example.backward()
                 total += example.data
             else:
                 total += example
-            weight += own * sum(weights)
+            weight += own
             self._advance()
         return Step(total, weight, np.array([p.grad for p in self._parameters]))
+
+    def loss_of(self, row: int) -> tuple[Any, Any]:
+        """The sum of the terms of the example in a row, and of their weights."""
+        x, target, own = self._examples[row]
+        if own == 0.0:
+            return 0.0, 0.0  # whatever its loss is, inf and nan too
+        terms, weights = self._loss.terms(self._model(x), target)
+        return own * engine.sum(terms), own * sum(weights)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """Compute the losses, up to the first that is not finite."""
+        for p, number in zip(self._parameters, theta.tolist(), strict=True):
+            p.data = number
+        for place, row in enumerate(rows.tolist()):
+            with engine.no_grad(), drawing(*draws, place):
+                example, _ = self.loss_of(row)
+            if not math.isfinite(getattr(example, "data", example)):
+                return place
+        return 0
 
 
 class VectorisedPath:
@@ -136,9 +157,13 @@ class VectorisedPath:
         scheduler: LRScheduler | None,
         gradient: Array,
         mean: bool,
-    ) -> Array:
+        watching: bool,
+    ) -> Array | None:
         """Run the updates of some batches in one call, in place, as far as one path goes, with a
-        step of the scheduler after each; return the sum of terms and of weights of each."""
+        step of the scheduler after each; return the sum of terms and of weights of each.
+
+        It ends before a batch without any weight. Where the loss, the gradient or a parameter
+        becomes inf or nan, and that is watched for, all is undone, and None returned."""
         within = np.diff(order[starts[0] : starts[-1]])
         within[starts[1:-1] - starts[0] - 1] = 1  # what follows in another step does not count
         steps = np.stack([starts[:-1], starts[1:]], axis=1)
@@ -146,22 +171,32 @@ class VectorisedPath:
         if self._matrix.shape[1] <= _NARROW and (within == 1).all():
             steps += (order[starts[:-1]] - starts[:-1])[:, None]
             batches = Batches(self._columns, order, True, steps)
-        losses = _run_steps(self._stepper, batches, draws, theta, gradient, update, scheduler, mean)
-        self._advance(int(starts[len(losses)] - starts[0]))
+        losses = _run_steps(
+            *(self._stepper, batches, draws, theta, gradient, update, scheduler, mean, watching)
+        )
+        if losses is not None:
+            self._advance(int(starts[len(losses)] - starts[0]))
         return losses
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run the program on the rows."""
-        whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
-        if whole:
-            narrow = self._matrix.shape[1] <= _NARROW
-            matrix = self._columns.T if narrow else self._matrix
-        else:
-            matrix = self._matrix[rows]
-        outputs, gradient = self._stepper(theta, matrix, draws)
+        outputs, gradient = self._stepper(theta, self._rows(rows), draws)
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))
         return Step(total, weight, gradient)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """Compute the losses of all of them."""
+        outputs, _ = self._stepper(theta, self._rows(rows), draws, gradient=False)
+        return int(np.argmin(np.isfinite(outputs[:, 0])))
+
+    def _rows(self, rows: Array) -> Array:
+        """The data of some examples, one row each."""
+        whole = len(rows) == len(self._matrix) and bool((np.diff(rows) == 1).all())
+        if whole:
+            narrow = self._matrix.shape[1] <= _NARROW
+            return self._columns.T if narrow else self._matrix
+        return self._matrix[rows]
 
 
 class ScalarFunctionPath:
@@ -184,6 +219,10 @@ class ScalarFunctionPath:
             y.backward()
         self._advance(1)
         return Step(y.data, 1.0, np.array([p.grad for p in self._parameters]))
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """There are no examples."""
+        return 0
 
 
 class FunctionPath:
@@ -220,15 +259,19 @@ class FunctionPath:
         scheduler: LRScheduler | None,
         gradient: Array,
         mean: bool,
-    ) -> Array:
-        """Run updates in one call, in place, as far as one path goes; return each one's loss."""
+        watching: bool,
+    ) -> Array | None:
+        """Run updates in one call, in place, as far as one path goes; return each one's loss, or
+        None as `VectorisedPath` does."""
         nothing = np.zeros((len(starts) - 1, 2), np.int64)
         losses = _run_steps(
             self._stepper,
             Batches(self._none, order, True, nothing),
-            *(draws, theta, gradient, update, scheduler, mean),
+            *(draws, theta, gradient, update, scheduler, mean, watching),
         )
-        self._advance(len(losses))
+        if losses is not None:
+            losses[:, 1] = 1.0
+            self._advance(len(losses))
         return losses
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
@@ -236,6 +279,10 @@ class FunctionPath:
         outputs, gradient = self._stepper(theta, self._none, draws)
         self._advance(1)
         return Step(float(outputs[0, 0]), 1.0, gradient)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """There are no examples."""
+        return 0
 
 
 def _one_value(y: Any) -> Value:
@@ -262,11 +309,16 @@ def _run_steps(
     update: Update,
     scheduler: LRScheduler | None,
     mean: bool,
-) -> Array:
-    """Run updates in one call; return the sums of terms and of weights of those that were done."""
+    watching: bool,
+) -> Array | None:
+    """Run updates in one call; return the sums of terms and of weights of those that were done.
+
+    Where something becomes inf or nan all are undone, if `watching`, and None is returned.
+    """
     count = len(batches.starts)
     if not update.can_loop:
         return np.zeros((0, 2))
+    before = theta.copy(), gradient.copy()
     rates = back_to = None
     if scheduler is not None:
         rates, back_to = scheduler.ahead(count)
@@ -289,9 +341,18 @@ def _run_steps(
     finally:
         if back_to is not None and done < count:
             back_to(done)
-    update.take(slots, done)
     losses, penalties = training.losses[:done], training.settings[:done, 0]
     losses[:, 0] += penalties * (losses[:, 1] if mean else 1.0)
+    if watching and not (
+        np.isfinite(losses[:, 0]).all()
+        and np.isfinite(theta).all()
+        and (np.isfinite(slots) | ~np.isfinite(update.slots(theta.dtype))).all()
+    ):
+        theta[:], gradient[:] = before
+        if back_to is not None:
+            back_to(0)
+        return None
+    update.take(slots, done)
     return losses
 
 
@@ -312,9 +373,13 @@ def loss_program(
     alive = weakref.ref(model)
     loss = copy.copy(loss)  # its attributes may be set anew, and the program used on
 
-    def batch_loss(x: Any, target: Any, own: Any = 1.0) -> Any:
+    def batch_loss(x: Any, target: Any, own: Any = None) -> Any:
         terms, weights = loss.terms(_called(alive, x), _plain(target))
-        return [own * engine.sum(terms), own * engine.sum(weights)]
+        sums = [engine.sum(terms), engine.sum(weights)]
+        if own is None:
+            return sums
+        # where it is 0 the loss counts for nothing, if it is inf or nan too
+        return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
 
     told: list[Any] = []  # the program itself keeps the loss and the parameters
     key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)

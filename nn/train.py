@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ import numpy as np
 
 from engine import TraceError, Value
 from nn.checkpoints import Checkpoints
+from nn.divergence import DivergenceError, OnNonfinite, Watch, check_on_nonfinite
 from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
@@ -28,7 +30,7 @@ from nn.paths import ScalarPath, TrainingPath, VectorisedPath
 from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
 from nn.stopping import Best, EarlyStopping
-from nn.updates import History, PathName, check_optimizer, check_path, updates, write
+from nn.updates import History, PathName, Updates, check_optimizer, check_path, write
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Callback: TypeAlias = Callable[[int, History], object]
@@ -59,6 +61,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
+    on_nonfinite: OnNonfinite = "stop",
 ) -> History:
     """Train `model` on the rows of X and y, in place, and return the History.
 
@@ -81,6 +84,12 @@ def fit(
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
     `dtype` is float64, or on the vectorised path float32.
+
+    A run that diverges stops: before the first update whose loss or gradient is inf or nan, or
+    that would make a parameter so. A RuntimeWarning and `stopped` in the History say which update
+    it is, the likely cause, and what to try; the model has the weights before it, or the best ones
+    of `early_stopping`. With `on_nonfinite="continue"` there is one warning, and the run goes on.
+    A batch whose weights are all 0 makes no update.
 
     Ctrl-C ends the run after the update under way: the model has the last weights, or the best
     ones of `early_stopping`, and the History so far is returned.
@@ -109,6 +118,7 @@ def fit(
         class_weight=class_weight,
     )
     _check_settings(path, dtype, l2, clip_norm)
+    check_on_nonfinite(on_nonfinite)
     validation = None
     if validation_data is not None:
         names = ("the validation X", "the validation y")
@@ -124,6 +134,7 @@ def fit(
         clip_norm=clip_norm,
         evaluate_every=_whole("evaluate_every", evaluate_every, 1),
         progress=progress,
+        on_nonfinite=on_nonfinite,
     )
     run = _Run(model, loss, optimizer, scheduler, examples, settings)
     run.evaluating(validation, named, early_stopping)
@@ -143,6 +154,7 @@ class _Settings:
     clip_norm: float | None
     evaluate_every: int
     progress: bool
+    on_nonfinite: OnNonfinite
 
 
 class _Run:
@@ -168,7 +180,7 @@ class _Run:
         self.mean = loss.reduction == "mean"
         self.history, self.best = History(), Best()
         self.epoch = 0  # how many are over
-        self._began, self._burst = time.perf_counter(), 0
+        self._began = time.perf_counter()
         self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
         self._interrupts = Interrupts()
         self._checkpoints: Checkpoints | None = None
@@ -176,6 +188,10 @@ class _Run:
         self.evaluating(None, {}, None)
         total = settings.epochs * examples.each_epoch
         self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
+        self._updates = Updates(
+            *(self.theta, self.gradient, self.update, self.mean, settings.seed),
+            *(self.history, self.bar, self._between_calls, self._watch()),
+        )
 
     def evaluating(
         self,
@@ -204,6 +220,14 @@ class _Run:
             if self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
             self._restore_best()
+            self._check_validation()
+        except DivergenceError as end:
+            history.stopped = str(end)
+            self._note_epochs()
+            if self._checkpoints is not None:
+                self._checkpoints.save(self._progress())
+            self._restore_best()
+            warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=3)
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Stopped) and self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
@@ -226,7 +250,7 @@ class _Run:
         """An epoch; or several at once, if they are short and nothing is between them."""
         examples, history = self.examples, self.history
         within = len(history.step_loss) - self.epoch * examples.updates  # done before
-        some = max(1, self._burst // examples.updates, -(-within // examples.updates))
+        some = max(1, self._updates.burst // examples.updates, -(-within // examples.updates))
         some = min(some, self._epochs_at_once)
         if examples.generator is not None:
             self._generator_state = examples.generator.getstate()
@@ -234,23 +258,30 @@ class _Run:
             *map(examples.epoch, range(self.epoch, self.epoch + some)), strict=True
         )
         ends = np.cumsum([0, *map(len, orders)])[:-1, None] + np.stack(starts)[:, 1:]
-        self._burst = updates(
+        self._updates.run(
             self._step,
-            self.theta,
-            self.gradient,
+            None if self._each_epoch else self.scheduler,
             np.concatenate(orders),
             np.append(0, ends.ravel())[within:],
-            self.update,
-            None if self._each_epoch else self.scheduler,
-            self.mean,
-            self.settings.seed,
-            history,
-            self.bar,
-            self._burst,
-            self._between_calls,
         )
         self.epoch += some
         self._note_epochs()
+
+    def _watch(self) -> Watch:
+        """Who says when an update is not finite, and why: by an example on the scalar path."""
+        model, loss, examples, settings = self.model, self.loss, self.examples, self.settings
+
+        def when(update: int) -> str:
+            epoch = update // examples.updates + 1
+            return f"update {update + 1:,}, in epoch {epoch} of {settings.epochs}"
+
+        def loss_of(row: int) -> Callable[[], Any]:
+            x, y = (array[row : row + 1] for array in (examples.X, examples.y))
+            path = ScalarPath(model, loss, self.parameters, x, y, lambda: None)
+            return lambda: path.loss_of(0)[0]
+
+        parts = (self.optimizer, self.parameters, when, loss_of, model)
+        return Watch(settings.on_nonfinite, *parts)
 
     @property
     def _each_epoch(self) -> bool:
@@ -311,7 +342,7 @@ class _Run:
                 self._measures.append(held_out)
         found, *others = [measure() for measure in self._measures]
         for numbers in others:
-            history.val_loss.append(numbers.pop("loss"))
+            history.val_loss.append(self._per_example(numbers.pop("loss")))
             found |= {f"val_{name}": number for name, number in numbers.items()}
         for name, number in found.items():
             history.metrics.setdefault(name, []).append(number)
@@ -324,6 +355,28 @@ class _Run:
                     f"{self._stopping.monitor} has not improved since epoch {self.best.epoch}"
                 )
             history.best_epoch = self.best.epoch
+
+    def _check_validation(self) -> None:
+        """Warn where the validation loss was not finite, in a run that did not diverge."""
+        wrong = np.flatnonzero(~np.isfinite(self.history.val_loss))
+        if len(wrong):
+            k = int(wrong[0])
+            warnings.warn(
+                f"the validation loss is {self.history.val_loss[k]} after epoch "
+                f"{self.history.evaluated[k]}, though the training loss is finite: are there "
+                "validation rows far from those of training? Early stopping takes it for no "
+                "improvement",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _per_example(self, loss: float) -> float:
+        """The loss on the validation data as that of an epoch is told: L2 is part of it."""
+        penalty = self.update.penalty(self.theta)
+        if self.mean or self._validation is None:
+            return loss + penalty
+        examples = self.examples  # a sum has the penalty once a batch
+        return loss / len(self._validation[0]) + penalty * examples.updates / examples.each_epoch
 
     def _restore_best(self) -> bool:
         """Take the best weights, if they were to be kept."""
@@ -419,15 +472,20 @@ class _Run:
         self.bar.advance()
         self._interrupts.check()
 
+    @np.errstate(over="ignore")
     def _note_epochs(self) -> None:
         """Add the mean losses of the epochs that are complete and not yet in the History."""
         history, each = self.history, self.examples.updates
-        sizes = np.diff(self.examples.starts)
         while (len(history.loss) + 1) * each <= len(history.step_loss):
-            first = len(history.loss) * each
-            losses = history.step_loss[first : first + each]
-            total = np.dot(losses, sizes) if self.mean else np.sum(losses)
-            history.loss.append(float(total) / self.examples.each_epoch)
+            part = slice(len(history.loss) * each, (len(history.loss) + 1) * each)
+            losses, weights = np.array(history.step_loss[part]), np.array(history.step_weight[part])
+            total, weight = losses.sum(), float(self.examples.each_epoch)
+            if self.mean:  # of no terms it is nan, and counts for nothing
+                total, weight = (
+                    np.dot(losses[weights != 0.0], weights[weights != 0.0]),
+                    weights.sum(),
+                )
+            history.loss.append(float(total) / float(weight) if weight else math.nan)
 
     def _note_time(self) -> None:
         self.history.seconds = time.perf_counter() - self._began

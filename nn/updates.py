@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 
 from engine import Value
 from nn import plots
+from nn.divergence import DivergenceError, Watch, not_finite
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import FunctionPath, TrainingPath, VectorisedPath
@@ -26,16 +28,19 @@ class History:
     """What a training run did.
 
     `loss[i]` is the mean loss per example of epoch i, each taken before the update it caused;
-    `step_loss[k]` is the loss of update k as the optimiser sees it. `val_loss` is filled where
-    validation data was given, and `metrics` has a list for each metric by its name, and one with
-    "val_" before it for the validation data: with one entry for each of the epochs `evaluated`,
-    whose first is 1. `best_epoch` is that of the weights kept by early stopping. `stopped` says why
-    a run ended before its last epoch. `path` is "scalar" or "vectorised", and `reason` why it was
-    taken. `seconds` is the time of the whole run, compilation included.
+    `step_loss[k]` is the loss of update k as the optimiser sees it, and `step_weight[k]` the sum of
+    the weights of what it is a mean of; 0 means that there was nothing to learn, and no update.
+    `val_loss` is filled where validation data was given, per example too, and `metrics` has a list
+    for each metric by its name, and one with "val_" before it for the validation data: with one
+    entry for each of the epochs `evaluated`, whose first is 1. `best_epoch` is that of the weights
+    kept by early stopping. `stopped` says why a run ended before its last epoch. `path` is
+    "scalar" or "vectorised", and `reason` why it was taken. `seconds` is the time of the whole run,
+    compilation included.
     """
 
     loss: list[float] = field(default_factory=list)
     step_loss: list[float] = field(default_factory=list)
+    step_weight: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     metrics: dict[str, list[float]] = field(default_factory=dict)
     evaluated: list[int] = field(default_factory=list)
@@ -46,57 +51,107 @@ class History:
     seconds: float = 0.0
 
     def plot(self, *, ax: Any = None) -> Any:
-        """Draw the loss of every epoch, beside the validation loss, and return the Axes."""
+        """Draw the loss of every epoch, beside the validation loss, and return the Axes.
+
+        Of a run that stopped in its first epoch it is the loss of every update.
+        """
+        if self.step_loss and not self.loss:
+            ax = plots.loss_curve(self.step_loss, ax=ax)
+            ax.set(xlabel="update", ylabel="loss")
+            return ax
         return plots.loss_curve(self.loss, self.val_loss, val_epochs=self.evaluated, ax=ax)
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # the mean of no terms is nan, as in PyTorch
-def updates(
-    step: TrainingPath,
-    theta: Array,
-    gradient: Array,
-    order: Array,
-    starts: Array,
-    update: Update,
-    scheduler: LRScheduler | None,
-    mean: bool,
-    seed: int,
-    history: History,
-    bar: Bar,
-    burst: int,
-    between: Callable[[], object],
-) -> int:
-    """An update by each batch `order[starts[k] : starts[k + 1]]`, in place; their losses are noted.
+@dataclass
+class Updates:
+    """Updates of parameters' numbers, `theta`, in place; their losses are noted in the History.
 
-    On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
-    `burst` is how many; returns how many may be next. `between` is called after each call, where
+    `gradient` is that of the last update. `between` is called after every call of a path, where
     everything is in a state to stop at.
     """
-    k, total = 0, 0.0
-    while k < len(starts) - 1:
-        draws = (seed, len(history.step_loss))
-        done = np.zeros((0, 2))
-        began = time.perf_counter()
-        if isinstance(step, VectorisedPath | FunctionPath):
-            some = starts[k : k + max(1, burst) + 1]
-            done = step.run_steps(theta, order, some, draws, update, scheduler, gradient, mean)
-        if len(done) == 0:  # on the scalar path, or where this step takes another path
-            result = step(theta, order[starts[k] : starts[k + 1]], draws)
-            # multiplied, not divided, as in the compiled loop: they are to agree to the last bit
-            scale = theta.dtype.type(1.0 / np.float64(result.weight)) if mean else 1.0
-            gradient[:] = result.gradient * scale
-            penalty = update.step(theta, gradient) * (result.weight if mean else 1.0)
-            if scheduler is not None:
-                scheduler.step()
-            done = np.array([[result.total + penalty, result.weight]])
-        losses = done[:, 0] / done[:, 1] if mean else done[:, 0]
-        history.step_loss += losses.tolist()
-        k, total = k + len(losses), total + float(losses.sum())
-        bar.describe(f"loss {total / k:.4g}")
-        seconds = (time.perf_counter() - began) / len(done)
-        burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
-        between()
-    return burst
+
+    theta: Array
+    gradient: Array
+    update: Update
+    mean: bool  # whether the loss of a batch is a mean, else a sum
+    seed: int
+    history: History
+    bar: Bar
+    between: Callable[[], object]
+    watch: Watch
+    burst: int = 0  # how many updates a call may make
+
+    @np.errstate(all="ignore")  # the mean of no terms is nan, as in PyTorch
+    def run(
+        self, step: TrainingPath, scheduler: LRScheduler | None, order: Array, starts: Array
+    ) -> None:
+        """Make an update by each batch `order[starts[k] : starts[k + 1]]`.
+
+        On the vectorised path many run in one call, no call for longer than about `_CALL_SECONDS`.
+        What a call makes inf or nan is undone, and half as many updates are tried, until the one
+        at fault is found. Raises DivergenceError there, where the run is to stop.
+        """
+        k, total = 0, 0.0
+        suspect: int | None = None  # if some update before this one gives inf or nan
+        while k < len(starts) - 1:
+            done = None
+            began = time.perf_counter()
+            if isinstance(step, VectorisedPath | FunctionPath):
+                most = self.burst if suspect is None else (suspect - k) // 2
+                some = starts[k : k + max(1, most) + 1]
+                done = step.run_steps(
+                    *(self.theta, order, some, self._draws, self.update, scheduler),
+                    *(self.gradient, self.mean, self.watch.watching),
+                )
+                if done is None and len(some) > 2:
+                    suspect = k + len(some) - 1
+                    continue
+            if done is None or len(done) == 0:  # or where this step takes another path
+                done = self._one(step, scheduler, order[starts[k] : starts[k + 1]])
+            losses = self._losses(done)
+            self.history.step_loss += losses.tolist()
+            self.history.step_weight += done[:, 1].tolist()
+            k, total = k + len(losses), total + float(np.nansum(losses))
+            suspect = suspect if suspect is not None and k < suspect else None
+            self.bar.describe(f"loss {total / k:.4g}")
+            seconds = (time.perf_counter() - began) / len(done)
+            self.burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
+            self.between()
+
+    @property
+    def _draws(self) -> tuple[int, int]:
+        return self.seed, len(self.history.step_loss)
+
+    def _losses(self, done: Array) -> Array:
+        return done[:, 0] / done[:, 1] if self.mean else done[:, 0]
+
+    def _one(self, step: TrainingPath, scheduler: LRScheduler | None, rows: Array) -> Array:
+        """One update, moved in Python; none where the batch has no weight."""
+        result = step(self.theta, rows, self._draws)
+        if result.weight == 0.0:
+            return np.array([[result.total, 0.0]])
+        # multiplied, not divided, as in the compiled loop: they are to agree to the last bit
+        scale = self.theta.dtype.type(1.0 / np.float64(result.weight)) if self.mean else 1.0
+        theta, gradient = self.theta.copy(), result.gradient * scale
+        before = copy.deepcopy(self.update.optimizer.state)
+        penalty = self.update.step(theta, gradient)
+        done = np.array([[result.total, result.weight]])
+        done[:, 0] += penalty * (result.weight if self.mean else 1.0)
+        if self.watch.watching:
+            loss, state = self._losses(done).item(), self.update.optimizer.state
+            kept = [(old.slots, new.slots) for old, new in zip(before, state, strict=True)]
+            if what := not_finite(loss, result.gradient, theta, kept):
+                try:
+                    self.watch.met(
+                        *(what, step, self.theta, rows, self._draws, self.history.step_loss)
+                    )
+                except DivergenceError:
+                    self.update.optimizer.state[:] = before
+                    raise
+        self.theta[:], self.gradient[:] = theta, gradient
+        if scheduler is not None:
+            scheduler.step()
+        return done
 
 
 def write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:

@@ -66,8 +66,8 @@ def run(
     arrives. An update moves `theta`, whose numbers are in the rows `places` of S, by the rule, and
     leaves the sum of the step's terms and of their weights in `losses[k]`; where the rule is 0, it
     is left to the caller. Returns how many steps
-    were done: all, or those before an update in which a guard failed or a product gave nan, of
-    which nothing is kept. `gradient` is that of the last one.
+    were done: all, or those before an update in which a guard failed, a product gave nan, or the
+    weights' sum is 0, of which nothing is kept. `gradient` is that of the last one.
     """
     checked = len(checks) > 0
     inputs = data.shape[0] if in_order else data.shape[1]
@@ -158,6 +158,8 @@ def run(
                     outputs[k, :] = vs[output_rows[k, 1]]
                 if backward:
                     gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
+        if rule != 0 and len(output_rows) > 1 and losses[done, 1] == 0.0:
+            break
         if backward:
             if counts[0] > 0:
                 instructions(words, 0, counts[0], True, pool, ids, vs, gs, vl, gl, 1)

@@ -506,6 +506,8 @@ class Machine:
                 if not all(threads.run_together(tasks)):
                     return done
                 training.losses[done] = np.sum([share.losses[0] for share in shares], axis=0)
+                if len(self._outputs) > 1 and training.losses[done, 1] == 0.0:
+                    return done
                 gradient = np.sum([share.gradient for share in shares], axis=0)
                 scale = 1.0 / training.losses[done, 1] if training.mean else 1.0
                 training.gradient[:] = gradient * scale

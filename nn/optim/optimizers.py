@@ -191,8 +191,9 @@ class AdamW(Adam):
 class RMSprop(Optimizer):
     """Steps over a running root mean square of the gradient: see `rules.rmsprop`.
 
-    With `centered` it is over an estimate of the gradient's standard deviation. Raises ValueError
-    for settings out of range.
+    With `centered` it is over an estimate of the gradient's standard deviation, which rounding
+    does not bring below 0 (PyTorch's steps are nan then): where a gradient hardly changes, steps
+    grow up to lr * gradient / eps. Raises ValueError for settings out of range.
 
     >>> from engine import Value
     >>> w = Value(1.0)

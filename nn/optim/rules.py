@@ -76,7 +76,8 @@ def rmsprop(
     """RMSprop (Tieleman & Hinton 2012, lecture 6e), centred as by Graves (2013, equations 38-45).
 
     `settings` are the sign of the gradient, weight_decay, lr, alpha, 1 - alpha, eps, momentum,
-    centered.
+    centered. Where PyTorch's difference of two averages comes out below 0, and its root nan, the
+    variance is 0 here.
     """
     sign, weight_decay, lr = settings[0], settings[1], settings[2]
     alpha, share, eps = settings[3], settings[4], settings[5]
@@ -88,7 +89,7 @@ def rmsprop(
     variance = square_avg
     if centered != 0.0:
         grad_avg = blend(grad_avg, g, share)
-        variance = square_avg - grad_avg * grad_avg
+        variance = np.maximum(square_avg - grad_avg * grad_avg, 0.0)  # below 0 by rounding alone
     scale = np.sqrt(variance) + eps
     if momentum > 0.0:
         momentum_buffer = momentum * momentum_buffer + g / scale

@@ -42,13 +42,16 @@ class Update:
         penalty = 0.0
         with np.errstate(all="ignore"):
             if self.l2 is not None:
-                pull = self.l2 * theta
-                penalty = 0.5 * float(np.dot(pull, theta))
-                gradient += pull
+                penalty = self.penalty(theta)
+                gradient += self.l2 * theta
             if self.clip_norm < math.inf:
                 gradient *= _factor(float(np.linalg.norm(gradient)), self.clip_norm)
             self.optimizer.update(theta, gradient)
         return penalty
+
+    def penalty(self, theta: Array) -> float:
+        """l2/2 · Σ w², which is part of the loss."""
+        return 0.0 if self.l2 is None else 0.5 * float(np.dot(self.l2 * theta, theta))
 
     # --- the same in a training loop ---
 

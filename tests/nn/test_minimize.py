@@ -164,7 +164,22 @@ def test_wrong_settings_are_refused() -> None:
 @PATHS
 def test_a_loss_that_becomes_nan_is_shown_as_such(path: str) -> None:
     p = values(-1.0)
-    history = nn.minimize(
-        lambda: engine.sqrt(p[0]), nn.SGD(p, lr=0.1), steps=3, path=path, progress=False
-    )
-    assert all(math.isnan(x) for x in history.loss)
+    options = {"steps": 3, "path": path, "progress": False}
+    with pytest.warns(RuntimeWarning, match=r"the loss is nan at update 1 of 3: sqrt\(.*goes on"):
+        history = nn.minimize(
+            lambda: engine.sqrt(p[0]), nn.SGD(p, lr=0.1), on_nonfinite="continue", **options
+        )
+    assert len(history.loss) == 3 and all(math.isnan(x) for x in history.loss)
+
+
+@PATHS
+def test_a_function_that_leaves_its_domain_stops_there(path: str) -> None:
+    p = values(1.0)
+    optimizer = nn.SGD(p, lr=0.4)
+    with pytest.warns(RuntimeWarning, match="the run stopped"):
+        history = nn.minimize(
+            lambda: engine.log(p[0]), optimizer, steps=9, path=path, progress=False
+        )
+    # 1, 0.6, and then below 0
+    assert history.loss == pytest.approx([0.0, math.log(0.6)]) and p[0].data > -0.1
+    assert history.stopped.startswith("the loss is nan at update 3 of 9: log(")

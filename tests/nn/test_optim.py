@@ -198,6 +198,18 @@ def test_groups_have_settings_of_their_own() -> None:
     assert (a.data, b.data, a.grad) == (0.0, 0.5, 0.0)
 
 
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_the_variance_of_a_constant_gradient_is_never_below_0(path: str) -> None:
+    w = Value(0.0)
+    optimizer = nn.RMSprop([w], lr=1e-12, centered=True)
+    history = nn.minimize(lambda: 0.1 * w, optimizer, steps=5_000, path=path, progress=False)
+    assert history.stopped == "" and math.isfinite(w.data)
+    square, average, _ = optimizer.state[0].slots[:, 0]
+    assert square - average**2 < 0.0  # by rounding: PyTorch takes the root of this
+    # with a variance of 0 a step is lr * g / eps, and never longer
+    assert 0.0 < -w.data <= 5_000 * 1e-12 * 0.1 / 1e-8
+
+
 def test_overflow_passes_in_silence() -> None:
     w = Value(1.0)
     adam = nn.Adam([w])
