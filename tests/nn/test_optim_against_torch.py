@@ -1,6 +1,7 @@
 """Optimisers and schedulers against PyTorch's figures, frozen and live."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,9 @@ class Course:
         """Make steps in a compiled loop."""
         options = {"path": "vectorised", "progress": False, "scheduler": scheduler}
         program = self.programs[len(optimizer.parameters())]
-        nn.minimize(program, optimizer, steps=steps, **options)
+        with warnings.catch_warnings():  # some of the problems end at inf, there and here
+            warnings.filterwarnings("ignore", "(?s).*The run goes on", RuntimeWarning)
+            nn.minimize(program, optimizer, steps=steps, on_nonfinite="continue", **options)
 
     def restart(self) -> list[Value]:
         for p, x in zip(self.parameters, self.start, strict=True):
