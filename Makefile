@@ -4,13 +4,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
+SHORT := not oracle and not full and not slow and not notebook and not browser
+
+.PHONY: demo test test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "not oracle and not full and not slow and not notebook and not browser"
+	$(BIN)/python -m pytest -m "$(SHORT)"
+
+test-order: .venv/test  ## the same in random order: make test-order SEED=7
+	$(BIN)/python -m pytest -m "$(SHORT)" --order-seed $(or $(SEED),$(shell date +%s))
+
+test-mutants: .venv/test  ## small faults that no test notices: make test-mutants ARGS="--seed 7"
+	$(BIN)/python tests/mutants -m "$(SHORT)" $(ARGS)
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow

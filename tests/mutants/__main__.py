@@ -1,0 +1,255 @@
+"""Put small faults into engine and nn, one at a time, and tell which of them no test notices.
+
+`make test-mutants` takes those that were written by hand (by_hand.toml), and a hundred that a
+generator finds (faults.py), chosen by a seed evenly over AREAS. A fault goes into a copy of the
+tree (trees.py). There the tests that run its line are run until one fails, those first that mirror
+the module by name. Results are kept in .cache/mutants: an interrupted run goes on where it was.
+`--again` tries once more what had survived; `--anew` runs all tests once to learn what runs what,
+which is worth it when tests have moved; `--near` does without, and runs the mirrored tests alone.
+A fault that changes nothing a user could see is listed in equivalent.toml with the reason, by the
+digest that the report names.
+
+Why not mutmut (3.8) or cosmic-ray (8.7)? mutmut changes functions only, none that is decorated,
+and puts a dispatcher in the place of each: half of what matters here is a table of lambdas, and
+the engine reads the code of its functions. cosmic-ray has one command of tests for all faults,
+and neither keys, orders of arguments, dropped statements nor dropped keywords.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faults import Fault, chosen, faults_of
+from trees import CODE, ROOT, Outcome, SoundTree, files_of_checkout, run_tests
+
+HERE = Path(__file__).parent
+AREAS = {
+    "ops": ["engine/ops.py"],
+    "sweep": ["engine/sweep.py"],
+    "calculus": ["engine/calculus.py"],
+    "functions": ["engine/functions.py"],
+    "paths": ["engine/compiled/paths.py", "nn/paths.py"],
+    "arguments": ["engine/compiled/arguments.py"],
+    "losses": ["nn/losses.py", "nn/list_losses.py"],
+    "optimisers": ["nn/optim/"],
+    "training": ["nn/train.py", "nn/updates.py", "nn/examples.py", "nn/stopping.py"],
+    "saving": ["nn/saving.py", "nn/checkpoints.py"],
+}
+SECONDS = 300  # of tests for one fault, as they were without it: what would take longer is left out
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A fault of by_hand.toml: a text that a file has once, and another instead."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+
+    digest = property(lambda self: self.what)
+    line = property(lambda self: self.lines[0])
+    before = property(lambda self: self.old.strip())
+    after = property(lambda self: self.new.strip())
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """The lines of the old text."""
+        source = (ROOT / self.path).read_text()
+        first = source[: source.find(self.old)].count("\n") + 1
+        return first, first + self.old.strip("\n").count("\n")
+
+    def applied(self, source: str) -> str:
+        """Return the source with the fault in it."""
+        return source.replace(self.old, self.new)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file has the text still, and once."""
+        return (ROOT / self.path).read_text().count(self.old) == 1
+
+
+def by_hand() -> list[ByHand]:
+    """Return the faults of by_hand.toml."""
+    told = tomllib.loads((HERE / "by_hand.toml").read_text())
+    return [ByHand(**fault) for fault in told.get("fault", [])]
+
+
+def generated(only: list[str], count: int, seed: int, equivalent: set[str]) -> list[Fault]:
+    """Return faults that are chosen by a seed, in turns from each area or path."""
+    areas = [[path] for path in only] or list(AREAS.values())
+    faults = {path: faults_of(path, text) for path, text in sources().items()}
+    pools = [
+        chosen(
+            [f for path in faults if path.startswith(tuple(area)) for f in faults[path]],
+            count,
+            seed,
+        )
+        for area in areas
+    ]
+    turns = [pool[i] for i in range(count) for pool in pools if i < len(pool)]
+    return [fault for fault in turns[:count] if fault.digest not in equivalent]
+
+
+def sources() -> dict[str, str]:
+    """The modules of engine and nn, by path."""
+    names = (name for name in files_of_checkout() if name.endswith(".py"))
+    return {name: (ROOT / name).read_text() for name in names if name.split("/")[0] in CODE}
+
+
+class Runs:
+    """Tries faults, each in a tree of its own, and keeps what came of them."""
+
+    def __init__(self, sound: SoundTree, kept: Path, again: bool) -> None:
+        self.sound = sound
+        self.kept = kept
+        self.files = files_of_checkout()
+        lines = kept.read_text().splitlines() if kept.exists() else []
+        results = [json.loads(line) for line in lines]
+        self.results = {r["digest"]: r for r in results if r["noticed"] or not again}
+
+    def all(self, faults: list[Fault | ByHand], jobs: int) -> Iterator[dict[str, Any]]:
+        """Try faults that have no result yet, and give the results of all."""
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(self.one, faults)
+
+    def one(self, fault: Fault | ByHand) -> dict[str, Any]:
+        """Try one fault."""
+        if fault.digest not in self.results:
+            began = time.perf_counter()
+            outcome, number, left_out = self.outcome(fault)
+            spent = round(time.perf_counter() - began, 1)
+            result = {
+                "digest": fault.digest,
+                "place": f"{fault.path}:{fault.line}",
+                "before": fault.before,
+                "after": fault.after,
+                "noticed": outcome.noticed,
+                "tests": number,
+                "left_out": left_out,
+                "seconds": spent,
+                "words": outcome.words[-600:] if outcome.noticed else "",
+            }
+            with self.kept.open("a") as file:
+                file.write(json.dumps(result) + "\n")
+            self.results[fault.digest] = result
+        return self.results[fault.digest]
+
+    def outcome(self, fault: Fault | ByHand) -> tuple[Outcome, int, int]:
+        """Run first the mirrored tests, then the others, as far as time allows."""
+        mirrored, others = self.sound.tests_for(fault.path, fault.lines)
+        seconds, within, left = 0.0, [], SECONDS
+        for test in others:
+            left -= self.sound.seconds.get(test, 0.0)
+            within += [test] if left > 0 else []
+        outcome = Outcome(5, "")
+        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+            for tests in (mirrored, within):
+                if tests and not outcome.noticed:
+                    tree = Path(folder) / f"tree{len(tests)}"
+                    self.copy(fault, tree)
+                    seconds = sum(self.sound.seconds.get(test, 60.0) for test in tests)
+                    outcome = self.run(tree, tests, 60 + 4 * seconds)
+        return outcome, len(mirrored) + len(within), len(others) - len(within)
+
+    def copy(self, fault: Fault | ByHand, tree: Path) -> None:
+        """Copy the sound tree with its kernels, and the checkout over it, with the fault."""
+        shutil.copytree(self.sound.tree, tree, ignore=shutil.ignore_patterns(".hypothesis"))
+        for name, content in self.files.items():
+            path = tree / name
+            if not path.exists() or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        for path in (p for p in tree.rglob("*.py") if str(p.relative_to(tree)) not in self.files):
+            path.unlink()
+        broken = fault.applied(self.files[fault.path].decode())
+        (tree / fault.path).write_text(broken)
+
+    def run(self, tree: Path, tests: list[str], seconds: float) -> Outcome:
+        listed = tree / "tests.txt"
+        listed.write_text("\n".join(tests))
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        arguments = ["-x", "--tb=short", "-m", self.sound.selection, *files]
+        return run_tests(tree, arguments, seconds, MUTANTS_TESTS=str(listed))
+
+
+def told(result: dict[str, Any]) -> str:
+    """A result in a few lines; of a survivor all that is known."""
+    if result["noticed"]:
+        return f"noticed   {result['digest']}  {result['place']}  {result['seconds']} s"
+    left_out = f", {result['left_out']} left out for time" if result["left_out"] else ""
+    sides = [("-", result["before"]), ("+", result["after"])]
+    lines = [f"    {sign} {line}" for sign, text in sides for line in text.split("\n")]
+    head = f"SURVIVED  {result['digest']}  {result['place']}  {result['seconds']} s"
+    return "\n".join([f"{head}; tests: {result['tests']}{left_out}", *lines])
+
+
+def options() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(prog="make test-mutants", description=__doc__.split("\n")[0])
+    parser.add_argument("-m", dest="selection", default="", help="pytest's markers of `make test`")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of faults")
+    parser.add_argument("--count", type=int, default=100, help="how many of the generator's")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a module or folder/, repeatable",
+    )
+    parser.add_argument("--by-hand", action="store_true", help="those of by_hand.toml alone")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at once")
+    parser.add_argument("--again", action="store_true", help="try survivors once more")
+    parser.add_argument("--anew", action="store_true", help="run all tests to learn what runs what")
+    parser.add_argument("--near", action="store_true", help="mirrored files of tests alone")
+    parser.add_argument("--list", action="store_true", help="show the faults and try none")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Try the faults, tell what came of each, and return 1 where one survived."""
+    asked = options()
+    listed = tomllib.loads((HERE / "equivalent.toml").read_text())
+    written = [f for f in by_hand() if not asked.only or f.path.startswith(tuple(asked.only))]
+    for fault in (f for f in written if not f.fits):
+        raise SystemExit(f"mend by_hand.toml, {fault.path} has changed: {fault.what}")
+    number = 0 if asked.by_hand else asked.count
+    faults: list[Fault | ByHand] = [
+        *written,
+        *generated(asked.only, number, asked.seed, {*listed}),
+    ]
+    if asked.list:
+        for fault in faults:
+            print(f"{fault.digest}  {fault.path}:{fault.line}\n- {fault.before}\n+ {fault.after}")
+        return 0
+    kept = ROOT / ".cache" / "mutants"
+    sound = SoundTree(kept / ("near" if asked.near else "sound"), asked.selection)
+    if asked.near:
+        sound.copy()
+    elif asked.anew or not sound.learnt:
+        print("running all tests once, without a fault", flush=True)
+        sound.learn()
+    began, results = time.perf_counter(), []
+    for result in Runs(sound, kept / "results.jsonl", asked.again).all(faults, asked.jobs):
+        results.append(result)
+        print(told(result), flush=True)
+    survived = sum(not result["noticed"] for result in results)
+    spent = time.perf_counter() - began
+    print(f"{len(results)} faults: {len(results) - survived} noticed, {survived} survived", end="")
+    print(f" ({len(listed)} are listed as equivalent); {spent:.0f} s")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Copies of the tree to put faults into, and the tests that run a place.
+
+One copy is kept: in it all tests have run once without a fault, their lines noted by coverage, so
+that its folders of kernels are full and each line of it knows its tests. A fault gets a copy of
+that copy, with the files of the checkout as they are now.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MEMORY = 8 << 30  # bytes of addresses; Numba and BLAS set aside more than they use
+CODE = ("engine", "nn")
+
+
+def files_of_checkout() -> dict[str, bytes]:
+    """The content of every file that git knows or would take up."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    names = [name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file()]
+    return {name: (ROOT / name).read_bytes() for name in names}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of tests ended: its exit code, its seconds and the last of what it wrote."""
+
+    code: int
+    words: str
+
+    @property
+    def noticed(self) -> bool:
+        """Whether a test failed, the import did, or a limit was met; 5 is pytest's "no tests"."""
+        return self.code not in (0, 5)
+
+
+def run_tests(tree: Path, arguments: Iterable[str], seconds: float, **variables: str) -> Outcome:
+    """Run pytest on a tree, at most so many seconds of the processor, and four times as long."""
+    folders = [tree, tree / "tests" / "mutants"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GRADLOOM_CACHE_DIR": str(tree / ".cache" / "gradloom"),
+        "MUTANTS_LIMITS": f"{MEMORY} {seconds:.0f}",
+        **variables,
+    }
+    plugins = ["-p", "selection", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", *plugins, *arguments],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        words, _ = started.communicate(timeout=4 * seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        words, _ = started.communicate()
+        words += f"\nended after {4 * seconds:.0f} s"
+    return Outcome(started.returncode, words[-3000:])
+
+
+class SoundTree:
+    """The tree without a fault, in a folder that is kept, and what ran each line of it."""
+
+    def __init__(self, folder: Path, selection: str) -> None:
+        self.folder = folder
+        self.tree = folder / "tree"
+        self.selection = selection
+
+    def copy(self) -> None:
+        """Copy the checkout."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in files_of_checkout():
+            (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self.tree / name)
+
+    def learn(self) -> None:
+        """Copy the checkout and run all its tests once; this takes long."""
+        self.copy()
+        cover = [f"--cov={package}" for package in CODE]
+        arguments = [*cover, "--cov-context=test", "--cov-report=", "-m", self.selection]
+        outcome = run_tests(
+            self.tree,
+            arguments,
+            3600,
+            COVERAGE_FILE=str(self.folder / "coverage"),
+            MUTANTS_SECONDS=str(self.folder / "seconds.json"),
+        )
+        if outcome.code not in (0, 1):
+            raise SystemExit(f"the tests could not be run without a fault:\n{outcome.words}")
+
+    @property
+    def learnt(self) -> bool:
+        """Whether it is known which test runs what."""
+        return (self.folder / "seconds.json").exists()
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """How long each test took that passed."""
+        if not self.learnt:
+            return {}
+        told: dict[str, float] = json.loads((self.folder / "seconds.json").read_text())
+        return told
+
+    @cached_property
+    def changed(self) -> set[str]:
+        """The files of tests that have changed since, or are new: these run as a whole."""
+        files = {name: content for name, content in files_of_checkout().items() if _tests(name)}
+        return {name for name, content in files.items() if self.content(name) != content}
+
+    def content(self, name: str) -> bytes:
+        path = self.tree / name
+        return path.read_bytes() if path.is_file() else b""
+
+    def tests_for(self, path: str, lines: tuple[int, int]) -> tuple[list[str], list[str]]:
+        """Return the tests that run some lines of the checkout: the mirrored ones, and others.
+
+        Lines that no test ran by itself (they run at import, or are compiled) have the tests of
+        their file.
+        """
+        near = mirrors(path)
+        if not self.learnt:
+            return sorted(near), []
+        tests = self.tests_of(path, tuple(self.lines_then(path, lines))) or self.tests_of(path, ())
+        known = [test for test in tests if (ROOT / _file(test)).is_file()]
+        listed = {test if _file(test) not in self.changed else _file(test) for test in known}
+        mirrored = [test for test in listed if _file(test) in near] + sorted(near & self.changed)
+        others = sorted(listed - {*mirrored}, key=lambda test: (self.seconds.get(test, 1e9), test))
+        return list(dict.fromkeys(sorted(mirrored))), others
+
+    def lines_then(self, path: str, lines: tuple[int, int]) -> set[int]:
+        """Where lines of the checkout's file were in the sound tree's."""
+        was, now = self.content(path).decode().split("\n"), (ROOT / path).read_text().split("\n")
+        found: set[int] = set()
+        for tag, i, j, a, b in difflib.SequenceMatcher(None, was, now, False).get_opcodes():
+            first, last = max(a, lines[0] - 1), min(b, lines[1])
+            if first < last:
+                found |= {*range(i + first - a, i + last - a)} if tag == "equal" else {*range(i, j)}
+        return {line + 1 for line in found}
+
+    @cache  # noqa: B019 (one tree for the process)
+    def tests_of(self, path: str, lines: tuple[int, ...]) -> list[str]:
+        """The tests that ran some lines of the sound tree, or any of the file."""
+        contexts = self._contexts(path)
+        among = lines or contexts
+        found = {test for line in among for test in contexts.get(line, ())}
+        return sorted(found & {*self.seconds})
+
+    @cache  # noqa: B019
+    def _contexts(self, path: str) -> dict[int, set[str]]:
+        import coverage
+
+        data = coverage.CoverageData(str(self.folder / "coverage"))
+        data.read()
+        by_line = data.contexts_by_lineno(str(self.tree / path))
+        return {i: {name.partition("|")[0] for name in names} for i, names in by_line.items()}
+
+
+def mirrors(path: str) -> set[str]:
+    """The files of tests that mirror a module by name: engine/sweep.py in tests/engine."""
+    folder, module = Path("tests", *Path(path).parts[:-1]), Path(path).stem
+    if Path(path).parts[:2] == ("engine", "compiled"):
+        folder = Path("tests", "compiled")
+    words = {module, *Path(path).parts[1:-1]} - {"compiled", "__init__"}
+    while not (ROOT / folder).is_dir():
+        folder = folder.parent
+    names = {file for word in words for file in (ROOT / folder).glob(f"test_*{word}*.py")}
+    return {path, *(str(file.relative_to(ROOT)) for file in names)}
+
+
+def _tests(name: str) -> bool:
+    return Path(name).name.startswith("test_") and name.endswith(".py")
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
