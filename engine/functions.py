@@ -13,6 +13,7 @@ from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import modes
+from engine.conditions import Condition, as_number
 from engine.ops import TABLE, Op, inf
 from engine.randomness import next_draw
 from engine.value import Value, add_products, check_domain, record, to_float
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # the functions of the rows are made from the table, below
 
 
 def _operand(op: Op, operand: object) -> Number:
+    operand = as_number(operand)
     if isinstance(operand, Value):
         return operand
     try:
@@ -58,9 +60,8 @@ def _function(op: Op) -> Any:
 
 def _unary(op: Op) -> Any:
     def function(x: Any) -> Number:
-        if isinstance(x, Value):
-            return record(op, (x,))
-        return _checked(op, [_operand(op, x)])
+        x = _operand(op, x)
+        return record(op, (x,)) if isinstance(x, Value) else _checked(op, [x])
 
     return function
 
@@ -104,7 +105,7 @@ def where(condition: Any, x: Number, y: Number) -> Number:
     >>> x.grad
     0.0
     """
-    if type(condition).__name__ == "Condition":  # a comparison under trace: see `conditions`
+    if isinstance(condition, Condition):  # a comparison under trace
         return _where(condition.value, x, y)  # type: ignore[no-any-return]
     if not isinstance(condition, bool) and type(condition).__name__ not in ("bool_", "bool"):
         raise TypeError(
@@ -124,6 +125,7 @@ def detach(x: Number) -> Number:
     >>> x.grad
     3.0
     """
+    x = as_number(x)
     return x.detach() if isinstance(x, Value) else to_float(x)
 
 
@@ -139,6 +141,7 @@ def take(sequence: Any, index: Number) -> Any:
     >>> take([[1.0, 2.0], [3.0, 4.0]], Value(-1.0))
     [3.0, 4.0]
     """
+    index = as_number(index)
     if isinstance(index, Value) and modes.tracing and modes.state.trace is not None:
         return modes.state.trace.take(sequence, index)
     number = index._data if isinstance(index, Value) else to_float(index)

@@ -6,13 +6,17 @@ their kinds. NumPy arrays come back as arrays: of floats, or of objects where th
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from engine.conditions import as_number
 from engine.value import Value
 
 Rebuild = Callable[[Iterator[Any]], Any]
@@ -75,17 +79,42 @@ def _flatten(tree: Any, parts: list[Any]) -> Rebuild:
         if all(item is next for item in items):  # as lists of parameters are
             return lambda others: sequence(itertools.islice(others, len(items)))
         return lambda others: sequence(item(others) for item in items)
+    if not isinstance(tree, Value | float | np.ndarray):
+        tree = as_known(tree)
+        if isinstance(tree, list):
+            return _flatten(tree, parts)
     if not isinstance(tree, np.ndarray):
         _check_leaf(tree)
     parts.append(tree)
     return next
 
 
+def as_known(tree: Any) -> Any:
+    """What stands for a list or an array as that: a range, a Series or a DataFrame of pandas, a
+    tensor; and a comparison under trace as the number that it counts as."""
+    if isinstance(tree, range):
+        return list(tree)
+    if hasattr(tree, "__array__") and not isinstance(tree, np.generic | np.ndarray):
+        return np.asarray(tree)
+    return as_number(tree)
+
+
+def instead_of(leaf: Any) -> str:
+    """What to write in place of something that holds numbers in a way that is not known here."""
+    if isinstance(leaf, Decimal):
+        return "; write float(x)"
+    if dataclasses.is_dataclass(leaf):
+        return "; write dataclasses.asdict(x), and take the fields by their names"
+    if isinstance(leaf, set | frozenset):
+        return "; write sorted(x), since a set has no order"
+    return ""
+
+
 def _check_leaf(leaf: Any) -> None:
-    if not isinstance(leaf, Value | int | float | np.number):
+    if not isinstance(leaf, Value | Real | np.number):
         raise TypeError(
             "here numbers and Values are needed, and lists, tuples, dicts and arrays of them, "
-            f"not a {type(leaf).__name__}: {leaf!r}"
+            f"not a {type(leaf).__name__}: {leaf!r}{instead_of(leaf)}"
         )
 
 
@@ -97,6 +126,7 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
     >>> flatten_like({"b": 2.0, "a": 1.0}, {"a": 0.0, "b": 0.0}, "tangents")
     [1.0, 2.0]
     """
+    tree, like = as_known(tree), as_known(like)
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
             keys = list(tree) if isinstance(tree, dict) else type(tree).__name__

@@ -27,7 +27,7 @@ from engine.sweep import reverse_sweep
 
 _new = object.__new__
 gradient_lock = threading.Lock()
-_NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
+NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
 # --- how the methods of Value are made from the rows of the table -----------------------------
@@ -53,7 +53,7 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
         x = self._data
         if type(other) is Value:
             y, b = other._data, other
-        elif isinstance(other, _NUMBERS):
+        elif isinstance(other, NUMBERS):
             y, b = to_float(other), None
         else:
             return NotImplemented
@@ -80,7 +80,7 @@ def _reflected(op: Op) -> Callable[[Value, Any], Any]:
     assert forward is not None
 
     def method(self: Value, other: Any) -> Any:
-        if isinstance(other, _NUMBERS):
+        if isinstance(other, NUMBERS):
             x, y = to_float(other), self._data
             return _node(op, forward(x, y), None, x, self, y)
         return NotImplemented
@@ -109,7 +109,7 @@ def _comparison(
     def method(self: Value, other: object) -> Any:
         if isinstance(other, Value):
             number: Any = other._data
-        elif isinstance(other, _NUMBERS):
+        elif isinstance(other, NUMBERS):
             number = other  # an int stays one: Python compares it with a float exactly
         else:
             return NotImplemented
@@ -269,10 +269,12 @@ class Value:
         return f"{self!r} labelled {self.label!r}" if self.label else repr(self)
 
     def __repr__(self) -> str:
+        if modes.tracing and modes.state.trace is not None:
+            return "Value(data=…)"  # a number would be that of the trace for ever
         return f"Value(data={self._data}, grad={self._grad})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        return format(self.data, spec) if spec else repr(self)
 
     # --- differentiating ---
 
@@ -331,7 +333,7 @@ class Value:
         return self
 
     def __pow__(self, other: Any) -> Any:
-        if isinstance(other, _NUMBERS) and other == 2:
+        if isinstance(other, NUMBERS) and other == 2:
             return record(_SQUARE, (self,))
         return self._power(other)
 
@@ -353,7 +355,16 @@ class Value:
         raise TypeError(_NOT_A_FLOAT)
 
     def __index__(self) -> int:
-        raise TypeError("a Value is no index and no count; int(v) gives the plain number")
+        if modes.tracing and modes.state.trace is not None:
+            raise TypeError(
+                f"a Value is no index and no count, {user_line()}; in a compiled function write "
+                "engine.take(sequence, v) for an entry, and for a count range(int(v)), of which "
+                "each number is a path of its own, or fix it: functools.partial(f, n=3)"
+            )
+        raise TypeError(
+            "a Value is no index and no count; int(v) gives the plain number, and "
+            "engine.take(sequence, v) the entry"
+        )
 
     # --- copying and pickling, without recursion ---
 
@@ -373,6 +384,7 @@ class Value:
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
+        _refuse_in_trace("pickling")
         if self.op is None:
             return (_load_leaf, (self._data, self._grad, self.label, self.scope))
         # Leaves are pickled as themselves, so that a parameter shared by two graphs stays
@@ -418,7 +430,7 @@ def to_float(number: object) -> float:
     >>> to_float(3)
     3.0
     """
-    if isinstance(number, _NUMBERS):
+    if isinstance(number, NUMBERS):
         try:
             return float(number)
         except OverflowError:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.trees import to_array
+from engine.trees import as_known, instead_of, to_array
 from engine.value import Value, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -106,6 +106,7 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
         )
     if isinstance(axis, tuple | list | dict):
         return _take_by_prefix(arg, axis, into, where)
+    arg = as_known(arg)
     if axis not in (None, 0) or isinstance(axis, bool):
         raise ValueError(f"in_axes says None or 0 for each argument, not {axis!r} for {where}")
     if isinstance(arg, dict):
@@ -133,6 +134,7 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
         raise TypeError(
             f"{where} is a {type(arg).__name__}: {arg!r}; a compiled function takes numbers, "
             "nested lists, tuples, dicts and arrays of them, and str, bool, None and functions"
+            f"{instead_of(arg)}"
         ) from None
     into.is_lane.append(False)
     return next, "number"

@@ -30,7 +30,7 @@ from engine.functions import checked_index
 from engine.graph import topological_order
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
-from engine.trees import flatten
+from engine.trees import flatten, flatten_like
 from engine.value import Value, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -55,6 +55,7 @@ class Result:
     """What a call gave. Gradients are of the outputs' weighted sum over all examples."""
 
     outputs: Array  # one row an example
+    structure: Any  # of one, with each number's place instead
     inputs: Array  # gradient by each shared input, in the order of their numbers
     leaves: Array  # and by each leaf
     columns: dict[tuple[str, int], Array]  # one number an example, by ("input" or "leaf", number)
@@ -259,16 +260,27 @@ class Paths:
         tape = tape_of(recording, self.leaves)
         for leaf in tape.leaves:
             self.add_leaf(leaf)
-        if self.paths and len(self.paths[0].tape.outputs) != len(tape.outputs):
-            raise TraceError(
-                f"the function returns {len(tape.outputs)} numbers here and "
-                f"{len(self.paths[0].tape.outputs)} on another path; compiled, it has to return "
-                "as many on every path"
-            )
+        structure = recording.rebuild(list(range(len(tape.outputs))))
+        if self.batched and self.paths:
+            structure, order = self.paths[0].structure, self._matched(structure)
+            tape.outputs = [tape.outputs[k] for k in order]
         places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
         self.draws = self.draws or bool(recording.draws)
-        structure = recording.rebuild(list(range(len(tape.outputs))))
         return Path(tape, structure, places, arguments.example(example))
+
+    def _matched(self, result: Any) -> list[Any]:
+        """The numbers of a result in the order of those of the first path; dicts go by their keys.
+
+        Raises TraceError where it has another structure: a batch has one result.
+        """
+        first = self.paths[0].structure
+        if _form(result) != _form(first):
+            raise TraceError(
+                f"the function returns {_words(result)} for this example and {_words(first)} for "
+                "others of the batch; the results of a batch have one structure, so return the "
+                "same keys and lengths on every path"
+            )
+        return flatten_like(result, first, "the result")
 
     # --- looking at it ---
 
@@ -358,6 +370,7 @@ class _Call:
         self.count = max(1, len(self.lanes)) if paths.batched else 1
         self.given = leaf_numbers
         self.outputs: Array | None = None
+        self.structure: Any = None  # of one example's result
         self.inputs = np.zeros(len(paths.shared), dtype)
         self.parts: list[tuple[Array, Array]] = []  # places of leaves, and their gradients
         self.columns: dict[tuple[str, int], Array] = {}
@@ -367,7 +380,7 @@ class _Call:
         leaves = np.zeros(len(self.paths.leaves), self.paths.dtype)
         for places, gradient in self.parts:
             leaves[places] += gradient
-        return Result(self.outputs, self.inputs, leaves, self.columns)
+        return Result(self.outputs, self.structure, self.inputs, leaves, self.columns)
 
     def write_leaves(self) -> None:
         """Put the numbers that the caller has at hand into the leaves, which f is about to read."""
@@ -407,30 +420,33 @@ class _Call:
         number found there. The first `trusted` guards are known to hold: were they computed
         again, they might be rounded otherwise, and two paths send an example to each other."""
         dtype = self.paths.dtype
-        if (
-            self.weights is not None
-            and len(self.weights) == 1
-            and not isinstance(path.structure, int)
-        ):
-            raise TypeError(
-                f"a gradient is of one number, and the function returns a "
-                f"{type(path.structure).__name__} of {len(path.tape.outputs)}; use engine.jacobian"
-            )
+        weights = self.weights
+        if weights is not None and len(weights) == 1 and not isinstance(path.structure, int):
+            weights = None  # there is no gradient here, which matters if an example goes this way
         shared = np.concatenate([self.shared, self._leaf_numbers(path.leaf_places)])
         lanes = np.zeros((0, 0), dtype)
         if self.paths.batched:
             lanes = self.lanes if len(which) == len(self.lanes) else self.lanes[which]
-        run, names = self._run_machine(path, shared, lanes, which, trusted, lifted=True)
+        given = (path, shared, lanes, which, weights, trusted)
+        run, names = self._run_machine(*given, lifted=True)
         if run.nan_seen:  # a matrix product multiplies plainly; the tape absorbs what is exactly 0
-            run, names = self._run_machine(path, shared, lanes, which, trusted, lifted=False)
+            run, names = self._run_machine(*given, lifted=False)
         held = run.fail < 0
+        if not held.any():
+            return run.fail, run.found
+        if weights is not self.weights:
+            raise TypeError(
+                f"a gradient is of one number, and the function returns {_words(path.structure)}; "
+                "use engine.jacobian"
+            )
+        self.structure = path.structure
         if run.not_finite and modes.state.raising:
             self._look_for_the_first(which[held])
         if held.all():
             self._put(which, run.outputs)
         else:
             self._put(which[held], run.outputs[held])
-        if self.weights is not None and held.any():
+        if self.weights is not None:
             count = len(self.inputs)
             self.inputs += run.shared_gradient[:count]
             self.parts.append((path.leaf_places, run.shared_gradient[count:]))
@@ -439,15 +455,23 @@ class _Call:
         return run.fail, run.found
 
     def _run_machine(
-        self, path: Path, shared: Array, lanes: Array, which: Array, trusted: int, *, lifted: bool
+        self,
+        path: Path,
+        shared: Array,
+        lanes: Array,
+        which: Array,
+        weights: Array | None,
+        trusted: int,
+        *,
+        lifted: bool,
     ) -> tuple[Run, list[tuple[str, int]]]:
         """A run, and what its columns of gradients are gradients by."""
-        backward = self.weights is not None
+        backward = weights is not None
         machine, columns = self.paths.machine(path, self.wanted, backward, lifted)
         ids = which if self.paths.batched else np.array([stream.example])
         asked = list(columns.values())
         with np.errstate(all="ignore"):  # inf and nan are results like others
-            run = machine.run(shared, lanes, ids, self.draws, self.weights, asked, trusted)
+            run = machine.run(shared, lanes, ids, self.draws, weights, asked, trusted)
         return run, list(columns)
 
     # --- examples one by one ---
@@ -496,12 +520,35 @@ class _Call:
             drawing(*self.draws, example),
             self.paths.naming(i),
         ):
-            return inputs, flatten(self.paths.f(*args, **keywords))[0], modes.state.scope
+            result = self.paths.f(*args, **keywords)
+            if self.paths.batched:
+                return inputs, self.paths._matched(result), modes.state.scope
+            outputs, rebuild = flatten(result)
+            self.structure = rebuild(list(range(len(outputs))))
+            return inputs, outputs, modes.state.scope
 
     def _look_for_the_first(self, which: Array) -> None:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""
         for i in which.tolist():
             self._eager_outputs(i)
+
+
+def _form(result: Any) -> Any:
+    """The structure of a result, in which dicts of the same keys are alike."""
+    if isinstance(result, dict):
+        return dict, {key: _form(part) for key, part in result.items()}
+    if isinstance(result, list | tuple):
+        return type(result), [_form(part) for part in result]
+    return np.shape(result) if isinstance(result, np.ndarray) else "number"
+
+
+def _words(result: Any) -> str:
+    """What a result is, in words."""
+    if isinstance(result, dict):
+        return f"a dict with the keys {[*result]}"
+    if isinstance(result, list | tuple):
+        return f"a {type(result).__name__} of {len(result)}"
+    return f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else "one number"
 
 
 def _number(y: Any) -> float:

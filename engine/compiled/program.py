@@ -26,7 +26,7 @@ from engine.compiled.source import Source, source
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, words
-from engine.trees import flatten
+from engine.trees import as_known, flatten
 from engine.value import Value, gradient_lock
 
 Reduce = Literal["mean", "sum"] | None
@@ -84,7 +84,7 @@ class Program(Shown):
             return self._inlined(args, keywords)
         arguments, paths = self._prepared(args, keywords)
         wanted = self._wanted(arguments, args, strict=False)
-        return self._value(paths, arguments, self._run(paths, arguments, None, wanted))
+        return self._value(arguments, self._run(paths, arguments, None, wanted))
 
     def grad(self, *args: Any, **keywords: Any) -> Any:
         """Return the gradient with respect to `argnums`, or to `wrt`, in its structure.
@@ -102,7 +102,7 @@ class Program(Shown):
         arguments, paths = self._prepared(args, keywords)
         wanted = self._wanted(arguments, args)
         result = self._run(paths, arguments, self._weight(arguments), wanted)
-        value = self._value(paths, arguments, result)
+        value = self._value(arguments, result)
         return value, self._gradient(args, arguments, result, wanted)
 
     def backward(self, *args: Any, **keywords: Any) -> Any:
@@ -115,7 +115,7 @@ class Program(Shown):
         arguments, paths = self._prepared(args, keywords)
         leaves = tuple(range(len(self._leaves))) if self._rebuild_wrt is not None else None
         result = self._run(paths, arguments, self._weight(arguments), Wanted((), leaves))
-        value = self._value(paths, arguments, result)
+        value = self._value(arguments, result)
         chosen = paths.leaves if leaves is None else self._leaves
         with gradient_lock:  # two threads may share leaves
             for leaf, gradient in zip(chosen, result.leaves.tolist(), strict=False):
@@ -196,9 +196,8 @@ class Program(Shown):
 
     # --- results ---
 
-    def _value(self, paths: Paths, arguments: Arguments, result: Result) -> Any:
-        structure = paths.paths[0].structure
-        outputs = result.outputs
+    def _value(self, arguments: Arguments, result: Result) -> Any:
+        structure, outputs = result.structure, result.outputs
         if arguments.count is None:
             return _rebuilt(structure, outputs[0].tolist(), self._dtype)
         if self._reduce is None:
@@ -569,6 +568,7 @@ class _GradientTree:
 
     def of(self, arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
         """The gradient by `arg`, batched as `axis` says."""
+        arg = as_known(arg)
         if isinstance(arg, dict):
             axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
             return {key: self.of(part, axes[key], entries) for key, part in arg.items()}
