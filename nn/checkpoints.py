@@ -6,14 +6,19 @@ checkpoint. What it holds, besides numbers, says which run it is of; another one
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.files import remove_leftovers
+from nn.identity import difference
 from nn.optim import LRScheduler, Optimizer
 from nn.saving import CheckpointError, read_arrays, write_arrays
 from nn.stopping import Best
@@ -31,6 +36,9 @@ class Checkpoints:
 
     The folder is made. `run` says what the run depends on, in what JSON can say; a file of a run
     with another one is refused. What is saved are the very objects given here.
+
+    Raises TypeError where the state of the optimiser or the scheduler is nothing that JSON can
+    say, and OSError where the folder can't be made.
     """
 
     def __init__(
@@ -46,11 +54,13 @@ class Checkpoints:
         best: Best,
     ) -> None:
         self.path = Path(folder) / "checkpoint.safetensors"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._run, self._theta, self._gradient = run, theta, gradient
+        self._run, self._theta, self._gradient = _plain(run), theta, gradient
         self._optimizer, self._scheduler = optimizer, scheduler
         self._history, self._best = history, best
+        json.dumps(self._content({})[1])  # what can't be saved is found now
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._next = time.monotonic() + SAVE_SECONDS
+        self._failed = False
 
     def save_if_due(self, progress: dict[str, Any]) -> None:
         """Save unless that was done a moment ago."""
@@ -58,9 +68,28 @@ class Checkpoints:
             self.save(progress)
 
     def save(self, progress: dict[str, Any]) -> None:
-        """Write the file anew; `progress` is what `load` then returns. Raises OSError as writing
-        does; the file is then as it was."""
+        """Write the file anew; `progress` is what `load` then returns.
+
+        Where that can't be done the file stays as it was, and a warning says so, the first time.
+        """
         began = time.monotonic()
+        try:
+            write_arrays(self.path, *self._content(progress))
+        except OSError as error:
+            if not self._failed:
+                warnings.warn(
+                    f"can't save a checkpoint to {self.path}: {error.strerror or error}. The run "
+                    "goes on without, and what was saved before stays; save the model at the end "
+                    "in another folder, with nn.save",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+            self._failed = True
+        now = time.monotonic()
+        self._next = now + max(SAVE_SECONDS, _SHARE * (now - began))
+
+    def _content(self, progress: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The arrays of the file, and what it says about them."""
         history, best = self._history, self._best
         arrays = {"theta": self._theta, "gradient": self._gradient}
         for name in _LISTS:
@@ -72,7 +101,7 @@ class Checkpoints:
         optimizer = self._optimizer.state_dict()
         for k, state in enumerate(optimizer["state"]):
             arrays |= {f"slot.{k}.{n}": x for n, x in state.items() if n != "step"}
-        about = {
+        return arrays, {
             "kind": _KIND,
             "run": self._run,
             "progress": progress,
@@ -83,9 +112,6 @@ class Checkpoints:
             "scheduler": None if self._scheduler is None else self._scheduler.state_dict(),
             "best": {"number": best.number, "epoch": best.epoch, "waited": best.waited},
         }
-        write_arrays(self.path, arrays, about)
-        now = time.monotonic()
-        self._next = now + max(SAVE_SECONDS, _SHARE * (now - began))
 
     def load(self) -> dict[str, Any] | None:
         """Bring everything to where the file says, and return its `progress`; None without a file.
@@ -99,14 +125,24 @@ class Checkpoints:
         arrays, about = read_arrays(self.path)
         if about.get("kind") != _KIND:
             raise CheckpointError(self.path, f"it is no checkpoint of {_KIND}")
-        saved, own = about["run"], _plain(self._run)
-        for name, here in own.items():
-            if saved.get(name) != here:
-                raise CheckpointError(
-                    self.path,
-                    f"it is of another run: its {name} is {saved.get(name)!r}, here it is {here!r};"
-                    " give this run a folder of its own",
-                )
+        if text := difference(about.get("run"), self._run):
+            reason = f"it is of another run: {text}; give this run a folder of its own"
+            raise CheckpointError(self.path, reason)
+        before = copy.deepcopy(self._optimizer.state_dict())
+        try:
+            take = self._taken(arrays, about)
+            self._optimizer.load_state_dict(self._optimizer_state(arrays, about))
+            if self._scheduler is not None:
+                self._scheduler.load_state_dict(about["scheduler"])
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            self._optimizer.load_state_dict(before)
+            reason = f"its description makes no sense ({type(error).__name__}: {error})"
+            raise CheckpointError(self.path, reason) from None
+        take()
+        return dict(about["progress"])
+
+    def _optimizer_state(self, arrays: dict[str, Array], about: dict[str, Any]) -> dict[str, Any]:
+        """The state of the optimiser, in the form that its own has."""
         optimizer = self._optimizer.state_dict()
         for k, (group, own_group) in enumerate(
             zip(about["groups"], optimizer["param_groups"], strict=True)
@@ -116,20 +152,33 @@ class Checkpoints:
             slots = [name for name in optimizer["state"][k] if name != "step"]
             kept = {name: arrays[f"slot.{k}.{name}"] for name in slots}
             optimizer["state"][k] = {"step": about["steps"][k], **kept}
-        self._optimizer.load_state_dict(optimizer)
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(about["scheduler"])
-        self._theta[:], self._gradient[:] = arrays["theta"], arrays["gradient"]
-        history, best = self._history, self._best
-        for name in _LISTS:
-            getattr(history, name)[:] = arrays[f"history.{name}"].tolist()
-        history.evaluated[:] = map(int, history.evaluated)
-        history.metrics.update({n: arrays[f"metric.{n}"].tolist() for n in about["metrics"]})
-        history.seconds = about["seconds"]
-        best.theta = arrays.get("best")
-        best.number, best.epoch = about["best"]["number"], about["best"]["epoch"]
-        best.waited = about["best"]["waited"]
-        return dict(about["progress"])
+        return optimizer
+
+    def _taken(self, arrays: dict[str, Array], about: dict[str, Any]) -> Callable[[], None]:
+        """What takes over the rest; that it makes sense is found out before."""
+        numbers = {name: arrays[name] for name in ("theta", "gradient")}
+        best = arrays.get("best")
+        for name, array in (*numbers.items(), ("best", best)):
+            if array is not None and array.shape != self._theta.shape:
+                raise ValueError(f"{name} has the shape {array.shape}, not {self._theta.shape}")
+        lists = {name: arrays[f"history.{name}"].tolist() for name in _LISTS}
+        lists["evaluated"] = [int(epoch) for epoch in lists["evaluated"]]
+        metrics = {name: arrays[f"metric.{name}"].tolist() for name in about["metrics"]}
+        own = {name: about["best"][name] for name in ("number", "epoch", "waited")}
+        seconds, progress = float(about["seconds"]), about["progress"]
+        epoch, stopped = progress["epoch"], progress["stopped"]
+        if not (type(epoch) is int and epoch >= 0 and isinstance(stopped, str)):
+            raise ValueError(f"its progress is {progress!r:.80}")
+
+        def take() -> None:
+            self._theta[:], self._gradient[:] = numbers["theta"], numbers["gradient"]
+            for name, items in lists.items():
+                getattr(self._history, name)[:] = items
+            self._history.metrics.update(metrics)
+            self._history.seconds = seconds
+            vars(self._best).update(own, theta=best)
+
+        return take
 
 
 def _plain(item: Any) -> Any:

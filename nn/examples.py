@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -11,6 +10,7 @@ import numpy as np
 
 import engine
 from nn.data import DataLoader
+from nn.identity import of_array
 from nn.losses import Loss
 from nn.module import Module
 
@@ -92,13 +92,16 @@ class Examples:
         """What a DataLoader of its own randomness draws from."""
         return None if self._loader is None else self._loader.generator
 
-    def digest(self) -> int:
-        """Return a checksum of the examples."""
-        arrays = [self.X, self.y, *([] if self.weights is None else [self.weights])]
-        digest = 0
-        for array in arrays:
-            digest = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), digest)
-        return digest
+    def identity(self) -> dict[str, Any]:
+        """All that the batches depend on, in words, but for the state of a loader's generator."""
+        loader = self._loader
+        return {
+            "examples": f"X {of_array(self.X)}; y {of_array(self.y)}",
+            "weights": of_array(self.weights),
+            "batch size": self.size,
+            "order": self.order,
+            "drop_last": loader is not None and loader.drop_last,
+        }
 
 
 def _loaded(loader: DataLoader, y: Any, batch_size: int | None, shuffle: bool) -> tuple[Any, Any]:

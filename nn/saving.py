@@ -135,7 +135,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[st
         )
     except (library.SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(path, f"it is damaged, or no safetensors file ({error})") from None
-    if _KEY not in header.get("__metadata__", {}):
+    if _KEY not in (header.get("__metadata__") or {}):
         raise CheckpointError(
             path,
             "gradloom did not write it; of another program's file, give the arrays to "

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine import TraceError, Value
+from nn import identity
 from nn.checkpoints import Checkpoints
 from nn.divergence import DivergenceError, OnNonfinite, Watch, check_on_nonfinite
 from nn.examples import ClassWeight, Examples, checked_data
@@ -98,8 +99,11 @@ def fit(
     at any moment and called again with the same arguments, it goes on from there, and ends with
     the very same weights (models that branch on their data, on the vectorised path: but for
     rounding). `epochs` is then the total, so that a higher number goes on with a run that had
-    ended; the settings of the optimiser and scheduler are those saved. Callbacks of an epoch may
-    be called again.
+    ended. What may differ from the run that was saved are `epochs`, `progress`, `callbacks`, the
+    folder's name, the numbers that the model begins with, and the state of a loader's generator;
+    another architecture, data, loss or setting is another run. Callbacks of an epoch may be called
+    again. Where a checkpoint can't be written, for lack of room for example, there is a warning,
+    and the run goes on without.
 
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
@@ -389,26 +393,9 @@ class _Run:
 
     def _go_on_from(self, folder: str | os.PathLike[str]) -> None:
         """Save here from now on, and go on from what was saved, if it was."""
-        examples, settings = self.examples, self.settings
-        run = {
-            "model": type(self.model).__name__,
-            "number of parameters": len(self.theta),
-            "examples": f"{len(examples.X)} with checksum {examples.digest()}",
-            "loss": f"{type(self.loss).__name__} {vars(self.loss)}",
-            "optimiser": type(self.optimizer).__name__,
-            "scheduler": type(self.scheduler).__name__,
-            "dtype": settings.dtype.name,
-            "path": self.history.path,
-            "batch size": examples.size,
-            "order": examples.order,
-            "seed": settings.seed,
-            "l2": settings.l2,
-            "clip_norm": settings.clip_norm,
-            "evaluation": settings.evaluate_every if self._looking else None,
-        }
         self._checkpoints = Checkpoints(
             folder,
-            run,
+            self._identity(),
             theta=self.theta,
             gradient=self.gradient,
             optimizer=self.optimizer,
@@ -421,14 +408,40 @@ class _Run:
             return
         self.epoch = progress["epoch"]
         self.history.stopped, self.history.best_epoch = progress["stopped"], self.best.epoch
+        examples = self.examples
         if examples.generator is not None and progress["generator"]:
             version, numbers, gauss = progress["generator"]
             examples.generator.setstate((version, tuple(numbers), gauss))
         done = len(self.history.step_loss) / examples.updates
         self._began -= self.history.seconds
         self.bar.advance(int(done * examples.each_epoch))
-        if settings.progress:
+        if self.settings.progress:
             self.bar.say(f"going on from {self._checkpoints.path}, after {done:.4g} epochs")
+
+    def _identity(self) -> dict[str, Any]:
+        """All that makes this the run that it is: see `fit` for what may be another."""
+        settings, validation = self.settings, self._validation
+        held_out = None if validation is None else [identity.of_array(x) for x in validation]
+        return {
+            "model": identity.of_module(self.model),
+            "shape of the parameter": identity.of_parameters(self.model),
+            "number of parameters that move": len(self.theta),
+            **self.examples.identity(),
+            "loss": identity.of_module(self.loss),
+            "optimiser": type(self.optimizer).__name__,
+            "optimiser's group": identity.of_optimizer(self.optimizer),
+            "scheduler": identity.of_scheduler(self.scheduler),
+            "dtype": settings.dtype.name,
+            "path": self.history.path,
+            "seed": settings.seed,
+            "l2": settings.l2,
+            "clip_norm": settings.clip_norm,
+            "on_nonfinite": settings.on_nonfinite,
+            "validation data": held_out,
+            "metrics": [*self._metrics],
+            "evaluate_every": settings.evaluate_every if self._looking else None,
+            "early stopping": repr(self._stopping),
+        }
 
     def _progress(self) -> dict[str, Any]:
         """Where the run is, besides what the checkpoint knows by itself."""

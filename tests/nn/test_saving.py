@@ -198,6 +198,14 @@ def test_files_of_other_programs_are_told_apart(path: Path) -> None:
         assert "gradloom did not write it" in reason and "load_state_dict" in reason
 
 
+@pytest.mark.parametrize("metadata", ["null", "{}", '{"gradloom": ""}', '{"gradloom": "null"}'])
+def test_metadata_of_nothing_is_valid_and_not_ours(path: Path, metadata: str) -> None:
+    tensor = '"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]}'
+    header = f'{{"__metadata__": {metadata}, {tensor}}}'.encode()
+    reason = refused(path, len(header).to_bytes(8, "little") + header + bytes(8))
+    assert "gradloom did not write it" in reason or "its description is damaged" in reason
+
+
 def test_a_later_version_is_named(path: Path) -> None:
     said = json.dumps({"version": 2, "sha256": "", "about": {}})
     assert "version 2" in refused(path, save({}, metadata={"gradloom": said}))
