@@ -1,32 +1,58 @@
 """Derivatives of functions, to any order: grad, jacobian, hessian, jvp, vjp, hvp and more.
 
 The transforms have JAX's names and take Python functions of numbers and nested structures. What
-they compute is once more made of Values when it was asked of Values, so transforms nest. One
-rule makes every order: the partials of the operation table are rebound to functions that record
-(`rebind`), and the same sweep runs with Values in place of floats.
+they compute is once more made of Values when it was asked of Values, so transforms nest: when an
+argument holds one, or f's result depends on one that was there before the call, such as a
+parameter (unless under `no_grad`). The whole result of a call is of one kind. One rule makes every
+order: the partials of the operation table are rebound to functions that record (`rebind`), and
+the same sweep runs with Values in place of floats.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import inspect
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine import modes
 from engine.errors import GraphError, TraceError, user_line
-from engine.functions import FUNCTIONS, Number
+from engine.functions import FUNCTIONS, Number, checked_operand
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.randomness import counters, redrawing
 from engine.rebind import rebind
+from engine.signatures import (
+    check_arguments,
+    check_signature,
+    check_transform,
+    names_one,
+    one_for_each,
+    positions_in,
+)
 from engine.sweep import after_sweep, partials_of, reverse_sweep
-from engine.trees import flatten, flatten_like, flatten_parts, holds_value, to_array
-from engine.value import Value, check_domain, record, record_result, to_float
+from engine.trees import (
+    flatten,
+    flatten_argument,
+    flatten_like,
+    flatten_parts,
+    holds_value,
+    simplified,
+    to_array,
+)
+from engine.value import (
+    Value,
+    begin_call,
+    check_domain,
+    computed_leaf,
+    is_from_before,
+    record,
+    record_result,
+    to_float,
+)
 
 # --- the sweep on Values --------------------------------------------------------------------
 
@@ -174,60 +200,60 @@ def _looking_inside() -> bool:
     return recorder is not None and recorder.looks_inside
 
 
-class _Active(threading.local):
-    """The inputs of the transforms that are under way in this thread."""
-
-    def __init__(self) -> None:
-        self.inputs: list[Value] = []
-
-
-_active = _Active()
-
-
-@contextlib.contextmanager
-def activated(inputs: Sequence[Value]) -> Iterator[None]:
-    """Count some Values as inputs of a transform under way."""
-    outer = _active.inputs
-    _active.inputs = [*outer, *inputs]
-    try:
-        yield
-    finally:
-        _active.inputs = outer
-
-
 def _own_node(x: Number) -> Value:
     """A node of its own for an input, so that the same Value reached in another way, through a
     closure, is not mistaken for it."""
-    return record(TABLE["identity"], (x,)) if isinstance(x, Value) else Value(x)
+    return record(TABLE["identity"], (x,)) if isinstance(x, Value) else computed_leaf(x)
 
 
 class _Call:
     """One call of f: its result, its inputs as own nodes, and whether Values are wanted."""
 
-    def __init__(self, f: Callable[..., Any], args: Sequence[Any], chosen: Sequence[int]) -> None:
-        args = list(args)
-        self.inputs: list[Value] = []
-        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
-        self.recorded = holds_value(args) or _tracing()
-        with modes.enable_grad():
-            for i in chosen:
-                leaves, rebuild = flatten(args[i])
-                nodes = [_own_node(x) for x in leaves]
-                args[i] = rebuild(nodes)
-                self.inputs += nodes
-                self.rebuilds.append((len(nodes), rebuild))
-            outer = set(_active.inputs)
-            with activated(self.inputs):
-                self.result = f(*args)
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        chosen: Sequence[int],
+        keywords: dict[str, Any] | None = None,
+    ) -> None:
+        self._connected = modes.state.recording  # whether results keep their operands
+        call = begin_call()
+        if self._connected:
+            self._run(f, list(args), chosen, keywords or {})
+        else:
+            with modes.enable_grad():
+                self._run(f, list(args), chosen, keywords or {})
         if self.result is None:
             raise TypeError("the function returned None; does it lack a return statement?")
         self.outputs, self.rebuild_outputs = flatten(self.result)
         # What lies behind the inputs does not matter here, and may be long.
-        self.nodes = topological_order(
-            [y for y in self.outputs if isinstance(y, Value)], stop=self.inputs
-        )
-        # With plain numbers given, Values are still wanted if f reaches an outer transform's input.
-        self.recorded |= not outer.isdisjoint(self.nodes)
+        roots = [y for y in self.outputs if isinstance(y, Value)]
+        self.nodes = topological_order(roots, stop=self.inputs)
+        self.recorded = holds_value(args) or _tracing()
+        if self._connected:
+            leaves = itertools.filterfalse(_get_op, self.nodes)
+            outside = any(is_from_before(leaf, call) for leaf in leaves)
+            self.recorded = self.recorded or outside
+            if outside:  # what does not depend on the inputs needs no sweep
+                self.nodes = _depending(self.nodes, self.inputs)
+
+    def _run(
+        self, f: Callable[..., Any], args: list[Any], chosen: Sequence[int], keywords: Any
+    ) -> None:
+        given = list(args)
+        self.inputs: list[Value] = []
+        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
+        for i in chosen:
+            leaves, rebuild = flatten(args[i])
+            nodes = [_own_node(x) for x in leaves]
+            args[i] = rebuild(nodes)
+            self.inputs += nodes
+            self.rebuilds.append((len(nodes), rebuild))
+        try:
+            self.result = f(*args, **keywords)
+        except TypeError as error:
+            check_arguments(f, given, keywords, error)
+            raise
 
     def structured(self, derivatives: Sequence[Any], single: bool) -> Any:
         """Put one derivative an input into the structure of the arguments."""
@@ -240,19 +266,33 @@ class _Call:
 
     def plain(self, y: Any) -> Any:
         """An output as it is given to the caller."""
-        return y.data if isinstance(y, Value) and not self.recorded else y
+        if not isinstance(y, Value):
+            return y
+        if self.recorded:
+            return y if self._connected else y.detach()
+        return y._data
 
     def reverse(self, seeds: Sequence[tuple[Any, Number]], recorded: bool) -> Sequence[Number]:
         """The derivatives of the seeded outputs by all inputs."""
         chosen = [(y, g) for y, g in seeds if isinstance(y, Value)]
         if recorded:
-            return _recorded_sweep(self.nodes, chosen, self.inputs)
+            found: Sequence[Number] = _recorded_sweep(self.nodes, chosen, self.inputs)
+            return found if self._connected else [self.plain(d) for d in found]
         floats = [(y, to_float(g)) for y, g in chosen]
         return reverse_sweep(self.nodes, floats, self.inputs)
 
+    def forward(self, tangents: dict[Value, Number], recorded: bool) -> list[Number]:
+        """The derivatives of all outputs in the direction of the tangents."""
+        found = _forward_sweep(self.nodes, tangents, recorded)
+        moved = [found.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in self.outputs]
+        if not recorded:
+            return moved
+        values = [t if isinstance(t, Value) else Value(t) for t in moved]
+        return list(values if self._connected else map(self.plain, values))
+
     def one_output(self, name: str) -> Any:
         """The output, if it is one number; else a TypeError that names jacobian."""
-        if len(self.outputs) != 1 or self.result is not self.outputs[0]:
+        if len(self.outputs) != 1 or isinstance(simplified(self.result), _CONTAINERS):
             raise TypeError(
                 f"{name} needs a function that returns one number, and this one returned a "
                 f"{type(self.result).__name__} of {len(self.outputs)}; use engine.jacobian"
@@ -260,12 +300,17 @@ class _Call:
         return self.outputs[0]
 
 
-def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
-    chosen = [argnums] if isinstance(argnums, int) else list(argnums)
-    for i in chosen:
-        if not -len(args) <= i < len(args):
-            raise ValueError(f"argnums names argument {i}, but the call has {len(args)}")
-    return [i % len(args) for i in chosen]
+_CONTAINERS = (list, tuple, dict, np.ndarray)
+_get_op = operator.attrgetter("op")
+
+
+def _depending(nodes: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
+    """Those of the nodes, which are in order, that depend on an input."""
+    found = dict.fromkeys(inputs)
+    for node in nodes:
+        if any(operand in found for operand, _ in node._operands() if operand is not None):
+            found[node] = None
+    return list(found)[len(inputs) :]
 
 
 # --- the transforms -------------------------------------------------------------------------
@@ -281,13 +326,20 @@ def value_and_grad(
     >>> value_and_grad(lambda x: x * x)(3.0)
     (9.0, 6.0)
     """
+    return _value_and_grad("value_and_grad", f, argnums)
+
+
+def _value_and_grad(
+    name: str, f: Callable[..., Any], argnums: int | Sequence[int]
+) -> Callable[..., tuple[Any, Any]]:
+    check_transform(name, f, argnums)
 
     @functools.wraps(f)
     def value_and_gradient(*args: Any, **keywords: Any) -> tuple[Any, Any]:
-        call = _Call(functools.partial(f, **keywords), args, _chosen(argnums, args))
-        y = call.one_output("grad")
+        call = _Call(f, args, positions_in(argnums, args), keywords)
+        y = call.one_output(name)
         derivatives = call.reverse([(y, 1.0)], call.recorded)
-        return call.plain(y), call.structured(derivatives, isinstance(argnums, int))
+        return call.plain(y), call.structured(derivatives, names_one(argnums))
 
     return value_and_gradient
 
@@ -296,17 +348,25 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     """Return the function that computes the gradient of f.
 
     `argnums` says by which positional argument, or by which ones (then the result is a tuple).
-    Arguments are numbers, Values, and nested lists, tuples, dicts and arrays of them; the result
-    has the argument's structure. Numbers in give numbers out, Values in give Values out.
+    Arguments are numbers, Values, and nested lists, tuples, dicts, dataclasses and arrays of them;
+    the result has the argument's structure. Numbers in give numbers out, Values in give Values out.
+    A Value from outside that f's result depends on, such as a parameter, counts as one that goes
+    in, so that a derivative can be part of a loss; not under `no_grad`, or detached before.
 
-    Raises TypeError where f returns anything but one number.
+    Raises TypeError where f returns anything but one number, ValueError where the call has no
+    such argument.
 
     >>> grad(lambda p: p["a"] ** 2 * p["b"])({"a": 3.0, "b": 2.0})
     {'a': 12.0, 'b': 9.0}
     >>> grad(grad(lambda x: x**3))(2.0)
     12.0
+    >>> w = Value(0.5)
+    >>> slope = grad(lambda x: w * x**3)(2.0)
+    >>> slope.backward()
+    >>> slope.data, w.grad
+    (6.0, 12.0)
     """
-    both = value_and_grad(f, argnums)
+    both = _value_and_grad("grad", f, argnums)
 
     @functools.wraps(f)
     def gradient(*args: Any, **keywords: Any) -> Any:
@@ -325,22 +385,23 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     >>> jacobian(lambda p: [p[0] * p[1], p[0] + p[1]])([2.0, 3.0])
     [[3.0, 2.0], [1.0, 1.0]]
     """
+    return _jacobian("jacobian", f, argnums)
+
+
+def _jacobian(name: str, f: Callable[..., Any], argnums: int | Sequence[int]) -> Callable[..., Any]:
+    check_transform(name, f, argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **keywords: Any) -> Any:
-        chosen = _chosen(argnums, args)
-        call = _Call(functools.partial(f, **keywords), args, chosen)
+        chosen = positions_in(argnums, args)
+        call = _Call(f, args, chosen, keywords)
+        rows: list[Sequence[Number]]
         if len(call.inputs) < len(call.outputs):
-            columns = [_forward_sweep(call.nodes, {x: 1.0}, call.recorded) for x in call.inputs]
-            rows: list[Sequence[Number]] = [
-                [column.get(y, 0.0) if isinstance(y, Value) else 0.0 for column in columns]
-                for y in call.outputs
-            ]
+            columns = [call.forward({x: 1.0}, call.recorded) for x in call.inputs]
+            rows = list(zip(*columns, strict=True)) or [[] for _ in call.outputs]
         else:
             rows = [call.reverse([(y, 1.0)], call.recorded) for y in call.outputs]
-        if call.recorded:
-            rows = [[d if isinstance(d, Value) else Value(d) for d in row] for row in rows]
-        tree = args[chosen[0]] if isinstance(argnums, int) else tuple(args[i] for i in chosen)
+        tree = args[chosen[0]] if names_one(argnums) else tuple(args[i] for i in chosen)
         return _blocks(call.result, tree, rows)
 
     return derivative
@@ -377,23 +438,25 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     >>> hessian(lambda p: p[0] ** 2 * p[1])([3.0, 2.0])
     [[4.0, 6.0], [6.0, 0.0]]
     """
+    check_transform("hessian", f, argnums)
     return jacobian(grad(f, argnums), argnums)
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     """Return f(*primals), and its derivative in the direction of `tangents`.
+
+    Both are tuples or lists with an entry for each argument; for a function of one argument that
+    is no tuple or list, it and its direction may be given as they are.
 
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
+    check_transform("jvp", f)
+    primals, tangents = one_for_each(primals, tangents, "tangents")
     call = _Call(f, primals, range(len(primals)))
-    directions = _leaves_like(tangents, tuple(primals), "tangents")
+    directions = _leaves_like(tangents, primals, "tangents")
     recorded = call.recorded or any(isinstance(t, Value) for t in directions)
-    start = dict(zip(call.inputs, directions, strict=True))
-    found = _forward_sweep(call.nodes, start, recorded)
-    moved: list[Number] = [found.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in call.outputs]
-    if recorded:
-        moved = [t if isinstance(t, Value) else Value(t) for t in moved]
+    moved = call.forward(dict(zip(call.inputs, directions, strict=True)), recorded)
     outputs = call.rebuild_outputs([call.plain(y) for y in call.outputs])
     return outputs, call.rebuild_outputs(moved)
 
@@ -405,9 +468,12 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> y, pullback(10.0)
     (6.0, (30.0, 20.0))
     """
+    check_transform("vjp", f)
     call = _Call(f, primals, range(len(primals)))
 
-    def pullback(cotangent: Any) -> tuple[Any, ...]:
+    def pullback(cotangent: Any, *others: Any) -> tuple[Any, ...]:
+        if others:
+            raise TypeError("the pullback takes one cotangent, of the structure of f's result")
         weights = _leaves_like(cotangent, call.result, "the cotangent")
         recorded = call.recorded or any(isinstance(g, Value) for g in weights)
         derivatives = call.reverse(list(zip(call.outputs, weights, strict=True)), recorded)
@@ -418,14 +484,18 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     return outputs, pullback
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], vectors: Sequence[Any]) -> Any:
+def hvp(f: Callable[..., Any], primals: Any, vectors: Any) -> Any:
     """Return the Hessian of f at the primals, times `vectors`, without building the Hessian.
 
-    With one primal the result has its structure, with more it is a tuple of such.
+    With one primal the result has its structure, with more it is a tuple of such. Primals and
+    vectors are given as in `jvp`.
 
     >>> hvp(lambda p: p[0] ** 2 * p[1], ([3.0, 2.0],), ([1.0, 0.0],))
     [4.0, 6.0]
     """
+    check_transform("hvp", f)
+    primals, vectors = one_for_each(primals, vectors, "vectors")
+    _leaves_like(vectors, primals, "vectors")
     every = tuple(range(len(primals)))
     result = jvp(grad(f, every), primals, vectors)[1]
     return result[0] if len(primals) == 1 else result
@@ -457,14 +527,14 @@ def custom_op(
     (12.0, 12.0)
     """
     count = len(partials)
-    _check_signature(forward, f"the forward of {name!r}", count)
+    check_signature(forward, f"the forward of {name!r}", count)
     checked = tuple(_checked_partial(name, i, p, count) for i, p in enumerate(partials))
     op = Op(name, name, lambda *numbers: to_float(forward(*numbers)), checked)
 
     def operation(*operands: Any) -> Any:
         if len(operands) != count:
             raise TypeError(f"{name} has {count} partials, but was given {len(operands)} operands")
-        given = [x if isinstance(x, Value) else to_float(x) for x in operands]
+        given = [checked_operand(op, x) for x in operands]
         if _tracing():
             raise TraceError(
                 f"the custom operation {name!r} can't be compiled, {user_line()}: its forward is "
@@ -472,7 +542,7 @@ def custom_op(
             )
         if any(isinstance(x, Value) for x in given):
             return record(op, given)
-        numbers = [to_float(x) for x in operands]
+        numbers = [to_float(x) for x in given]
         data = to_float(forward(*numbers))
         check_domain(op, data, [(None, x) for x in numbers])
         return data
@@ -482,25 +552,11 @@ def custom_op(
     return operation
 
 
-def _check_signature(function: Any, what: str, arguments: int) -> None:
-    """Raise TypeError where a function can't be called with so many positional arguments."""
-    if not callable(function):
-        raise TypeError(f"{what} is a function, not {function!r}")
-    try:
-        shape = inspect.signature(function)
-    except ValueError:  # some functions written in C don't tell
-        return
-    try:
-        shape.bind(*range(arguments))
-    except TypeError:
-        raise TypeError(f"{what} must take {arguments} arguments, and takes {shape}") from None
-
-
 def _checked_partial(name: str, i: int, partial: Any, operands: int) -> Any:
     what = f"partial {i} of {name!r}"
     if isinstance(partial, int | float):
         return float(partial)  # the same everywhere
-    _check_signature(partial, f"{what} (of the operands and the result)", operands + 1)
+    check_signature(partial, f"{what} (of the operands and the result)", operands + 1)
 
     def checked(*args: Any) -> Number:
         try:
@@ -512,7 +568,14 @@ def _checked_partial(name: str, i: int, partial: Any, operands: int) -> Any:
                     f"write it in functions of engine (engine.exp, not math.exp): {error}"
                 ) from error
             raise
-        return p if isinstance(p, Value) else to_float(p)
+        if not isinstance(p, Value):
+            return to_float(p)
+        if not any(isinstance(arg, Value) for arg in args):
+            raise GraphError(
+                f"{what} gave the Value {p!r} for plain numbers, so it reads a Value that is no "
+                f"operand; make that an operand of {name!r}, with a partial of its own"
+            )
+        return p
 
     return checked
 
@@ -534,6 +597,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     '0.717240'
     """
 
+    check_transform("checkpoint", f)
+
     @functools.wraps(f)
     def checkpointed(*args: Any, **keywords: Any) -> Any:
         g = functools.partial(f, **keywords)
@@ -550,9 +615,9 @@ class _Segment:
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._f = f
         given, self._rebuild = _flatten_arguments(args)
-        inputs = [Value(x.data if isinstance(x, Value) else x) for x in given]
+        inputs = [computed_leaf(x.data if isinstance(x, Value) else x) for x in given]
         self._draws = counters()
-        with modes.scope("checkpoint"), activated(inputs):
+        with modes.scope("checkpoint"):
             mark = modes.state.scope
             outputs, self._rebuild_outputs = flatten(f(*self._rebuild(inputs)))
         self._captured = _captured(outputs, inputs, mark)
@@ -589,15 +654,14 @@ class _Segment:
         return reverse_sweep(nodes, [(outputs[k], adjoint)], wanted)
 
     def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
-        inputs_now = [*inputs, *self._captured]
-        with modes.enable_grad(), redrawing(self._draws), activated(inputs_now):
+        with modes.enable_grad(), redrawing(self._draws):
             return inputs, flatten(self._f(*self._rebuild(inputs)))[0]
 
     def _again(self, node: Value) -> tuple[list[Value], list[Any]]:
         """The computation on the recorded numbers, once a sweep for all outputs."""
         redone = self._redone
         if redone is None:
-            redone = self._compute([Value(x) for _, x in node._operands()[: self._inputs]])
+            redone = self._compute([computed_leaf(x) for _, x in node._operands()[: self._inputs]])
             self._redone = redone
             after_sweep(self._forget)
         return redone
@@ -613,11 +677,10 @@ def _flatten_arguments(
     kept: dict[int, Any] = {}
     trees: list[Any] = []
     for i, arg in enumerate(args):
-        try:
-            flatten(None if isinstance(arg, bool) else arg)
-            trees.append(arg)
-        except TypeError:
+        if flatten_argument(arg) is None:
             kept[i] = arg
+        else:
+            trees.append(arg)
     leaves, rebuild = flatten(trees)
 
     def rebuild_all(others: list[Any]) -> list[Any]:

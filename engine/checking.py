@@ -15,15 +15,17 @@ from engine.calculus import grad, jacobian
 from engine.errors import GradcheckError
 from engine.functions import sum
 from engine.graph import topological_order
+from engine.modes import no_grad
+from engine.signatures import check_arguments
 from engine.sweep import partials_of
 from engine.trees import flatten
-from engine.value import Value, to_float
+from engine.value import Value, computed_leaf, to_float
 
 
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
-    *,
+    *others: Any,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
@@ -44,7 +46,7 @@ def gradcheck(
     >>> gradcheck(lambda x, y: (x * y).tanh(), (0.5, 2.0), order=2)
     True
     """
-    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    arguments = _arguments("gradcheck", inputs, others)
     if order not in (1, 2):
         raise ValueError(f"order is 1 or 2, not {order}")
     try:
@@ -61,7 +63,7 @@ def gradcheck(
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Any,
-    *,
+    *others: Any,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
@@ -75,7 +77,7 @@ def gradgradcheck(
     >>> gradgradcheck(lambda x: [x**3, x.exp()], 0.5)
     True
     """
-    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    arguments = _arguments("gradgradcheck", inputs, others)
 
     def weighted(*args: Any) -> Any:
         outputs = flatten(func(*args))[0]
@@ -85,6 +87,15 @@ def gradgradcheck(
     return gradcheck(
         gradient, arguments, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
     )
+
+
+def _arguments(name: str, inputs: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:
+    if others:
+        raise TypeError(
+            f"{name} takes the inputs as one tuple: {name}(f, (x, y)); steps and tolerances are "
+            "given by name, as in eps=1e-6"
+        )
+    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 @dataclass
@@ -98,8 +109,8 @@ class _Check:
     def run(self) -> None:
         self.numbers, self.rebuild = flatten(list(self.arguments))
         self.numbers = [to_float(x.data if isinstance(x, Value) else x) for x in self.numbers]
-        analytic = self._analytic()
         centre = self._outputs(self.numbers)
+        analytic = self._analytic()
         for i, x in enumerate(self.numbers):
             h = self.eps * max(1.0, math.fabs(x))
             above, below = (
@@ -124,8 +135,16 @@ class _Check:
         return [*self.numbers[:i], x, *self.numbers[i + 1 :]]
 
     def _outputs(self, numbers: Sequence[float]) -> list[float]:
-        outputs = flatten(self.func(*self.rebuild([Value(x) for x in numbers])))[0]
+        outputs = flatten(self._call(numbers))[0]
         return [y.data if isinstance(y, Value) else float(y) for y in outputs]
+
+    def _call(self, numbers: Sequence[float]) -> Any:
+        args = self.rebuild([computed_leaf(x) for x in numbers])
+        try:
+            return self.func(*args)
+        except TypeError as error:
+            check_arguments(self.func, args, {}, error)
+            raise
 
     def _analytic(self) -> list[list[float]]:
         """The derivative of each output by each input."""
@@ -133,7 +152,9 @@ class _Check:
         def flat(*args: Any) -> list[Any]:
             return flatten(self.func(*args))[0]
 
-        rows = jacobian(flat, tuple(range(len(self.arguments))))(*self.rebuild(self.numbers))
+        every = tuple(range(len(self.arguments)))
+        with no_grad():  # plain numbers, whatever Values the function reads
+            rows = jacobian(flat, every)(*self.rebuild(self.numbers))
         return [flatten(row)[0] for row in rows]
 
     def _agree(self, a: float, b: float) -> bool:
@@ -161,7 +182,7 @@ class _Check:
             return "The function is not finite there"
         if self._outputs(self.numbers) != centre:
             return "The function gives another result at each call"
-        outputs = flatten(self.func(*self.rebuild([Value(x) for x in self.numbers])))[0]
+        outputs = flatten(self._call(self.numbers))[0]
         for node in topological_order([y for y in outputs if isinstance(y, Value)]):
             op = node.op
             if op is None or op.forward is None or op.pullback is not None:

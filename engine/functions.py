@@ -16,7 +16,7 @@ from engine import modes
 from engine.conditions import Condition, as_number
 from engine.ops import TABLE, Op, inf
 from engine.randomness import next_draw
-from engine.value import Value, add_products, check_domain, record, to_float
+from engine.value import Value, add_products, check_domain, computed_leaf, record, to_float
 
 Number: TypeAlias = Value | float
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # the functions of the rows are made from the table, below
     def __getattr__(name: str) -> Callable[..., Any]: ...
 
 
-def _operand(op: Op, operand: object) -> Number:
+def checked_operand(op: Op, operand: object) -> Number:
+    """An operand as a Value or a float; TypeError for what is neither."""
     operand = as_number(operand)
     if isinstance(operand, Value):
         return operand
@@ -34,7 +35,7 @@ def _operand(op: Op, operand: object) -> Number:
     except TypeError:
         raise TypeError(
             f"{op.name} takes Values and numbers, not a {type(operand).__name__}; for a list or "
-            f"an array: [engine.{op.name}(x) for x in data]"
+            f"an array: [{'engine.' * (op.family != 'custom')}{op.name}(x) for x in data]"
         ) from None
 
 
@@ -60,7 +61,7 @@ def _function(op: Op) -> Any:
 
 def _unary(op: Op) -> Any:
     def function(x: Any) -> Number:
-        x = _operand(op, x)
+        x = checked_operand(op, x)
         return record(op, (x,)) if isinstance(x, Value) else _checked(op, [x])
 
     return function
@@ -77,7 +78,7 @@ def _of_several(op: Op, shape: Signature) -> Any:
             names = ", ".join(shape.parameters)
             given = sum(operand is not Parameter.empty for operand in operands)
             raise TypeError(f"{op.name}({names}) takes {arity} operands, got {given}")
-        checked = [_operand(op, operand) for operand in operands]
+        checked = [checked_operand(op, operand) for operand in operands]
         if any(isinstance(operand, Value) for operand in checked):
             return record(op, checked)
         return _checked(op, checked)
@@ -165,7 +166,7 @@ def random() -> Value:
     """
     if modes.tracing and modes.state.trace is not None:
         return modes.state.trace.random()  # type: ignore[no-any-return]
-    return Value(next_draw())
+    return computed_leaf(next_draw())
 
 
 def maximum(*operands: Any) -> Number:
@@ -194,7 +195,7 @@ def _chain_of(name: str, operands: tuple[Any, ...]) -> Number:
     if not items:
         raise ValueError(f"{name} of an empty sequence")
     binary = FUNCTIONS[name]
-    result: Number = _operand(TABLE[name], items[0])
+    result: Number = checked_operand(TABLE[name], items[0])
     for item in items[1:]:
         result = binary(result, item)
     return result

@@ -21,6 +21,7 @@ import numpy as np
 
 from engine import modes
 from engine.errors import TraceError, user_frame
+from engine.trees import is_record, simplified
 from engine.value import Value
 
 Spot = tuple[CodeType, int]  # a code object and an instruction in it
@@ -130,9 +131,11 @@ def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
     >>> [name for name, _ in named_leaves({"a": [1.0, 2.0], "b": 3.0}, "p")]
     ["p['a'][0]", "p['a'][1]", "p['b']"]
     """
+    record = is_record(tree)
+    tree = simplified(tree)
     if isinstance(tree, dict):
         for key, item in tree.items():
-            yield from named_leaves(item, f"{name}[{key!r}]")
+            yield from named_leaves(item, f"{name}.{key}" if record else f"{name}[{key!r}]")
     elif isinstance(tree, list | tuple):
         for i, item in enumerate(tree):
             yield from named_leaves(item, f"{name}[{i}]")

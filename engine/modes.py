@@ -1,23 +1,29 @@
 """What changes how operations are recorded: `no_grad`, `errstate`, `scope`, and tracing.
 
-Each is a context manager of the current thread. Recording looks at a thread's state only where a
-module variable says that there may be something: `watched` counts the contexts of all threads
-that ask for anything but the default, `tracing` the functions being traced for compilation or
-watched by a recorder, and `scoped` is true from the first scope on.
+Each is a context manager, in force in the current context (`contextvars`): a thread and an
+asyncio task have their own, so that what one holds over an `await` is no other's business, and
+what is started inside inherits it. Recording looks at a context's state only where a module
+variable says that there may be something: `watched` counts what is in force anywhere and asks for
+anything but the default, `tracing` the functions being traced for compilation or watched by a
+recorder, and `scoped` is true from the first scope on.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator, contextmanager, suppress
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal
 
 watched = 0
 tracing = 0
 scoped = False
-_lock = threading.Lock()
+_lock = threading.RLock()  # a frame may be freed, which counts it out, while one is counted in
+_counted: set[int] = set()  # the ids of the frames that `watched` counts
 
 
 class Scope:
@@ -43,30 +49,128 @@ class Scope:
         return tuple(reversed(names))
 
 
-class _State(threading.local):
-    recording: bool = True
-    raising: bool = False
-    scope: Scope | None = None
-    trace: Any = None  # a compiled.trace.Trace, which this layer does not know
-    recorder: Any = None  # a lines.Recorder, which this layer does not know either
-    inlined: bool = False  # whether a compiled function called now is called as it is
+class _Frame:
+    """What one context manager asks for, above what was in force before."""
+
+    __slots__ = ("__weakref__", "ended", "outer", "value")
+
+    def __init__(self, value: Any, outer: _Frame | None, counts: bool) -> None:
+        self.value, self.outer, self.ended = value, outer, False
+        if counts:
+            _count(self, True)
+
+    def end(self) -> None:
+        """Have it no longer in force, also where a context that inherited it lives on."""
+        self.ended = True
+        _count(self, False)
+
+    def __del__(self) -> None:
+        if not self.ended:
+            _count(self, False)
 
 
-state = _State()
+def _count(frame: _Frame, alive: bool) -> None:
+    global watched
+    with _lock:
+        (_counted.add if alive else _counted.discard)(id(frame))
+        watched = len(_counted)
+
+
+class _Setting:
+    """One thing that can be in force: in each context what its innermost frame says."""
+
+    def __init__(self, name: str, default: Any) -> None:
+        self._innermost: ContextVar[_Frame | None] = ContextVar(name, default=None)
+        self.default = default
+
+    def frame(self) -> _Frame | None:
+        """The innermost frame of this context that has not ended."""
+        frame = self._innermost.get()
+        while frame is not None and frame.ended:
+            frame = frame.outer
+        return frame
+
+    def get(self) -> Any:
+        """What is in force."""
+        frame = self.frame()
+        return self.default if frame is None else frame.value
+
+    def enter(self, value: Any, counts: bool) -> _Frame:
+        """Put a value in force; `counts` says whether `watched` counts it."""
+        frame = _Frame(value, self._innermost.get(), counts)
+        self._innermost.set(frame)
+        return frame
+
+    def leave(self, frame: _Frame) -> None:
+        """Put in force again what was before; tasks started inside keep what they inherited."""
+        if self._innermost.get() is frame:
+            self._innermost.set(frame.outer)
+        else:  # left in another order, or by another task that closes a generator
+            frame.end()
+
+
+_recording = _Setting("recording", True)
+_raising = _Setting("raising", False)
+_trace = _Setting("trace", None)
+_recorder = _Setting("recorder", None)
+_inlined = _Setting("inlined", False)
+_scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
+current_scope = _scope.get  # of this context: every node asks
+
+
+class _State:
+    """What is in force in the current context."""
+
+    recording = property(lambda _: _recording.get())
+    raising = property(lambda _: _raising.get())
+    trace = property(lambda _: _trace.get())  # a compiled.trace.Trace, unknown to this layer
+    recorder = property(lambda _: _recorder.get())  # a lines.Recorder, unknown as well
+    inlined = property(
+        lambda _: _inlined.get()
+    )  # whether compiled functions are called as they are
+    scope = property(lambda _: _scope.get())
+
+
+state: Any = _State()
 
 
 class _Watched(ContextDecorator):
-    """Set one attribute of the thread's state while entered; may be entered again inside."""
+    """Put a value of a setting in force while entered; may be entered again inside.
 
-    _attribute: str
+    As a decorator it goes around each call of a function, of one with `async def` too.
+    """
+
+    _setting: _Setting
     _value: bool
 
     def __init__(self) -> None:
-        self._before: list[bool] = []
+        self._entered: list[_Frame] = []
+
+    def __call__(self, function: Any) -> Any:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} can't decorate {function.__name__}, which yields: between its steps "
+                f"other code runs; write `with engine.{name}(...):` inside, around no yield"
+            )
+        if not inspect.iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        async def inside(*args: Any, **keywords: Any) -> Any:
+            with self._recreate_cm():
+                return await function(*args, **keywords)
+
+        return inside
+
+    def _recreate_cm(self) -> _Watched:
+        again: _Watched = object.__new__(type(self))  # calls at the same time share nothing
+        again._value, again._entered = self._value, []
+        return again
 
     def __enter__(self) -> None:
-        self._before.append(getattr(state, self._attribute))
-        self._set(self._value, 1 if self._counts() else 0)
+        counts = self._value != self._setting.default
+        self._entered.append(self._setting.enter(self._value, counts))
 
     def __exit__(
         self,
@@ -74,16 +178,12 @@ class _Watched(ContextDecorator):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._set(self._before.pop(), -1 if self._counts() else 0)
-
-    def _counts(self) -> bool:
-        return bool(self._value != getattr(_State, self._attribute))
-
-    def _set(self, value: bool, change: int) -> None:
-        global watched
-        setattr(state, self._attribute, value)
-        with _lock:
-            watched += change
+        inner = self._setting.frame()
+        while inner is not None and not any(inner is frame for frame in self._entered):
+            inner = inner.outer
+        frame = inner or self._entered[-1]
+        self._entered[:] = [other for other in self._entered if other is not frame]
+        self._setting.leave(frame)
 
 
 class no_grad(_Watched):  # noqa: N801, PyTorch's name
@@ -97,7 +197,7 @@ class no_grad(_Watched):  # noqa: N801, PyTorch's name
     (9.0, ())
     """
 
-    _attribute = "recording"
+    _setting = _recording
     _value = False
 
 
@@ -111,7 +211,7 @@ class enable_grad(_Watched):  # noqa: N801, PyTorch's name
     (Value(data=3.0, grad=0.0), 2.0)
     """
 
-    _attribute = "recording"
+    _setting = _recording
     _value = True
 
 
@@ -129,7 +229,7 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
     engine.errors.DomainError: ...
     """
 
-    _attribute = "raising"
+    _setting = _raising
 
     def __init__(self, policy: Literal["raise", "ignore"]) -> None:
         super().__init__()
@@ -141,8 +241,8 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
 class scope:  # noqa: N801, used like a function
     """Name a part of a computation, for drawings. Scopes nest.
 
-    A scope is entered once: for the same name again, write ``scope(name)`` again. It belongs to
-    the thread, so a generator should not yield inside of one.
+    A scope is entered once: for the same name again, write ``scope(name)`` again. A generator
+    should not yield inside of one.
 
     >>> from engine import Value
     >>> with scope("loss"):
@@ -151,7 +251,7 @@ class scope:  # noqa: N801, used like a function
     Scope(loss)
     """
 
-    __slots__ = ("_before", "_name")
+    __slots__ = ("_name", "_token")
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
@@ -159,30 +259,30 @@ class scope:  # noqa: N801, used like a function
         self._name = name
 
     def __enter__(self) -> None:
-        global scoped
-        scoped = True
-        if hasattr(self, "_before"):
+        if hasattr(self, "_token"):
             raise RuntimeError(f"this scope {self._name!r} was entered before; make a new one")
-        self._before = before = state.scope
-        state.scope = Scope(self._name, before)
+        self._token = enter_scope(self._name)
 
     def __exit__(self, *error: object) -> None:
-        state.scope = self._before
+        with suppress(ValueError):  # a generator that was closed by another task
+            leave_scope(self._token)
+
+
+def enter_scope(name: str) -> Token[Scope | None]:
+    """Begin a scope; what is returned ends it. `with scope(name)` in two calls, for speed."""
+    global scoped
+    scoped = True
+    return _scope.set(Scope(name, _scope.get()))
+
+
+leave_scope = _scope.reset
 
 
 @contextmanager
 def traced_by(trace: Any) -> Iterator[None]:
     """Have comparisons, reads of data and the like reported to `trace`, or with None to no one."""
-    global tracing
-    outer, state.trace = state.trace, trace
-    with _lock:
-        tracing += 1
-    try:
+    with _observed(_trace, trace, counts=False):
         yield
-    finally:
-        state.trace = outer
-        with _lock:
-            tracing -= 1
 
 
 @contextmanager
@@ -191,25 +291,30 @@ def recorded_by(recorder: Any) -> Iterator[None]:
 
     What is computed is the same, with every node seen: shortcuts that make nodes unseen are off.
     """
-    global tracing, watched
-    outer, state.recorder = state.recorder, recorder
+    with _observed(_recorder, recorder, counts=True):
+        yield
+
+
+@contextmanager
+def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
+    global tracing
+    frame = setting.enter(observer, counts)
     with _lock:
         tracing += 1
-        watched += 1
     try:
         yield
     finally:
-        state.recorder = outer
+        setting.leave(frame)
+        frame.end()  # for tasks started inside too: there is nobody to report to any more
         with _lock:
             tracing -= 1
-            watched -= 1
 
 
 @contextmanager
 def inlining() -> Iterator[None]:
     """Have compiled functions called as they are, on Values."""
-    outer, state.inlined = state.inlined, True
+    frame = _inlined.enter(True, counts=False)
     try:
         yield
     finally:
-        state.inlined = outer
+        _inlined.leave(frame)

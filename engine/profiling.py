@@ -22,8 +22,8 @@ from engine.graph import topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
 from engine.showing import Shown, bundle
 from engine.sweep import partials_of, reverse_sweep
-from engine.trees import flatten
-from engine.value import Value
+from engine.trees import flatten, flatten_argument
+from engine.value import Value, computed_leaf
 
 _SHOWN = 20  # rows of the table that are written out
 _FLOAT = sys.getsizeof(1.0)
@@ -185,11 +185,11 @@ def _without_collector() -> Iterator[None]:
 
 
 def _as_values(arg: Any) -> Any:
-    try:
-        leaves, rebuild = flatten(None if isinstance(arg, bool) else arg)
-    except TypeError:
+    flat = flatten_argument(arg)
+    if flat is None:
         return arg
-    return rebuild([x if isinstance(x, Value) else Value(x) for x in leaves])
+    leaves, rebuild = flat
+    return rebuild([x if isinstance(x, Value) else computed_leaf(x) for x in leaves])
 
 
 def _roots(f: Callable[..., Any], result: Any) -> list[Value]:

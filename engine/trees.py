@@ -1,7 +1,10 @@
 """Nested arguments: take numbers out of lists, tuples, dicts and arrays, and put others back.
 
 The derivative functions accept and return such structures; this is the one place that knows
-their kinds. NumPy arrays come back as arrays: of floats, or of objects where they hold Values.
+their kinds. NumPy arrays come back as arrays: of floats, or of objects where they hold Values; an
+array of no dimension is one number. Dataclasses and named tuples come back as what they are,
+other sequences (ranges, deques) as lists, mappings as dicts, and whatever else NumPy takes for an
+array (the columns of a data frame) as arrays.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -59,6 +62,18 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     return leaves, rebuild
 
 
+def flatten_argument(
+    arg: Any,
+) -> tuple[list[Any], Callable[[list[Any]], Any]] | None:
+    """`flatten`, or None for what is handed on as it is: a bool, a range, what has no numbers."""
+    if isinstance(arg, bool | range):
+        return None
+    try:
+        return flatten(arg)
+    except TypeError:
+        return None
+
+
 def flatten_parts(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The same with an array as one part, not number by number."""
     parts: list[Any] = []
@@ -67,6 +82,9 @@ def flatten_parts(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 
 
 def _flatten(tree: Any, parts: list[Any]) -> Rebuild:
+    if isinstance(tree, _LEAF):
+        parts.append(tree)
+        return next
     if isinstance(tree, dict):
         entries = {key: _flatten(item, parts) for key, item in tree.items()}
         return lambda others: {key: entry(others) for key, entry in entries.items()}
@@ -79,43 +97,103 @@ def _flatten(tree: Any, parts: list[Any]) -> Rebuild:
         if all(item is next for item in items):  # as lists of parameters are
             return lambda others: sequence(itertools.islice(others, len(items)))
         return lambda others: sequence(item(others) for item in items)
-    if not isinstance(tree, Value | float | np.ndarray):
-        tree = as_known(tree)
-        if isinstance(tree, list):
-            return _flatten(tree, parts)
+    simple = simplified(tree)
+    if is_record(tree):
+        again = record_maker(tree)
+        fields = _flatten(simple, parts)
+        return lambda others: again(fields(others))
+    if simple is not tree:
+        return _flatten(simple, parts)
     if not isinstance(tree, np.ndarray):
         _check_leaf(tree)
     parts.append(tree)
     return next
 
 
-def as_known(tree: Any) -> Any:
-    """What stands for a list or an array as that: a range, a Series or a DataFrame of pandas, a
-    tensor; and a comparison under trace as the number that it counts as."""
-    if isinstance(tree, range):
-        return list(tree)
-    if hasattr(tree, "__array__") and not isinstance(tree, np.generic | np.ndarray):
-        return np.asarray(tree)
-    return as_number(tree)
+_LEAF = (Value, float, int, Real)  # NumPy's numbers and fractions are Real
+
+
+def _check_leaf(leaf: Any) -> None:
+    if not isinstance(leaf, _LEAF):
+        raise TypeError(
+            "here numbers and Values are needed, and lists, tuples, dicts, dataclasses and arrays "
+            f"of them, not a {type(leaf).__name__}: {leaf!r}{instead_of(leaf)}"
+        )
 
 
 def instead_of(leaf: Any) -> str:
     """What to write in place of something that holds numbers in a way that is not known here."""
     if isinstance(leaf, Decimal):
         return "; write float(x)"
-    if dataclasses.is_dataclass(leaf):
-        return "; write dataclasses.asdict(x), and take the fields by their names"
+    if isinstance(leaf, complex):
+        return "; give the real and the imaginary part as two numbers"
+    if _is_module(leaf):
+        return "; for a module's parameters write loss.backward(), or engine.gradients(loss, ...)"
     if isinstance(leaf, set | frozenset):
         return "; write sorted(x), since a set has no order"
-    return ""
+    return "; write list(x)" if hasattr(leaf, "__next__") else ""
 
 
-def _check_leaf(leaf: Any) -> None:
-    if not isinstance(leaf, Value | Real | np.number):
-        raise TypeError(
-            "here numbers and Values are needed, and lists, tuples, dicts and arrays of them, "
-            f"not a {type(leaf).__name__}: {leaf!r}{instead_of(leaf)}"
-        )
+def simplified(tree: Any) -> Any:
+    """The number, list, dict or array that an unusual container stands for; else what it is.
+
+    A comparison under trace is the number that it counts as.
+
+    >>> simplified(range(3))
+    [0, 1, 2]
+    """
+    if isinstance(tree, np.ndarray):
+        return tree if tree.ndim else tree.item()
+    if isinstance(tree, str | bytes | list | tuple | dict | np.generic) or _is_module(tree):
+        return tree
+    if is_record(tree):
+        found = ((name, getattr(tree, name)) for name in record_fields(tree))
+        return {name: item for name, item in found if not is_static(item)}
+    if isinstance(tree, Mapping):
+        return dict(tree)
+    if isinstance(tree, Sequence):
+        return list(tree)
+    return np.asarray(tree) if hasattr(tree, "__array__") else as_number(tree)
+
+
+def is_record(tree: Any) -> bool:
+    """Whether this is an instance of a dataclass, but no module, whose parameters are its own."""
+    return dataclasses.is_dataclass(tree) and not isinstance(tree, type) and not _is_module(tree)
+
+
+def _is_module(tree: Any) -> bool:
+    return hasattr(tree, "named_parameters")
+
+
+def is_static(item: Any) -> bool:
+    """What a dataclass may hold beside its numbers."""
+    plain = item is None or isinstance(item, str | bool)
+    return plain or (callable(item) and not hasattr(item, "__array__"))
+
+
+def record_fields(record: Any) -> list[str]:
+    """The names of a dataclass's fields."""
+    return [field.name for field in dataclasses.fields(record)]
+
+
+def record_maker(record: Any) -> Callable[[dict[str, Any]], Any]:
+    """How to make a dataclass like this one, with other things in some of its fields."""
+    kind, numbers = type(record), simplified(record)
+    kept = {name: getattr(record, name) for name in record_fields(record)}
+    kept = {name: x for name, x in (vars_of(record) | kept).items() if name not in numbers}
+
+    def again(others: dict[str, Any]) -> Any:
+        made = object.__new__(kind)
+        for name, item in (kept | others).items():
+            object.__setattr__(made, name, item)  # it may be frozen
+        return made
+
+    return again
+
+
+def vars_of(item: Any) -> dict[str, Any]:
+    """The attributes that an object has beside its slots."""
+    return getattr(item, "__dict__", {})
 
 
 def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
@@ -126,7 +204,7 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
     >>> flatten_like({"b": 2.0, "a": 1.0}, {"a": 0.0, "b": 0.0}, "tangents")
     [1.0, 2.0]
     """
-    tree, like = as_known(tree), as_known(like)
+    like, tree = simplified(like), simplified(tree)
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
             keys = list(tree) if isinstance(tree, dict) else type(tree).__name__
@@ -151,18 +229,21 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
 
 def holds_value(tree: Any) -> bool:
     """Whether there is a Value anywhere in a nested structure."""
-    if isinstance(tree, dict):
-        return any(map(holds_value, tree.values()))
-    if isinstance(tree, list | tuple):
-        return any(map(holds_value, tree))
-    if isinstance(tree, np.ndarray):
-        return tree.dtype == object and any(map(holds_value, tree.ravel().tolist()))
-    return isinstance(tree, Value)
+    if isinstance(tree, _LEAF):
+        return isinstance(tree, Value)
+    simple = simplified(tree)
+    if isinstance(simple, dict):
+        return any(map(holds_value, simple.values()))
+    if isinstance(simple, list | tuple):
+        return any(map(holds_value, simple))
+    if isinstance(simple, np.ndarray):
+        return simple.dtype == object and any(map(holds_value, simple.ravel().tolist()))
+    return isinstance(simple, Value)
 
 
 def to_array(items: list[Any], shape: tuple[int, ...]) -> Any:
     """Return the items as an array: of floats, or of objects if they are anything else."""
-    if all(isinstance(item, int | float | np.number) for item in items):
+    if all(isinstance(item, Real) for item in items):
         return np.array(items, dtype=np.float64).reshape(shape)
     array = np.empty(len(items), dtype=object)
     array[:] = items

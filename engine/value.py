@@ -68,7 +68,7 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
         node._rest = ()
         node._grad = 0.0
         node.label = ""
-        node.scope = modes.state.scope if modes.scoped else None
+        node.scope = modes.current_scope() if modes.scoped else None
         return _attend(node) if modes.watched else node
 
     return method
@@ -147,6 +147,8 @@ class Value:
 
     # _a and _b are the first two operands, None for a literal or where there is none, and _x and
     # _y the numbers that they had; _rest has such pairs for the third and later operands.
+    # In a leaf, _x is the number of calls of transforms that had begun when it was made, and _y is
+    # 1.0 if a computation made it: see `begin_call` and `is_computed`.
     # _adjoint is the reverse sweep's, and has a meaning only during one.
     __slots__ = (
         *("_data", "_grad", "op", "_a", "_x", "_b", "_y", "_rest"),
@@ -160,14 +162,15 @@ class Value:
         self._data = to_float(data)
         self._a: Value | None = None
         self._b: Value | None = None
-        self._x = self._y = 0.0
+        self._x: float = _calls
+        self._y = 0.0
         self._rest: tuple[tuple[Value | None, float], ...] = ()
         self._grad = 0.0
         self.op: Op | None = None
         if not isinstance(label, str):
             raise TypeError(f"a label is a str, not a {type(label).__name__}: {label!r}")
         self.label = label
-        self.scope = modes.state.scope if modes.scoped else None
+        self.scope = modes.current_scope() if modes.scoped else None
         if isinstance(_children, str):
             raise TypeError(f"the second argument is for operands; write label={_children!r}")
         children = tuple(_children)
@@ -218,14 +221,17 @@ class Value:
 
     @property
     def grad(self) -> float:
-        """What `backward` left here: the derivative of its root by this node."""
+        """What `backward` left here: the derivative of its root by this node.
+
+        It may be assigned a number; None, which PyTorch has for no gradient, is 0.0.
+        """
         _refuse_in_trace("reading grad")
         return self._grad
 
     @grad.setter
-    def grad(self, number: float) -> None:
+    def grad(self, number: float | None) -> None:
         _refuse_in_trace("assigning grad")
-        self._grad = number
+        self._grad = 0.0 if number is None else to_float(number)
 
     @property
     def args(self) -> tuple[Value | float, ...]:
@@ -386,7 +392,8 @@ class Value:
     def __reduce__(self) -> tuple[Any, ...]:
         _refuse_in_trace("pickling")
         if self.op is None:
-            return (_load_leaf, (self._data, self._grad, self.label, self.scope))
+            state = (self._data, self._grad, self.label, self.scope, self._y != 0.0)
+            return (_load_leaf, state)
         # Leaves are pickled as themselves, so that a parameter shared by two graphs stays
         # shared; the nodes above them in columns, one entry a node, which pickle compactly.
         nodes = topological_order((self,))
@@ -419,6 +426,44 @@ _NOT_A_FLOAT = (
     "a Value does not turn into a plain number by itself, because its derivative would be lost; "
     "use engine.exp(v) or v.exp() instead of math.exp(v), and v.data for the plain number"
 )
+
+
+# --- leaves: where they come from -------------------------------------------------------------
+
+_calls = 0  # how many calls of transforms have begun
+_calls_lock = threading.Lock()
+
+
+def begin_call() -> int:
+    """Count a call of a transform, and return its number: see `is_from_before`."""
+    global _calls
+    with _calls_lock:
+        _calls += 1
+        return _calls
+
+
+def is_from_before(leaf: Value, call: int) -> bool:
+    """Whether a leaf was there before a call of a transform began."""
+    return leaf._x < call
+
+
+def computed_leaf(number: float, label: str = "") -> Value:
+    """A leaf that a computation makes, as an input or a constant, and the user does not."""
+    leaf: Value = _new(Value)
+    leaf._data = number if type(number) is float else to_float(number)
+    leaf.op = leaf._a = leaf._b = None
+    leaf._x, leaf._y, leaf._rest = _calls, 1.0, ()
+    leaf._grad, leaf.label = 0.0, label
+    leaf.scope = modes.current_scope() if modes.scoped else None
+    return leaf
+
+
+def is_computed(node: Value) -> bool:
+    """Whether this is the result of a computation, and not a number that the user made a Value.
+
+    So are the inputs of a transform, numbers drawn, and results without operands (`no_grad`).
+    """
+    return node.op is not None or node._y != 0.0
 
 
 # --- making nodes ---------------------------------------------------------------------------
@@ -465,7 +510,7 @@ def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: fl
     node._rest = ()
     node._grad = 0.0
     node.label = ""
-    node.scope = modes.state.scope if modes.scoped else None
+    node.scope = modes.current_scope() if modes.scoped else None
     return _attend(node) if modes.watched else node
 
 
@@ -480,11 +525,15 @@ def _rebuild(node: Value, operands: Sequence[tuple[Value | None, float]]) -> Val
     copied._data, copied.op, copied._grad = node._data, node.op, node._grad
     copied.label, copied.scope = node.label, node.scope
     _set_operands(copied, operands)
+    if node.op is None:
+        copied._x, copied._y = _calls, node._y
     return copied
 
 
-def _load_leaf(data: float, grad: float, label: str, scope: modes.Scope | None) -> Value:
-    leaf = Value(data, label=label)
+def _load_leaf(
+    data: float, grad: float, label: str, scope: modes.Scope | None, computed: bool = False
+) -> Value:
+    leaf = computed_leaf(data, label) if computed else Value(data, label=label)
     leaf._grad, leaf.scope = grad, scope
     return leaf
 
@@ -517,7 +566,7 @@ def add_products(
     """
     if modes.watched:
         return add_products_plainly(total, xs, ys)
-    scope = modes.state.scope if modes.scoped else None
+    scope = modes.current_scope() if modes.scoped else None
     for x, y in zip(xs, ys, strict=True):
         if type(total) is not Value or type(x) is not Value:
             total = x * y if total is None else total + x * y
@@ -576,7 +625,7 @@ def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float
     """Return the node of an operation whose result is known."""
     node: Value = _new(Value)
     node._data, node.op, node._grad, node.label = data, op, 0.0, ""
-    node.scope = modes.state.scope if modes.scoped else None
+    node.scope = modes.current_scope() if modes.scoped else None
     _set_operands(node, pairs)
     return _attend(node) if modes.watched else node
 
@@ -589,15 +638,20 @@ def _attend(node: Value) -> Value:
         modes.state.recorder.made(node)
     if modes.state.recording:
         return node
-    if modes.tracing and modes.state.trace is not None:
-        with modes.enable_grad():
-            return node.detach()  # a constant for derivatives, but live
-    return _constant(node, "no_grad")
+    if modes.tracing:
+        if modes.state.trace is not None:
+            with modes.enable_grad():
+                return node.detach()  # a constant for derivatives, but live
+        return _constant(node, "no_grad")
+    node.op = node._a = node._b = None  # `_constant`, without a second node
+    node._x, node._y, node._rest = _calls, 1.0, ()
+    return node
 
 
 def _constant(node: Value, reason: str) -> Value:
     """A leaf of a node's number and label, through which no gradient flows."""
     leaf = Value(node._data, label=node.label)
+    leaf._y = 1.0 if is_computed(node) else 0.0  # a parameter's copy may be a parameter
     if modes.tracing and modes.state.recorder is not None:
         modes.state.recorder.cut(node, leaf, reason)
     return leaf

@@ -22,7 +22,8 @@ import engine
 from engine import DrawingError, GraphError, Value
 from engine.files import write_whole
 from engine.lines import argument_names, named_leaves
-from engine.trees import flatten
+from engine.trees import flatten, flatten_argument
+from engine.value import computed_leaf
 from nn.module import Module
 
 _TEXTS = ("txt", "dot")  # what is printed where no file is asked: the first that there is
@@ -232,12 +233,12 @@ def _run_function(function: Any, name: str, arguments: list[Any]) -> Any:
 
 def _labelled(argument: Any, name: str) -> Any:
     """The argument with Values for its numbers, labelled as the parameter: x, or p[0], p[1]."""
-    try:
-        leaves, rebuild = flatten(None if isinstance(argument, bool) else argument)
-    except TypeError:
+    flat = flatten_argument(argument)
+    if flat is None:
         return argument
+    leaves, rebuild = flat
     names = [named for named, _ in named_leaves(argument, name)]
-    return rebuild([Value(x, label=label) for x, label in zip(leaves, names, strict=True)])
+    return rebuild([computed_leaf(x, label) for x, label in zip(leaves, names, strict=True)])
 
 
 def _run_model(model: Module, name: str, arguments: list[Any]) -> Any:

@@ -45,14 +45,11 @@ class Module:
             if isinstance(x, np.ndarray):
                 return self(*map(self._example, inputs))
         # `with engine.scope(...)`, written out: a network has many small modules
-        modes.scoped = True
-        state = modes.state
-        outer = state.scope
-        state.scope = modes.Scope(type(self).__name__, outer)
+        outer = modes.enter_scope(type(self).__name__)
         try:
             return self.forward(*inputs)
         finally:
-            state.scope = outer
+            modes.leave_scope(outer)
 
     def _example(self, x: Any) -> Any:
         if not isinstance(x, np.ndarray):

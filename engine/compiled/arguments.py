@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.trees import as_known, instead_of, to_array
+from engine.trees import (
+    instead_of,
+    is_record,
+    is_static,
+    record_fields,
+    record_maker,
+    simplified,
+    to_array,
+)
 from engine.value import Value, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -106,7 +114,9 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
         )
     if isinstance(axis, tuple | list | dict):
         return _take_by_prefix(arg, axis, into, where)
-    arg = as_known(arg)
+    if is_record(arg):
+        return _take_record(arg, axis, into, where)
+    arg = simplified(arg)
     if axis not in (None, 0) or isinstance(axis, bool):
         raise ValueError(f"in_axes says None or 0 for each argument, not {axis!r} for {where}")
     if isinstance(arg, dict):
@@ -133,11 +143,25 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
     except TypeError:
         raise TypeError(
             f"{where} is a {type(arg).__name__}: {arg!r}; a compiled function takes numbers, "
-            "nested lists, tuples, dicts and arrays of them, and str, bool, None and functions"
+            "nested lists, tuples, dicts, dataclasses and arrays of them, and str, bool, None and "
+            "functions"
             f"{instead_of(arg)}"
         ) from None
     into.is_lane.append(False)
     return next, "number"
+
+
+def _take_record(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any]:
+    parts = {}
+    for name in record_fields(arg):
+        item = getattr(arg, name)
+        parts[name] = _take(item, None if is_static(item) else axis, into, f"{where}.{name}")
+    again = record_maker(arg)
+    keys = tuple((name, signature) for name, (_, signature) in parts.items())
+    return (
+        lambda rest: again({name: build(rest) for name, (build, _) in parts.items()}),
+        (type(arg), keys),
+    )
 
 
 def _take_sequence(

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.calculus import activated
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
 from engine.compiled.machine import Machine, Run, Training
@@ -31,7 +30,7 @@ from engine.graph import topological_order
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
 from engine.trees import flatten, flatten_like
-from engine.value import Value, to_float
+from engine.value import Value, computed_leaf, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_PATHS = 64
@@ -254,7 +253,7 @@ class Paths:
             raise
 
     def _trace(self, arguments: Arguments, example: int, outcomes: Sequence[float]) -> Path:
-        inputs = [Value(x) for x in arguments.example(example)]
+        inputs = [computed_leaf(x) for x in arguments.example(example)]
         args, keywords = arguments.build(inputs)
         recording = record_call(self.f, args, keywords, inputs, outcomes)
         tape = tape_of(recording, self.leaves)
@@ -300,7 +299,7 @@ class Paths:
         Raises TraceError where that is something else by now.
         """
         path = self.paths[0]
-        inputs = [Value(x) for x in path.example]
+        inputs = [computed_leaf(x) for x in path.example]
         args, keywords = self.build(inputs)
         outcomes = [guard.number for guard in path.tape.guards]
         with drawing(stream.seed, stream.step, stream.example):
@@ -508,15 +507,13 @@ class _Call:
     def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
         """An example's inputs and outputs, and the scope of what was made on the way."""
         self.write_leaves()
-        inputs = [Value(x) for x in self.arguments.example(i)]
+        inputs = [computed_leaf(x) for x in self.arguments.example(i)]
         args, keywords = self.arguments.build(inputs)
-        known = [*inputs, *self.paths.leaves]
         example = i if self.paths.batched else stream.example
         with (
             modes.enable_grad(),
             modes.inlining(),
             modes.scope("eager"),
-            activated(known),
             drawing(*self.draws, example),
             self.paths.naming(i),
         ):

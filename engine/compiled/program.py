@@ -26,7 +26,7 @@ from engine.compiled.source import Source, source
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, words
-from engine.trees import as_known, flatten
+from engine.trees import flatten, is_record, record_maker, simplified
 from engine.value import Value, gradient_lock
 
 Reduce = Literal["mean", "sum"] | None
@@ -568,7 +568,9 @@ class _GradientTree:
 
     def of(self, arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
         """The gradient by `arg`, batched as `axis` says."""
-        arg = as_known(arg)
+        if is_record(arg):
+            return record_maker(arg)(self.of(simplified(arg), axis, entries))
+        arg = simplified(arg)
         if isinstance(arg, dict):
             axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
             return {key: self.of(part, axes[key], entries) for key, part in arg.items()}

@@ -20,14 +20,13 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import modes
-from engine.calculus import activated
 from engine.conditions import Condition
 from engine.errors import TraceError, user_line
 from engine.functions import FUNCTIONS, checked_index
 from engine.ops import TABLE, Op
 from engine.randomness import draw, stream
 from engine.trees import flatten
-from engine.value import Value, record, record_result, to_float
+from engine.value import Value, computed_leaf, record, record_result, to_float
 
 _ATTEMPTS = 3  # to trace without the random state of the process changing
 
@@ -107,7 +106,6 @@ def _recorded(
         modes.traced_by(trace),
         modes.enable_grad(),
         modes.scope("compiled"),
-        activated(inputs),
     ):
         mark = modes.state.scope
         result = f(*args, **keywords)
@@ -161,7 +159,7 @@ class Trace:
 
     def random(self) -> Value:
         """A leaf that is drawn anew at every replay."""
-        leaf = Value(draw(stream.seed, stream.step, stream.example, len(self.draws)))
+        leaf = computed_leaf(draw(stream.seed, stream.step, stream.example, len(self.draws)))
         self.draws.append(leaf)
         return leaf
 

@@ -14,8 +14,8 @@ from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
 from engine.explaining.report import Cause, Explanation, Finding
 from engine.lines import Recorder, argument_names, name_of, named_leaves, refuse_in_trace
-from engine.trees import flatten
-from engine.value import Value, to_float
+from engine.trees import flatten, flatten_argument
+from engine.value import Value, computed_leaf, to_float
 
 
 def explain_gradients(
@@ -100,14 +100,14 @@ def _inputs(
         return list(args), names
     given: list[Any] = []
     for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
-        try:
-            leaves, rebuild = flatten(None if isinstance(arg, bool) else arg)
-        except TypeError:
+        flat = flatten_argument(arg)
+        if flat is None:
             given.append(arg)
             continue
+        leaves, rebuild = flat
         values = []
         for (name, _), leaf in zip(named_leaves(arg, argument), leaves, strict=True):
-            value = leaf if isinstance(leaf, Value) else Value(leaf, label=name)
+            value = leaf if isinstance(leaf, Value) else computed_leaf(leaf, name)
             taken = value.label in names.values()
             names.setdefault(value, name if taken else value.label or name)
             values.append(value)

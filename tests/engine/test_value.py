@@ -559,3 +559,21 @@ def test_pickling_keeps_shared_leaves_shared_and_every_kind_of_node() -> None:
     before = x2.grad
     z2.backward()
     assert x2.grad == 2 * before
+
+
+def test_a_grad_of_none_is_zero() -> None:
+    w = Value(3.0)
+    w.grad = None
+    (w * w).backward()
+    assert w.grad == 6.0
+    w.grad = None
+    assert repr(w) == "Value(data=3.0, grad=0.0)" and copy.copy(w).grad == 0.0
+
+
+@pytest.mark.parametrize("grad", ["1", [1.0], Value(1.0), 1j])
+def test_a_grad_is_a_number(grad) -> None:
+    w = Value(3.0)
+    with pytest.raises(TypeError):
+        w.grad = grad
+    w.grad = 2
+    assert type(w.grad) is float

@@ -540,3 +540,11 @@ def test_clipping_complains(clip, parameters, limit: float, error, message: str)
 def test_optimisers_complain_at_once(make, error, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_grad_of_none_counts_as_zero() -> None:
+    p, q = Value(1.0), Value(2.0)
+    p.grad, q.grad = None, 3.0
+    assert nn.clip_grad_norm_([p, q], 1.5) == 3.0
+    nn.SGD([p, q], lr=1.0).step()
+    assert (p.data, q.data) == (1.0, 0.5)
