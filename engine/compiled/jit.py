@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from engine.compiled import kernels
+from engine.errors import TraceError
 from engine.ops import TABLE
 from engine.randomness import mix
 
@@ -69,19 +70,30 @@ def _scipy() -> bool:
 # --- naming what a function reaches ----------------------------------------------------------
 
 
-def fingerprint(function: Callable[..., Any], names: dict[str, Any] | None = None) -> str:
+def fingerprint(
+    function: Callable[..., Any],
+    names: dict[str, Any] | None = None,
+    above: tuple[FunctionType, ...] = (),
+) -> str:
     """Return a hash over a function's code and everything that its names mean.
 
-    `names` are meanings in place of its globals, as for `rebind`. Two functions of one text have
-    the same fingerprint only if they reach the same code and constants.
+    `names` are meanings in place of its globals, as for `rebind`; `above` are the functions that
+    call this one. Two functions of one text have the same fingerprint only if they reach the same
+    code and constants. Raises TraceError for a function that calls itself.
     """
     assert isinstance(function, FunctionType)
     code = function.__code__
+    if any(function is other for other in above):
+        raise TraceError(
+            f"{function.__name__}, of the operation table, calls itself and can't be compiled; "
+            "write it as a loop"
+        )
+    above = (*above, function)
     parts: list[Any] = [_code_parts(code), repr(function.__defaults__)]
     meanings = {**function.__globals__, **(names or {})}
-    parts += [(name, _meaning_parts(meanings.get(name), code)) for name in _names_of(code)]
+    parts += [(name, _meaning_parts(meanings.get(name), above)) for name in _names_of(code)]
     if function.__closure__:
-        parts += [_meaning_parts(cell.cell_contents, code) for cell in function.__closure__]
+        parts += [_meaning_parts(cell.cell_contents, above) for cell in function.__closure__]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 
@@ -93,15 +105,15 @@ def row_fingerprint(name: str) -> str:
     return " ".join(parts)
 
 
-def _meaning_parts(meaning: Any, code: CodeType) -> Any:
+def _meaning_parts(meaning: Any, above: tuple[FunctionType, ...]) -> Any:
     """What tells one meaning of a name from another; never an address, which repr may hold."""
     if isinstance(meaning, FunctionType):
-        return fingerprint(meaning)
+        return fingerprint(meaning, above=above)
     if isinstance(meaning, ModuleType):
         if meaning in (math, np):
             return meaning.__name__
-        attributes = [name for name in code.co_names if hasattr(meaning, name)]
-        parts = [(name, _meaning_parts(getattr(meaning, name), code)) for name in attributes]
+        attributes = [name for name in above[-1].__code__.co_names if hasattr(meaning, name)]
+        parts = [(name, _meaning_parts(getattr(meaning, name), above)) for name in attributes]
         return (meaning.__name__, parts)
     if isinstance(meaning, np.ndarray):
         return (str(meaning.dtype), meaning.shape, meaning.tobytes().hex())

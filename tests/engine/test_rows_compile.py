@@ -10,24 +10,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from engine.compiled import jit
 from engine.ops import TABLE
 from engine.rebind import rebind
 
 numba = pytest.importorskip("numba")
-extending = pytest.importorskip("numba.extending")
 
 OPTIONS = {"error_model": "numpy"}  # IEEE 754's division, as the rows are written for
 Kernels = dict[tuple[str, int | None], Callable[..., float]]
 
 
-@extending.overload(math.cbrt)  # the one function of `math` in the table that Numba lacks
-def _cbrt(x):  # Numba wants the same signature, annotations included, of what it returns
-    return lambda x: np.cbrt(x)
-
-
 @pytest.fixture(scope="module")
 def kernels() -> Kernels:
     """The jitted forward (None) and partials (their numbers) of every row."""
+    jit._numba()  # tells Numba of `math.cbrt`, once a process: kernels in its cache refer to it
     forwards: dict[str, Callable[..., float]] = {}
     waiting = dict(TABLE)
     while waiting:  # a row can be compiled when the rows that it names are

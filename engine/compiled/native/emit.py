@@ -17,6 +17,8 @@ from typing import Any
 # What a Lanes holds: floating-point numbers, 64-bit integers of as many lanes, truth values; or
 # one index, with which addresses are computed.
 FLOAT, INTEGER, TRUTH, INDEX = "float", "integer", "truth", "index"
+_MOST_BRANCHES = 12  # on one way through a plain function
+_MOST_WAYS = 256  # through one, all written out
 
 
 class UntranslatableError(Exception):
@@ -138,6 +140,7 @@ class Function:
         self._known: list[dict[str, str]] = [{}]
         self._trail: list[tuple[Lanes, bool]] | None = None
         self._prefix: list[bool] = []
+        self._ways = 0  # how many ways through a plain function were written
 
     # --- values ---
 
@@ -509,17 +512,20 @@ class Function:
         if self._trail is None:
             raise UntranslatableError("a branch outside of a plain function")
         k = len(self._trail)
+        if k == _MOST_BRANCHES:  # a loop whose end depends on the numbers has no last one
+            raise UntranslatableError("so many branches, or a loop")
         way = self._prefix[k] if k < len(self._prefix) else True
         self._trail.append((condition, way))
         return way
 
     def traced(self, function: Callable[..., Any], *operands: Lanes) -> Lanes:
         """What a plain function of floats gives: each way through it, selected among."""
-        outer = self._trail, self._prefix
+        outer = self._trail, self._prefix, self._ways
+        self._ways = 0
         try:
             found = self._explored(function, operands, [])
         finally:
-            self._trail, self._prefix = outer
+            self._trail, self._prefix, self._ways = outer
         width = max(x.width for x in operands)
         return self.widened(found, width) if found.width != width else found
 
@@ -527,8 +533,9 @@ class Function:
         self, function: Callable[..., Any], operands: Sequence[Lanes], prefix: list[bool]
     ) -> Lanes:
         self._trail, self._prefix = [], prefix
-        if len(prefix) > 12:
-            raise UntranslatableError("so many branches")
+        self._ways += 1
+        if self._ways > _MOST_WAYS:
+            raise UntranslatableError("so many ways")
         out = function(*operands)
         trail = self._trail
         if not isinstance(out, Lanes):

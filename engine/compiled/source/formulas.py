@@ -85,6 +85,9 @@ class _Test:
         return _ways[-1].outcome(self.e)
 
 
+_MOST_BRANCHES = 12  # on one way through a forward
+
+
 class _Ways:
     """The comparisons of one run: the first ones come out as told, the others true."""
 
@@ -92,8 +95,10 @@ class _Ways:
         self.told, self.seen = told, list[Expr]()
 
     def outcome(self, test: Expr) -> bool:
+        k = len(self.seen)
+        if k == _MOST_BRANCHES:  # a loop whose end depends on the numbers has no last one
+            raise TypeError("its forward branches too often, or loops, to be written as a formula")
         self.seen.append(test)
-        k = len(self.seen) - 1
         return self.told[k] if k < len(self.told) else True
 
 
@@ -164,7 +169,10 @@ def forward(row: str) -> tuple[list[str], Expr]:
     f = TABLE[row].forward
     assert f is not None
     bound = rebind(f, {name: g for name, g in _names.items() if name != row})
-    return names, _explored(bound, [Symbol(named(n, ())) for n in names], [])
+    try:
+        return names, _explored(bound, [Symbol(named(n, ())) for n in names], [])
+    except TypeError as error:
+        raise TypeError(f"the row {row!r} can't be written out: {error}") from error
 
 
 @functools.cache
