@@ -181,6 +181,20 @@ class Checkpoints:
         return take
 
 
+def check_can_be_saved(optimizer: Optimizer, scheduler: Any) -> None:
+    """Raise TypeError for what keeps its state where no checkpoint finds it."""
+    if type(optimizer).rule is None:
+        raise TypeError(
+            "a checkpoint holds what the rule of an nn.Optimizer keeps, and this optimiser has a "
+            "step of its own; give it a rule as in nn.optim.rules, or leave the checkpoint out"
+        )
+    if not isinstance(scheduler, LRScheduler | None):
+        raise TypeError(
+            "a checkpoint holds the state of an nn.LRScheduler: derive the scheduler from it, "
+            "with a get_lr, or leave the checkpoint out"
+        )
+
+
 def _plain(item: Any) -> Any:
     """The same as JSON gives it back."""
     if isinstance(item, dict):

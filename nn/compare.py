@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.losses import Loss
-from nn.module import Module
+from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.paths import ScalarPath, VectorisedPath
 
 _REPEATS = 15
@@ -43,7 +42,7 @@ class Comparison:
         )
 
 
-def compare_paths(model: Module, X: Any, y: Any, *, loss: Loss) -> Comparison:
+def compare_paths(model: ModelLike, X: Any, y: Any, *, loss: LossLike) -> Comparison:
     """Compute the loss of the rows of X and y, and its gradient, on each path; compare them.
 
     The model is not changed, but for the `grad` of its parameters. Raises TraceError where the
@@ -54,6 +53,7 @@ def compare_paths(model: Module, X: Any, y: Any, *, loss: Loss) -> Comparison:
     >>> comparison.largest_difference < 1e-12
     True
     """
+    model, loss = model_of(model), loss_of(loss)
     X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     parameters = model.parameters()
     theta = np.array([p.data for p in parameters])

@@ -28,7 +28,8 @@ class _Row(Module):
         for module in found:
             if not isinstance(module, Module):
                 raise TypeError(
-                    f"{type(self).__name__} takes modules, not a {type(module).__name__}"
+                    f"{type(self).__name__} takes modules, not a {type(module).__name__}: derive "
+                    "its class from nn.Module, with forward(self, x) in place of __call__"
                 )
         return found
 

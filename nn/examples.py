@@ -191,8 +191,6 @@ def checked_data(
     model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
 ) -> tuple[Array, Array]:
     """The data as arrays; differing lengths and shapes are found on the first example."""
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss is an instance such as nn.MSELoss(), not {loss!r}")
     if loss.reduction == "none":
         raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
     X, y = checked_rows(X, X_name), checked_rows(y, y_name)

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from engine import Program, TraceError, Value
+from nn.adopting import optimizer_of, scheduler_of
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.interrupts import Interrupts
-from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
-from nn.updates import History, PathName, Updates, check_optimizer, check_path, write
+from nn.updates import History, PathName, Updates, check_path, write
 
 
 def minimize(
     function: Callable[[], Any],
-    optimizer: Optimizer,
+    optimizer: Any,
     *,
     steps: int,
-    scheduler: LRScheduler | None = None,
+    scheduler: Any = None,
     path: PathName = "auto",
     dtype: Any = np.float64,
     seed: int = 0,
@@ -53,7 +53,8 @@ def minimize(
     """
     if not callable(function):
         raise TypeError(f"minimize takes a function of no arguments, not {function!r}")
-    check_optimizer(optimizer, scheduler)
+    scheduler = scheduler_of(scheduler, optimizer)
+    optimizer = optimizer_of(optimizer)
     check_path(path)
     if steps < 1:
         raise ValueError(f"steps is at least 1, not {steps}")

@@ -316,7 +316,7 @@ def _run_steps(
     Where something becomes inf or nan all are undone, if `watching`, and None is returned.
     """
     count = len(batches.starts)
-    if not update.can_loop:
+    if not update.can_loop or not isinstance(scheduler, LRScheduler | None):
         return np.zeros((0, 2))
     before = theta.copy(), gradient.copy()
     rates = back_to = None

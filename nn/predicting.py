@@ -11,6 +11,7 @@ import numpy as np
 import engine
 from engine import Program, TraceError, Value
 from engine.randomness import drawing
+from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.examples import checked_data, checked_rows, predict_one
 from nn.losses import Loss
 from nn.module import Module
@@ -22,37 +23,39 @@ Metric: TypeAlias = Callable[[Array, Array], float]
 _WORTH_COMPILING = 100  # rows from which on a prediction is compiled
 
 
-def predict(model: Module, X: Any, *, path: PathName = "auto") -> Array:
+def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
     """Return the model's outputs for the rows of X, in evaluation mode.
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
     `path` is as for `fit`; "auto" compiles for 100 rows or more. Raises ValueError for NaN and
     inf, and for rows of different lengths.
     """
-    X = checked_rows(X, "X")
+    model, X = model_of(model), checked_rows(X, "X")
     check_path(path)
     with evaluating(model):
         return Measure(model, X, X, path=path).outputs()
 
 
 @overload
-def evaluate(model: Module, X: Any, y: Any, *, loss: Loss, path: PathName = "auto") -> float: ...
+def evaluate(
+    model: ModelLike, X: Any, y: Any, *, loss: LossLike, path: PathName = "auto"
+) -> float: ...
 @overload
 def evaluate(
-    model: Module,
+    model: ModelLike,
     X: Any,
     y: Any,
     *,
-    loss: Loss,
+    loss: LossLike,
     metrics: Sequence[Metric],
     path: PathName = "auto",
 ) -> dict[str, float]: ...
 def evaluate(
-    model: Module,
+    model: ModelLike,
     X: Any,
     y: Any,
     *,
-    loss: Loss,
+    loss: LossLike,
     metrics: Sequence[Metric] | None = None,
     path: PathName = "auto",
 ) -> float | dict[str, float]:
@@ -62,6 +65,7 @@ def evaluate(
     with the "loss" and what each function returns by its name. `path` is as for `predict`.
     Raises ValueError as `fit` does.
     """
+    model, loss = model_of(model), loss_of(loss)
     check_path(path)
     named = names_of(metrics or ())
     with evaluating(model):

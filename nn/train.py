@@ -19,7 +19,8 @@ import numpy as np
 
 from engine import TraceError, Value
 from nn import identity
-from nn.checkpoints import Checkpoints
+from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
+from nn.checkpoints import Checkpoints, check_can_be_saved
 from nn.divergence import DivergenceError, OnNonfinite, Watch, check_on_nonfinite
 from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
@@ -31,19 +32,19 @@ from nn.paths import ScalarPath, TrainingPath, VectorisedPath
 from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
 from nn.stopping import Best, EarlyStopping
-from nn.updates import History, PathName, Updates, check_optimizer, check_path, write
+from nn.updates import History, PathName, Updates, check_path, write
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Callback: TypeAlias = Callable[[int, History], object]
 
 
 def fit(
-    model: Module,
+    model: ModelLike,
     X: Any,
     y: Any = None,
     *,
-    loss: Loss,
-    optimizer: Optimizer,
+    loss: LossLike,
+    optimizer: Any,
     epochs: int,
     batch_size: int | None = None,
     shuffle: bool = False,
@@ -55,7 +56,7 @@ def fit(
     class_weight: ClassWeight = None,
     l2: float = 0.0,
     clip_norm: float | None = None,
-    scheduler: LRScheduler | None = None,
+    scheduler: Any = None,
     early_stopping: EarlyStopping | None = None,
     metrics: Sequence[Metric] = (),
     evaluate_every: int = 1,
@@ -70,6 +71,12 @@ def fit(
     may stand for both, and then says the batches. `batch_size` None is the full batch; a last
     partial batch is used. `shuffle` draws a new order every epoch from `seed`. `scheduler` is
     stepped after every epoch, or every update if it was made with interval="step".
+
+    What is not derived from ours will do as well. The model may be any callable on one example
+    whose `parameters()` are Values. The loss may be a function of (output, target) of one example
+    that returns one number, or have `terms(output, target)`. The optimiser may have `step()`, which
+    moves its `parameters` by their `grad`, the scheduler `step()`; both then run in Python between
+    updates, and can't be checkpointed. A callback that sets `history.stopped` ends the run.
 
     Each example's loss counts by its `sample_weight`, a number each, and by the `class_weight` of
     its label, a dict or "balanced", in the sum and, for a mean, in what it is divided by. `l2` adds
@@ -112,7 +119,12 @@ def fit(
     for and can't be; CheckpointError for a checkpoint that is damaged or of another run. All of
     this is found before the first update; the parameters are then as they were.
     """
-    _check_parts(model, loss, optimizer, scheduler)
+    model, loss = model_of(model), loss_of(loss)
+    scheduler = scheduler_of(scheduler, optimizer)
+    optimizer = optimizer_of(optimizer)
+    _check_moved(model, optimizer)
+    if checkpoint is not None:
+        check_can_be_saved(optimizer, scheduler)
     examples = Examples(
         *(model, X, y, loss),
         batch_size=_whole("batch_size", batch_size, 1) if batch_size is not None else None,
@@ -142,7 +154,7 @@ def fit(
     )
     run = _Run(model, loss, optimizer, scheduler, examples, settings)
     run.evaluating(validation, named, early_stopping)
-    run.callbacks = list(callbacks)
+    run.callbacks = _checked_callbacks(callbacks)
     return run.go(checkpoint)
 
 
@@ -544,12 +556,18 @@ def _check_monitor(
         )
 
 
-def _check_parts(
-    model: Module, loss: Loss, optimizer: Optimizer, scheduler: LRScheduler | None
-) -> None:
-    if not isinstance(model, Module):
-        raise TypeError(f"model is an nn.Module, not {model!r}")
-    check_optimizer(optimizer, scheduler)
+def _checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
+    found = list(callbacks)
+    for callback in found:
+        if isinstance(callback, type) or not callable(callback):
+            raise TypeError(
+                "a callback is a function of the epoch's number and the History, or an object "
+                f"with __call__ and perhaps at_end, not {callback!r:.200}"
+            )
+    return found
+
+
+def _check_moved(model: Module, optimizer: Optimizer) -> None:
     moved, frozen = set(optimizer.parameters()), frozen_in(model)
     if wrong := [name for p, name in frozen.items() if p in moved]:
         raise ValueError(

@@ -13,7 +13,7 @@ import numpy as np
 from engine import Value
 from nn import plots
 from nn.divergence import DivergenceError, Watch, not_finite
-from nn.optim import LRScheduler, Optimizer
+from nn.optim import LRScheduler
 from nn.optim.update import Update
 from nn.paths import FunctionPath, TrainingPath, VectorisedPath
 from nn.progress import Bar
@@ -158,22 +158,6 @@ def write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
     """Put the numbers, and the gradient of the last update, into the Values."""
     for p, number, g in zip(parameters, theta.tolist(), gradient.tolist(), strict=True):
         p.data, p.grad = number, g
-
-
-def check_optimizer(optimizer: Optimizer, scheduler: LRScheduler | None) -> None:
-    """Raise TypeError or ValueError for what is no optimiser, or another one's scheduler."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "optimizer is built on the parameters, such as nn.SGD(model.parameters(), lr=0.1), "
-            f"not {optimizer!r}"
-        )
-    if scheduler is not None and not isinstance(scheduler, LRScheduler):
-        raise TypeError(
-            "scheduler is built on the optimiser, such as nn.StepLR(optimizer, step_size=10), "
-            f"not {scheduler!r}"
-        )
-    if scheduler is not None and scheduler.optimizer is not optimizer:
-        raise ValueError("the scheduler is another optimiser's: build it on the one given here")
 
 
 def check_path(path: str) -> None:

@@ -29,15 +29,16 @@ class State:
 class Optimizer:
     """The base of optimisers: parameters, and the numbers that steer their steps.
 
-    An optimiser has a `rule` (see `rules`) and `settings` for it. `parameters` is a list of
-    Values, or a list of dicts with such a list as "params" and with settings of their own
+    An optimiser has a `rule` (see `rules`) and `settings` for it; or it has a `step` of its own,
+    which moves the parameters by their `grad`, and is called for every update. `parameters` is a
+    list of Values, or a list of dicts with such a list as "params" and with settings of their own
     (`param_groups`, whose settings may be set anew at any time).
 
     Raises ValueError for no parameters, one given twice, and settings unknown or out of range;
-    TypeError for anything but Values.
+    TypeError for anything but Values, and for a class with neither rule nor step.
     """
 
-    rule: rules.Rule
+    rule: rules.Rule | None = None
 
     def __init__(self, parameters: Iterable[Any], **defaults: Any) -> None:
         try:
@@ -46,6 +47,12 @@ class Optimizer:
             raise TypeError(
                 f"an optimiser takes model.parameters(), not a {type(parameters).__name__}"
             ) from None
+        if type(self).rule is None and type(self).step is Optimizer.step:
+            raise TypeError(
+                f"{type(self).__name__} has neither a rule nor a step of its own; write\n"
+                "    def step(self):\n"
+                "        for p in self.parameters(): p.data -= 0.1 * p.grad"
+            )
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: list[State] = []
@@ -66,7 +73,11 @@ class Optimizer:
     @property
     def slots(self) -> int:
         """How many numbers are kept beside each parameter."""
-        return len(rules.slot_names(type(self).rule))
+        return len(self._slot_names())
+
+    def _slot_names(self) -> tuple[str, ...]:
+        rule = type(self).rule
+        return () if rule is None else rules.slot_names(rule)
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add parameters with settings of their own; what `group` does not set is as by default.
@@ -133,14 +144,28 @@ class Optimizer:
 
     def update(self, theta: Array, g: Array) -> None:
         """Move numbers of all `parameters`, an array, in place by their gradient, once."""
+        rule = type(self).rule
+        if rule is None:
+            self._update_by_step(theta, g)
+            return
         first = 0
         for group, state in zip(self.param_groups, self.state, strict=True):
             last = first + len(group["params"])
             part = slice(first, last)
             settings = self.settings(group, np.array([state.steps]))[0]
-            rules.applied(type(self).rule, theta[part], g[part], state.slots, settings)
+            rules.applied(rule, theta[part], g[part], state.slots, settings)
             state.steps += 1
             first = last
+
+    def _update_by_step(self, theta: Array, g: Array) -> None:
+        """The same by a `step` of one's own, on the Values."""
+        values = self.parameters()
+        for p, number, gradient in zip(values, theta.tolist(), g.tolist(), strict=True):
+            p.data, p.grad = number, gradient
+        self.step()
+        theta[:] = [p.data for p in values]
+        for state in self.state:
+            state.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that steps depend on besides parameters and gradients, copied.
@@ -157,7 +182,7 @@ class Optimizer:
         >>> optimizer.state_dict()["state"]
         [{'step': 1, 'sum': array([9.])}]
         """
-        names = rules.slot_names(type(self).rule)
+        names = self._slot_names()
         places = iter(range(len(self.parameters())))
         return {
             "state": [
@@ -200,7 +225,7 @@ class Optimizer:
 
     def _state_of(self, kept: dict[str, Any], place: int, count: int) -> State:
         """What `state_dict` tells of a group, as a State."""
-        names = rules.slot_names(type(self).rule)
+        names = self._slot_names()
         if set(kept) != {"step", *names}:
             raise ValueError(
                 f"group {place} has {sorted(kept)} in the state, and {type(self).__name__} keeps "

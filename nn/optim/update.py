@@ -57,13 +57,15 @@ class Update:
 
     @property
     def can_loop(self) -> bool:
-        """Whether there is a `rule` for this optimiser: it keeps at most three numbers each."""
-        return self.optimizer.slots in rules.LOOPS
+        """Whether this optimiser has a `rule`, and keeps at most three numbers each."""
+        return type(self.optimizer).rule is not None and self.optimizer.slots in rules.LOOPS
 
     @property
     def rule(self) -> Callable[..., None]:
         """A function of (theta, gradient, slots, settings, 0, 0, steps, count): see `whole`."""
-        return _rule(type(self.optimizer).rule, self.optimizer.slots)
+        rule = type(self.optimizer).rule
+        assert rule is not None  # asked for where it `can_loop`
+        return _rule(rule, self.optimizer.slots)
 
     def slots(self, dtype: Any) -> Array:
         """The numbers beside the parameters, flat: their L2, then each group's slots."""
