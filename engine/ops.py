@@ -15,7 +15,9 @@ adjoint are. Two rules keep a row readable by all readers:
 - A partial is straight-line: operators, literals, and names of other rows; so is the predicate
   that says where an edge is cut. Where a denominator may be 0 it says ``div(a, b)``, because
   ``a / b`` raises on Python floats. Branches belong into the forward of a named row (`step`,
-  `less`, `where`), so that a recorded derivative holds for other inputs too.
+  `less`, `where`), so that a recorded derivative holds for other inputs too. A higher derivative
+  is that of the partial as written: where terms of it would cancel, the partial names a row that
+  keeps every digit (`sech`, `one_minus_square`, `direction`).
 
 This module imports nothing of the engine.
 """
@@ -42,6 +44,7 @@ _LN10 = math.log(10.0)
 _SQRT_HALF = math.sqrt(0.5)
 _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 _ONE_OVER_SQRT_TWO_PI = 1.0 / math.sqrt(2.0 * math.pi)
+_DEGREES, _RADIANS = 180.0 / math.pi, math.pi / 180.0  # in a radian, in a degree
 _ALL_WHOLE = 4503599627370496.0  # 2 ** 52: from here on every double is a whole number
 _BCE_SMALLEST = 9.999999960041972e-13  # 1e-12 rounded to single precision
 
@@ -253,13 +256,19 @@ def pow(x: float, y: float) -> float:
 
 def _pow_dx(x: float, y: float, out: float) -> float:
     # `chain`: the derivative of x ** 0 is 0 even where 0 ** -1 is inf; `where`: so is its own.
+    # At (0, 1) this has no derivative by y: what is added is 0, and says so.
+    less_one = y - 1.0
     origin = equal(x, 0.0) * equal(y, 0.0)
-    return chain(y, where(origin, 0.0, pow(x, y - 1.0)))
+    jump = where(equal(y, 1.0), where(equal(x, 0.0), nan, 0.0), 0.0)
+    slope = pow(x, less_one) + chain(less_one, jump)
+    return chain(y, where(origin, 0.0, slope))
 
 
 def _pow_dy(x: float, y: float, out: float) -> float:
-    flat = equal(x, 0.0) * (1.0 - less(y, 0.0))  # 0 ** y does not change with y >= 0
-    return chain(out, log(where(flat, 1.0, x)))
+    # 0 ** y does not change with y >= 0; up to y = 1 that has no derivative by x.
+    flat = equal(x, 0.0) * (1.0 - less(y, 0.0))
+    smooth = less(1.0, y) + equal(y, 0.0)
+    return chain(out, where(flat, where(smooth, 0.0, nan), log(x)))
 
 
 row(pow, (_pow_dx, _pow_dy), "**", [(0.5, 2), (-2, 2)], ("power",))
@@ -314,16 +323,16 @@ row(cbrt, (_cbrt_dx,), "cbrt", [(0.5, 2)], latex=r"\sqrt[3]{#1}")
 
 
 def hypot(x: float, y: float) -> float:
-    """sqrt(x² + y²) without overflow on the way. The gradient at (0, 0) is nan."""
+    """sqrt(x² + y²) without overflow on the way; the derivatives at (0, 0) are 0."""
     return math.hypot(x, y)
 
 
 def _hypot_dx(x: float, y: float, out: float) -> float:
-    return div(x, out)
+    return direction(x, y)
 
 
 def _hypot_dy(x: float, y: float, out: float) -> float:
-    return div(y, out)
+    return direction(y, x)
 
 
 def _at_origin(x: float, y: float) -> bool:
@@ -331,6 +340,45 @@ def _at_origin(x: float, y: float) -> bool:
 
 
 row(hypot, (_hypot_dx, _hypot_dy), "hypot", [(0.5, 2), (0.5, 2)], kink=_at_origin)
+
+
+def direction(x: float, y: float) -> float:
+    """x / hypot(x, y), the cosine of the angle of the point (x, y); 0 at (0, 0)."""
+    length = math.hypot(x, y)
+    return 0.0 if length == 0.0 else x / length
+
+
+def _direction_dx(x: float, y: float, out: float) -> float:
+    across = direction(y, x)  # not 1 - out²: that cancels where y is small
+    length = hypot(x, y)
+    return across * across / (length + equal(length, 0.0))
+
+
+def _direction_dy(x: float, y: float, out: float) -> float:
+    length = hypot(x, y)
+    return -(out * direction(y, x) / (length + equal(length, 0.0)))
+
+
+row(
+    direction,
+    (_direction_dx, _direction_dy),
+    "direction",
+    [(0.5, 2), (0.5, 2)],
+    kink=_at_origin,
+    latex=r"\frac{#1}{\sqrt{#1^{2} + #2^{2}}}",
+)
+
+
+def one_minus_square(x: float) -> float:
+    """1 - x², as (1 - x) (1 + x): exact near -1 and 1, too."""
+    return (1.0 - x) * (1.0 + x)
+
+
+def _one_minus_square_dx(x: float, out: float) -> float:
+    return -2.0 * x
+
+
+row(one_minus_square, (_one_minus_square_dx,), "1-x²", [(-2, 2)], latex="(1 - #1^{2})")
 
 
 def chain(g: float, p: float) -> float:
@@ -372,6 +420,18 @@ def _exp_dx(x: float, out: float) -> float:
 
 
 row(exp, (_exp_dx,), "exp", [(-2, 2)], latex=r"\exp")
+
+
+def exp2(x: float) -> float:
+    """2 ** x; inf from 1024 on."""
+    return inf if x >= 1024.0 else math.pow(2.0, x)
+
+
+def _exp2_dx(x: float, out: float) -> float:
+    return _LN2 * out
+
+
+row(exp2, (_exp2_dx,), "exp2", [(-2, 2)], latex="2^{#1}")
 
 
 def expm1(x: float) -> float:
@@ -460,6 +520,24 @@ def _logaddexp_dy(x: float, y: float, out: float) -> float:
 row(logaddexp, (_logaddexp_dx, _logaddexp_dy), "logaddexp", [(-2, 2), (-2, 2)])
 
 
+def logaddexp2(x: float, y: float) -> float:
+    """log2(2 ** x + 2 ** y) without overflow on the way."""
+    if x == y:
+        return x + 1.0
+    return (x if x > y else y) + log1p(exp2(-math.fabs(x - y))) / _LN2
+
+
+def _logaddexp2_dx(x: float, y: float, out: float) -> float:
+    return sigmoid(_LN2 * (x - y))
+
+
+def _logaddexp2_dy(x: float, y: float, out: float) -> float:
+    return sigmoid(_LN2 * (y - x))
+
+
+row(logaddexp2, (_logaddexp2_dx, _logaddexp2_dy), "logaddexp2", [(-2, 2), (-2, 2)])
+
+
 # --- circular -----------------------------------------------------------------------------
 
 _family = "trigonometric"
@@ -507,7 +585,7 @@ def asin(x: float) -> float:
 
 
 def _asin_dx(x: float, out: float) -> float:
-    return div(1.0, sqrt((1.0 - x) * (1.0 + x)))
+    return div(1.0, sqrt(one_minus_square(x)))
 
 
 row(asin, (_asin_dx,), "asin", [(-0.8, 0.8)], ("arcsin",), latex=r"\arcsin")
@@ -519,7 +597,7 @@ def acos(x: float) -> float:
 
 
 def _acos_dx(x: float, out: float) -> float:
-    return div(-1.0, sqrt((1.0 - x) * (1.0 + x)))
+    return div(-1.0, sqrt(one_minus_square(x)))
 
 
 row(acos, (_acos_dx,), "acos", [(-0.8, 0.8)], ("arccos",), latex=r"\arccos")
@@ -543,15 +621,13 @@ def atan2(x: float, y: float) -> float:
 
 
 def _atan2_dx(x: float, y: float, out: float) -> float:
-    radius = hypot(x, y)  # x² + y² would over- and underflow
-    radius = radius + equal(radius, 0.0)  # the gradient at (0, 0) is 0, as PyTorch's
-    return y / radius / radius
+    length = hypot(x, y)  # the gradient at (0, 0) is 0, as PyTorch's
+    return direction(y, x) / (length + equal(length, 0.0))
 
 
 def _atan2_dy(x: float, y: float, out: float) -> float:
-    radius = hypot(x, y)
-    radius = radius + equal(radius, 0.0)
-    return -(x / radius / radius)
+    length = hypot(x, y)
+    return -(direction(x, y) / (length + equal(length, 0.0)))
 
 
 def _atan2_kink(x: float, y: float) -> bool:
@@ -566,6 +642,22 @@ row(
     ("arctan2",),
     kink=_atan2_kink,
 )
+
+
+def rad2deg(x: float) -> float:
+    """An angle of x radians in degrees."""
+    return x * _DEGREES
+
+
+row(rad2deg, (_DEGREES,), "rad2deg", [(-2, 2)], ("degrees",))
+
+
+def deg2rad(x: float) -> float:
+    """An angle of x degrees in radians."""
+    return x * _RADIANS
+
+
+row(deg2rad, (_RADIANS,), "deg2rad", [(-90, 90)], ("radians",))
 
 
 # --- hyperbolic, erf and cross entropy: made of exponentials ------------------------------------
@@ -595,6 +687,19 @@ def _cosh_dx(x: float, out: float) -> float:
 
 
 row(cosh, (_cosh_dx,), "cosh", [(-2, 2)], latex=r"\cosh")
+
+
+def sech(x: float) -> float:
+    """1 / cosh(x), without overflow on the way."""
+    small = exp(-math.fabs(x))
+    return 2.0 * small / (1.0 + small * small)
+
+
+def _sech_dx(x: float, out: float) -> float:
+    return -out * tanh(x)
+
+
+row(sech, (_sech_dx,), "sech", [(-2, 2)], latex=r"\operatorname{sech}")
 
 
 def asinh(x: float) -> float:
@@ -629,7 +734,7 @@ def atanh(x: float) -> float:
 
 
 def _atanh_dx(x: float, out: float) -> float:
-    return div(1.0, (1.0 - x) * (1.0 + x))
+    return reciprocal(one_minus_square(x))
 
 
 row(atanh, (_atanh_dx,), "atanh", [(-0.8, 0.8)], ("arctanh",))
@@ -692,7 +797,7 @@ def tanh(x: float) -> float:
 
 
 def _tanh_dx(x: float, out: float) -> float:
-    return 1.0 - out * out
+    return square(sech(x))  # not 1 - out²: that loses its digits from x = 5 on
 
 
 row(tanh, (_tanh_dx,), "tanh", [(-2, 2)], latex=r"\tanh")
@@ -707,7 +812,7 @@ def sigmoid(x: float) -> float:
 
 
 def _sigmoid_dx(x: float, out: float) -> float:
-    return out * sigmoid(-x)  # not out * (1 - out), which is 0 from x = 37 on
+    return 0.25 * square(sech(0.5 * x))  # not out * (1 - out), which is 0 from x = 37 on
 
 
 row(sigmoid, (_sigmoid_dx,), "sigmoid", [(-2, 2)], latex=r"\sigma")
@@ -819,7 +924,7 @@ def silu(x: float) -> float:
 
 
 def _silu_dx(x: float, out: float) -> float:
-    return sigmoid(x) * (1.0 + x * sigmoid(-x))
+    return sigmoid(x) + x * (0.25 * square(sech(0.5 * x)))
 
 
 row(silu, (_silu_dx,), "silu", [(-2, 2)])
@@ -900,6 +1005,18 @@ row(
     kink=_at_whole,
     latex=r"\left\lceil #1 \right\rceil",
 )
+
+
+def trunc(x: float) -> float:
+    """The nearest whole number towards 0; the derivative is 0 everywhere."""
+    return math.copysign(floor(math.fabs(x)), x)
+
+
+def _trunc_kink(x: float) -> bool:
+    return x != 0.0 and _at_whole(x)
+
+
+row(trunc, (0.0,), "trunc", [(0.2, 0.8)], kink=_trunc_kink)
 
 
 def round(x: float) -> float:

@@ -333,10 +333,17 @@ class Value:
     __abs__ = _unary(TABLE["abs"])
     __floor__ = _unary(TABLE["floor"])
     __ceil__ = _unary(TABLE["ceil"])
+    __trunc__ = _unary(TABLE["trunc"])
     _power = _operator(TABLE["pow"])
 
     def __pos__(self) -> Value:
         return self
+
+    def conjugate(self) -> Value:
+        """Return self: a real number is its own conjugate. NumPy's `var` and `vdot` ask for it."""
+        return self
+
+    conj = conjugate
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, NUMBERS) and other == 2:

@@ -191,6 +191,18 @@ def test_single_precision_is_a_double_that_was_rounded(name: str) -> None:
 
 
 @DTYPES
+@pytest.mark.parametrize("name", vectormath._PARTIALS)
+def test_partials_that_are_written_anew_are_those_of_the_table(name: str, dtype: str) -> None:
+    op, points = TABLE[name], grid(name, dtype)
+    [[_, slopes]] = results([Request(name, (points,), dtype)])
+    [partial] = op.partials
+    expected = np.array([partial(x, op.forward(x)) for x in points.astype(float).tolist()])
+    near = 1e-15 if name == "silu" else np.finfo(dtype).tiny  # silu's has a zero
+    relative = 4e-15 if dtype == "float64" else 2e-7
+    assert (np.abs(slopes - expected) <= relative * np.abs(expected) + near).all()
+
+
+@DTYPES
 def test_units_in_the_last_place_are_measured(dtype: str) -> None:
     x = np.array([0.5, 1.0, 3.0, 700.0, NAN], dtype)
     with mpmath.workdps(40):

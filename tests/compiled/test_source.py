@@ -103,7 +103,7 @@ def test_its_equations_are_the_four_of_backpropagation(circles: engine.Program) 
         r"\frac{\partial C}{\partial b^{(1)}} &= \sum_{n} \delta^{(1)}_{n} \\",
         r"\frac{\partial C}{\partial W^{(2)}} &= \delta^{(2)} \, a^{(1)\top} \\",
         r"\frac{\partial C}{\partial b^{(2)}} &= \sum_{n} \delta^{(2)}_{n} \\[6pt]",
-        r"\sigma'(x) &= \sigma(x) \, \sigma(-x)",
+        r"\sigma'(x) &= \frac{1}{4} \, \operatorname{sech}\left(\frac{1}{2} \, x\right)^{2}",
     ]
     assert equations._repr_latex_() == f"$$\n{equations}\n$$"
 

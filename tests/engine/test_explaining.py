@@ -55,7 +55,7 @@ def test_units_that_are_off_are_counted_and_shown_with_their_line() -> None:
     ("f", "operation", "reason"),
     [
         (lambda x: engine.sigmoid(x * 900.0), "sigmoid", "saturated"),
-        (lambda x: (x * 30.0).tanh(), "tanh", "saturated"),
+        (lambda x: (x * 900.0).tanh(), "tanh", "saturated"),
         (lambda x: engine.where(x > 5, x, 0.0), "where", "the other arm was chosen"),
         (lambda x: x.floor() + 1.0, "floor", "flat between its jumps"),
         (lambda x: x * 0.0, "mul", "its other factor on, and that is 0"),

@@ -84,7 +84,7 @@ def test_a_step_has_its_rule_with_the_numbers_in_it(player: Player) -> None:
     texts = [step["text"] for step in player.steps]
     assert texts[3] == "y = tanh(v2) = tanh(−0.4) = −0.3799"
     assert texts[7] == (
-        "∂y/∂v2 = 1 − y² = 1 − (−0.3799)² = 0.8556\n"
+        "∂y/∂v2 = sech(v2)² = sech(−0.4)² = 0.8556\n"
         "v2.grad += y.grad × ∂y/∂v2 = −0.7599 × 0.8556 = −0.6502"
     )
     assert texts[-1].splitlines()[0] == "w.grad = ∂v3/∂w = −1.3"

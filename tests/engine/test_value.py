@@ -577,3 +577,31 @@ def test_a_grad_is_a_number(grad) -> None:
         w.grad = grad
     w.grad = 2
     assert type(w.grad) is float
+
+
+# --- NumPy's functions of arrays of Values ----------------------------------------------------
+
+SIMPLE = ("var", "std", "mean", "exp2", "deg2rad", "degrees", "rad2deg", "radians", "trunc", "fix")
+
+
+@pytest.mark.parametrize("name", [*SIMPLE, "rint", "conjugate", "conj", "real"])
+def test_numpys_functions_of_one_array_take_values(name: str) -> None:
+    numbers = [0.3, -1.7, 2.6]
+    found = getattr(np, name)(np.array([Value(x) for x in numbers]))
+    wanted = getattr(np, name)(np.array(numbers))
+    assert [v.data for v in np.ravel(found)] == pytest.approx(np.ravel(wanted).tolist())
+
+
+@pytest.mark.parametrize("name", ["vdot", "vecdot", "hypot", "arctan2"])
+def test_numpys_functions_of_two_arrays_take_values(name: str) -> None:
+    a, b = [0.3, -1.7], [2.0, 0.6]
+    values = [np.array([Value(x) for x in numbers]) for numbers in (a, b)]
+    found, wanted = getattr(np, name)(*values), getattr(np, name)(np.array(a), np.array(b))
+    assert [v.data for v in np.ravel(found)] == pytest.approx(np.ravel(wanted).tolist())
+
+
+def test_numpys_variance_can_be_differentiated() -> None:
+    numbers = [0.3, -1.7, 2.6]
+    gradient = engine.grad(lambda xs: np.var(np.array(xs)))(numbers)
+    mean = sum(numbers) / 3.0
+    assert gradient == pytest.approx([2.0 * (x - mean) / 3.0 for x in numbers])

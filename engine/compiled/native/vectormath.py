@@ -190,6 +190,31 @@ def _sigmoid(f: Function, x: Lanes) -> Lanes:
     return f.select(x == x, y, x)
 
 
+def _falling(f: Function, x: Lanes) -> Lanes:
+    """e ** x for x <= 0."""
+    near = f.select(x < -760.0, -760.0, x)
+    shifted, q = _reduced(near)
+    return _scaled(f, near, q + 1.0, _exponent(f, shifted))
+
+
+def _tanh_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
+    """sech(x) ** 2, for which the result saves the division: 1 + e ** -2|x| is 2 / (1 + |out|)."""
+    size = f.call("fabs", x)
+    above = f.call("fabs", out) + 1.0
+    return _falling(f, -(size + size)) * (above * above)
+
+
+def _sigmoid_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
+    """sech(x / 2) ** 2 / 4: 1 / (1 + e ** -|x|) is the larger of the result and what it lacks."""
+    larger = f.select(x < 0.0, 1.0 - out, out)
+    return _falling(f, -f.call("fabs", x)) * (larger * larger)
+
+
+def _silu_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
+    positive = _sigmoid(f, x)
+    return positive + x * _sigmoid_dx(f, x, positive)
+
+
 def _pow(f: Function, x: Lanes, y: Lanes) -> Lanes:
     """Small whole and half exponents that are known by products and a square root."""
     c = y.constant
@@ -233,7 +258,14 @@ _ROWS: dict[str, Callable[..., Lanes]] = {
     "tanh": lambda f, x: f.in_double(_tanh, x),
     "sigmoid": lambda f, x: f.in_double(_sigmoid, x),
 }
-_ORIGINAL = {name: TABLE[name] for name in _ROWS}  # a row may be replaced under its name
+# Partials that are written anew: they are computed of the row's result where that saves time.
+_PARTIALS: dict[str, Callable[..., Lanes]] = {
+    "tanh": _tanh_dx,
+    "sigmoid": _sigmoid_dx,
+    "silu": _silu_dx,
+}
+# A row may be replaced under its name.
+_ORIGINAL = {name: TABLE[name] for name in (*_ROWS, *_PARTIALS)}
 
 
 class _Math:
@@ -252,9 +284,7 @@ class _Math:
         return self._f.call("sqrt", x)
 
     def copysign(self, x: Any, y: Any) -> Lanes:
-        like = x if isinstance(x, Lanes) else y
-        sides = [s if isinstance(s, Lanes) else self._f.literal(s, like.width) for s in (x, y)]
-        return self._f.call("copysign", *sides)
+        return self._f.call("copysign", *self._alike(x, y))
 
     def exp(self, x: Any) -> Lanes:
         return self._f.in_double(_exp, x)
@@ -274,7 +304,12 @@ class _Math:
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
         if name not in _IN_LIBRARY:
             raise UntranslatableError(f"math.{name}")
-        return lambda *operands: self._f.call_each(name, *operands)
+        return lambda *operands: self._f.call_each(name, *self._alike(*operands))
+
+    def _alike(self, *operands: Any) -> list[Lanes]:
+        """Numbers among the operands as literals."""
+        width = max(x.width for x in operands if isinstance(x, Lanes))
+        return [x if isinstance(x, Lanes) else self._f.literal(x, width) for x in operands]
 
 
 _IN_LIBRARY = {
@@ -301,6 +336,9 @@ def row(f: Function, name: str, *operands: Any) -> Any:
 def partial(f: Function, op: Op, i: int, *operands: Lanes) -> Any:
     """Partial number i of a row by its operands and result: Lanes, or a number if constant."""
     p = op.partials[i]
+    written = _PARTIALS.get(op.name)
+    if written is not None and _ORIGINAL[op.name] is op:
+        return f.in_double(written, *operands)
     return f.traced(_in(f, p), *operands) if callable(p) else float(p)
 
 
