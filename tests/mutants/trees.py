@@ -178,7 +178,7 @@ def mirrors(path: str) -> set[str]:
     folder, module = Path("tests", *Path(path).parts[:-1]), Path(path).stem
     if Path(path).parts[:2] == ("engine", "compiled"):
         folder = Path("tests", "compiled")
-    words = {module, *Path(path).parts[1:-1]} - {"compiled", "__init__"}
+    words = {module, *module.split("_"), *Path(path).parts[1:-1]} - {"compiled", "__init__", ""}
     while not (ROOT / folder).is_dir():
         folder = folder.parent
     names = {file for word in words for file in (ROOT / folder).glob(f"test_*{word}*.py")}

@@ -44,8 +44,9 @@ def test_a_loss_of_logits_is_told_that_a_sigmoid_is_missing() -> None:
         nn.BCELoss()([Value(1.5)], [1.0])
     with pytest.raises(ValueError, match=r"target is 2\.0"):
         nn.BCELoss()([Value(0.5)], [2.0])
-    with pytest.raises(ValueError):
-        nn.BCELoss()([Value(math.nan)], [1.0])
+    for y, t, name in ((math.nan, 1.0, "input"), (0.5, math.nan, "target")):
+        with pytest.raises(ValueError, match=f"takes probabilities, and the {name} is nan$"):
+            nn.BCELoss()([Value(y)], [t])
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,11 @@ def test_shapes_that_differ_are_named(y, t, message: str, reduction) -> None:
 def test_an_unknown_reduction_is_refused() -> None:
     with pytest.raises(ValueError, match="'average'"):
         nn.MSELoss(reduction="average")
+
+
+def test_a_distance_of_delta_is_on_the_straight_part_of_the_huber_loss() -> None:
+    second = engine.grad(engine.grad(lambda y: nn.HuberLoss(delta=2.0)(y, 0.0)))
+    assert [second(y) for y in (1.9, 2.0, -2.0)] == [1.0, 0.0, 0.0]
 
 
 # --- of classes -----------------------------------------------------------------------------
@@ -158,6 +164,9 @@ def test_pairs_of_other_lengths_are_named() -> None:
     x = [[1.0, 2.0], [3.0, 4.0]]
     with pytest.raises(ValueError, match="the output has 2 numbers here, the target 1"):
         nn.CosineEmbeddingLoss()(x, x, [1])
+    for pair in ((x[:1], x), (x, x[:1])):
+        with pytest.raises(ValueError, match="the output has 1 numbers here, the target 2"):
+            nn.CosineEmbeddingLoss()(*pair, [1, -1])
     with pytest.raises(ValueError, match="2 and 1"):
         nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)
 

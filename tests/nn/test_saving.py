@@ -130,6 +130,11 @@ def test_random_damage_is_found(content: bytes, path: Path, data: st.DataObject)
         refused(path, damaged)
 
 
+def test_numbers_under_another_type_of_their_width_are_found(content: bytes, path: Path) -> None:
+    assert content.count(b'"dtype":"F64"') == 1
+    refused(path, content.replace(b'"dtype":"F64"', b'"dtype":"I64"'))
+
+
 @pytest.mark.parametrize("length", [0, 1, 10**6, 2**63, 2**64 - 1])
 def test_a_header_that_lies_about_its_length(content: bytes, path: Path, length: int) -> None:
     refused(path, struct.pack("<Q", length) + content[8:])
