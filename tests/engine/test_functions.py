@@ -1,5 +1,7 @@
-"""The functions that no row stands for: `detach` and `take`; those of rows are in test_ops.py."""
+"""The functions of rows as they present themselves, and those that no row stands for: `detach`,
+`take` and functions of lists; what rows compute is in test_ops.py."""
 
+import inspect
 import math
 import random
 from typing import Any
@@ -9,6 +11,18 @@ import pytest
 
 import engine
 from engine import Value
+from engine.functions import FUNCTIONS
+from engine.ops import TABLE
+
+# --- of rows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_help_tells_what_the_row_says(name: str) -> None:
+    function, op = FUNCTIONS[name], TABLE[name]
+    assert (function.__name__, function.__doc__) == (op.name, op.doc)
+    assert [*inspect.signature(function).parameters] == [*inspect.signature(op.forward).parameters]
+
 
 # --- detach ---------------------------------------------------------------------------------
 
