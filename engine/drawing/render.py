@@ -18,8 +18,8 @@ from pathlib import Path
 
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.svg import finished, page, still_of
-from engine.drawing.theme import THEMES
+from engine.drawing.svg import drawn, page, still_of
+from engine.drawing.theme import THEMES, Theme
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
 from engine.files import write_whole
@@ -55,8 +55,11 @@ class Drawing(Shown):
     @functools.cached_property
     def source(self) -> str:
         """The picture in Graphviz's language."""
-        theme = THEMES["light" if self.theme == "auto" else self.theme]
-        return to_dot(self.picture, self.rankdir, theme)
+        return to_dot(self.picture, self.rankdir, self._colours)
+
+    @property
+    def _colours(self) -> Theme:
+        return THEMES["light" if self.theme == "auto" else self.theme]
 
     def __repr__(self) -> str:
         return f"Drawing({self.picture!r}; print it, or see .save(path), .source)"
@@ -85,7 +88,10 @@ class Drawing(Shown):
 
     @functools.cached_property
     def _svg(self) -> str:
-        return finished(render_source(self.source, "svg").decode(), self.picture)
+        def render(source: str) -> str:
+            return render_source(source, "svg").decode()
+
+        return drawn(self.picture, self.rankdir, self._colours, render)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, in the format of its ending, and return its path.
@@ -140,6 +146,7 @@ def render_source(source: str, format: str) -> bytes:
         [program, f"-T{format}"], input=source.encode(), capture_output=True, check=False
     )
     if done.returncode != 0 or not done.stdout:
-        problem = done.stderr.decode(errors="replace").strip()
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        problem = "\n".join(line for line in said if "no hard-coded metrics" not in line)
         raise DrawingError(f"{Path(program).name} can't draw this as {format}: {problem}")
     return done.stdout

@@ -7,7 +7,6 @@ number can change by itself. Boxes and arrows come in the order of the picture.
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from engine.drawing.picture import Arrow, Box, Picture
 from engine.drawing.scenes import Scenes, title_of
 from engine.drawing.steps import in_line
 from engine.drawing.theme import number_text, row_text
+from engine.drawing.widths import room
 
 _ROW, _PAD, _GAP = 17.0, 9.0, 7.0
 
@@ -175,9 +175,8 @@ def _note_place(curve: Sequence[tuple[float, float]]) -> str:
 
 
 def _width(text: str) -> float:
-    """About the room that a text takes, in pixels, at the size of the picture."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return 7.2 * len(text) + 6.0 * wide
+    """The room that a text takes, in pixels, at the size of the picture."""
+    return room(text, 12.0)
 
 
 def _cut(text: str, length: int) -> str:

@@ -1,26 +1,72 @@
 """What Graphviz writes as SVG, made ready for a page: tooltips, a title, and the reader's theme.
 
 Graphviz calls the groups of its SVG by the names of nodes and edges. Here these become what one
-reads on hovering, and the ids go, because a page may hold several pictures.
+reads on hovering, and the ids go, because a page may hold several pictures. It lays out stand-ins
+for the texts, as wide as those will be: it can't know the reader's fonts, nor every script.
 """
 
 from __future__ import annotations
 
 import html
+import math
 import re
+from collections.abc import Callable
 
+from engine.drawing.dot import FONT, Texts, to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.theme import DARK, LIGHT, dark_of_light, markup, title_text
-from engine.drawing.widths import width
+from engine.drawing.theme import DARK, LIGHT, Theme, dark_of_light, markup, title_text
+from engine.drawing.widths import room
 from engine.showing import Still
 
 _CLASS = "gradloom-graph"
-# Like Helvetica, by which Graphviz measures.
 _FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
+_FACE = "gradloom"
+_TEXT = re.compile(rf'<text ([^>]*?) x="([^"]*)"([^>]*) font-family="{FONT},{_FACE}(\d+)"([^>]*)>')
+_WIDE, _NARROW = 0.611, 0.278  # T and t, in Helvetica as in Times, by which some Graphviz measures
 
 
-def finished(svg: str, picture: Picture) -> str:
-    """Return an SVG with tooltips in place of names, and a title and description of the whole."""
+class StandIns(Texts):
+    """Texts of T and t that take the room of the real ones, whatever fonts Graphviz has.
+
+    Some builds of it count characters by their bytes. The number of a text is in its font's name,
+    which Graphviz hands on.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str, float]] = []  # with its anchor, and its place there
+
+    def line(self, line: str, size: int, anchor: str) -> str:
+        wide, narrow = _letters(max(room(line, 1.0), _NARROW))  # no text is empty for Graphviz
+        share = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        self._lines.append((line, anchor, share * size * (wide * _WIDE + narrow * _NARROW)))
+        face = f"{FONT},{_FACE}{len(self._lines) - 1}"
+        return f'<FONT FACE="{face}">{"T" * wide}{"t" * narrow}</FONT>'
+
+    def replaced(self, svg: str) -> str:
+        """An SVG of Graphviz with the real texts, each at its natural width."""
+
+        def text(match: re.Match[str]) -> str:
+            before, x, between, k, after = match.groups()
+            line, anchor, beside = self._lines[int(k)]
+            before = before.replace('text-anchor="start"', f'text-anchor="{anchor}"')
+            return f'<text {before} x="{float(x) + beside:.2f}"{between}{after}>{html.escape(line)}'
+
+        return re.sub(_TEXT.pattern + "[Tt]*", text, svg)
+
+
+def _letters(length: float) -> tuple[int, int]:
+    """How many T and t are at least as long together, and as little longer as can be."""
+    pairs = [
+        (wide, max(0, math.ceil((length - wide * _WIDE) / _NARROW)))
+        for wide in range(math.ceil(length / _WIDE) + 1)
+    ]
+    return min(pairs, key=lambda pair: pair[0] * _WIDE + pair[1] * _NARROW)
+
+
+def drawn(picture: Picture, rankdir: str, theme: Theme, render: Callable[[str], str]) -> str:
+    """Return a picture as SVG, with tooltips, a title and a description; `render` is Graphviz."""
+    texts = StandIns()
+    svg = render(to_dot(picture, rankdir, theme, texts))
     details = {name: text for name, text in _details(picture).items() if text}
 
     def tooltip(match: re.Match[str]) -> str:
@@ -33,22 +79,11 @@ def finished(svg: str, picture: Picture) -> str:
     body = re.sub(r'<g id="[^"]*" ', "<g ", svg[start:])
     body = re.sub(r"<!--.*?-->\n?", "", body, flags=re.DOTALL)
     body = re.sub(r"<title>(.*?)</title>\n?", tooltip, body, flags=re.DOTALL)
-    body = re.sub(r' font-family="[^"]*"', "", body)
-    body = re.sub(r"<text ([^>]*)>([^<]+)</text>", _fitted, body)
+    body = texts.replaced(body)
     end = body.index(">") + 1
     head = f'{body[: end - 1]} class="{_CLASS}" role="img" font-family="{_FONTS}">'
     title = f"<title>Computation graph</title>\n<desc>{markup(described(picture))}</desc>"
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n{title}{body[end:]}'
-
-
-def _fitted(match: re.Match[str]) -> str:
-    """A text that is as wide as Graphviz took it to be, whatever font there is."""
-    look, text = match.groups()
-    size = re.search(r'font-size="([0-9.]+)"', look)
-    if size is None:
-        return match[0]
-    length = width(html.unescape(text), float(size[1]))
-    return f'<text {look} textLength="{length}" lengthAdjust="spacingAndGlyphs">{text}</text>'
 
 
 def described(picture: Picture) -> str:

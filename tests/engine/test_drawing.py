@@ -16,6 +16,7 @@ from engine import DrawingError, Value
 from engine.drawing import Arrow, Box, Drawing, Picture, render
 from engine.drawing.theme import DARK, LIGHT, colours_of, dark_of_light
 from engine.drawing.tree import to_tree
+from engine.drawing.widths import width
 from engine.ops import TABLE
 from sanitised import Sanitised, svg_in
 
@@ -432,10 +433,27 @@ def test_the_core_loads_neither_drawing_nor_numba() -> None:
     assert done.returncode == 0, html.unescape(done.stderr)
 
 
-def test_texts_are_as_wide_as_they_were_taken_to_be_in_any_font() -> None:
-    svg = engine.draw(Value(2.0, label="wide & <odd>") * 3.0).render("svg").decode()
-    texts = list(ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"))
-    assert "wide & <odd>" in [text.text for text in texts]
-    for text in texts:
-        size, length = float(text.attrib["font-size"]), float(text.attrib["textLength"])
-        assert 0.2 * size * len(text.text or "") < length < 1.1 * size * len(text.text or "")
+LABELS = ("x\u0302", "y\u0303\u0304", "w₁₁", "权重", "한국어", "σ²", "Größe", "имя", "שלום", "m" * 30)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_of_any_script_has_its_natural_room(label: str) -> None:
+    svg = svg_of(engine.draw(Value(2.0, label=label)))
+    [text] = [text for text in svg.iter(f"{SVG}text") if text.text == label]
+    assert "textLength" not in text.attrib and text.get("text-anchor") == "middle"
+    low, high = spans(svg)[0]
+    natural = width(label, float(text.get("font-size", "0")))
+    assert low <= float(text.get("x", "0")) - natural / 2
+    assert float(text.get("x", "0")) + natural / 2 <= high
+    numbers = 45.0  # for data and grad
+    assert high - low < max(numbers, 1.3 * natural + 12.0) + 12.0
+
+
+def spans(svg: ET.Element) -> list[tuple[float, float]]:
+    """From where to where each box reaches, its first outline."""
+    found = []
+    for group in svg.iter(f"{SVG}g"):
+        if group.get("class") == "node":
+            numbers = re.findall(r"-?[0-9.]+", group.find(f"{SVG}path").get("d", ""))
+            found.append((min(map(float, numbers[::2])), max(map(float, numbers[::2]))))
+    return found
