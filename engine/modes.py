@@ -18,6 +18,7 @@ from contextlib import ContextDecorator, contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal
+from weakref import ReferenceType
 
 watched = 0
 tracing = 0
@@ -27,13 +28,22 @@ _counted: set[int] = set()  # the ids of the frames that `watched` counts
 
 
 class Scope:
-    """A named part of a computation; nodes made in it are drawn as one cluster."""
+    """A named part of a computation; nodes made in it are drawn as one cluster.
 
-    __slots__ = ("name", "parent")
+    `owner` is a weak reference to what it is of, such as a module, which this layer does not know.
+    """
 
-    def __init__(self, name: str, parent: Scope | None) -> None:
+    __slots__ = ("name", "owner", "parent")
+
+    def __init__(
+        self, name: str, parent: Scope | None, owner: ReferenceType[Any] | None = None
+    ) -> None:
         self.name = name
         self.parent = parent
+        self.owner = owner
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Scope, (self.name, self.parent)
 
     def __repr__(self) -> str:
         return f"Scope({'/'.join(self.path)})"
@@ -268,11 +278,11 @@ class scope:  # noqa: N801, used like a function
             leave_scope(self._token)
 
 
-def enter_scope(name: str) -> Token[Scope | None]:
+def enter_scope(name: str, owner: ReferenceType[Any] | None = None) -> Token[Scope | None]:
     """Begin a scope; what is returned ends it. `with scope(name)` in two calls, for speed."""
     global scoped
     scoped = True
-    return _scope.set(Scope(name, _scope.get()))
+    return _scope.set(Scope(name, _scope.get(), owner))
 
 
 leave_scope = _scope.reset

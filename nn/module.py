@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, TypeVar
+from weakref import ref
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Module:
             if isinstance(x, np.ndarray):
                 return self(*map(self._example, inputs))
         # `with engine.scope(...)`, written out: a network has many small modules
-        outer = modes.enter_scope(type(self).__name__)
+        outer = modes.enter_scope(type(self).__name__, ref(self))
         try:
             return self.forward(*inputs)
         finally:

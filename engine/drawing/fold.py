@@ -37,6 +37,7 @@ def fold(
     *,
     depth: int | None = None,
     limit: int | None = None,
+    plain: int | None = None,
     groups: Mapping[int, str] | None = None,
     only: Collection[int] | None = None,
 ) -> Picture:
@@ -44,7 +45,8 @@ def fold(
 
     `depth` is the number of levels of scopes that are drawn as frames: a scope below is one box.
     Without it as many as fit. `limit` is the number of boxes that a picture may have; without it
-    1,000 if `depth` was given, else 100, or 60 once it is folded. `groups` gives nodes, by their
+    1,000 if `depth` was given, else 100, or 60 once it is folded; it is folded beyond `plain`, if
+    that is given. `groups` gives nodes, by their
     indices, to boxes of these names, in place of scopes. `only` leaves all other nodes out.
 
     >>> from engine import Value, dot
@@ -55,10 +57,10 @@ def fold(
     """
     work = _Fold(graph, groups, only)
     if limit is None:
-        plain, folded = (LIMIT, FOLDED) if depth is None else (LARGE, LARGE)
+        most, folded = (LIMIT, FOLDED) if depth is None else (LARGE, LARGE)
     else:
-        plain = folded = max(1, limit)
-    return work.picture(depth, plain, folded)
+        most = folded = max(1, limit)
+    return work.picture(depth, most if plain is None else plain, folded)
 
 
 @dataclass(frozen=True, slots=True)

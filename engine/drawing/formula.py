@@ -16,7 +16,7 @@ from engine.drawing.theme import number_text
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
-_COMPARED, _SUM, _PRODUCT, _POWER, _ATOM = range(5)  # how tightly what is written holds together
+_COMPARED, _SUM, _PRODUCT, _POWER, ATOM = range(5)  # how tightly what is written holds together
 _STRENGTHS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "**": _POWER}
 _SIGNS = {"-": "\N{MINUS SIGN}", "*": "×"}
 
@@ -31,7 +31,7 @@ class Term:
 
     __slots__ = ("strength", "text", "value")
 
-    def __init__(self, text: str, value: float, strength: int = _ATOM) -> None:
+    def __init__(self, text: str, value: float, strength: int = ATOM) -> None:
         self.text, self.value, self.strength = text, value, strength
 
     def within(self, strength: int, *, first: bool = False) -> str:
@@ -100,12 +100,12 @@ def _text(op: Op, terms: Sequence[Term], value: float) -> tuple[str, float, int]
         if op is TABLE["neg"]:
             return f"\N{MINUS SIGN}{x.within(_PRODUCT)}", value, _PRODUCT
         if op is TABLE["square"]:
-            return f"{x.within(_ATOM)}²", value, _POWER
+            return f"{x.within(ATOM)}²", value, _POWER
         if op is TABLE["reciprocal"]:
             return f"1 / {x.within(_POWER)}", value, _PRODUCT
         if op is TABLE["identity"]:
             return x.text, value, x.strength
-    return f"{label}({', '.join(t.text for t in terms)})", value, _ATOM
+    return f"{label}({', '.join(t.text for t in terms)})", value, ATOM
 
 
 def _chosen(condition: Term | float, x: Term | float, y: Term | float) -> Term | float:

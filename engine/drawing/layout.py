@@ -67,7 +67,7 @@ def _source(
 ) -> str:
     """The boxes as Graphviz source: no texts but for the width of the frames' names."""
     inner = {j for frame in frames for j in frame.frames}
-    lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.8; edge [arrowhead=none]"]
+    lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.65; edge [arrowhead=none]"]
     lines.append(f"node [shape=box, fixedsize=true{', ordering=in' * ordered}]")
 
     def add(k: int) -> None:
@@ -75,12 +75,12 @@ def _source(
         width = "n" * min(len(frames[k].name), 40)
         lines.append(f'subgraph cluster_{k} {{ label="{width}"; labeljust=l; fontsize=11; margin=9')
         lines.extend(f"b{i}" for i in frames[k].boxes)
-        for j in frames[k].frames:
+        for j in reversed(frames[k].frames):
             add(j)
         lines.append("}")
 
     lines += [f"b{i} [width={w / 72:.4f}, height={h / 72:.4f}]" for i, (w, h) in enumerate(sizes)]
-    for k in range(len(frames)):
+    for k in reversed(range(len(frames))):  # from below
         if k not in inner:
             add(k)
     lines += [f"b{a} -> b{b} [id=e{k}, tailport=e, headport=w]" for k, (a, b) in enumerate(arrows)]

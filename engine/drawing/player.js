@@ -125,7 +125,8 @@
     last.addEventListener("click", () => go(steps.length - 1));
     place.addEventListener("input", () => go(Number(place.value)));
     items.forEach((item, i) => item.addEventListener("click", () => go(i)));
-    root.addEventListener("keydown", (event) => {
+    const listener = root.closest(".gradloom-page") ?? root; // in a page of its own all keys are its
+    listener.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target === speed) return;
       const onButton = event.target.matches("button, summary");
       const act = {

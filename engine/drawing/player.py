@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.drawing.fold import LIMIT, fold
+from engine.drawing.fold import fold
 from engine.drawing.picture import Picture
 from engine.drawing.scenes import Scenes
 from engine.drawing.stage import draw_stage
@@ -29,6 +29,8 @@ from engine.graph import Graph
 from engine.showing import Shown, Still, bundle
 from engine.value import Value
 
+_VIEW = 56  # hundredths of the window's height, as in player.css
+_PLAIN = 24  # numbers: so many are seen at once, one by one
 LARGEST = 1000  # boxes: with two steps a box, what a browser still shows at once
 
 _PHASES = {"start": "Start", "seed": "Backward", "leaves": "Result"}
@@ -51,9 +53,9 @@ class Player(Shown):
     what is drawn.
     """
 
-    def __init__(self, root: Value, limit: int, theme: str) -> None:
+    def __init__(self, root: Value, limit: int | None, theme: str) -> None:
         self.graph = Graph(root)
-        self.picture = fold(self.graph, limit=limit)
+        self.picture = fold(self.graph, limit=limit, plain=_PLAIN if limit is None else limit)
         self.theme = theme
         walk = Walk(root)
         self._scenes = Scenes(walk, self.graph, self.picture)
@@ -95,8 +97,9 @@ class Player(Shown):
         colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
         style = re.sub(r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _style())
         style = style.split("/* --- what a step does")[0]
-        # It shrinks with the page as long as one can read it, and is scrolled from there on.
-        size = f"width: clamp({0.55 * width:.0f}px, 100%, {1.25 * width:.0f}px)"
+        # It grows with the page; smaller one could not read it, and scrolls.
+        fits = f"min(100%, {_VIEW * width / height:.0f}vh)"
+        size = f"width: clamp({width:.0f}px, {fits}, {1.25 * width:.0f}px)"
         svg = (
             '<svg xmlns="http://www.w3.org/2000/svg" class="gradloom-player" role="img" '
             f'aria-label="{html.escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -125,7 +128,6 @@ def body_of(
     ends of the arrows and what changes at each step. In `view`, elements of the class "gl-panel"
     are shown one a step.
     """
-    lines = max(_lines_of(step) for step in steps)
     # The controls are made by the script: what runs none has no use for them.
     given = json.dumps({**data, "controls": _controls(len(steps))}, separators=(",", ":"))
     for character in "<>&":
@@ -134,7 +136,7 @@ def body_of(
         f'<div class="gradloom-player" data-theme="{theme}" data-phase="{phase}" '
         'role="group" aria-roledescription="player" tabindex="0" '
         'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
-        f'aria-label="{html.escape(description)}" style="--lines: {min(lines, 10)}">\n'
+        f'aria-label="{html.escape(description)}">\n'
         f"<style>{_style()}</style>\n"
         f'<div class="gl-view">{view}</div>\n{caption}'
         '<details class="gl-all" open="open"><summary>All steps, to read or to jump to</summary>\n'
@@ -153,7 +155,7 @@ def page_of(title: str, theme: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width">\n'
         f'<meta name="color-scheme" content="{scheme}">\n<title>{html.escape(title)}</title>\n'
         "<style>body { margin: 16px auto; max-width: 1400px; padding: 0 12px; }</style>\n"
-        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f'</head>\n<body class="gradloom-page">\n{body}\n</body>\n</html>\n'
     )
 
 
@@ -171,7 +173,7 @@ def save_page(path: str | os.PathLike[str], page: str) -> Path:
 def step_through(
     root: Value,
     *,
-    limit: int = LIMIT,
+    limit: int | None = None,
     theme: Literal["auto", "light", "dark"] = "auto",
 ) -> Player:
     """Return a player of the forward and backward pass over everything behind `root`.
@@ -180,9 +182,10 @@ def step_through(
     where; backwards it starts with the gradient 1 at `root`. Nobody's `grad` is changed or read.
     It is run by its buttons, or by the keys ← → Home End and space.
 
-    A graph of more than `limit` boxes (at most 1,000) is folded: a box then stands for many
-    operations, and so does its step, of which the first three are written out. There are at most
-    two steps a box, and three more. `theme` is "light", "dark", or as the reader's system has it.
+    A graph of more than 24 numbers is folded, to at most 60 boxes: a box then stands for several
+    operations, such as a neuron's sum, and so does its step. With `limit`, at most 1,000, it is
+    folded beyond so many boxes only. There are at most two steps a box, and three more. `theme` is
+    "light", "dark", or as the reader's system has it.
 
     Raises TypeError where `root` is no Value, ValueError for another `limit` or `theme`, and
     GraphError where a node was made by hand.
@@ -200,7 +203,7 @@ def step_through(
         raise TypeError(f"step_through takes a Value, not a {type(root).__name__}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
-    if not isinstance(limit, int) or not 1 <= limit <= LARGEST:
+    if limit is not None and (not isinstance(limit, int) or not 1 <= limit <= LARGEST):
         raise ValueError(f"limit is a whole number of boxes from 1 to {LARGEST:,}, not {limit!r}")
     return Player(root, limit, theme)
 
@@ -253,13 +256,9 @@ def _item(step: dict[str, Any]) -> str:
     )
     notes = "".join(f'<p class="gl-said">{html.escape(note)}</p>' for note in step["notes"])
     return (
-        f'<li><span class="gl-phase">{phase}</span> <span class="gl-title">'
-        f"{html.escape(step['title'])}</span>{lines}{notes}</li>\n"
+        f'<li><span class="gl-head"><span class="gl-phase">{phase}</span> <span class="gl-title">'
+        f"{html.escape(step['title'])}</span></span>{lines}{notes}</li>\n"
     )
-
-
-def _lines_of(step: dict[str, Any]) -> int:
-    return len(step["text"].split("\n")) + len(step["notes"])
 
 
 def _caption(picture: Picture) -> str:

@@ -19,6 +19,7 @@ from engine.drawing.theme import number_text, row_text
 from engine.drawing.widths import room
 
 _ROW, _PAD, _GAP = 17.0, 9.0, 7.0
+_FORMULA = 50  # characters of a sum that is written in its box
 
 
 class _Badge(NamedTuple):
@@ -90,13 +91,16 @@ def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
         name, is_made = title_of(box), False
         outputs = [i for i in scenes.outputs[b] if walk.values[i].op]
         if len(outputs) == 1:
+            sums = walk.sum_of_products([i for i in inside if walk.values[i].op])
+            if sums is not None and len(sums[0]) <= _FORMULA:
+                name = sums[0]
             name = f"{walk.names[outputs[0]]} = {name}"
     else:
         name, is_made = walk.names[inside[-1]], not walk.values[inside[-1]].label.strip()
         if box.kind == "operation":
             text = _cut(sign(in_line(box.title)), 16)
             badge = _Badge(text, max(26.0, _width(text) + 14))
-    name = _cut(name, 34)
+    name = _cut(name, _FORMULA + 12)
     numbers = max(_width(text) for text in (data, "−0.0000", *grads))
     widest = max(_width(name), 34 + numbers)
     return _Shape(name, is_made, badge, rows, widest + 2 * _PAD, 24 + _ROW * len(rows) + 4)

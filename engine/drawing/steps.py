@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
-from engine.drawing.formula import Term, partial, written
+from engine.drawing.formula import ATOM, Term, partial, written
 from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
@@ -21,7 +22,8 @@ from engine.sweep import partials_of, reverse_sweep
 from engine.value import Value
 
 _LISTED = 3  # of a folded box's operations, and the others are counted
-_LEAVES_LISTED = 12
+_WRITTEN = 12  # operations of a sum of products that is written as one formula
+_LEAVES_LISTED = 24
 _TERMS_LISTED = 4  # of a sum of contributions
 _LONGEST = 60  # characters of a label
 
@@ -47,7 +49,13 @@ class Walk:
     def __init__(self, root: Value) -> None:
         self.values = topological_order((root,))
         self.places = {value: i for i, value in enumerate(self.values)}
-        self.names = _names(self.values)
+        self._uses = Counter(j for value in self.values for j in self._sources(value))
+        given = _parameter_names(self.values)
+        self.names = _names(self.values, given)
+        # Leaves in the order of the computation, but parameters as their modules have them.
+        order = {value: k for k, value in enumerate(given, len(self.values))}
+        leaves = [i for i, value in enumerate(self.values) if value.op is None]
+        self.leaves = sorted(leaves, key=lambda i: order.get(self.values[i], i))
         self.grads = reverse_sweep(self.values, [(root, 1.0)], self.values)
         self.passed: dict[int, list[Passed]] = {}
         self._received: list[list[float]] = [[] for _ in self.values]
@@ -113,6 +121,54 @@ class Walk:
                 notes.append(f"0 × {number_text(self.grads[i])} counts as 0.")
         return lines, notes
 
+    # --- what is said of a sum of products, such as a neuron's, as a whole ---
+
+    def sum_of_products(self, group: Sequence[int]) -> tuple[str, str] | None:
+        """What these operations compute, in names and in numbers; None where it is nothing so."""
+        add, mul = TABLE["add"], TABLE["mul"]
+        if not 1 < len(group) <= _WRITTEN or self.values[group[-1]].op is not add:
+            return None
+        products: list[tuple[str, ...]] = []
+        others: list[tuple[str, ...]] = []
+        for i in group:
+            op, sources = self.values[i].op, self._sources(self.values[i])
+            if op not in (add, mul) or (i != group[-1] and self._uses[i] != 1):
+                return None
+            if op is mul and any(j in group for j in sources):
+                return None
+            ways = self._terms(self.values[i])
+            if op is mul:
+                products.append(tuple(f"{x.within(ATOM)} × {y.within(ATOM)}" for x, y in ways))
+            for k, j in enumerate(sources if op is add else ()):
+                if j not in group:
+                    others.append(tuple(way[k].within(ATOM) for way in ways))
+        named, plain = zip(*products, *others, strict=True)
+        return " + ".join(named), " + ".join(plain)
+
+    def _sources(self, node: Value) -> list[int]:
+        """The places of a node's operands, −1 for a literal."""
+        return [-1 if a is None else self.places[a] for a, _ in node._operands()]
+
+    def backward_of_sum(self, group: Sequence[int]) -> tuple[list[str], list[str]]:
+        """What a sum of products passes back, operand by operand."""
+        name, adjoint = self.names[group[-1]], self.grads[group[-1]]
+        if adjoint == 0.0:
+            return [], [f"{name}.grad is 0, so nothing is passed on."]
+        lines: list[str] = []
+        for i in group:
+            named, plain = self._terms(self.values[i])
+            for step in self.passed.get(i, ()):
+                if step.target in group:
+                    continue
+                target, sides = self.names[step.target], [f"{name}.grad"]
+                if self.values[i].op is TABLE["mul"]:
+                    other = 1 - step.operand
+                    sides = [f"{sides[0]} × {named[other].text}"]
+                    sides.append(f"{number_text(adjoint)} × {plain[other].within(ATOM)}")
+                lines.append(f"{target}.grad += {_equal(*sides, number_text(step.contribution))}")
+                lines += self._sum_so_far(step)
+        return lines, []
+
     def _passing(self, i: int, step: Passed) -> list[str]:
         node, op, name = self.values[i], self.values[i].op, self.names[i]
         target = self.names[step.target]
@@ -132,20 +188,23 @@ class Walk:
             factors = f"{number_text(self.grads[i])} × {f'({p})' if step.partial < 0 else p}"
             change = _equal(f"{name}.grad × {derivative}", factors, contribution)
             lines.append(f"{target}.grad += {change}")
+        return lines + self._sum_so_far(step)
+
+    def _sum_so_far(self, step: Passed) -> list[str]:
+        """The gradient of an operand as the sum of what has arrived, if that is several."""
+        target, contribution = self.names[step.target], number_text(step.contribution)
         received = self._received[step.target][: step.arrived]
-        if len(received) > 1:
-            if len(received) > _TERMS_LISTED:
-                before = step.total - step.contribution
-                terms = (
-                    f"{number_text(before)} (of {len(received) - 1} contributions) + {contribution}"
-                )
-            else:
-                terms = " + ".join(
-                    f"({number_text(c)})" if c < 0 and k else number_text(c)
-                    for k, c in enumerate(received)
-                )
-            lines.append(f"{target}.grad = {terms} = {number_text(step.total)}")
-        return lines
+        if len(received) <= 1:
+            return []
+        if len(received) > _TERMS_LISTED:
+            before = step.total - step.contribution
+            terms = f"{number_text(before)} (of {len(received) - 1} contributions) + {contribution}"
+        else:
+            terms = " + ".join(
+                f"({number_text(c)})" if c < 0 and k else number_text(c)
+                for k, c in enumerate(received)
+            )
+        return [f"{target}.grad = {terms} = {number_text(step.total)}"]
 
     def _notes(self, node: Value, op: Op) -> list[str]:
         numbers = [x for _, x in node._operands()]
@@ -199,8 +258,11 @@ def _equal(*parts: str) -> str:
 # --- names --------------------------------------------------------------------------------------
 
 
-def _names(values: Sequence[Value]) -> list[str]:
-    """A name for each node: its label as one line, numbered where others have the same."""
+def _names(values: Sequence[Value], given: Mapping[Value, str]) -> list[str]:
+    """A name for each node: its label as one line, numbered where others have the same.
+
+    What has none is called as it is in `given`, or v1, v2, …
+    """
     used: dict[str, int] = {}
     names = []
     for value in values:
@@ -210,7 +272,7 @@ def _names(values: Sequence[Value]) -> list[str]:
             again = f"₍{used[label]}₎" if used[label] > 1 else ""
             names.append(_isolated(label + again))
         else:
-            names.append("")
+            names.append(given.get(value, ""))
     count = 0
     for i, name in enumerate(names):
         if not name:
@@ -219,6 +281,43 @@ def _names(values: Sequence[Value]) -> list[str]:
                 count += 1
             names[i] = f"v{count}"
     return names
+
+
+def _parameter_names(values: Sequence[Value]) -> dict[Value, str]:
+    """What modules call the leaves without labels that they compute with themselves.
+
+    Those of the second of several modules are numbered ₍2₎, in the order of computation.
+    """
+    labels = {value.label for value in values}
+    owners: dict[int, Any] = {}
+    for value in values:
+        if value.op is not None and value.scope is not None and value.scope.owner is not None:
+            owner = value.scope.owner()
+            owners.pop(id(owner), None)  # its place is where it is done
+            owners[id(owner)] = owner
+    names: dict[Value, str] = {}
+    used: Counter[str] = Counter()
+    for owner in owners.values():
+        own = dict[Value, str]()
+        for name, item in getattr(owner, "named_parameters", dict)():
+            if "." not in name:  # those of its parts are theirs
+                own |= _places(name, item)
+        count = 1 + max((used[name] for name in own.values()), default=0)
+        again = f"₍{count}₎" if count > 1 or labels & {*own.values()} else ""
+        used.update(own.values())
+        names |= {value: name + again for value, name in own.items()}
+    return names
+
+
+def _places(name: str, item: Any) -> dict[Value, str]:
+    """The Values of a nested list by name: those of a plain list w as w1, w2, …"""
+    if isinstance(item, Value):
+        return {item: name}
+    flat = "[" not in name and not any(isinstance(part, list | tuple) for part in item)
+    found: dict[Value, str] = {}
+    for i, part in enumerate(item):
+        found |= _places(f"{name}{i + 1}" if flat else f"{name}[{i}]", part)
+    return found
 
 
 def in_line(label: str) -> str:
@@ -248,18 +347,18 @@ def make_steps(
     (lines of formulas), notes (a list of sentences) and numbers: those of the operations that are
     written out, which are all but where many make one step.
     """
-    leaves = [i for i, value in enumerate(walk.values) if value.op is None]
     pairs = list(zip(groups, titles, strict=True))
     return [
-        _start(walk, leaves),
+        _start(walk),
         *(_forward(walk, group, title) for group, title in pairs),
         _seed(walk),
         *(_backward(walk, group[::-1], title) for group, title in reversed(pairs)),
-        _leaves(walk, leaves),
+        _leaves(walk),
     ]
 
 
-def _start(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
+def _start(walk: Walk) -> dict[str, Any]:
+    leaves = walk.leaves
     data = [walk.values[i]._data for i in leaves]
     lines = [f"{walk.names[i]} = {number_text(x)}" for i, x in zip(leaves, data, strict=True)]
     title = "The leaves have their numbers"
@@ -270,7 +369,11 @@ def _forward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
     last, listed = group[-1], group[:_LISTED]
     name = walk.names[last]
     lines, notes = _said([walk.forward(i) for i in listed], len(group))
-    if len(group) > 1:
+    whole = walk.sum_of_products(group)
+    if whole is not None:
+        result = number_text(walk.values[last]._data)
+        lines = [_equal(name, *whole, result)]
+    if len(group) > 1 and whole is None:
         title = f"{title}: {len(group):,} operations"
         if len(group) > _LISTED:
             lines.append(f"at last {walk.forward(last)[0][0]}")
@@ -291,7 +394,10 @@ def _seed(walk: Walk) -> dict[str, Any]:
 def _backward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
     name, listed = walk.names[group[0]], group[:_LISTED]
     lines, notes = _said([walk.backward(i) for i in listed], len(group))
-    if len(group) > 1:
+    whole = walk.sum_of_products(group[::-1])
+    if whole is not None:
+        lines, notes = walk.backward_of_sum(group[::-1])
+    if len(group) > 1 and whole is None:
         title = f"{title}: {len(group):,} operations pass on their gradients"
     else:
         title = f"{name}.grad = {number_text(walk.grads[group[0]])} is passed on"
@@ -300,7 +406,8 @@ def _backward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
     return _made("backward", group, name, title, lines, notes, adjoints=adjoints, passed=passed)
 
 
-def _leaves(walk: Walk, leaves: Sequence[int]) -> dict[str, Any]:
+def _leaves(walk: Walk) -> dict[str, Any]:
+    leaves = walk.leaves
     grads = [walk.grads[i] for i in leaves]
     root = walk.names[-1]
     lines = [

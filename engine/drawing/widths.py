@@ -19,7 +19,7 @@ _WIDTHS = (
     *(556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584),  # to ~
 )
 _LETTER, _CAPITAL, _SMALL, _SQUARE = 556, 667, 360, 1000
-_SLACK = 1.12  # a reader may have a wider font: DejaVu Sans is by this much
+_SLACK = 1.15  # a reader may have a wider font, or a bold one
 
 
 def width(text: str, size: float) -> float:

@@ -1,5 +1,6 @@
 """The player as a file, opened from disk in Chromium without a network."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 import engine
+import nn
 from engine import Value
 
 NASTY = 'a<b>&"c"\'\\n|{x}\n<script>alert(1)</script> \U0001f600 שלום עולם'
@@ -63,10 +65,7 @@ def test_every_step_is_reached_by_clicking(player: Any, path: Path, open_page: O
 
 
 def test_every_step_is_reached_by_keyboard(player: Any, path: Path, open_page: Open) -> None:
-    page = open_page(path)
-    page.keyboard.press("ArrowRight")
-    says(page, player.steps[0])  # the keys are the page's as long as the player has no focus
-    page.keyboard.press("Tab")
+    page = open_page(path)  # and nothing is clicked
     for step in player.steps:
         says(page, step)
         page.keyboard.press("ArrowRight")
@@ -76,8 +75,10 @@ def test_every_step_is_reached_by_keyboard(player: Any, path: Path, open_page: O
     says(page, player.steps[-1])
     page.keyboard.press("ArrowLeft")
     says(page, player.steps[-2])
-    for _ in range(3):  # past the first buttons to the one that plays
+    for _ in range(5):  # past the player, what scrolls and the first buttons to the one that plays
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.ariaLabel") == "Play":
+            break
     assert page.evaluate("document.activeElement.ariaLabel") == "Play"
     page.keyboard.press("Space")
     says(page, player.steps[-1])
@@ -185,6 +186,54 @@ def test_two_players_in_a_page_do_not_meddle(tmp_path: Path, open_page: Open) ->
     counts = page.locator(".gl-count").all_inner_texts()
     assert counts == ["1 / 5", "2 / 5"]
     assert "one = 1" in page.locator(".gl-now").first.inner_text()
+
+
+def test_where_a_page_has_other_things_it_takes_no_key_before_it_has_the_focus(
+    player: Any, tmp_path: Path, open_page: Open
+) -> None:
+    path = tmp_path / "host.html"
+    path.write_text(f"<meta charset=utf-8><p>text</p>{player._repr_html_()}", "utf-8")
+    page = open_page(path)
+    page.keyboard.press("ArrowRight")
+    says(page, player.steps[0])
+    page.locator(".gradloom-player").focus()
+    page.keyboard.press("ArrowRight")
+    says(page, player.steps[1])
+
+
+SPANS = """svg => [...svg.querySelectorAll("text")].filter(text => text.textContent).map(text => {
+    const box = text.closest("g").getBoundingClientRect(), own = text.getBoundingClientRect();
+    return [text.textContent, parseFloat(getComputedStyle(text).fontSize)
+        * text.getScreenCTM().a, own.left - box.left, box.right - own.right];
+})"""
+
+
+def test_a_small_network_is_a_slide(tmp_path: Path, open_page: Open, keep_picture: Any) -> None:
+    model = nn.MLP(2, [3, 1], rng=random.Random(1))
+    out = model([Value(1.0, label="x1"), Value(-2.0, label="x2")])
+    out.label = "out"
+    page = open_page(engine.step_through(out).save(tmp_path / "mlp.html"))
+    names = page.locator(".gl-box .gl-name").all_text_contents()
+    assert names[:2] == ["x1", "x2"] and "w1 × x1 + w2 × x2 + b" in names[2]
+    boxes = [page.locator(".gl-box").nth(k).bounding_box() for k in range(len(names))]
+    columns = [boxes[k]["x"] for k in (0, 2, 3, len(names) - 1)]  # input, sum, ReLU, output
+    assert names[-1].startswith("out = ") and columns == sorted(set(columns))
+    assert abs(boxes[2]["x"] - boxes[4]["x"]) < 100  # neurons of a layer below one another
+    middle = sum(box["y"] for box in boxes[2:-1]) / len(boxes[2:-1])
+    assert abs(boxes[-1]["y"] - middle) < boxes[-1]["height"]
+    texts = page.locator(".gl-stage").evaluate(SPANS)
+    assert min(size for _, size, _, _ in texts) >= 12.0  # pixels, which are 9 points
+    frame, whole = page.locator(".gl-view").bounding_box(), page.locator(".gl-stage").bounding_box()
+    assert whole["width"] <= frame["width"] + 1 and whole["height"] <= frame["height"] + 1
+    said = page.locator(".gl-now")
+    assert page.locator(".gl-now p").count() == 15  # two inputs, nine weights, four biases
+    last = page.locator(".gl-now p").last.bounding_box()
+    assert said.bounding_box()["y"] + said.bounding_box()["height"] - last["y"] < 3 * last["height"]
+    keep_picture(page, "player-mlp-start")
+    page.keyboard.press("End")
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    keep_picture(page, "player-mlp-backward")
 
 
 def test_it_starts_where_a_notebook_runs_the_scripts_of_an_output(

@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import random
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import engine
+import nn
 from engine import DrawingError, GraphError, Value
 from engine.drawing import Player, layout
 from engine.drawing.formula import Term, partial, written
@@ -98,6 +100,60 @@ def test_contributions_that_add_up_are_shown_as_a_sum(player: Player) -> None:
     lines = said(sum(k * x for k in range(1, 7))).splitlines()
     assert "x.grad = 6 + 5 + 4 = 15" in lines
     assert "x.grad = 20 (of 5 contributions) + 1 = 21" in lines
+
+
+MODEL = nn.MLP(2, [3, 1], rng=random.Random(1))
+
+
+def network() -> Value:
+    """What a network of 2, 3 and 1 neurons makes of two numbers; its parameters have no labels."""
+    out = MODEL([Value(1.0, label="x1"), Value(-2.0, label="x2")])
+    out.label = "out"
+    return out
+
+
+def test_a_neuron_is_one_sum_in_the_names_of_its_module() -> None:
+    steps = engine.step_through(network()).steps
+    assert len(steps) == 2 * 7 + 3  # three sums, three ReLUs, one sum
+    _, formula, numbers, result = steps[1]["text"].split(" = ")
+    assert formula == "w1 × x1 + w2 × x2 + b"
+    assert float(result.replace("\N{MINUS SIGN}", "-")) == pytest.approx(
+        eval(numbers.replace("\N{MINUS SIGN}", "-").replace("×", "*")), rel=1e-3
+    )
+    passed = [step for step in steps if step["phase"] == "backward" and step["node"] == "out"]
+    lines = passed[0]["text"].splitlines()
+    assert "b₍4₎.grad += out.grad = 1" in lines
+    assert len(lines) == 7 and lines[0].startswith("w1₍4₎.grad += out.grad × v")
+
+
+def test_parameters_are_called_as_their_modules_call_them() -> None:
+    first = engine.step_through(network()).steps[0]["text"]
+    assert [line.split(" = ")[0] for line in first.splitlines()] == [
+        *("x1", "x2", "w1", "w2", "b", "w1₍2₎", "w2₍2₎", "b₍2₎", "w1₍3₎", "w2₍3₎", "b₍3₎"),
+        *("w1₍4₎", "w2₍4₎", "w3₍4₎", "b₍4₎"),
+    ]
+    dense = nn.Linear(1, 2)
+    y1, y2 = dense([Value(1.0, label="x")])
+    text = engine.step_through(y1 * y2).steps[0]["text"]
+    assert {line.split(" = ")[0] for line in text.splitlines()} == {
+        *("x", "weight[0][0]", "weight[1][0]", "bias1", "bias2")
+    }
+
+
+def test_what_is_no_sum_of_products_is_told_operation_by_operation() -> None:
+    x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    shared = x * y
+    root = engine.tanh(shared * 0.1) + (shared + x) * y + shared
+    texts = [step["text"] for step in engine.step_through(root, limit=2).steps]
+    assert not any("x × y + " in text for text in texts)
+
+
+@pytest.mark.parametrize("limit", [None, 9, 1000])
+def test_what_arrives_at_a_leaf_is_its_gradient(limit: int | None) -> None:
+    root = network()
+    steps = engine.step_through(root, limit=limit).steps
+    leaves = [v for v in engine.graph.topological_order((root,)) if v.op is None]
+    assert sorted(steps[-1]["numbers"]["grads"]) == sorted(engine.gradients(root, leaves))
 
 
 @pytest.mark.parametrize("seed", range(3))
