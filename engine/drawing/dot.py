@@ -214,7 +214,7 @@ class _Source:
             fill = theme.families.get(str(key.value), theme.scope)[0]
             return f'<TD BGCOLOR="{fill}">{self._small(key.text)}</TD>'
         dash = self._coloured(f"<B>{self.text(_DASH)}</B>", theme.mark)
-        return f"<TD>{dash} {self._small(key.text)}</TD>"
+        return f"<TD>{dash} {self._small(key.text, 'start')}</TD>"
 
     def _small(self, text: str, anchor: str = "middle") -> str:
         return self._coloured(self.text(text, 9, anchor), self.theme.muted)

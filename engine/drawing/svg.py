@@ -22,11 +22,12 @@ _CLASS = "gradloom-graph"
 _FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
 _FACE = "gradloom"
 _TEXT = re.compile(rf'<text ([^>]*?) x="([^"]*)"([^>]*) font-family="{FONT},{_FACE}(\d+)"([^>]*)>')
-_WIDE, _NARROW = 0.611, 0.278  # T and t, in Helvetica as in Times, by which some Graphviz measures
+# w and the comma are as wide in Helvetica as in Times, by which some builds measure, and in bold.
+_WIDE, _NARROW = 0.722, 0.264
 
 
 class StandIns(Texts):
-    """Texts of T and t that take the room of the real ones, whatever fonts Graphviz has.
+    """Texts of w and commas that take the room of the real ones, whatever fonts Graphviz has.
 
     Some builds of it count characters by their bytes. The number of a text is in its font's name,
     which Graphviz hands on.
@@ -40,7 +41,7 @@ class StandIns(Texts):
         share = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
         self._lines.append((line, anchor, share * size * (wide * _WIDE + narrow * _NARROW)))
         face = f"{FONT},{_FACE}{len(self._lines) - 1}"
-        return f'<FONT FACE="{face}">{"T" * wide}{"t" * narrow}</FONT>'
+        return f'<FONT FACE="{face}">{"w" * wide}{"," * narrow}</FONT>'
 
     def replaced(self, svg: str) -> str:
         """An SVG of Graphviz with the real texts, each at its natural width."""
@@ -51,15 +52,12 @@ class StandIns(Texts):
             before = before.replace('text-anchor="start"', f'text-anchor="{anchor}"')
             return f'<text {before} x="{float(x) + beside:.2f}"{between}{after}>{html.escape(line)}'
 
-        return re.sub(_TEXT.pattern + "[Tt]*", text, svg)
+        return re.sub(_TEXT.pattern + "[w,]*", text, svg)
 
 
 def _letters(length: float) -> tuple[int, int]:
-    """How many T and t are at least as long together, and as little longer as can be."""
-    pairs = [
-        (wide, max(0, math.ceil((length - wide * _WIDE) / _NARROW)))
-        for wide in range(math.ceil(length / _WIDE) + 1)
-    ]
+    """How many w and commas are at least as long together, and as little longer as can be."""
+    pairs = [(max(0, math.ceil((length - k * _NARROW) / _WIDE)), k) for k in range(3)]
     return min(pairs, key=lambda pair: pair[0] * _WIDE + pair[1] * _NARROW)
 
 
