@@ -9,7 +9,10 @@ from itertools import groupby
 from reprlib import recursive_repr
 from typing import Any, TypeVar, overload
 
-from nn.module import Module
+import numpy as np
+
+from engine import modes
+from nn.module import Module, shown
 
 R = TypeVar("R", bound="_Row")
 
@@ -118,8 +121,23 @@ class Sequential(_Row):
 
     def forward(self, x: Any) -> Any:
         """Return the last module's output."""
-        for module in self:
-            x = module(x)
+        # rows within this one are gone through here, not called: they may be nested thousands deep
+        rows, outer = [iter(self)], list[Any]()
+        try:
+            while rows:
+                module = next(rows[-1], None)
+                if module is None:
+                    rows.pop()
+                    if outer:
+                        modes.leave_scope(outer.pop())
+                elif type(module) is Sequential and not isinstance(x, np.ndarray):
+                    outer.append(modes.enter_scope(type(module).__name__))
+                    rows.append(iter(module))
+                else:
+                    x = module(x)
+        finally:
+            if outer:
+                modes.leave_scope(outer[0])
         return x
 
 
@@ -147,7 +165,7 @@ class ModuleList(_Row):
     def __repr__(self) -> str:
         """Modules that look alike and follow each other are shown once, as PyTorch does."""
         lines, first = [], 0
-        for text, alike in groupby(map(repr, self)):
+        for text, alike in groupby(map(shown, self)):
             count = len(list(alike))
             places = f"{first}-{first + count - 1}): {count} x " if count > 1 else f"{first}): "
             lines.append(f"  ({places}{text}".replace("\n", "\n  "))

@@ -7,7 +7,10 @@ be registered. A Value is a parameter if it is a leaf of the graph, not a result
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from reprlib import recursive_repr
 from typing import Any, TypeVar
 from weakref import ref
@@ -49,6 +52,9 @@ class Module:
         outer = modes.enter_scope(type(self).__name__, ref(self))
         try:
             return self.forward(*inputs)
+        except RecursionError as error:
+            _count(error)
+            raise
         finally:
             modes.leave_scope(outer)
 
@@ -104,16 +110,25 @@ class Module:
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Yield PyTorch's name and the Value, or the nested list of Values, of each parameter."""
-        for name, item, _ in self._held(prefix, ()):
+        for name, item, _ in self._held(prefix):
             yield name, item
 
-    def _held(self, prefix: str, above: tuple[Module, ...]) -> Iterator[tuple[str, Any, Module]]:
+    def _held(self, prefix: str = "") -> Iterator[tuple[str, Any, Module]]:
         """What `named_parameters` yields, and the module that holds it."""
-        for name, item in self._items():
-            if not isinstance(item, Module):
-                yield f"{prefix}{name}", item, self
-            elif not any(item is module for module in (*above, self)):  # a link to a parent
-                yield from item._held(f"{prefix}{name}.", (*above, self))
+        path = [(self, prefix, self._items())]  # from this module to the one that is looked at
+        within = {id(self)}
+        while path:
+            module, prefix, items = path[-1]
+            for name, item in items:
+                if not isinstance(item, Module):
+                    yield f"{prefix}{name}", item, module
+                elif id(item) not in within:  # else it is a link to a parent
+                    within.add(id(item))
+                    path.append((item, f"{prefix}{name}.", item._items()))
+                    break
+            else:
+                within.remove(id(module))
+                path.pop()
 
     def parameters(self) -> list[Value]:
         """Return the Values of all parameters in one flat list, each once, but for frozen ones.
@@ -122,7 +137,7 @@ class Module:
         """
         found: dict[Value, None] = {}
         frozen: set[Value] = set()
-        for _, item, holder in self._held("", ()):
+        for _, item, holder in self._held():
             values = values_of(item)
             found.update(dict.fromkeys(values))
             if not holder.requires_grad:
@@ -209,6 +224,16 @@ class Module:
             for p, number in zip(values_of(own[key]), array.ravel().tolist(), strict=True):
                 p.data = number
 
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        """Copy this module and all below it one by one, however deep they are nested."""
+        own = Module.__deepcopy__
+        parts = [m for m in self.modules() if type(m).__deepcopy__ is own and id(m) not in memo]
+        for module in parts:
+            memo[id(module)] = type(module).__new__(type(module))
+        for module in parts:
+            vars(memo[id(module)]).update(copy.deepcopy(vars(module), memo))
+        return memo[id(self)]  # type: ignore[no-any-return]
+
     def extra_repr(self) -> str:
         """Return what stands between the parentheses of the module's repr."""
         return ""
@@ -218,8 +243,37 @@ class Module:
         below = [(name, item) for name, item in self._items() if isinstance(item, Module)]
         if not below:
             return f"{type(self).__name__}({self.extra_repr()})"
-        lines = [f"  ({name}): {item!r}".replace("\n", "\n  ") for name, item in below]
+        lines = [f"  ({name}): {shown(item)}".replace("\n", "\n  ") for name, item in below]
         return f"{type(self).__name__}(\n" + "\n".join(lines) + "\n)"
+
+
+_deep: ContextVar[int] = ContextVar("_deep", default=0)
+_DEEPEST = 100  # modules within each other that a repr shows
+
+
+def shown(module: Module) -> str:
+    """Return the repr of a module within another one's, cut off where they are nested deep."""
+    depth = _deep.get()
+    if depth >= _DEEPEST:
+        return f"{type(module).__name__}(…)"
+    before = _deep.set(depth + 1)
+    try:
+        return repr(module)
+    finally:
+        _deep.reset(before)
+
+
+def _count(error: RecursionError) -> None:
+    """Count a module on the way out of an error, and say so where they are what is nested."""
+    modules = getattr(error, "modules", 0) + 1
+    error.modules = modules  # type: ignore[attr-defined]
+    limit = sys.getrecursionlimit()
+    if modules > limit // 10:
+        error.args = (
+            f"modules call each other {modules} deep and deeper, and Python ends at {limit} "
+            "functions within each other; put layers side by side in one nn.Sequential, or call "
+            "sys.setrecursionlimit with more first",
+        )
 
 
 def _modules_and_parameters(name: str, item: Any) -> Iterator[tuple[str, Any]]:
@@ -276,7 +330,7 @@ def frozen_in(module: Module) -> dict[Value, str]:
     """Return the Values that `requires_grad_` froze in a module, with their parameters' names."""
     return {
         p: name
-        for name, item, holder in module._held("", ())
+        for name, item, holder in module._held()
         if not holder.requires_grad
         for p in values_of(item)
     }

@@ -15,7 +15,8 @@ import copy
 import functools
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -414,7 +415,10 @@ def _kept(
     """The program of a key, and of the model's state but for its parameters' numbers."""
     programs = _programs.setdefault(model, {})
     told: list[Any] = []
-    key = (*key, _state(model, told))
+    # module by module, as they may be nested thousands deep; one within another is its number
+    parts = {id(module): (k, module) for k, module in enumerate(model.modules())}
+    numbers = {own: (k,) for own, (k, _) in parts.items()}
+    key = (*key, *(_state_of(module, told, (), numbers) for _, module in parts.values()))
     if key not in programs:
         while len(programs) >= _MOST_PROGRAMS:
             del programs[next(iter(programs))]
@@ -422,26 +426,43 @@ def _kept(
     return programs[key][0]
 
 
-def _state(item: Any, told: list[Any], above: tuple[int, ...] = ()) -> Any:
+def _state(
+    item: Any,
+    told: list[Any],
+    above: tuple[int, ...] = (),
+    known: Mapping[int, tuple[int]] = MappingProxyType({}),
+) -> Any:
     """What tracing depends on: types, plain attributes, and which Values there are.
 
-    What is told by identity is added to `told`: while it is kept, nothing else can be it.
+    What is told by identity is added to `told`: while it is kept, nothing else can be it. What is
+    `known` is told by what stands for it.
     """
     if item is None or isinstance(item, bool | int | float | str):
         return (type(item), repr(item))
     if isinstance(item, np.ndarray):
         return (item.dtype.str, item.shape, item.tobytes())
+    if id(item) in known:
+        return known[id(item)]
     if id(item) in above:  # a link to what it is part of
         return id(item)
-    inner = (*above, id(item))
     if isinstance(item, Module):
-        attributes = {"training": item.training, **vars(item)}
-        return (type(item), tuple((name, _state(x, told, inner)) for name, x in attributes.items()))
+        return _state_of(item, told, above, known)
+    inner = (*above, id(item))
     if isinstance(item, list | tuple):
-        return tuple(_state(x, told, inner) for x in item)
+        return tuple(_state(x, told, inner, known) for x in item)
     if isinstance(item, dict):
-        return tuple((repr(key), _state(x, told, inner)) for key, x in item.items())
+        return tuple((repr(key), _state(x, told, inner, known)) for key, x in item.items())
     told.append(item)
     if not isinstance(item, Value | type) and not callable(item) and hasattr(item, "__dict__"):
-        return (id(item), _state(vars(item), told, inner))
+        return (id(item), _state(vars(item), told, inner, known))
     return id(item)
+
+
+def _state_of(
+    module: Module, told: list[Any], above: tuple[int, ...], known: Mapping[int, tuple[int]]
+) -> Any:
+    """The same of a module's own attributes."""
+    inner = (*above, id(module))
+    attributes = {"training": module.training, **vars(module)}
+    own = ((name, _state(x, told, inner, known)) for name, x in attributes.items())
+    return (type(module), tuple(own))
