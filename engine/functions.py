@@ -19,6 +19,7 @@ from engine.randomness import next_draw
 from engine.value import Value, add_products, check_domain, computed_leaf, record, to_float
 
 Number: TypeAlias = Value | float
+_TINY, _HUGE = 2.0**-664, 2.0**664  # about 1e-200 and 1e200: their squares are in range
 
 if TYPE_CHECKING:  # the functions of the rows are made from the table, below
 
@@ -260,8 +261,20 @@ def dot(xs: Sequence[Number], ys: Sequence[Number], start: Number | None = None)
 
 
 def norm(xs: Iterable[Number]) -> Number:
-    """Return the Euclidean norm, the square root of the sum of squares; its gradient at 0 is 0."""
-    return FUNCTIONS["sqrt"](sum(x * x for x in xs))  # type: ignore[no-any-return]
+    """Return the Euclidean norm, the square root of the sum of squares; its gradient at 0 is 0.
+
+    Where squares would over- or underflow, the numbers are scaled by a power of two.
+
+    >>> norm([3e-200, 4e-200])
+    5e-200
+    """
+    items = list(xs)
+    if not items:
+        return 0.0
+    largest = detach(maximum([FUNCTIONS["abs"](x) for x in items]))
+    scale = where(largest < 1e-140, _TINY, where(largest > 1e140, _HUGE, 1.0))
+    total = sum(FUNCTIONS["square"](x / scale) for x in items)
+    return where(total == 0.0, 0.0, scale * FUNCTIONS["sqrt"](total))
 
 
 def logsumexp(xs: Iterable[Number]) -> Number:
@@ -271,9 +284,11 @@ def logsumexp(xs: Iterable[Number]) -> Number:
     Value(data=1000.6931471805599, grad=0.0)
     """
     items = list(xs)
-    shift = _shift(items)
+    largest = maximum(items)
+    shift = _finite(largest)
     exp, log = FUNCTIONS["exp"], FUNCTIONS["log"]
-    return log(sum(exp(x - shift) for x in items)) + shift  # type: ignore[no-any-return]
+    total = log(sum(exp(x - shift) for x in items)) + shift
+    return where(largest == inf, largest, total)  # beside inf, no other term has a share
 
 
 def softmax(xs: Iterable[Number]) -> list[Number]:
@@ -283,7 +298,7 @@ def softmax(xs: Iterable[Number]) -> list[Number]:
     ['0.269', '0.731']
     """
     items = list(xs)
-    shift = _shift(items)
+    shift = _finite(maximum(items))
     powers = [FUNCTIONS["exp"](x - shift) for x in items]
     total = sum(powers)
     return [power / total for power in powers]
@@ -296,15 +311,15 @@ def log_softmax(xs: Iterable[Number]) -> list[Number]:
     [0.0, -40.0]
     """
     items = list(xs)
-    shift = _shift(items)
+    shift = _finite(maximum(items))
     shifted = [x - shift for x in items]  # first: what numbers have in common would hide the rest
     total = FUNCTIONS["log"](sum(FUNCTIONS["exp"](x) for x in shifted))
     return [x - total for x in shifted]
 
 
-def _shift(items: Sequence[Number]) -> Number:
+def _finite(largest: Number) -> Number:
     """The largest item as a constant, 0 where it is infinite; it cancels out of the result."""
-    largest = detach(maximum(items))
+    largest = detach(largest)
     return where((largest > -inf) & (largest < inf), largest, 0.0)
 
 
