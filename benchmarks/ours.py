@@ -22,6 +22,7 @@ from benchmarks.harness import Array, Contender
 from engine.compiled import kernels
 from engine.compiled.lift import lift
 from engine.compiled.machine import Machine, Training
+from engine.compiled.surroundings import Surroundings
 from engine.compiled.tape import tape_of
 from engine.compiled.trace import record_call
 from engine.trees import flatten
@@ -358,7 +359,7 @@ def passes(f: Callable[[], Any], leaves: list[engine.Value]) -> tuple[dict[str, 
     """Seconds of tracing, of lowering to blocks, and of making machine code of these and running
     it once, backwards too; and how many scalar operations were recorded."""
     times = [time.perf_counter()]
-    recording = record_call(f, [], {}, [])
+    recording = record_call(f, lambda leaves: ([], {}), [], (), Surroundings([f]))
     times.append(time.perf_counter())
     tape = tape_of(recording, leaves)
     blocks = lift(tape)

@@ -36,10 +36,15 @@ _HOUSE = Path(__file__).parent.parent
 _OURS = tuple(f"{_HOUSE / package}{os.sep}" for package in ("engine", "nn"))
 
 
+def is_ours(frame: FrameType) -> bool:
+    """Whether a frame runs code of this project's packages."""
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
 def user_frame() -> FrameType:
     """The innermost frame outside of this project's packages."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+    while frame.f_back is not None and is_ours(frame):
         frame = frame.f_back
     return frame
 

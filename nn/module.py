@@ -37,6 +37,8 @@ class Module:
     Value(data=7.0, grad=0.0)
     """
 
+    __slots__ = ("__dict__", "__weakref__", "_own_programs")
+    _own_programs: dict[Any, Any]
     training: bool = True
     requires_grad: bool = True  # False where `requires_grad_` froze the parameters held here
 
@@ -67,6 +69,21 @@ class Module:
                 "batch; use nn.predict(model, X), or model(x) for each row x"
             )
         return x.tolist()
+
+    @property
+    def _programs(self) -> dict[Any, Any]:
+        """What was compiled of this module: beside its attributes, and no part of a copy."""
+        try:
+            return self._own_programs
+        except AttributeError:
+            self._own_programs = {}
+            return self._own_programs
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        if isinstance(state, tuple):  # attributes, and slots
+            state[1].pop("_own_programs", None)
+        return state
 
     # --- what a module is made of ---
 

@@ -5,18 +5,14 @@ gradient, flat as well. `ScalarPath` builds and differentiates one example's gra
 that memory is one example's however large the batch is; `VectorisedPath` runs the program that
 `engine.compile` makes of the very same code.
 
-Programs are kept for as long as their model lives, and used again where nothing that they depend
-on has changed.
+Programs are kept for as long as their model lives, and used again: they watch what they read.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -133,7 +129,7 @@ class VectorisedPath:
     ) -> None:
         arrays = [X, y] if weights is None else [X, y, weights]
         self.program = loss_program(model, loss, parameters, dtype)
-        self._stepper = self.program.stepper(*(array[:1] for array in arrays))
+        self._stepper = self.program.stepper(*(array[:1] for array in arrays), loss=loss)
         blocks = [array.reshape(len(X), -1) for array in arrays]
         width = sum(block.shape[1] for block in blocks)
         self._matrix = np.empty((len(X), width), dtype)
@@ -360,8 +356,6 @@ def _run_steps(
 # --- programs, kept with their models --------------------------------------------------------
 
 _MOST_PROGRAMS = 16  # of one model
-_programs: weakref.WeakKeyDictionary[Module, dict[Any, tuple[engine.Program, list[Any]]]]
-_programs = weakref.WeakKeyDictionary()
 
 
 def loss_program(
@@ -369,40 +363,27 @@ def loss_program(
 ) -> engine.Program:
     """Return the program of a batch's loss: the sum of its terms, and of their weights.
 
-    Its arguments are X, y and, if examples count differently, a number for each of them.
+    Its arguments are X, y and, if examples count differently, a number for each of them; and by
+    its name the `loss`.
     """
-    alive = weakref.ref(model)
-    loss = copy.copy(loss)  # its attributes may be set anew, and the program used on
 
-    def batch_loss(x: Any, target: Any, own: Any = None) -> Any:
-        terms, weights = loss.terms(_called(alive, x), _plain(target))
-        sums = [engine.sum(terms), engine.sum(weights)]
-        if own is None:
-            return sums
-        # where it is 0 the loss counts for nothing, if it is inf or nan too
-        return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
+    def batch_loss(x: Any, target: Any, own: Any = 1.0, *, loss: Loss) -> Any:
+        terms, weights = loss.terms(model(_plain(x)), _plain(target))
+        return [own * engine.sum(terms), own * engine.sum(weights)]
 
-    told: list[Any] = []  # the program itself keeps the loss and the parameters
-    key = ("loss", _state(loss, told), tuple(map(id, parameters)), np.dtype(dtype).name)
+    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name)
     options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}
     return _kept(model, key, lambda: engine.compile(batch_loss, **options))
 
 
 def output_program(model: Module) -> engine.Program:
     """Return the program of a model's output for each example of a batch."""
-    alive = weakref.ref(model)
 
     def output(x: Any) -> Any:
-        y = _called(alive, x)
+        y = model(_plain(x))
         return list(y) if isinstance(y, tuple | np.ndarray) else y
 
     return _kept(model, ("output",), lambda: engine.compile(output, in_axes=0))
-
-
-def _called(alive: weakref.ref[Module], x: Any) -> Any:
-    model = alive()
-    assert model is not None  # the program is kept with it
-    return model(_plain(x))
 
 
 def _plain(x: Any) -> Any:
@@ -412,57 +393,10 @@ def _plain(x: Any) -> Any:
 def _kept(
     model: Module, key: tuple[Any, ...], make: Callable[[], engine.Program]
 ) -> engine.Program:
-    """The program of a key, and of the model's state but for its parameters' numbers."""
-    programs = _programs.setdefault(model, {})
-    told: list[Any] = []
-    # module by module, as they may be nested thousands deep; one within another is its number
-    parts = {id(module): (k, module) for k, module in enumerate(model.modules())}
-    numbers = {own: (k,) for own, (k, _) in parts.items()}
-    key = (*key, *(_state_of(module, told, (), numbers) for _, module in parts.values()))
+    """The program of a key, which goes by what the model is at every call."""
+    programs: dict[Any, engine.Program] = model._programs
     if key not in programs:
         while len(programs) >= _MOST_PROGRAMS:
             del programs[next(iter(programs))]
-        programs[key] = (make(), told)
-    return programs[key][0]
-
-
-def _state(
-    item: Any,
-    told: list[Any],
-    above: tuple[int, ...] = (),
-    known: Mapping[int, tuple[int]] = MappingProxyType({}),
-) -> Any:
-    """What tracing depends on: types, plain attributes, and which Values there are.
-
-    What is told by identity is added to `told`: while it is kept, nothing else can be it. What is
-    `known` is told by what stands for it.
-    """
-    if item is None or isinstance(item, bool | int | float | str):
-        return (type(item), repr(item))
-    if isinstance(item, np.ndarray):
-        return (item.dtype.str, item.shape, item.tobytes())
-    if id(item) in known:
-        return known[id(item)]
-    if id(item) in above:  # a link to what it is part of
-        return id(item)
-    if isinstance(item, Module):
-        return _state_of(item, told, above, known)
-    inner = (*above, id(item))
-    if isinstance(item, list | tuple):
-        return tuple(_state(x, told, inner, known) for x in item)
-    if isinstance(item, dict):
-        return tuple((repr(key), _state(x, told, inner, known)) for key, x in item.items())
-    told.append(item)
-    if not isinstance(item, Value | type) and not callable(item) and hasattr(item, "__dict__"):
-        return (id(item), _state(vars(item), told, inner, known))
-    return id(item)
-
-
-def _state_of(
-    module: Module, told: list[Any], above: tuple[int, ...], known: Mapping[int, tuple[int]]
-) -> Any:
-    """The same of a module's own attributes."""
-    inner = (*above, id(module))
-    attributes = {"training": module.training, **vars(module)}
-    own = ((name, _state(x, told, inner, known)) for name, x in attributes.items())
-    return (type(module), tuple(own))
+        programs[key] = make()
+    return programs[key]

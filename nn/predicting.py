@@ -127,7 +127,7 @@ class Measure:
         def program(model: Module) -> Program:
             return loss_program(model, loss, model.parameters(), np.float64)
 
-        if (compiled := self._run("loss", program, self._X, self._y)) is not None:
+        if (compiled := self._run("loss", program, self._X, self._y, loss=loss)) is not None:
             return compiled[0], compiled[1]
         total, weight = 0.0, 0.0
         for place, (x, target) in enumerate(zip(self._X, self._y, strict=True)):
@@ -137,7 +137,9 @@ class Measure:
             weight += sum(weights)
         return total, weight
 
-    def _run(self, name: str, make: Callable[[Module], Program], *data: Array) -> Any:
+    def _run(
+        self, name: str, make: Callable[[Module], Program], *data: Array, **keywords: Any
+    ) -> Any:
         """What the program gives, or None where it is not worth one, or there can't be one."""
         if not self._compiles:
             return None
@@ -145,7 +147,7 @@ class Measure:
             if name not in self._programs:
                 self._programs[name] = make(self._model)
             with drawing(0, 0):
-                return self._programs[name](*data)
+                return self._programs[name](*data, **keywords)
         except TraceError:
             if self._path == "vectorised":
                 raise

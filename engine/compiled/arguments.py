@@ -44,7 +44,7 @@ class Arguments:
     of_argument: list[range] = field(default_factory=list)
     count: int | None = None  # examples; None where nothing is batched
     signature: tuple[Any, ...] = ()
-    statics: list[Any] = field(default_factory=list)  # functions and such, told by identity
+    statics: list[Any] = field(default_factory=list)  # functions and such, told by what they read
     build: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]] = lambda leaves: ([], {})
 
     def lane_matrix(self, dtype: Any) -> Array:
@@ -137,7 +137,7 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
         return lambda rest: arg, ("static", type(arg), arg)
     if callable(arg):
         into.statics.append(arg)
-        return lambda rest: arg, ("static", type(arg), id(arg))
+        return lambda rest: arg, ("static", type(arg))
     try:
         into.shared.append(to_float(arg))
     except TypeError:

@@ -22,6 +22,7 @@ from engine import modes
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
 from engine.compiled.machine import Machine, Run, Training
+from engine.compiled.surroundings import Surroundings
 from engine.compiled.tape import Tape, tape_of
 from engine.compiled.trace import Recording, is_under, record_call
 from engine.errors import TraceError
@@ -102,22 +103,27 @@ def _bits(x: float) -> float | str:
 
 
 class Paths:
-    """All paths of a function for arguments of one signature.
+    """All paths of a function for arguments of one signature, and one state of its surroundings.
 
     `leaves` are the first of the Values from outside that it reads, in the order in which their
     gradients are wanted. Raises what the function raises when it is traced.
     """
 
     def __init__(
-        self, f: Callable[..., Any], arguments: Arguments, leaves: Sequence[Value], dtype: str
+        self,
+        f: Callable[..., Any],
+        arguments: Arguments,
+        leaves: Sequence[Value],
+        dtype: str,
+        around: Surroundings,
     ) -> None:
-        self.f, self.dtype = f, dtype
+        self.f, self.dtype, self.around = f, dtype, around
         self.lanes = [i for i, lane in enumerate(arguments.is_lane) if lane]
         self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
         self.batched = arguments.count is not None
         self.signature, self.positional = arguments.signature, len(arguments.of_argument)
         self.build = arguments.build
-        self._statics = arguments.statics  # alive, since the signature has their identities
+        self.statics = arguments.statics
         self.leaves = list(leaves)
         self._places = {leaf: k for k, leaf in enumerate(self.leaves)}
         self.paths: list[Path] = []  # the one used last comes first
@@ -254,8 +260,9 @@ class Paths:
 
     def _trace(self, arguments: Arguments, example: int, outcomes: Sequence[float]) -> Path:
         inputs = [computed_leaf(x) for x in arguments.example(example)]
-        args, keywords = arguments.build(inputs)
-        recording = record_call(self.f, args, keywords, inputs, outcomes)
+        recording = record_call(
+            *(self.f, arguments.build, inputs, outcomes, self.around), first=not self.paths
+        )
         tape = tape_of(recording, self.leaves)
         for leaf in tape.leaves:
             self.add_leaf(leaf)
@@ -300,10 +307,9 @@ class Paths:
         """
         path = self.paths[0]
         inputs = [computed_leaf(x) for x in path.example]
-        args, keywords = self.build(inputs)
         outcomes = [guard.number for guard in path.tape.guards]
         with drawing(stream.seed, stream.step, stream.example):
-            recording = record_call(self.f, args, keywords, inputs, outcomes)
+            recording = record_call(self.f, self.build, inputs, outcomes, self.around)
         places: dict[Value, int] = {}
         tape = tape_of(recording, self.leaves, places)
         if _columns(tape) != _columns(path.tape):

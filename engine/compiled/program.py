@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from engine.compiled.describe import describe
 from engine.compiled.machine import Training
 from engine.compiled.paths import Array, Path, Paths, Result, Wanted
 from engine.compiled.source import Source, source
+from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, words
@@ -30,6 +32,7 @@ from engine.trees import flatten, is_record, record_maker, simplified
 from engine.value import Value, gradient_lock
 
 Reduce = Literal["mean", "sum"] | None
+MOST_STATES = 16  # of what a function reads, whose traces are kept for each signature
 
 
 class Program(Shown):
@@ -55,7 +58,7 @@ class Program(Shown):
         self._f, self._in_axes, self._reduce = f, in_axes, reduce
         self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums
         self._dtype = np.dtype(dtype).name
-        self._by_signature: dict[Any, Paths] = {}
+        self._by_signature: dict[Any, list[Paths]] = {}  # the one used last comes first
         self._last: Paths | None = None
         self._wrt = wrt
         self._lock = threading.RLock()
@@ -122,9 +125,9 @@ class Program(Shown):
                 leaf._grad += gradient
         return value
 
-    def stepper(self, *args: Any) -> Stepper:
+    def stepper(self, *args: Any, **keywords: Any) -> Stepper:
         """Return the program bound to arguments such as these, for training loops."""
-        arguments, paths = self._prepared(args, {})
+        arguments, paths = self._prepared(args, keywords)
         return Stepper(self, arguments, paths)
 
     def buffered(self, *args: Any) -> Buffered:
@@ -138,7 +141,7 @@ class Program(Shown):
             raise ValueError("buffers are for programs without batched arguments (in_axes)")
         wanted = self._wanted(arguments, args)
         self._run(paths, arguments, self._weight(arguments), wanted)
-        return Buffered(paths, arguments, wanted, self._leaves)
+        return Buffered(self, paths, arguments, wanted, self._leaves)
 
     # --- a run ---
 
@@ -149,13 +152,27 @@ class Program(Shown):
                 f'reduce="{self._reduce}" is over the examples of a batch, and no argument is '
                 "batched; say which ones are with in_axes"
             )
+        return arguments, self._current(arguments)
+
+    def _current(self, arguments: Arguments) -> Paths:
+        """The paths for arguments of this signature, as the surroundings of f are now."""
         with self._lock:
-            paths = self._by_signature.get(arguments.signature)
+            kept = self._by_signature.setdefault(arguments.signature, [])
+            paths = next(_of_now(kept, arguments.statics), None)
             if paths is None:
-                paths = Paths(self._f, arguments, self._leaves, self._dtype)
-                self._by_signature[arguments.signature] = paths
+                around = Surroundings([self._f, *arguments.statics])
+                paths = next((p for p in kept if p.around.key == around.key), None)
+                if paths is None:
+                    options = (arguments, self._leaves, self._dtype, around)
+                    paths = Paths(self._f, *options)
+                    kept.insert(0, paths)
+                    del kept[MOST_STATES:]
+                paths.around, paths.statics = around, arguments.statics
+            if paths is not kept[0]:
+                kept.remove(paths)
+                kept.insert(0, paths)
             self._last = paths
-        return arguments, paths
+        return paths
 
     def _run(
         self, paths: Paths, arguments: Arguments, weights: Array | None, wanted: Wanted
@@ -275,7 +292,7 @@ class Program(Shown):
         return getattr(self._f, "__qualname__", None) or type(self._f).__name__
 
     def __repr__(self) -> str:
-        count = sum(len(paths.paths) for paths in self._by_signature.values())
+        count = sum(len(paths.paths) for kept in self._by_signature.values() for paths in kept)
         traced = f"{count} path{'' if count == 1 else 's'}" if count else "not traced yet"
         return f"Program({self._name()}, {traced})"
 
@@ -343,9 +360,15 @@ class Buffered:
     """
 
     def __init__(
-        self, paths: Paths, arguments: Arguments, wanted: Wanted, leaves: Sequence[Value]
+        self,
+        program: Program,
+        paths: Paths,
+        arguments: Arguments,
+        wanted: Wanted,
+        leaves: Sequence[Value],
     ) -> None:
-        self._paths, self._arguments, self._wanted = paths, arguments, wanted
+        self._program, self._paths = program, paths
+        self._arguments, self._wanted = arguments, wanted
         self._count = len(arguments.shared)
         numbers = [*arguments.shared, *[leaf._data for leaf in leaves]]
         self.numbers = np.array(numbers, paths.dtype)
@@ -354,9 +377,11 @@ class Buffered:
 
     def __call__(self) -> float:
         """Run the program at `numbers`; return the value and fill `gradient`."""
+        if not self._paths.around.hold():
+            self._paths = self._program._current(self._arguments)
         paths = self._paths
         with paths.lock:
-            if paths.draws or modes.state.raising:
+            if not paths.paths or paths.draws or modes.state.raising:
                 return self._anew()
             if self._path is not paths.paths[0]:
                 self._bind(paths.paths[0])
@@ -425,7 +450,7 @@ class Stepper:
     """
 
     def __init__(self, program: Program, arguments: Arguments, paths: Paths) -> None:
-        self._arguments, self._paths = arguments, paths
+        self._program, self._arguments, self._paths = program, arguments, paths
         self._wanted = Wanted((), tuple(range(len(program._leaves))))
 
     def __call__(
@@ -439,6 +464,7 @@ class Stepper:
         """Run a batch at these numbers of the leaves; one row of `matrix` has the batched numbers
         of one example, in the order of the arguments; `draws` are the seed and the step."""
         arguments = dataclasses.replace(self._arguments, matrix=matrix, count=len(matrix))
+        self._go_by_now()
         with self._paths.lock:
             weights = None
             if gradient:
@@ -448,6 +474,12 @@ class Stepper:
                 arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
             )
         return result.outputs, result.leaves[: len(self._wanted.leaves or ())]
+
+    def _go_by_now(self) -> None:
+        """Take the paths of the surroundings as they are now."""
+        before, self._paths = self._paths, self._program._current(self._arguments)
+        self._paths.hot = self._paths.hot or before.hot
+        self._paths.expected = self._paths.expected or before.expected
 
     def expect(self, runs: int, examples: int = 1) -> None:
         """Say what is to come, before the first run: so many runs of so many examples are worth
@@ -462,6 +494,7 @@ class Stepper:
         than asked for, the next one takes another path: call the stepper for it."""
         if modes.state.raising:
             return 0  # what is looked for is found example by example
+        self._go_by_now()
         with self._paths.lock:
             self._paths.outputs(self._arguments, draws)
             return self._paths.run_steps(self._arguments, draws, self._wanted, training)
@@ -500,6 +533,13 @@ def compile(
     """
     options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype}
     return Program(f, in_axes=in_axes, **options)
+
+
+def _of_now(kept: Sequence[Paths], statics: Sequence[Any]) -> Iterator[Paths]:
+    """Those paths whose surroundings are as they were."""
+    same = [p for p in kept if all(map(operator.is_, p.statics, statics))]
+    yield from (paths for paths in same if paths.around.hold())
+    yield from (paths for paths in same if paths.around.hold_exactly())
 
 
 def _traced() -> bool:

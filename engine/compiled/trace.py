@@ -11,15 +11,13 @@ all guards before it hold.
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from engine import modes
+from engine.compiled.changes import run_once
+from engine.compiled.surroundings import Surroundings
 from engine.conditions import Condition
 from engine.errors import TraceError, user_line
 from engine.functions import FUNCTIONS, checked_index
@@ -27,8 +25,6 @@ from engine.ops import TABLE, Op
 from engine.randomness import draw, stream
 from engine.trees import flatten
 from engine.value import Value, computed_leaf, record, record_result, to_float
-
-_ATTEMPTS = 3  # to trace without the random state of the process changing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +67,25 @@ def is_take(op: Op) -> bool:
 
 def record_call(
     f: Callable[..., Any],
-    args: Sequence[Any],
-    keywords: dict[str, Any],
+    build: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]],
     inputs: list[Value],
-    outcomes: Sequence[float] = (),
+    outcomes: Sequence[float],
+    around: Surroundings,
+    *,
+    first: bool = True,
 ) -> Recording:
-    """Run f on arguments that hold the Values `inputs`, and return the Recording.
+    """Run f on the arguments that `build` makes of the Values `inputs`, and return the Recording.
 
     `outcomes` are the numbers that the first guards are to have, whatever this run computes: a
-    replay found them, perhaps by rounding otherwise. Raises TraceError where f draws from Python's
-    or NumPy's random state, and TypeError where it returns something that holds no numbers.
+    replay found them, perhaps by rounding otherwise. `first` says that no other path of the same
+    surroundings was traced before. Raises TraceError where f changes what it reads, and TypeError
+    where it returns something that holds no numbers.
     """
-    for attempt in range(_ATTEMPTS):
-        before = _random_states()
-        recording = _recorded(f, args, keywords, inputs, outcomes)
-        after = _random_states()
-        if before == after:
-            return recording
-        # Another thread may have drawn, whose state it is too: then once more.
-        if threading.active_count() == 1 or attempt == _ATTEMPTS - 1:
-            _refuse_draws(f, "Python's random" if before[0] != after[0] else "numpy.random")
-    raise AssertionError("the last attempt returns or raises")
+
+    def run() -> Recording:
+        return _recorded(f, *build(inputs), inputs, outcomes)
+
+    return run_once(run, around, getattr(f, "__name__", type(f).__name__), first=first)
 
 
 def _recorded(
@@ -115,20 +109,6 @@ def _recorded(
     outputs, rebuild = flatten(result)
     outputs = [y if isinstance(y, Value) else to_float(y) for y in outputs]
     return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, mark)
-
-
-def _refuse_draws(f: Any, source: str) -> None:
-    name = getattr(f, "__name__", repr(f))
-    raise TraceError(
-        f"{name} draws from {source}, and a replay would repeat the same numbers; use "
-        "engine.random(), which is drawn anew, or draw before and give the numbers as arguments"
-    )
-
-
-def _random_states() -> tuple[Any, Any]:
-    """Python's random state and NumPy's, which are the process's."""
-    state: Any = np.random.get_state()
-    return random.getstate(), (state[1].tobytes(), *state[2:])
 
 
 class Trace:

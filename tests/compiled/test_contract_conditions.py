@@ -13,6 +13,7 @@ import pytest
 
 import engine
 from engine import TraceError, Value
+from notes import Notes
 
 X = [-2.0, 3.0, -0.5, 0.0, 1.0, 7.5, 1.0]
 
@@ -118,8 +119,9 @@ def test_a_number_read_as_text_holds_for_that_number_alone() -> None:
 
 
 def test_the_repr_of_a_traced_value_shows_no_number() -> None:
-    seen: list[str] = []
-    engine.compile(lambda x: [seen.append(f"{x!r} {x} {x + 1.0}"), x][1])
+    seen = Notes()
+    engine.compile(lambda x: [seen.add(f"{x!r} {x} {x + 1.0}"), x][1])(3.72)
+    assert seen.lines == ["Value(data=…) Value(data=…) Value(data=…)"]
     with pytest.raises(ValueError, match="could not convert"):
         engine.compile(lambda x: x * float(repr(x).split("=")[1].split(",")[0]))(3.72)
 

@@ -13,6 +13,7 @@ import pytest
 import engine
 from engine import Value
 from engine.compiled import paths
+from notes import Notes
 
 X = [-2.0, 3.0, -0.5, 0.0, 1.0, 7.5, 1.0, -2.0]
 
@@ -155,10 +156,10 @@ def test_random_batches_go_their_ways(seed: int) -> None:
 
 
 def test_every_path_is_traced_once() -> None:
-    calls: list[int] = []
+    calls = Notes()
 
     def f(x: Any) -> Any:
-        calls.append(1)
+        calls.add()
         return branch(x)
 
     program = engine.compile(f, in_axes=0)
@@ -310,15 +311,16 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("bounded")
 def test_a_trace_is_told_the_outcome_that_a_replay_found() -> None:
     """In float32 a + b is 1 where in float64 it is more: the replay's outcome counts."""
-    seen: list[bool] = []
+    seen = Notes()
 
     def f(a: Any, b: Any) -> Any:
-        seen.append(bool(a + b > 1.0))
-        return a if seen[-1] else b
+        more = bool(a + b > 1.0)
+        seen.add(more)
+        return a if more else b
 
     assert engine.compile(f)(1.0, 1e-9) == 1.0
     assert engine.compile(f, dtype="float32")(1.0, 1e-9) == np.float32(1e-9)
-    assert seen == [True, True, False]
+    assert seen.lines == ["True", "True", "False"]
 
 
 @pytest.mark.usefixtures("bounded")

@@ -71,15 +71,6 @@ def test_values_made_inside_are_constants() -> None:
     program.backward(2.0)  # no leaf to add to
 
 
-def test_plain_numbers_are_frozen_at_the_trace() -> None:
-    factor = 3.0
-    program = engine.compile(lambda x: x * factor)
-    assert program(2.0) == 6.0
-    factor = 100.0
-    assert program(2.0) == 6.0
-    assert program([2.0][0]) == 6.0
-
-
 def test_a_leaf_that_is_an_argument_elsewhere_keeps_its_number() -> None:
     w = Value(2.0)
     program = engine.compile(lambda x: w * x)

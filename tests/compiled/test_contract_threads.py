@@ -13,6 +13,7 @@ import numpy as np
 import engine
 from engine import Value
 from engine.randomness import draw, drawing
+from notes import Notes
 
 THREADS = 6
 
@@ -55,10 +56,10 @@ def test_threads_share_a_program() -> None:
 
 
 def test_threads_trace_one_program_once() -> None:
-    calls: list[int] = []
+    calls = Notes()
 
     def f(x: Any) -> Any:
-        calls.append(1)
+        calls.add()
         return engine.sum(x[0] ** k for k in range(2, 100))
 
     program = engine.compile(f)

@@ -10,6 +10,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
+from notes import Notes
 
 PATHS = pytest.mark.parametrize("path", ["scalar", "vectorised"])
 
@@ -87,10 +88,10 @@ def test_a_branch_that_comes_out_otherwise_on_the_way_is_followed() -> None:
 
 def test_a_program_is_used_again() -> None:
     p = values(-1.0, 1.0)
-    calls = []
+    calls = Notes()
 
     def f() -> Value:
-        calls.append(1)
+        calls.add()
         return rosenbrock(p)
 
     program = engine.compile(f, wrt=p)

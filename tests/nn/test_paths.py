@@ -12,6 +12,7 @@ import nn
 from engine import TraceError, Value
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
+from notes import Notes
 
 X, Y = unit_circle(60, 1)
 
@@ -130,16 +131,16 @@ def test_fitting_again_traces_nothing_until_the_model_changes() -> None:
             self.w, self.slope = Value(0.5), 2.0
 
         def forward(self, x):
-            traced.append(self.training)
+            traced.add(self.training)
             return [self.w * self.slope * x[0]]
 
-    traced: list[bool] = []
+    traced = Notes()
     model = Counting()
     train(model, "vectorised")
-    first = traced.count(True)
+    first = traced.lines.count("True")
     train(model, "vectorised")
     # only the check of the shapes calls the model, on plain Values
-    assert traced.count(True) - first < first
+    assert traced.lines.count("True") - first < first
     before = model.w.data
     model.slope = 3.0
     assert nn.predict(model, [[1.0, 0.0]], path="vectorised")[0, 0] == pytest.approx(3 * before)

@@ -1,0 +1,440 @@
+"""Surroundings: all that a function reads besides its arguments, found by walking from it.
+
+In: functions and other objects that are called. Out: `Surroundings`: the places of numbers, texts,
+flags and objects that their code can reach, and what is there, to be compared at every call. The
+walk goes over code without running it: by the globals, the closure and the defaults of a function
+to whatever they hold, by an object's class to its methods, and so on. An attribute is of interest
+if its name stands in code that was reached. Code of the standard library, of NumPy, of this
+project and of other installed packages than the function's own is not gone into.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import operator
+import sys
+import types
+import weakref
+from collections import UserDict, UserList, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from engine.compiled import places
+from engine.compiled.places import CONTAINERS, PLAIN, Place, bits
+from engine.compiled.reads import HOUSE, origin, reads_of
+from engine.compiled.stateful import is_stateful, original_of, stand_in
+from engine.value import Value
+
+MOST = 4_096  # numbers of a container that are watched; a larger one is told by identity
+_MOST_IN_ALL = 16 * MOST
+_IMMUTABLE = (tuple, frozenset)
+_SEPARATOR, _END = (object(),), (object(),)
+_METHOD_WRAPPERS = (types.BuiltinMethodType, types.MethodWrapperType)
+_OPEN = (types.SimpleNamespace, argparse.Namespace, UserDict, UserList)  # standard, with data
+# Methods that no name in code calls; of the house's classes only the first, since those are told.
+_CALLED = ("__call__", "__iter__", "__getitem__", "__len__")
+_NOT_CALLED = {"__repr__", "__str__", "__format__", "__reduce__", "__getstate__", "__setstate__"}
+Holder = tuple[Callable[[], Any], Callable[[Any], None]]  # to get what a place holds, and to set it
+
+
+def item_of(mapping: Any, key: Any) -> Holder:
+    """An entry as a place to look at and to fill."""
+    return (
+        functools.partial(operator.getitem, mapping, key),
+        functools.partial(operator.setitem, mapping, key),
+    )
+
+
+def attribute_of(owner: Any, name: str) -> Holder:
+    """An attribute as a place to look at and to fill."""
+    return functools.partial(getattr, owner, name), functools.partial(setattr, owner, name)
+
+
+class Surroundings:
+    """What is around some objects that are called, and how it was when this was made."""
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self._walk = _Walk(roots)
+        self.places = self._walk.places()
+        self.stand_ins = self._walk.stand_ins  # of objects that go on by being used
+        self._watch()
+
+    @property
+    def objects(self) -> list[Any]:
+        """All objects that were reached, in an order that depends on code and data alone."""
+        return list(self._walk.seen.values())
+
+    def _watch(self) -> None:
+        self._live = [part for p in self.places for part in (p.live, _SEPARATOR)] + [_END]
+        then = [part for p in self.places for part in (p.then, _SEPARATOR)] + [_END]
+        self._then = [*itertools.chain.from_iterable(then)]
+
+    def hold(self) -> bool:
+        """Whether all is as it was, object by object: fast, and no where an equal number is."""
+        if not self.places:
+            return True
+        try:
+            now = itertools.chain.from_iterable(self._live)
+            return all(map(operator.is_, now, self._then))
+        except (KeyError, AttributeError, ValueError, RuntimeError):
+            return False  # something is gone
+
+    def hold_exactly(self) -> bool:
+        """Whether all is as it was, number by number; if so it holds fast from now on, too."""
+        if any(place.changed() for place in self.places):
+            return False
+        for place in self.places:
+            place.mark()
+            place.then = place.now()
+        self._watch()
+        return True
+
+    def ignore(self, place: places.Attributes, names: Sequence[str]) -> None:
+        """Watch some attributes no more: they are written before they are read."""
+        place.ignore(names)
+        self._watch()
+
+    @functools.cached_property
+    def key(self) -> Any:
+        """A key for the state: two have the same one if the function can't tell them apart."""
+        return self._walk.key(self.places)
+
+
+class _Walk:
+    """One walk: what was seen on it, in its order, which depends on code and data alone."""
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self.seen: dict[int, Any] = {}  # it keeps them, so that their ids stay their own
+        self.stand_ins: list[tuple[Holder, Any, Any]] = []
+        self._own = {_top(root) for root in roots}
+        self._names: set[str] = set()
+        self._any_name = False
+        self._any_of: set[type] = set()  # classes whose code reads attributes by any name
+        self._pending: deque[tuple[Any, str, Holder | None]] = deque()
+        self._objects: list[tuple[Any, str]] = []
+        self._classes: list[type] = []
+        self._modules: list[types.ModuleType] = []
+        self._functions: list[types.FunctionType] = []
+        self._globals: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
+        self._attributes: dict[int, dict[str, None]] = {}  # of objects, classes and modules
+        self._found: list[Place] = []
+        self._numbers = 0
+        for root in roots:
+            self._visit(root, "the function")
+        self._go()
+
+    def _go(self) -> None:
+        while True:
+            known = len(self._names), self._any_name, len(self._any_of)
+            while self._pending:
+                self._expand(*self._pending.popleft())
+            for owner in self._named():
+                self._look(owner, vars(owner), owner.__name__)
+            for owner, label in self._objects:
+                self._look(owner, _dict_of(owner), label)
+            now = len(self._names), self._any_name, len(self._any_of)
+            if not self._pending and known == now:
+                return
+
+    def _named(self) -> list[Any]:
+        return [*self._modules, *self._classes]
+
+    def places(self) -> list[Place]:
+        """All places, each object's attributes together."""
+        found: list[Place] = [
+            places.Entries("", mapping, names) for mapping, names in self._globals.values() if names
+        ]
+        for owner in self._named():
+            names = self._attributes.get(id(owner), {})
+            kind = owner if isinstance(owner, type) else None
+            if names and not (kind and self._is_told(kind)):
+                found.append(places.Entries(owner.__name__, vars(owner), names, kind))
+        for owner, label in self._objects:
+            names = self._attributes.get(id(owner), {})
+            if isinstance(getattr(owner, "__dict__", None), dict):
+                found.append(places.Attributes(label, owner, names, self._wanted(owner)))
+            elif names:
+                found.append(places.Slots(label, owner, names))
+        if self._functions:
+            found.append(places.Definitions(self._functions))
+        return found + self._found
+
+    def key(self, all_places: Sequence[Place]) -> Any:
+        """The state as one key: objects that hold others by their place in the walk."""
+        number = {i: k for k, i in enumerate(self.seen)}
+        kinds = tuple(id(type(item)) if _is_structure(item) else i for i, item in self.seen.items())
+
+        def token(item: Any) -> Any:
+            if (plain := bits(item)) is not None:
+                return plain
+            if type(item) is tuple:
+                return tuple(map(token, item))
+            return (
+                ("", number[id(item)]) if _is_structure(item) and id(item) in number else id(item)
+            )
+
+        return kinds, tuple(place.key(token) for place in all_places)
+
+    # --- the walk ---
+
+    def _visit(self, item: Any, label: str, holder: Holder | None = None) -> None:
+        if type(item) in PLAIN:
+            return
+        item = original_of(item)  # of a trace in another thread
+        if holder is not None and (other := stand_in(item, label)) is not None:
+            self.stand_ins.append((holder, item, other))
+        if id(item) not in self.seen:
+            self.seen[id(item)] = item
+            self._pending.append((item, label, holder))
+
+    def _expand(self, item: Any, label: str, holder: Holder | None) -> None:
+        if type(item) is Value or is_stateful(item):
+            return
+        if isinstance(item, types.FunctionType):
+            self._expand_function(item)
+        elif isinstance(item, types.MethodType):
+            self._visit(item.__func__, label)
+            self._visit(item.__self__, label)
+        elif isinstance(item, _METHOD_WRAPPERS):
+            if not isinstance(item.__self__, types.ModuleType):
+                self._visit(item.__self__, label)
+        elif isinstance(item, functools.partial):
+            self._visit(item.func, label)
+            self._visit(item.args, label)
+            self._visit(item.keywords, label)
+        elif isinstance(item, types.ModuleType):
+            if not self._is_library(item.__name__):
+                self._modules.append(item)
+        elif isinstance(item, type):
+            self._expand_class(item)
+        elif isinstance(item, weakref.ref):
+            self._visit(item(), label)
+        elif isinstance(item, property):
+            for function in (item.fget, item.fset):
+                self._visit(function, label)
+        elif isinstance(item, staticmethod | classmethod):
+            self._visit(item.__func__, label)
+        elif isinstance(item, ContextVar):
+            self._found.append(places.Variable(label, item))
+            self._visit(item.get(None), label)
+        elif isinstance(item, np.ndarray):
+            self._expand_array(item, label)
+        elif isinstance(item, CONTAINERS):
+            self._expand_container(item, label)
+        else:
+            self._expand_object(item, label)
+
+    def _expand_function(self, f: types.FunctionType) -> None:
+        library = self._is_library(f.__module__)
+        reads = reads_of(f.__code__)
+        if not library or origin(f.__module__) == "house":
+            self._names |= reads.attributes
+        if not library:
+            self._functions.append(f)
+            self._any_name = self._any_name or reads.any_name
+            names = self._globals.setdefault(id(f.__globals__), (f.__globals__, {}))[1]
+            for name in sorted(reads.globals & f.__globals__.keys()):
+                value = f.__globals__[name]
+                if not isinstance(value, types.ModuleType):
+                    names[name] = None
+                self._visit(value, name, item_of(f.__globals__, name))
+            for name in sorted(reads.imports & sys.modules.keys()):
+                self._visit(sys.modules[name], name)
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not filled yet
+                continue
+            if not library and id(cell) not in self.seen:
+                self.seen[id(cell)] = cell
+                self._found.append(places.Cell(name, cell))
+            self._visit(value, name, attribute_of(cell, "cell_contents"))
+        if f.__defaults__:
+            self._visit(f.__defaults__, f.__name__, attribute_of(f, "__defaults__"))
+        if f.__kwdefaults__:
+            self._visit(f.__kwdefaults__, f.__name__)
+        if f.__dict__:
+            self._objects.append((f, f.__name__))
+
+    def _expand_class(self, kind: type) -> None:
+        for base in kind.__mro__[:-1]:
+            where = origin(base.__module__)
+            if base not in self._classes and (where == "house" or not self._is_told(base)):
+                self.seen[id(base)] = base
+                self._classes.append(base)
+
+    def _expand_array(self, array: Any, label: str) -> None:
+        if array.dtype != object:
+            if array.size <= MOST and self._fits(array.size):
+                self._found.append(places.Array(label, array))
+            return
+        self._found.append(places.Contents(label, array))
+        for i, item in enumerate(array.flat):
+            if type(item) is Value:
+                self.seen[id(item)] = item
+                continue
+            self._visit(item, label, item_of(array.flat, i))
+
+    def _expand_container(self, container: Any, label: str) -> None:
+        plain, numbers, parts = _measured(container)
+        mutable = [part for part in parts if not isinstance(part, _IMMUTABLE)]
+        if numbers > MOST:
+            if not isinstance(container, dict) or len(container) > MOST:
+                return  # told by identity
+        elif plain:
+            if mutable and self._fits(numbers):
+                self._found.append(places.Numbers(label, container, mutable))
+                self.seen.update((id(part), part) for part in parts)
+            return
+        if not isinstance(container, _IMMUTABLE):
+            self._found.append(places.Contents(label, container))
+        settable = isinstance(container, list | dict)
+        for key, item in _entries(container):
+            if type(item) is Value:
+                self.seen[id(item)] = item
+                continue
+            holder = item_of(container, key) if settable else None
+            self._visit(item, f"{label}[{key!r}]" if isinstance(key, str) else label, holder)
+        if isinstance(getattr(container, "__dict__", None), dict):  # of a class of its own
+            self._expand_object(container, label)
+
+    def _expand_object(self, item: Any, label: str) -> None:
+        kind = type(item)
+        where = origin(kind.__module__)
+        if wrapped := getattr(item, "__wrapped__", None):
+            self._visit(wrapped, label)
+        if where == "standard" and not isinstance(item, _OPEN):
+            return
+        if kind.__module__.partition(".")[0] == HOUSE[0]:  # the engine's: no data of the user's
+            return
+        self._visit(kind, kind.__name__)
+        if label == "the function" or not label:
+            label = kind.__name__
+        self._objects.append((item, label))
+
+    def _look(self, owner: Any, mapping: Any, label: str) -> None:
+        """Visit those of an object's attributes whose names have turned up."""
+        looked = self._attributes.setdefault(id(owner), {})
+        wanted = self._wanted(owner)
+        few = mapping if wanted is None or len(mapping) < len(wanted) else sorted(wanted)
+        for name in [n for n in few if n not in looked and n in mapping]:
+            if wanted is not None and name not in wanted:
+                continue
+            looked[name] = None
+            value = mapping[name]
+            if isinstance(owner, type):
+                function = getattr(value, "fget", getattr(value, "__func__", value))
+                if (
+                    isinstance(function, types.FunctionType)
+                    and reads_of(function.__code__).any_name
+                ):
+                    self._any_of.add(owner)
+                self._visit(value, f"{label}.{name}", attribute_of(owner, name))
+            elif isinstance(value, types.ModuleType):
+                self._visit(value, name)
+            else:
+                self._visit(value, f"{label}.{name}", item_of(mapping, name))
+
+    def _wanted(self, owner: Any) -> set[str] | None:
+        """The names of interest of an object, a class or a module; None for all."""
+        if isinstance(owner, type):
+            return self._of_class(owner)
+        if not isinstance(owner, types.ModuleType) and self._reads_all(type(owner)):
+            return None
+        return self._names
+
+    def _of_class(self, kind: type) -> set[str]:
+        if origin(kind.__module__) == "house":
+            return self._names.union(_CALLED)
+        special = {n for n in vars(kind) if n.startswith("__") and callable(vars(kind)[n])}
+        return self._names | (special - _NOT_CALLED)
+
+    def _reads_all(self, kind: type) -> bool:
+        """Whether an object's attributes are read by code that is not gone into, or by any name."""
+        if self._any_name or origin(kind.__module__) in ("house", "installed"):
+            return True
+        return any(
+            base in self._any_of
+            or (base.__bases__ != (object,) and self._is_told(base) and base.__module__ != "typing")
+            for base in kind.__mro__[:-1]
+        )
+
+    def _is_library(self, module: str | None) -> bool:
+        if (module or "").partition(".")[0] in self._own:
+            return False
+        return origin(module) != "own"
+
+    def _is_told(self, kind: type) -> bool:
+        """Whether a class's code is a library's."""
+        return self._is_library(kind.__module__)
+
+    def _fits(self, numbers: int) -> bool:
+        self._numbers += numbers
+        return self._numbers <= _MOST_IN_ALL
+
+
+def _top(root: Any) -> str:
+    """The package of the function itself, if it is no library's."""
+    root = getattr(root, "__func__", root)
+    module = getattr(root, "__module__", None) or type(root).__module__
+    top = str(module).partition(".")[0]
+    return top if origin(module) == "installed" else ""
+
+
+def _dict_of(owner: Any) -> Any:
+    """An object's attributes by their names: of its dict, or of its slots."""
+    own = getattr(owner, "__dict__", None)
+    if isinstance(own, dict):
+        return own
+    names = [n for kind in type(owner).__mro__ for n in _slots_of(kind)]
+    return {name: getattr(owner, name) for name in names if hasattr(owner, name)}
+
+
+def _slots_of(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_structure(item: Any) -> bool:
+    """Whether an object is told by what it holds, and not by which one it is."""
+    if isinstance(item, list | dict | set | deque | np.ndarray):
+        return True
+    if isinstance(item, type | types.FunctionType | types.ModuleType | types.CellType | Value):
+        return False
+    return origin(type(item).__module__) in ("own", "installed", "house") and not is_stateful(item)
+
+
+def _measured(container: Any) -> tuple[bool, int, list[Any]]:
+    """Whether there is nothing but numbers and texts in a container and those within it, how many,
+    as far as `MOST`, and the containers."""
+    pending, parts, numbers, plain = [container], [], 0, True
+    ids = {id(container)}
+    while pending:
+        part = pending.pop()
+        parts.append(part)
+        plain = plain and type(part) in CONTAINERS and type(part) is not deque
+        for _, item in _entries(part):
+            if type(item) in PLAIN:
+                numbers += 1
+                if numbers > MOST:
+                    return plain, numbers, parts
+            elif type(item) in CONTAINERS:
+                if id(item) not in ids:
+                    ids.add(id(item))
+                    pending.append(item)
+                elif type(item) is not tuple:
+                    plain = False  # perhaps a link to what it is part of
+            else:
+                plain = False
+    return plain, numbers, parts
+
+
+def _entries(container: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(container, dict):
+        return iter(list(container.items()))
+    return iter(list(enumerate(container)))
