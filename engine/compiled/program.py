@@ -521,10 +521,20 @@ def compile(
     respect to `argnums`, or to `wrt`: a Value, a module, or a nested list of Values that f reads.
     Leaf Values that f reaches from outside are read at every call. `dtype` is float64 or float32.
 
+    What else f reads is watched, and f traced anew where it has changed, so that a call gives what
+    Python would: numbers, texts and flags in globals, closures, defaults and attributes, in
+    modules, in lists, dicts and arrays (of up to 4,096 numbers; of a larger one only whether it is
+    the same object), the mode, parts and attributes of an nn.Module, and all of this for the
+    functions and methods that f calls. Not watched is what code of the standard library, of NumPy
+    and of other installed packages than f's own reads, and what lies outside of Python: files, the
+    clock, environment variables, a generator that f itself makes without a seed.
+
     What f branches on, and what it reads by `.data`, is checked at every call; where it comes out
     otherwise, f is traced on that path too. `where`, `maximum`, `take` and `detach` need none.
 
-    Raises TraceError where f does what a replay can't repeat, naming the line.
+    Raises TraceError where f does what a replay can't repeat, naming the line: it draws from a
+    random generator, goes on with an iterator, or changes what it reads, such as a counter or a
+    running mean. An attribute that is only written, or written first, is allowed.
 
     >>> import engine
     >>> program = engine.compile(lambda w, x: engine.tanh(w[0] * x + w[1]), in_axes=(None, 0))

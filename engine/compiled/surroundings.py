@@ -123,6 +123,7 @@ class _Walk:
         self._globals: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
         self._attributes: dict[int, dict[str, None]] = {}  # of objects, classes and modules
         self._found: list[Place] = []
+        self._watched: set[int] = set()  # what is told by what it holds, and not by which it is
         self._numbers = 0
         for root in roots:
             self._visit(root, "the function")
@@ -167,16 +168,15 @@ class _Walk:
     def key(self, all_places: Sequence[Place]) -> Any:
         """The state as one key: objects that hold others by their place in the walk."""
         number = {i: k for k, i in enumerate(self.seen)}
-        kinds = tuple(id(type(item)) if _is_structure(item) else i for i, item in self.seen.items())
+        watched = self._watched
+        kinds = tuple(id(type(item)) if i in watched else i for i, item in self.seen.items())
 
         def token(item: Any) -> Any:
             if (plain := bits(item)) is not None:
                 return plain
             if type(item) is tuple:
                 return tuple(map(token, item))
-            return (
-                ("", number[id(item)]) if _is_structure(item) and id(item) in number else id(item)
-            )
+            return ("", number[id(item)]) if id(item) in watched else id(item)
 
         return kinds, tuple(place.key(token) for place in all_places)
 
@@ -258,7 +258,7 @@ class _Walk:
             self._visit(f.__defaults__, f.__name__, attribute_of(f, "__defaults__"))
         if f.__kwdefaults__:
             self._visit(f.__kwdefaults__, f.__name__)
-        if f.__dict__:
+        if f.__dict__ and not library:
             self._objects.append((f, f.__name__))
 
     def _expand_class(self, kind: type) -> None:
@@ -271,8 +271,10 @@ class _Walk:
     def _expand_array(self, array: Any, label: str) -> None:
         if array.dtype != object:
             if array.size <= MOST and self._fits(array.size):
+                self._watched.add(id(array))
                 self._found.append(places.Array(label, array))
             return
+        self._watched.add(id(array))
         self._found.append(places.Contents(label, array))
         for i, item in enumerate(array.flat):
             if type(item) is Value:
@@ -289,8 +291,9 @@ class _Walk:
         elif plain:
             if mutable and self._fits(numbers):
                 self._found.append(places.Numbers(label, container, mutable))
-                self.seen.update((id(part), part) for part in parts)
+                self._watched.add(id(container))
             return
+        self._watched.add(id(container))
         if not isinstance(container, _IMMUTABLE):
             self._found.append(places.Contents(label, container))
         settable = isinstance(container, list | dict)
@@ -315,6 +318,7 @@ class _Walk:
         self._visit(kind, kind.__name__)
         if label == "the function" or not label:
             label = kind.__name__
+        self._watched.add(id(item))
         self._objects.append((item, label))
 
     def _look(self, owner: Any, mapping: Any, label: str) -> None:
@@ -398,15 +402,6 @@ def _dict_of(owner: Any) -> Any:
 def _slots_of(kind: type) -> tuple[str, ...]:
     slots = vars(kind).get("__slots__", ())
     return (slots,) if isinstance(slots, str) else tuple(slots)
-
-
-def _is_structure(item: Any) -> bool:
-    """Whether an object is told by what it holds, and not by which one it is."""
-    if isinstance(item, list | dict | set | deque | np.ndarray):
-        return True
-    if isinstance(item, type | types.FunctionType | types.ModuleType | types.CellType | Value):
-        return False
-    return origin(type(item).__module__) in ("own", "installed", "house") and not is_stateful(item)
 
 
 def _measured(container: Any) -> tuple[bool, int, list[Any]]:

@@ -1,0 +1,567 @@
+"""What a function reads besides its arguments: a call does what Python would do now."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+import re
+import types
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+import nn
+from engine import TraceError, Value
+from notes import Notes
+
+TEMPERATURE = 1.0
+TABLE = [1.0, 2.0]
+COUNT = 0
+CONFIG = types.ModuleType("some_config")
+CONFIG.T = 1.0  # type: ignore[attr-defined]
+VARIABLE = ContextVar("VARIABLE", default=1.0)
+
+
+class Settings:
+    """Numbers as attributes of an object, and of its class."""
+
+    shared = 1.0
+
+    def __init__(self) -> None:
+        self.scale, self.nested = 1.0, {"weights": [1.0, 1.0], "array": np.ones(2)}
+
+    def scaled(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+
+
+def by_helper(x: Any) -> Any:
+    return x * TEMPERATURE
+
+
+# --- numbers that change between calls --------------------------------------------------------
+
+
+def cases() -> dict[str, tuple[Callable[[Any], Any], Callable[[float], object]]]:
+    """A function of x that computes k * x, and how to set k."""
+    settings, slotted, numbers, box = Settings(), Slotted(), [1.0], Value(1.0)
+    array, objects, kept = np.ones(3), np.array([Value(1.0)]), [box]
+    d: dict[str, Any] = {"k": 1.0}
+    space, queue, ring = types.SimpleNamespace(k=1.0), deque([1.0]), {1.0}
+    linear = nn.Linear(1, 1, bias=False)
+    local = 1.0
+
+    def set_local(k: float) -> None:
+        nonlocal local
+        local = k
+
+    def with_default(x: Any, scale: list[float] = numbers) -> Any:
+        return x * scale[0]
+
+    def of_function(x: Any) -> Any:
+        return x * of_function.k  # type: ignore[attr-defined]
+
+    of_function.k = 1.0  # type: ignore[attr-defined]
+
+    def refill(k: float) -> None:
+        ring.clear()
+        ring.add(k)
+
+    def set_global(k: float) -> None:
+        global TEMPERATURE
+        TEMPERATURE = k
+
+    put = functools.partial
+    set_number, set_scale = put(numbers.__setitem__, 0), put(setattr, settings, "scale")
+    weights: Any = settings.nested["weights"]
+    inner: Any = settings.nested["array"]
+
+    def partly(s: list[float], x: Any) -> Any:
+        return x * s[0]
+
+    def set_kept(k: float) -> None:
+        kept[0] = Value(k)
+
+    def derived(x: Any) -> Any:
+        return engine.grad(lambda y: y * numbers[0])(2.0) * x
+
+    return {
+        "a global": (lambda x: x * TEMPERATURE, set_global),
+        "a global of a helper": (lambda x: by_helper(x), set_global),
+        "a list": (lambda x: x * numbers[0], set_number),
+        "a default": (with_default, set_number),
+        "a variable of the function around": (lambda x: x * local, set_local),
+        "an attribute": (lambda x: x * settings.scale, set_scale),
+        "an attribute of a class": (
+            lambda x: x * settings.shared,
+            put(setattr, Settings, "shared"),
+        ),
+        "a method": (settings.scaled, set_scale),
+        "a slot": (lambda x: x * slotted.scale, put(setattr, slotted, "scale")),
+        "getattr": (lambda x: x * getattr(settings, "sc" + "ale"), set_scale),
+        "a nested list": (lambda x: x * weights[1], put(weights.__setitem__, 1)),
+        "a nested array": (
+            lambda x: x * settings.nested["array"][1],  # type: ignore[index]
+            put(inner.__setitem__, 1),
+        ),
+        "a dict": (lambda x: x * d["k"], put(d.__setitem__, "k")),
+        "an array": (lambda x: x * float(array[2]), put(array.__setitem__, 2)),
+        "a module": (lambda x: x * CONFIG.T, put(setattr, CONFIG, "T")),
+        "a namespace": (lambda x: x * space.k, put(setattr, space, "k")),
+        "a function's attribute": (of_function, put(setattr, of_function, "k")),
+        "a deque": (lambda x: x * queue[0], put(queue.__setitem__, 0)),
+        "a set": (lambda x: x * next(iter(ring)), refill),
+        "a context variable": (lambda x: x * VARIABLE.get(), VARIABLE.set),
+        "a partial": (functools.partial(partly, numbers), set_number),
+        "a derivative": (derived, set_number),
+        "another program": (engine.compile(lambda x: x * numbers[0]), set_number),
+        "a Value in its place": (
+            lambda x: x * kept[0],
+            lambda k: put(kept.__setitem__, 0)(Value(k)),
+        ),
+        "a Value in an array": (
+            lambda x: x * objects[0],
+            lambda k: put(objects.__setitem__, 0)(Value(k)),
+        ),
+        "a parameter": (
+            lambda x: linear([x])[0],
+            lambda k: setattr(linear, "weight", [[Value(k)]]),
+        ),
+    }
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_call_reads_the_number_as_it_is_now(name: str) -> None:
+    f, put = CASES[name]
+    single, batch = engine.compile(f), engine.compile(f, in_axes=0)
+    for k in (1.0, 4.0, 1.0, -0.5, 4.0, float("inf"), 1.0):
+        put(k)
+        assert single(3.0) == k * 3.0
+        assert batch([3.0, 2.0]).tolist() == [k * 3.0, k * 2.0]
+        assert single.grad(3.0) == k
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_the_watching_the_old_number_would_be_used(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.compiled.surroundings import Surroundings
+
+    f, put = CASES[name]
+    put(1.0)
+    program = engine.compile(f)
+    program(3.0)
+    monkeypatch.setattr(Surroundings, "hold", lambda self: True)
+    put(4.0)
+    assert program(3.0) == 3.0
+    put(1.0)
+
+
+def test_what_was_there_before_is_not_traced_anew() -> None:
+    calls, numbers = Notes(), [1.0]
+
+    def f(x: Any) -> Any:
+        calls.add()
+        return x * numbers[0]
+
+    program = engine.compile(f)
+    for k in (1.0, 2.0, 3.0) * 3:
+        numbers[0] = k
+        assert program(5.0) == 5.0 * k
+    numbers = [float("2.0")]  # another list with an equal number
+    assert program(5.0) == 10.0
+    assert len(calls) == 3
+
+
+def test_traces_of_old_numbers_are_bounded() -> None:
+    numbers = [0.0]
+    program = engine.compile(lambda x: x * numbers[0])
+    for k in range(40):
+        numbers[0] = float(k)
+        assert program(2.0) == 2.0 * k
+    assert "16 paths" in repr(program)
+
+
+def test_what_is_not_read_does_not_matter() -> None:
+    calls = Notes()
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.w, self.losses = Value(2.0), [0.0]
+
+        def forward(self, x: Any) -> Any:
+            calls.add()
+            return self.w * x
+
+        def plot(self) -> Any:
+            return self.losses
+
+    model = Model()
+    program = engine.compile(model)
+    for k in range(5):
+        model.losses.append(float(k))
+        model.note = k  # type: ignore[attr-defined]
+        assert program(3.0) == 6.0
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(0.0, -0.0), (1, True), (1, 1.0), (0, False), (np.float64(1), 1.0)]
+)
+def test_numbers_that_are_equal_are_told_apart(first: Any, second: Any) -> None:
+    box = [first]
+    program = engine.compile(lambda x: x + 10.0 * (str(type(box[0])) + repr(box[0]) == told))
+    for number in (first, second, first):
+        box[0] = number
+        told = str(type(number)) + repr(number)
+        assert program(1.0) == 11.0
+
+
+def test_nan_is_one_number() -> None:
+    calls, box = Notes(), [float("nan")]
+
+    def f(x: Any) -> Any:
+        calls.add()
+        return x * box[0]
+
+    program = engine.compile(f)
+    for _ in range(3):
+        box[0] = float("nan")
+        assert np.isnan(program(1.0))
+    assert len(calls) == 1
+
+
+def test_a_helper_that_is_defined_anew_counts() -> None:
+    space = {"engine": engine}
+    exec("def helper(x): return 2.0 * x\ndef f(x): return helper(x)", space)
+    program = engine.compile(space["f"])  # type: ignore[arg-type]
+    assert program(1.0) == 2.0
+    exec("def helper(x): return 3.0 * x", space)
+    assert program(1.0) == 3.0
+
+
+def test_a_method_that_is_replaced_counts() -> None:
+    class Model(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 2.0
+
+    model = Model()
+    program = engine.compile(model)
+    assert program(1.0) == 2.0
+    model.forward = lambda x: x * 5.0  # type: ignore[method-assign]
+    assert program(1.0) == 5.0
+    del model.forward
+    Model.forward = lambda self, x: x * 7.0  # type: ignore[method-assign,assignment]
+    assert program(1.0) == 7.0
+
+
+def test_an_attribute_that_was_not_there_counts() -> None:
+    settings = types.SimpleNamespace()
+    program = engine.compile(lambda x: x * getattr(settings, "k", 1.0))
+    assert program(3.0) == 3.0
+    settings.k = 2.0
+    assert program(3.0) == 6.0
+    del settings.k
+    assert program(3.0) == 3.0
+
+
+def test_a_modules_mode_counts() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, rng=random.Random(0)), nn.Dropout(0.5))
+    program = engine.compile(model, in_axes=0)
+    rows = np.ones((20, 2))
+    dropped = [bool((program(rows) == 0.0).any())]
+    for training in (False, True, False):
+        model.train(training)
+        dropped.append(bool((program(rows) == 0.0).any()))
+    assert dropped == [True, False, True, False]
+
+
+def test_a_part_that_is_replaced_counts() -> None:
+    model = nn.Sequential(nn.Linear(1, 1, rng=random.Random(0)), nn.Tanh())
+    program = engine.compile(model)
+    first = program([0.5])
+    model[1] = nn.ReLU()
+    assert program([0.5]) == [y.data for y in model([0.5])] != first
+    model[1] = nn.Tanh()  # another one that is the same
+    assert program([0.5]) == first
+
+
+def test_a_static_argument_is_watched_too() -> None:
+    settings = Settings()
+    program = engine.compile(lambda x, scaled: scaled(x))
+    for k in (1.0, 2.0, 1.0):
+        settings.scale = k
+        assert program(3.0, settings.scaled) == 3.0 * k
+
+
+def test_steppers_and_buffers_go_by_the_numbers_of_now() -> None:
+    numbers = [1.0]
+    buffered = engine.compile(lambda x: x * numbers[0]).buffered(3.0)
+    stepper = engine.compile(lambda x: x * numbers[0], in_axes=0, wrt=[]).stepper([1.0])
+    for k in (1.0, 2.0, 1.0):
+        numbers[0] = k
+        assert (buffered(), buffered.gradient.tolist()) == (3.0 * k, [k])
+        outputs, _ = stepper(np.zeros(0), np.array([[3.0]]))
+        assert outputs.tolist() == [[3.0 * k]]
+
+
+# --- what costs nothing -----------------------------------------------------------------------
+
+
+def test_a_function_that_reads_nothing_watches_nothing() -> None:
+    from engine.compiled.surroundings import Surroundings
+
+    around = Surroundings([engine.exp])
+    assert around.places == [] and around.hold()
+
+
+def test_modules_of_others_are_not_gone_into() -> None:
+    from engine.compiled.surroundings import Surroundings
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.xp, self.engine, self.random = np, engine, random
+
+        def forward(self, x: Any) -> Any:
+            return self.engine.exp(x) * self.xp.pi
+
+    assert len(Surroundings([Model()]).objects) < 12
+
+
+def test_objects_that_know_each_other_are_visited_once() -> None:
+    from engine.compiled.surroundings import Surroundings
+
+    class Part:
+        def __init__(self) -> None:
+            self.others: list[Part] = []
+            self.k = 1.0
+
+    parts = [Part() for _ in range(9)]
+    for part in parts:
+        part.others = parts
+    program = engine.compile(lambda x: x * parts[3].others[8].k)
+    assert program(2.0) == 2.0
+    parts[8].k = 3.0
+    assert program(2.0) == 6.0
+    assert len(Surroundings([lambda: parts[0].others]).objects) < 60
+
+
+def test_large_arrays_are_told_by_identity() -> None:
+    large = np.ones(100_000)
+    program = engine.compile(lambda x: x * float(large[0]))
+    assert program(2.0) == 2.0
+    large = 3.0 * large
+    assert program(2.0) == 6.0
+
+
+# --- what a function reads and changes --------------------------------------------------------
+
+R, S, NUMBERS, LOG = np.random.default_rng(0), random.Random(0), iter([1.0, 2.0, 3.0]), []
+GENERATOR = (float(k) for k in range(9))
+NORMAL, TICK, BOTH = R.normal, itertools.count().__next__, (S, 1.0)
+OLD = np.random.RandomState(0)
+
+
+class Congruential:
+    """A generator of one's own."""
+
+    def __init__(self) -> None:
+        self.seed = 1
+
+    def draw(self) -> float:
+        self.seed = self.seed * 16807 % 2147483647
+        return self.seed / 2147483647
+
+
+OWN, MEANS = Congruential(), {"mean": 0.0}
+
+
+def counts(x: Any) -> Any:
+    global COUNT
+    COUNT += 1
+    return x * COUNT
+
+
+def keeps(x: Any) -> Any:
+    MEANS["mean"] = 0.9 * MEANS["mean"] + 0.1 * x
+    return x - MEANS["mean"]
+
+
+STATEFUL: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a NumPy generator": (lambda x: x * R.normal(), r"draws from R"),
+    "its method": (lambda x: x * NORMAL(), r"draws from NORMAL"),
+    "an old NumPy generator": (lambda x: x * OLD.rand(), r"draws from OLD"),
+    "a random.Random": (lambda x: x * S.random(), r"draws from S"),
+    "one in a tuple": (lambda x: x * BOTH[0].random(), r"draws from BOTH"),
+    "one in a partial": (lambda x: x * functools.partial(S.gauss, 0.0, 1.0)(), r"draws from S"),
+    "one as a default": (lambda x, rng=R: x * rng.normal(), r"draws from <lambda>"),
+    "one of one's own": (lambda x: x * OWN.draw(), r"reads OWN.seed and changes it"),
+    "an iterator": (lambda x: x * next(NUMBERS), r"goes on with NUMBERS"),
+    "a generator function": (lambda x: x * sum(GENERATOR), r"goes on with GENERATOR"),
+    "a counter": (lambda x: x * TICK(), r"goes on with TICK"),
+    "a global": (counts, r"reads COUNT and changes it"),
+    "a list": (lambda x: x * (LOG.append(x), len(LOG))[1], r"reads LOG and changes it"),
+    "a dict": (keeps, r"reads MEANS and changes it"),
+}
+
+
+def states() -> list[Any]:
+    return [R.bit_generator.state, S.getstate(), OWN.seed, COUNT, list(LOG), dict(MEANS),
+            OLD.get_state()[1].tolist()]  # fmt: skip
+
+
+@pytest.mark.parametrize("in_axes", [None, 0])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_what_is_read_and_changed_is_refused_with_the_line(name: str, in_axes: Any) -> None:
+    f, words = STATEFUL[name]
+    before = states()
+    code = f.__code__
+    for _ in range(2):
+        with pytest.raises(TraceError, match=words) as refused:
+            engine.compile(f, in_axes=in_axes)(1.0 if in_axes is None else [1.0, 2.0])
+        found = re.search(r"test_contract_state\.py:(\d+) in (\w+|<lambda>)", str(refused.value))
+        assert found is not None
+        own = [line for _, _, line in code.co_lines() if line]
+        assert int(found[1]) in own or found[2] == "draw"
+    assert states() == before  # nothing was drawn, and nothing is left
+
+
+def test_iterators_are_not_gone_on_with() -> None:
+    numbers = iter([1.0, 2.0])
+    with pytest.raises(TraceError, match="numbers"):
+        engine.compile(lambda x: x * next(numbers))(1.0)
+    assert list(numbers) == [1.0, 2.0]
+
+
+def test_one_that_is_not_used_does_no_harm() -> None:
+    settings = types.SimpleNamespace(rng=random.Random(0), noisy=False)
+    program = engine.compile(lambda x: x * settings.rng.random() if settings.noisy else x)
+    assert program(2.0) == 2.0
+    settings.noisy = True
+    with pytest.raises(TraceError, match="rng"):
+        program(2.0)
+    settings.noisy = False
+    assert program(2.0) == 2.0
+
+
+class Norm(nn.Module):
+    """Keeps a running mean."""
+
+    def __init__(self) -> None:
+        self.w, self.mean = Value(2.0), 0.0
+
+    def forward(self, x: Any) -> Any:
+        self.mean = 0.9 * self.mean + 0.1 * x
+        return self.w * (x - self.mean)
+
+
+class Counter(nn.Module):
+    """Counts its calls in an attribute that its class has at first."""
+
+    calls = 0
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return x * self.calls
+
+
+class Recurrent(nn.Module):
+    """Keeps a hidden state, under a condition of Python's."""
+
+    def __init__(self) -> None:
+        self.h: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.h = x if self.h is None else engine.tanh(self.h + x)
+        return self.h
+
+
+class ByDict(nn.Module):
+    """Counts in its dict."""
+
+    def __init__(self) -> None:
+        self.k = 0
+
+    def forward(self, x: Any) -> Any:
+        vars(self)["k"] = vars(self)["k"] + 1
+        return x * self.k
+
+
+@pytest.mark.parametrize("kind", [Norm, Counter, Recurrent, ByDict])
+def test_a_module_that_reads_and_changes_itself_is_left_as_it_was(kind: type[nn.Module]) -> None:
+    model = kind()
+    before = dict(vars(model))
+    name = {Norm: "mean", Counter: "calls", Recurrent: "h", ByDict: "k"}[kind]
+    for _ in range(2):
+        with pytest.raises(TraceError, match=rf"{kind.__name__}\.{name} and changes it"):
+            engine.compile(model)(1.0)
+        assert vars(model) == before and type(model) is kind
+
+
+class Keeping(nn.Module):
+    """Keeps an activation, and reads it where it has been written."""
+
+    def __init__(self) -> None:
+        self.w = Value(2.0)
+
+    def forward(self, x: Any) -> Any:
+        self.hidden = self.w * x
+        return engine.sum([self.hidden * k for k in range(3)])
+
+
+def test_an_attribute_that_is_written_first_is_kept() -> None:
+    calls, model = Notes(), Keeping()
+
+    def f(x: Any) -> Any:
+        calls.add()
+        return model(x) + model.hidden
+
+    program = engine.compile(f, in_axes=0)
+    for _ in range(3):
+        assert program([1.0, 2.0]).tolist() == [8.0, 16.0]
+    assert len(calls) == 2 and type(model) is Keeping
+    model.w = Value(3.0)
+    assert program([1.0]).tolist() == [12.0]
+
+
+def test_an_attribute_that_one_path_reads_and_another_writes_is_refused() -> None:
+    class Sometimes(nn.Module):
+        def __init__(self) -> None:
+            self.h: Any = 0.0
+
+        def forward(self, x: Any) -> Any:
+            if x > 0:
+                self.h = x
+            return self.h + x
+
+    for first, second in ((1.0, -1.0), (-1.0, 1.0)):
+        program = engine.compile(Sometimes())
+        with pytest.raises(TraceError, match=r"Sometimes\.h"):
+            [program(first), program(second)]
+
+
+def test_a_function_that_raises_leaves_no_traced_value() -> None:
+    settings = Settings()
+
+    def f(x: Any) -> Any:
+        settings.scale = x
+        raise KeyError("not today")
+
+    with pytest.raises(KeyError):
+        engine.compile(f)(1.0)
+    assert settings.scale == 1.0
