@@ -38,6 +38,8 @@ class Examples:
         sample_weight: Any = None,
         class_weight: ClassWeight = None,
     ) -> None:
+        if not isinstance(shuffle, bool | np.bool):
+            raise TypeError(f"shuffle is True or False, not {shuffle!r}")
         self._loader: DataLoader | None = None
         self._seed, self._shuffle = seed, shuffle
         if isinstance(X, DataLoader):
@@ -130,10 +132,11 @@ def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array |
             )
     if class_weight is not None:
         weights = weights * _of_classes(y, class_weight)
-    if (weights < 0.0).any() or not weights.any():
-        place = int(np.argmin(weights))
+    wrong = ~((weights >= 0.0) & (weights < np.inf))
+    if wrong.any() or not weights.any():
+        place = int(np.argmax(wrong))
         raise ValueError(
-            f"weights of examples are at least 0, and not all 0; that of row {place} is "
+            f"weights of examples are finite, at least 0, and not all 0; that of row {place} is "
             f"{weights[place]}"
         )
     return weights
@@ -168,10 +171,13 @@ def predict_one(model: Module, x: Any) -> Any:
 def checked_rows(data: Any, name: str) -> Array:
     """The data as an array with one row an example; raises ValueError for what can't be one."""
     try:
-        array = np.asarray(data, dtype=np.float64)
+        array = np.asarray(data)
+        if array.dtype.kind == "c":
+            raise TypeError("complex numbers have no order, and no gradient here")
+        array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        rows = [row for row in data if hasattr(row, "__len__")]
-        if len(rows) == len(data) and len({len(row) for row in rows}) > 1:
+        rows = [row for row in data if hasattr(row, "__len__")] if hasattr(data, "__len__") else []
+        if rows and len(rows) == len(data) and len({len(row) for row in rows}) > 1:
             first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))
             raise ValueError(
                 f"the rows of {name} have different lengths: row 0 has {len(data[0])} numbers, "
@@ -181,9 +187,10 @@ def checked_rows(data: Any, name: str) -> Array:
     if array.ndim == 0:
         raise ValueError(f"{name} is one number; it needs one row an example")
     if not np.isfinite(array).all():
-        where = np.argwhere(~np.isfinite(array))[0]
-        column = f", column {where[1]}" if array.ndim > 1 else ""
-        raise ValueError(f"{name} has {array[tuple(where)]} in row {where[0]}{column}")
+        where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        column = f", column {where[-1]}" if array.ndim > 1 else ""
+        between = "".join(f", position {place}" for place in where[1:-1])
+        raise ValueError(f"{name} has {array[where]} in row {where[0]}{between}{column}")
     return array
 
 

@@ -12,7 +12,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,18 +20,19 @@ from engine import TraceError, Value
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
 from nn.checkpoints import Checkpoints, check_can_be_saved
-from nn.divergence import DivergenceError, OnNonfinite, Watch, check_on_nonfinite
+from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
-from nn.module import Module, frozen_in, values_of
+from nn.module import Module, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
 from nn.paths import ScalarPath, TrainingPath, VectorisedPath
 from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
+from nn.settings import Settings, check_monitor, check_moved, checked_callbacks, whole
 from nn.stopping import Best, EarlyStopping
-from nn.updates import History, PathName, Updates, check_path, write
+from nn.updates import History, PathName, Updates, write
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Callback: TypeAlias = Callable[[int, History], object]
@@ -122,55 +122,32 @@ def fit(
     model, loss = model_of(model), loss_of(loss)
     scheduler = scheduler_of(scheduler, optimizer)
     optimizer = optimizer_of(optimizer)
-    _check_moved(model, optimizer)
+    check_moved(model, optimizer)
     if checkpoint is not None:
         check_can_be_saved(optimizer, scheduler)
+    settings = Settings(
+        epochs, path, dtype, seed, l2, clip_norm, evaluate_every, progress, on_nonfinite
+    )
     examples = Examples(
         *(model, X, y, loss),
-        batch_size=_whole("batch_size", batch_size, 1) if batch_size is not None else None,
+        batch_size=whole("batch_size", batch_size, 1) if batch_size is not None else None,
         shuffle=shuffle,
-        seed=seed,
+        seed=settings.seed,
         sample_weight=sample_weight,
         class_weight=class_weight,
     )
-    _check_settings(path, dtype, l2, clip_norm)
-    check_on_nonfinite(on_nonfinite)
     validation = None
     if validation_data is not None:
+        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+            raise TypeError("validation_data is a pair of X and y, such as (X_test, y_test)")
         names = ("the validation X", "the validation y")
         validation = checked_data(model, *validation_data, loss, *names)
     named = names_of(metrics)
-    _check_monitor(early_stopping, validation is not None, named)
-    settings = _Settings(
-        epochs=_whole("epochs", epochs, 0),
-        path=path,
-        dtype=np.dtype(dtype),
-        seed=seed,
-        l2=float(l2),
-        clip_norm=clip_norm,
-        evaluate_every=_whole("evaluate_every", evaluate_every, 1),
-        progress=progress,
-        on_nonfinite=on_nonfinite,
-    )
+    check_monitor(early_stopping, validation is not None, named)
     run = _Run(model, loss, optimizer, scheduler, examples, settings)
     run.evaluating(validation, named, early_stopping)
-    run.callbacks = _checked_callbacks(callbacks)
+    run.callbacks = checked_callbacks(callbacks)
     return run.go(checkpoint)
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What `fit` was told, where it needs no other name."""
-
-    epochs: int
-    path: PathName
-    dtype: np.dtype[Any]
-    seed: int
-    l2: float
-    clip_norm: float | None
-    evaluate_every: int
-    progress: bool
-    on_nonfinite: OnNonfinite
 
 
 class _Run:
@@ -183,7 +160,7 @@ class _Run:
         optimizer: Optimizer,
         scheduler: LRScheduler | None,
         examples: Examples,
-        settings: _Settings,
+        settings: Settings,
     ) -> None:
         self.model, self.loss, self.examples, self.settings = model, loss, examples, settings
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -534,65 +511,3 @@ def _l2_of(model: Module, parameters: Sequence[Value], l2: float) -> Array | Non
         for p in values_of(item)
     }
     return np.array([0.0 if p in biases else l2 for p in parameters])
-
-
-# --- checking what comes in -----------------------------------------------------------------
-
-
-def _check_monitor(
-    stopping: EarlyStopping | None, validating: bool, metrics: dict[str, Metric]
-) -> None:
-    if stopping is None:
-        return
-    if not isinstance(stopping, EarlyStopping):
-        raise TypeError(f"early_stopping is nn.EarlyStopping(patience=...), not {stopping!r}")
-    known = [*metrics]
-    if validating:
-        known += ["val_loss", *(f"val_{name}" for name in metrics)]
-    if stopping.monitor not in known:
-        raise ValueError(
-            f"early stopping looks at {stopping.monitor!r}, and this run notes {known}: give "
-            "validation_data for val_loss, and metrics"
-        )
-
-
-def _checked_callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
-    found = list(callbacks)
-    for callback in found:
-        if isinstance(callback, type) or not callable(callback):
-            raise TypeError(
-                "a callback is a function of the epoch's number and the History, or an object "
-                f"with __call__ and perhaps at_end, not {callback!r:.200}"
-            )
-    return found
-
-
-def _check_moved(model: Module, optimizer: Optimizer) -> None:
-    moved, frozen = set(optimizer.parameters()), frozen_in(model)
-    if wrong := [name for p, name in frozen.items() if p in moved]:
-        raise ValueError(
-            f"{wrong[0]!r} is frozen, and the optimiser would move it; build the optimiser on "
-            "model.parameters() after requires_grad_(False)"
-        )
-    if moved.isdisjoint(model.parameters()):
-        raise ValueError(
-            "the optimiser moves none of the model's parameters; was it built on them?"
-        )
-
-
-def _check_settings(path: str, dtype: Any, l2: float, clip_norm: float | None) -> None:
-    check_path(path)
-    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ValueError(f"training is in float64 or float32, not {np.dtype(dtype)}")
-    if path == "scalar" and np.dtype(dtype) != np.float64:
-        raise ValueError("the scalar path computes in float64; float32 needs path='vectorised'")
-    if not 0.0 <= l2 < math.inf:
-        raise ValueError(f"l2 is a number of at least 0, not {l2!r}")
-    if clip_norm is not None and not clip_norm > 0.0:
-        raise ValueError(f"clip_norm is a number above 0, or None, not {clip_norm!r}")
-
-
-def _whole(name: str, number: Any, least: int) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
-    return number

@@ -115,6 +115,23 @@ def test_classes_weigh_what_they_are_said_to(path: str) -> None:
     assert balanced[1] == trained(path, sample_weight=same)[1]
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_weights_of_classes_and_of_examples_multiply(path: str) -> None:
+    own, labels = 1.0 + np.arange(24) % 5, Y[:, 0]
+    balanced = np.where(labels == 1, 12 / labels.sum(), 12 / (24 - labels.sum()))
+    given: list[tuple[Any, np.ndarray]] = [
+        ({0: 0.5, 1: 3.0}, np.where(labels == 1, 3.0, 0.5)),
+        ({1: 3.0}, np.where(labels == 1, 3.0, 1.0)),
+        ({0: 0.0}, np.where(labels == 1, 1.0, 0.0)),
+        ("balanced", balanced),
+    ]
+    for class_weight, expected in given:
+        both = trained(path, sample_weight=own, class_weight=class_weight)
+        assert_same(both, (trained(path, sample_weight=own * expected)[0].step_loss, both[1]))
+        product = trained(path, sample_weight=own * expected)[1]
+        assert both[1] == product != trained(path, class_weight=class_weight)[1]
+
+
 def test_classes_are_told_from_one_hot_rows_too() -> None:
     model = nn.Sequential(nn.Linear(2, 2, rng=random.Random(0)), nn.Sigmoid())
     both = np.hstack([1 - Y, Y])
@@ -277,6 +294,20 @@ LOADER = nn.DataLoader(nn.TensorDataset(X, Y), batch_size=8)
         ((X, Y), {"sample_weight": [1.0]}, ValueError, r"shape \(1,\); for 24 examples"),
         ((X, Y), {"sample_weight": np.zeros(24)}, ValueError, "not all 0"),
         ((X, Y), {"sample_weight": np.full(24, -1.0)}, ValueError, "row 0 is -1.0"),
+        ((X, Y), {"sample_weight": [np.nan] * 24}, ValueError, "sample_weight has nan in row 0"),
+        ((X, Y), {"sample_weight": np.ones((24, 1))}, ValueError, r"shape \(24, 1\); for 24"),
+        ((X, Y), {"class_weight": {1: np.nan}}, ValueError, r"finite, .* row \d+ is nan"),
+        ((X, Y), {"class_weight": {1: np.inf}}, ValueError, r"finite, .* row \d+ is inf"),
+        ((X, Y), {"class_weight": {1: -2.0}}, ValueError, r"at least 0, .* row \d+ is -2.0"),
+        ((X, Y), {"class_weight": {0: 0.0, 1: 0.0}}, ValueError, "not all 0"),
+        ((X + 0j, Y), {}, TypeError, "X must be numbers, one row an example: complex"),
+        ((iter(X), Y), {}, TypeError, "X must be numbers, one row an example"),
+        ((np.full((24, 2, 3), np.inf), Y), {}, ValueError, "inf in row 0, position 0, column 0"),
+        ((X, Y), {"shuffle": "no"}, TypeError, "shuffle is True or False, not 'no'"),
+        ((X, Y), {"seed": "a"}, ValueError, "seed is a whole number of at least 0, not 'a'"),
+        ((X, Y), {"seed": -1}, ValueError, "seed is a whole number of at least 0, not -1"),
+        ((X, Y), {"validation_data": X}, TypeError, "a pair of X and y"),
+        ((X, Y), {"validation_data": (X, Y, Y)}, TypeError, "a pair of X and y"),
         ((X, Y), {"class_weight": {2: 1.0}}, ValueError, r"names \[2\]; the classes in y are"),
         ((X, Y), {"class_weight": "equal"}, TypeError, "balanced"),
         ((X, Y), {"l2": -1.0}, ValueError, "l2 is a number of at least 0, not -1.0"),
@@ -293,6 +324,12 @@ def test_what_makes_no_sense_is_named(
 ) -> None:
     with pytest.raises(error, match=message):
         trained("auto", data, **options)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    plain = trained("auto", seed=3, shuffle=True)
+    numpy = {"seed": np.int64(3), "shuffle": np.bool(True), "batch_size": np.int32(8)}
+    assert trained("auto", epochs=np.int64(5), **numpy)[1] == plain[1]
 
 
 def test_settings_of_early_stopping_are_checked() -> None:

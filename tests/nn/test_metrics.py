@@ -172,6 +172,16 @@ def test_errors_of_numbers_are_scikit_learns() -> None:
         np.testing.assert_allclose(r2(y, predicted), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("answers", ["numbers", "scores"])
+def test_a_mean_over_classes_leaves_out_those_that_nobody_speaks_of(answers: str) -> None:
+    y, predicted = [0, 0, 1], np.array([0, 2, 1])
+    if answers == "scores":  # of five classes, two of which occur nowhere
+        predicted = np.eye(5)[predicted]
+    # of 0 and 1 all answers are right, of 2 none; of 0 half are found, and of 2 there are none
+    for score, expected in ((precision, 2 / 3), (recall, 0.5), (f1, 5 / 9)):
+        assert score(y, predicted, average="macro") == pytest.approx(expected, rel=1e-15)
+
+
 def test_confusion_counts_both_ways() -> None:
     counts = Confusion.of([[1.0], [1.0], [1.0], [0.0], [0.0], [0.0]], [0.9, 0.8, 0.1, 0.7, 0, 0])
     assert counts == Confusion(2, 1, 2, 1)

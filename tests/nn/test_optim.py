@@ -198,6 +198,44 @@ def test_groups_have_settings_of_their_own() -> None:
     assert (a.data, b.data, a.grad) == (0.0, 0.5, 0.0)
 
 
+# Rates at the edges of schedules, as PyTorch 2.13 computes them from 0.1.
+EDGES = {
+    "every step": (lambda o: nn.StepLR(o, 1, 0.5), [0.1, 0.05, 0.025, 0.0125]),
+    "never yet": (lambda o: nn.StepLR(o, 9, 0.5), [0.1] * 4),
+    "down to 0": (lambda o: nn.StepLR(o, 2, 0.0), [0.1, 0.1, 0.0, 0.0, 0.0]),
+    "up": (lambda o: nn.StepLR(o, 3, 2.0), [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.4]),
+    "in turns": (lambda o: nn.StepLR(o, 2, -0.5), [0.1, 0.1, -0.05, -0.05, 0.025]),
+    "cosine of 1": (lambda o: nn.CosineAnnealingLR(o, 1), [0.1, 0.0, 0.1, 0.0, 0.1]),
+    "with a floor": (
+        lambda o: nn.CosineAnnealingLR(o, 2, eta_min=0.02),
+        [0.1, 0.06, 0.02, 0.06, 0.1, 0.06, 0.02],
+    ),
+    "a floor above": (
+        lambda o: nn.CosineAnnealingLR(o, 2, eta_min=1.0),
+        [0.1, 0.55, 1.0, 0.55, 0.1],
+    ),
+    "a floor there": (lambda o: nn.CosineAnnealingLR(o, 3, eta_min=0.1), [0.1] * 5),
+    "0 between": (
+        lambda o: nn.LambdaLR(o, lambda k: 0.0 if k == 2 else 1.0 / (k + 1)),
+        [0.1, 0.05, 0.0, 0.025, 0.02],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_schedules_at_their_edges(name: str) -> None:
+    make, expected = EDGES[name]
+    optimizer = nn.SGD([Value(1.0)], lr=0.1)
+    scheduler, rates = make(optimizer), []
+    for _ in expected:
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert scheduler.get_last_lr() == rates[-1:]
+        scheduler.step()
+    assert rates == pytest.approx(expected, abs=1e-15)  # PyTorch rounds alike
+    other = nn.SGD([Value(1.0)], lr=0.1)
+    assert make(other).ahead(len(expected))[0][:, 0].tolist() == rates
+
+
 @pytest.mark.parametrize("path", ["scalar", "vectorised"])
 def test_the_variance_of_a_constant_gradient_is_never_below_0(path: str) -> None:
     w = Value(0.0)

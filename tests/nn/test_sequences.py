@@ -9,6 +9,7 @@ import pytest
 import engine
 import nn
 from engine import Value
+from engine.randomness import draw
 
 
 def numbers_of(x):
@@ -328,3 +329,39 @@ def test_dropout_draws_the_same_on_both_paths() -> None:
         runs.append(nn.fit(model, X, X[:, :1], epochs=5, batch_size=4, **options).step_loss)
     assert runs[1] == pytest.approx(runs[0], rel=1e-9)
     assert len({*runs[0]}) == 15
+
+
+@pytest.mark.parametrize(
+    ("affine", "bias", "parameters"), [(True, True, 6), (True, False, 3), (False, True, 0)]
+)
+def test_a_norm_is_what_it_says_with_and_without_weights(
+    affine: bool, bias: bool, parameters: int
+) -> None:
+    norm = nn.LayerNorm(3, eps=0.25, elementwise_affine=affine, bias=bias)
+    assert len(norm.parameters()) == parameters
+    x = [engine.Value(number) for number in (1.0, 2.0, 6.0)]
+    expected = np.array([-2.0, -1.0, 3.0]) / np.sqrt(14.0 / 3.0 + 0.25)
+    assert [y.data for y in norm(x)] == pytest.approx(expected, rel=1e-14)
+    # of 1 y1 + 2 y2 + 4 y3: (v - mean(v) - n mean(v n)) / root, where n are the outputs
+    v = np.array([1.0, 2.0, 4.0])
+    gradient = (v - v.mean() - expected * np.mean(v * expected)) / np.sqrt(14.0 / 3.0 + 0.25)
+    engine.dot(v.tolist(), norm(x)).backward()
+    assert [number.grad for number in x] == pytest.approx(gradient, rel=1e-12)
+    assert norm([[1.0, 2.0, 6.0]] * 2)[1] == pytest.approx(expected, rel=1e-14)
+    if affine:
+        norm.weight[2].data = 10.0  # type: ignore[index]
+        if bias:
+            norm.bias[2].data = 0.5  # type: ignore[index]
+        assert norm([1.0, 2.0, 6.0])[2].data == pytest.approx(10.0 * expected[2] + 0.5 * bias)
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_each_row_of_a_prediction_has_draws_of_its_own(path: str) -> None:
+    class Drawing(nn.Module):
+        def forward(self, x):
+            return [engine.random() + 0.0 * x[0], engine.random()]
+
+    predicted = nn.predict(Drawing(), np.zeros((5, 1)), path=path)
+    expected = [[draw(0, 0, row, call) for call in (0, 1)] for row in range(5)]
+    assert predicted == pytest.approx(np.array(expected), rel=1e-15)
+    assert len(np.unique(predicted)) == 10

@@ -1,0 +1,98 @@
+"""What `nn.fit` is told besides model and data, checked before anything is changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nn.divergence import OnNonfinite, check_on_nonfinite
+from nn.module import Module, frozen_in
+from nn.optim import Optimizer
+from nn.stopping import EarlyStopping
+from nn.updates import PathName, check_path
+
+
+@dataclass
+class Settings:
+    """What `fit` was told, where it needs no other name. Raises ValueError and TypeError."""
+
+    epochs: int
+    path: PathName
+    dtype: Any
+    seed: int
+    l2: float
+    clip_norm: float | None
+    evaluate_every: int
+    progress: bool
+    on_nonfinite: OnNonfinite
+
+    def __post_init__(self) -> None:
+        self.epochs = whole("epochs", self.epochs, 0)
+        self.seed = whole("seed", self.seed, 0)
+        self.evaluate_every = whole("evaluate_every", self.evaluate_every, 1)
+        check_path(self.path)
+        check_on_nonfinite(self.on_nonfinite)
+        self.dtype = np.dtype(self.dtype)
+        if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
+            raise ValueError(f"training is in float64 or float32, not {self.dtype}")
+        if self.path == "scalar" and self.dtype != np.float64:
+            raise ValueError("the scalar path computes in float64; float32 needs path='vectorised'")
+        if not 0.0 <= self.l2 < math.inf:
+            raise ValueError(f"l2 is a number of at least 0, not {self.l2!r}")
+        if self.clip_norm is not None and not self.clip_norm > 0.0:
+            raise ValueError(f"clip_norm is a number above 0, or None, not {self.clip_norm!r}")
+
+
+def check_monitor(
+    stopping: EarlyStopping | None, validating: bool, metrics: Mapping[str, Any]
+) -> None:
+    """Raise TypeError or ValueError for early stopping that looks at what the run does not note."""
+    if stopping is None:
+        return
+    if not isinstance(stopping, EarlyStopping):
+        raise TypeError(f"early_stopping is nn.EarlyStopping(patience=...), not {stopping!r}")
+    known = [*metrics]
+    if validating:
+        known += ["val_loss", *(f"val_{name}" for name in metrics)]
+    if stopping.monitor not in known:
+        raise ValueError(
+            f"early stopping looks at {stopping.monitor!r}, and this run notes {known}: give "
+            "validation_data for val_loss, and metrics"
+        )
+
+
+def checked_callbacks(callbacks: Sequence[Any]) -> list[Any]:
+    """The callbacks in a list. Raises TypeError for what can't be called."""
+    found = list(callbacks)
+    for callback in found:
+        if isinstance(callback, type) or not callable(callback):
+            raise TypeError(
+                "a callback is a function of the epoch's number and the History, or an object "
+                f"with __call__ and perhaps at_end, not {callback!r:.200}"
+            )
+    return found
+
+
+def check_moved(model: Module, optimizer: Optimizer) -> None:
+    """Raise ValueError where the optimiser moves none of the model's parameters, or frozen ones."""
+    moved, frozen = set(optimizer.parameters()), frozen_in(model)
+    if wrong := [name for p, name in frozen.items() if p in moved]:
+        raise ValueError(
+            f"{wrong[0]!r} is frozen, and the optimiser would move it; build the optimiser on "
+            "model.parameters() after requires_grad_(False)"
+        )
+    if moved.isdisjoint(model.parameters()):
+        raise ValueError(
+            "the optimiser moves none of the model's parameters; was it built on them?"
+        )
+
+
+def whole(name: str, number: Any, least: int) -> int:
+    """A whole number, of NumPy's too. Raises ValueError for anything else, and below `least`."""
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
+    return int(number)
