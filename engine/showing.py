@@ -87,17 +87,19 @@ class Shown:
 
 
 def bundle(
-    text: str, still: Still | None, body: str, scripts: Sequence[str] = ()
+    text: str, still: Still | None, body: str = "", scripts: Sequence[str] = ()
 ) -> dict[str, str]:
     """What a front end may choose from: `text`, a page's `body` with its scripts, and a picture.
 
-    `body` is HTML that says what there is without any script; stills in it come to life first.
+    `body` is HTML that says what there is without any script; stills in it come to life first. It
+    is left out where the picture is all there is to see, as in plots.
 
     >>> sorted(bundle("2 boxes", Still("<svg/>", "two boxes", 40.0), "<p>two boxes</p>"))
     ['image/svg+xml', 'text/html', 'text/plain']
     """
-    shown = {"text/html": page_part(body, scripts), "text/plain": text}
-    return shown if still is None else {still.kind: still.data, **shown}
+    picture = {} if still is None else {still.kind: still.data}
+    page = {"text/html": page_part(body, scripts)} if body else {}
+    return {**picture, **page, "text/plain": text}
 
 
 def page_part(body: str, scripts: Sequence[str] = ()) -> str:

@@ -95,6 +95,7 @@ def _run(chosen: argparse.Namespace) -> int:
     try:
         if options.out is not None:
             _make_writable(options.out)  # before a long training, not after it
+            os.environ.setdefault("MPLBACKEND", "agg")  # pictures for files need no window
         report = load(chosen.program).run(options)
     except (ValueError, OSError, ImportError, DrawingError) as error:
         print(f"gradloom: {error}", file=sys.stderr)

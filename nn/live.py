@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from typing import Any
 
@@ -40,9 +39,8 @@ class LivePlot:
         display = _display()
         if display is None or not history.loss:
             return
-        buffer = io.BytesIO()
-        history.plot().figure.savefig(buffer, format="png")
-        picture = {"image/png": buffer.getvalue(), "text/plain": f"{len(history.loss)} epochs"}
+        still = plots.still_of(history.plot(ax=plots.new_axes()))
+        picture = {still.kind: still.content, "text/plain": f"{len(history.loss)} epochs"}
         if self._shown is None:
             self._shown = display(picture, raw=True, display_id=True)
         else:

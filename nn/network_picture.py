@@ -62,7 +62,7 @@ def draw_network(model: Module, x: Any = None, ax: Any = None) -> Any:
     ['input\\n2', 'hidden\\n3', 'output\\n1']
     """
     columns = _columns(model, None if x is None else [float(number) for number in x])
-    ax = plots.new_axes(2.2 + 2.0 * len(columns), 5.2) if ax is None else ax
+    ax = plots.new_axes(2.2 + 2.0 * len(columns), 5.2, pyplot=True) if ax is None else ax
     tallest = max(float(column.heights[0]) for column in columns)
     _draw_edges(ax, columns)
     for place, column in enumerate(columns):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.files import write_whole
+from engine.showing import Still
 from nn.module import Module, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
@@ -21,16 +22,27 @@ _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of ru
 _BAR = {"fraction": 0.046, "pad": 0.04}  # a colour bar as high as a square of Axes
 
 
-def new_axes(width: float = 6.0, height: float = 4.0) -> Any:
+def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -> Any:
     """Return the Axes of a new figure, which is drawn without a screen.
+
+    They show themselves as the last line of a notebook's cell. With `pyplot`, as the plots here
+    make them, `plt.show()` shows them as well.
 
     Raises ImportError with what to install where matplotlib is missing.
     """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ImportError("plots need matplotlib: pip install 'gradloom[plot]'") from None
-    return Figure(figsize=(width, height), dpi=120, layout="constrained").add_subplot()
+    from nn import axes  # which imports it
+
+    make = axes.of_pyplot if pyplot else axes.of_its_own
+    return make(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def _axes(ax: Any, width: float = 6.0, height: float = 4.0) -> Any:
+    """The Axes that are given, or new ones."""
+    return new_axes(width, height, pyplot=True) if ax is None else ax
 
 
 def loss_curve(
@@ -40,22 +52,37 @@ def loss_curve(
     val_epochs: Sequence[int] = (),
     ax: Any = None,
 ) -> Any:
-    """Draw the loss of every epoch, on a logarithmic scale, beside the validation loss.
+    """Draw the loss of every epoch, beside the validation loss, up to the first that is not finite.
 
-    `val_epochs` are the epochs that the latter is of, 1 for the first; by default all.
+    The scale is logarithmic where all losses are above 0. `val_epochs` are the epochs that the
+    validation loss is of, 1 for the first; by default all.
     """
-    ax = new_axes() if ax is None else ax
-    marker = "o" if len(loss) == 1 else None  # a line of one point is not seen
-    ax.semilogy(range(1, len(loss) + 1), loss, color=_BLUE, marker=marker, label="training")
+    ax = _axes(ax)
+    epochs = val_epochs or range(1, len(val_loss) + 1)
+    _curve(ax, range(1, len(loss) + 1), loss, _BLUE, "training")
     if len(val_loss):
-        epochs = val_epochs or range(1, len(val_loss) + 1)
-        ax.semilogy(epochs, val_loss, color=_ORANGE, label="held out")
+        _curve(ax, epochs, val_loss, _ORANGE, "held out")
+    drawn = [x for x in (*loss, *val_loss) if math.isfinite(x)]
+    if min(drawn, default=1.0) > 0.0:
+        ax.set_yscale("log")
+    lost = next((k for k, x in enumerate(loss, 1) if not math.isfinite(x)), None)
+    if lost is not None:
+        ax.axvline(lost, color="gray", linestyle=":", label=f"{loss[lost - 1]:g} from here on")
+        ax.set_xlim(left=min(0.5, lost - 1.0), right=lost + 0.5)
+    if len(ax.get_legend_handles_labels()[0]) > 1 or lost is not None:
         ax.legend(frameon=False)
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean loss per example")
     ax.grid(alpha=0.3, which="both")
     return ax
+
+
+def _curve(ax: Any, xs: Sequence[int], ys: Sequence[float], colour: str, label: str) -> None:
+    """A line up to the first number that is not finite."""
+    end = next((k for k, y in enumerate(ys) if not math.isfinite(y)), len(ys))
+    marker = "o" if end == 1 else None  # a line of one point is not seen
+    ax.plot(xs[:end], ys[:end], color=colour, marker=marker, label=label)
 
 
 def decision_boundary(
@@ -72,7 +99,7 @@ def decision_boundary(
     `score` maps an array (n, 2) to n numbers between 0 and 1; the boundary is drawn at 0.5. The
     points whose row of `wrong` is true are ringed.
     """
-    ax = new_axes(5.6, 5.0) if ax is None else ax
+    ax = _axes(ax, 5.6, 5.0)
     X, labels = np.asarray(X), np.asarray(y).ravel()
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.05 * (high - low)
@@ -126,7 +153,7 @@ def accuracy_curve(
 
     The one at the place `best` of these lists is marked.
     """
-    ax = new_axes() if ax is None else ax
+    ax = _axes(ax)
     for accuracies, colour, name in ((train, _BLUE, "training"), (test, _ORANGE, "held out")):
         if len(accuracies):
             few = "." if len(accuracies) <= 20 else ""
@@ -149,7 +176,7 @@ def overfitting_curves(
     run training is a dashed line, held out a full one of the same colour, and between them is
     what was learnt by heart only.
     """
-    ax = new_axes(7.0, 4.6) if ax is None else ax
+    ax = _axes(ax, 7.0, 4.6)
     for (name, (steps, train, test)), colour in zip(curves.items(), _COLOURS, strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
@@ -172,7 +199,7 @@ def _percent(ax: Any, xlabel: str) -> Any:
 def confusion_matrix(counts: Any, *, names: Sequence[str] = (), ax: Any = None) -> Any:
     """Draw how often each class (a row) was predicted as each (a column), `counts` of (k, k)."""
     counts = np.asarray(counts)
-    ax = new_axes(5.4, 5.0) if ax is None else ax
+    ax = _axes(ax, 5.4, 5.0)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     ax.figure.colorbar(image, ax=ax, label="share of the class", **_BAR)
@@ -191,7 +218,7 @@ def confusion_matrix(counts: Any, *, names: Sequence[str] = (), ax: Any = None) 
 def prediction_scatter(X: Any, predicted: Any, *, ax: Any = None) -> Any:
     """Draw points of the plane, (n, 2), in the colours of what a model predicts at each."""
     X, predicted = np.asarray(X), np.asarray(predicted).ravel()
-    ax = new_axes(5.6, 4.6) if ax is None else ax
+    ax = _axes(ax, 5.6, 4.6)
     edge = {"edgecolor": "gray", "linewidth": 0.4}  # or else what is near a half is not seen
     points = ax.scatter(*X.T, c=predicted, s=18, cmap="RdBu_r", vmin=-0.2, vmax=1.2, **edge)
     ax.figure.colorbar(points, ax=ax, label="prediction", extend="both", **_BAR)
@@ -215,7 +242,7 @@ def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any
     for unit, image in enumerate(weight.reshape(-1, height, width)):
         top, left = (unit // across) * (height + 1), (unit % across) * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    ax = new_axes(7.0, 7.0 * down / across + 0.4) if ax is None else ax
+    ax = _axes(ax, 7.0, 7.0 * down / across + 0.4)
     # a few large weights are not to make all others pale
     most = float(np.quantile(np.abs(weight), 0.995)) or 1.0
     drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)
@@ -235,7 +262,7 @@ def gradient_norms(model: Module, *, ax: Any = None) -> Any:
         name: math.sqrt(math.fsum(p.grad * p.grad for p in values_of(item)))
         for name, item in model.named_parameters()
     }
-    ax = new_axes(6.0, 1.2 + 0.3 * len(norms)) if ax is None else ax
+    ax = _axes(ax, 6.0, 1.2 + 0.3 * len(norms))
     drawn = [norm for norm in norms.values() if 0.0 < norm < math.inf]
     low = min(drawn, default=1.0) / 10.0
     ax.set_xscale("log")
@@ -253,9 +280,22 @@ def gradient_norms(model: Module, *, ax: Any = None) -> Any:
     return ax
 
 
+def still_of(ax: Any, alt: str = "") -> Still:
+    """The figure of some Axes as a picture of a page; `alt` says what there is to see."""
+    from nn import axes
+
+    return axes.still_of(ax.figure, alt)
+
+
 def save(ax: Any, path: Path) -> Path:
-    """Write the figure of some Axes to a file, whole or not at all, and return its path."""
+    """Write the figure of some Axes to a file, whole or not at all, and return its path.
+
+    `plt.show()` then shows it no more.
+    """
+    from nn.axes import close
+
     buffer = io.BytesIO()
+    close(ax)
     ax.figure.savefig(buffer, format=path.suffix.lstrip(".") or "png")
     write_whole(path, buffer.getvalue())
     return path

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.showing import Shown, bundle, words
 from nn import plots
 from nn.divergence import DivergenceError, Watch, not_finite
 from nn.optim import LRScheduler
@@ -23,8 +24,8 @@ PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
 _CALL_SECONDS = 0.2  # at most about so long no Ctrl-C is seen
 
 
-@dataclass
-class History:
+@dataclass(repr=False)
+class History(Shown):
     """What a training run did.
 
     `loss[i]` is the mean loss per example of epoch i, each taken before the update it caused;
@@ -49,6 +50,38 @@ class History:
     path: Literal["scalar", "vectorised"] = "scalar"
     reason: str = ""
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        """Where it began and ended, not the thousands of numbers between.
+
+        >>> History(loss=[2.0, 1.0, 0.5], step_loss=[2.0, 1.0, 0.5], seconds=0.1)
+        History(3 epochs, 3 updates; loss 2 to 0.5; scalar path, 0.1 s)
+        """
+        count, steps = len(self.loss), len(self.step_loss)
+        parts = [f"{count:,} epoch{'' if count == 1 else 's'}, {steps:,} update{'s'[: steps != 1]}"]
+        parts += [
+            f"{name} {numbers[0]:.4g} to {numbers[-1]:.4g}"
+            for name, numbers in (
+                ("loss", self.loss),
+                ("val_loss", self.val_loss),
+                *self.metrics.items(),
+            )
+            if numbers
+        ]
+        parts.append(f"{self.path} path, {self.seconds:.3g} s")
+        if self.stopped:
+            parts.append(f"stopped: {self.stopped}")
+        return f"History({'; '.join(parts)})"
+
+    def _bundle(self) -> dict[str, str]:
+        text = repr(self)
+        if not self.step_loss and not self.loss:
+            return bundle(text, None, words(text))
+        try:
+            still = plots.still_of(self.plot(ax=plots.new_axes()), f"Loss by epoch: {text}")
+        except ImportError:  # the text is enough to live on
+            return bundle(text, None, words(text))
+        return bundle(text, still, still.html() + words(text))
 
     def plot(self, *, ax: Any = None) -> Any:
         """Draw the loss of every epoch, beside the validation loss, and return the Axes.

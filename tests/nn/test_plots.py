@@ -1,13 +1,23 @@
 """Plots: what is drawn, on the Axes that are given or new ones."""
 
+import base64
+import io
+import os
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import nn
 from nn import plots
+from sanitised import Sanitised
 
 X = np.array([[0.0, 0.0], [1.0, 0.5], [0.25, 1.0]])
 NETWORK = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
@@ -119,3 +129,128 @@ def test_what_is_not_dense_is_named() -> None:
         nn.draw_network(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
     with pytest.raises(TypeError, match="Sequential has no dense layers to draw"):
         nn.draw_network(nn.Sequential(nn.ReLU()))
+
+
+# --- where a plot is seen -----------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """No figure stays with pyplot."""
+    yield
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_is_a_picture_as_the_last_line_of_a_cell(name: str) -> None:
+    ax = PLOTS[name](None)
+    for shown in (ax, ax.figure):
+        bundle = shown._repr_mimebundle_()
+        assert set(bundle) == {"image/png", "text/plain"} and shown._repr_html_() is None
+        assert size_of(bundle["image/png"]) == pytest.approx(
+            120 * ax.figure.get_size_inches(), abs=1
+        )
+
+
+def size_of(png: str) -> tuple[int, int]:
+    """Width and height of a PNG in base64, from its first chunk."""
+    head = base64.b64decode(png)
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_is_pyplots_until_it_is_shown_or_saved(name: str, tmp_path: Path) -> None:
+    shown, saved = PLOTS[name](None), PLOTS[name](None)
+    assert {ax.figure for ax in (shown, saved)} <= {pyplot.figure(n) for n in pyplot.get_fignums()}
+    shown._repr_mimebundle_()  # or the end of a cell would draw it a second time
+    plots.save(saved, tmp_path / "plot.png")
+    assert pyplot.get_fignums() == []
+
+
+def test_many_plots_of_a_script_are_no_warning() -> None:
+    for _ in range(25):
+        plots.loss_curve([2.0, 1.0])
+
+
+SCRIPT = """\
+import sys
+import nn
+ax = nn.History(loss=[2.0, 1.0, 0.5]).plot()
+ax.figure.savefig(sys.argv[1])
+if sys.argv[2] == "shows":
+    import matplotlib.pyplot as plt
+    assert plt.gcf() is ax.figure
+    plt.show()
+"""
+BACKENDS = {"agg": "shows", "svg": "shows", "tkagg": "no screen", "module://no.such": "nothing"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_script_makes_its_picture_under_any_backend(backend: str, tmp_path: Path) -> None:
+    path = tmp_path / "curve.png"
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(path), BACKENDS[backend]],
+        env=environment | {"MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert size_of(base64.b64encode(path.read_bytes()).decode()) == (720, 480)
+
+
+def test_a_backend_without_its_screen_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise ImportError("Cannot load backend 'TkAgg' as 'headless' is currently running")
+
+    monkeypatch.setattr(pyplot, "figure", fails)
+    assert "image/png" in plots.loss_curve([1.0, 0.5])._repr_mimebundle_()
+
+
+def test_a_thread_makes_a_plot_of_its_own() -> None:
+    with ThreadPoolExecutor() as pool:
+        ax = pool.submit(plots.loss_curve, [1.0, 0.5]).result()
+    assert pyplot.get_fignums() == [] and "image/png" in ax._repr_mimebundle_()
+
+
+# --- a history ----------------------------------------------------------------------------------
+
+
+def test_a_history_is_a_short_text_and_a_curve() -> None:
+    losses = [1.0 / k for k in range(1, 2001)]
+    history = nn.History(loss=losses, step_loss=losses * 10, val_loss=losses, seconds=2.0)
+    assert repr(history) == (
+        "History(2,000 epochs, 20,000 updates; loss 1 to 0.0005; val_loss 1 to 0.0005; "
+        "scalar path, 2 s)"
+    )
+    bundle = history._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(history) and bundle["text/html"] == history._repr_html_()
+    assert size_of(bundle["image/png"]) == (720, 480)
+    left = Sanitised(bundle["text/html"])
+    assert left.words.strip() == repr(history) and left.images[0]["width"] == "720"
+    assert left.images[0]["src"] == f"data:image/png;base64,{bundle['image/png']}"
+    assert pyplot.get_fignums() == []
+    assert set(nn.History()._repr_mimebundle_()) == {"text/plain", "text/html"}
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_a_run_that_diverged_is_drawn_up_to_there(bad: float, place: int) -> None:
+    losses = [4.0, 2.0, 1.0, 3.0, 1e200]
+    losses[place:] = [bad] * (5 - place)
+    ax = plots.loss_curve(losses)
+    curve = ax.lines[0]
+    assert list(curve.get_ydata()) == losses[:place]
+    [told] = [text.get_text() for text in ax.get_legend().get_texts() if "from" in text.get_text()]
+    assert told == f"{bad:g} from here on"
+    ax.figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("losses", [[1.0, 0.0], [0.5, -1.0], [0.0], [-3.0, -2.0]])
+def test_losses_that_are_not_above_0_are_all_seen(losses: list[float]) -> None:
+    ax = plots.loss_curve(losses)
+    assert ax.get_yscale() == "linear" and list(ax.lines[0].get_ydata()) == losses
+    assert plots.loss_curve([1.0, 0.5]).get_yscale() == "log"
