@@ -473,6 +473,14 @@ def is_computed(node: Value) -> bool:
     return node.op is not None or node._y != 0.0
 
 
+def all_given(leaves: Iterable[Any]) -> bool:
+    """Whether all are Values that the user made such, and none is computed."""
+    for leaf in leaves:
+        if type(leaf) is not Value or leaf.op is not None or leaf._y != 0.0:
+            return False
+    return True
+
+
 # --- making nodes ---------------------------------------------------------------------------
 
 

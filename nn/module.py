@@ -1,8 +1,9 @@
 """Module: what layers, models and losses have in common.
 
 A module is written for one example, in scalars and lists. It finds its parameters by looking at
-its attributes: Values, other modules, and lists and dicts of them, however nested. Nothing has to
-be registered. A Value is a parameter if it is a leaf of the graph, not a result.
+its attributes: Values, other modules, and lists, dicts and dataclasses of them, however nested.
+Nothing has to be registered. A Value is a parameter if the user made it, as `Value(0.5)` does, and
+no computation: results that a forward kept, its inputs and what it drew are none.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from reprlib import recursive_repr
+from types import ModuleType
 from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from engine import Value, modes
+from engine.trees import is_record, record_fields
+from engine.value import all_given
 
 M = TypeVar("M", bound="Module")
 
@@ -27,6 +31,7 @@ class Module:
 
     Calling the module calls `forward`, in a scope of the class's name, so that a drawing shows it
     as a frame. An array of one example becomes a list; more than one example is a TypeError.
+    A module may be a dataclass, of any kind; sets and dicts tell modules apart by identity.
 
     >>> class Line(Module):
     ...     def __init__(self):
@@ -41,6 +46,16 @@ class Module:
     _own_programs: dict[Any, Any]
     training: bool = True
     requires_grad: bool = True  # False where `requires_grad_` froze the parameters held here
+
+    _slots: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if vars(cls).get("__hash__") is None:  # a dataclass leaves one that it finds as it is
+            inherited: Any = super(cls, cls).__hash__
+            cls.__hash__ = inherited or object.__hash__  # type: ignore[method-assign]
+        slots = vars(cls).get("__slots__", ())
+        cls._slots = (*cls._slots, *([slots] if isinstance(slots, str) else slots))
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output for one example. A module defines this."""
@@ -76,7 +91,7 @@ class Module:
         try:
             return self._own_programs
         except AttributeError:
-            self._own_programs = {}
+            object.__setattr__(self, "_own_programs", {})  # it may be a frozen dataclass
             return self._own_programs
 
     def __getstate__(self) -> Any:
@@ -131,21 +146,29 @@ class Module:
             yield name, item
 
     def _held(self, prefix: str = "") -> Iterator[tuple[str, Any, Module]]:
-        """What `named_parameters` yields, and the module that holds it."""
-        path = [(self, prefix, self._items())]  # from this module to the one that is looked at
-        within = {id(self)}
+        """What `named_parameters` yields, and the module that holds it.
+
+        A module that is used twice comes under both names, but one that is part of a circle, as
+        with a link to its parent, once: it has no end of names.
+        """
+        path: list[tuple[Module, str, Iterator[tuple[str, Any]]]] = [(self, prefix, self._items())]
+        place = {id(self): 0}  # of the modules of the path
+        seen, circular = {id(self)}, set[int]()
         while path:
             module, prefix, items = path[-1]
             for name, item in items:
                 if not isinstance(item, Module):
                     yield f"{prefix}{name}", item, module
-                elif id(item) not in within:  # else it is a link to a parent
-                    within.add(id(item))
+                elif id(item) in place:
+                    circular.update(id(part) for part, _, _ in path[place[id(item)] :])
+                elif id(item) not in seen or id(item) not in circular:
+                    seen.add(id(item))
+                    place[id(item)] = len(path)
                     path.append((item, f"{prefix}{name}.", item._items()))
                     break
             else:
-                within.remove(id(module))
                 path.pop()
+                del place[id(module)]
 
     def parameters(self) -> list[Value]:
         """Return the Values of all parameters in one flat list, each once, but for frozen ones.
@@ -175,13 +198,23 @@ class Module:
         ([], 2)
         """
         for module in self.modules():
-            module.requires_grad = requires_grad
+            set_mode(module, "requires_grad", requires_grad)
         return self
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         """The attributes that are modules or parameters; modules of a list one by one."""
-        for name, item in vars(self).items():
-            yield from _modules_and_parameters(name, item)
+        for name, item in self._attributes().items():
+            if isinstance(item, Module) or _is_parameter(item):
+                yield name, item
+            elif not isinstance(item, _PLAIN):
+                yield from _inside(name, item)
+
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes by name, those in slots first."""
+        if not self._slots:
+            return vars(self)
+        slots = {name: getattr(self, name) for name in self._slots if hasattr(self, name)}
+        return {**slots, **vars(self)}
 
     # --- state ---
 
@@ -200,7 +233,7 @@ class Module:
     def train(self: M, mode: bool = True) -> M:
         """Set training mode in this module and all below, and return it."""
         for module in self.modules():
-            module.training = mode
+            set_mode(module, "training", mode)
         return self
 
     def eval(self: M) -> M:
@@ -248,7 +281,9 @@ class Module:
         for module in parts:
             memo[id(module)] = type(module).__new__(type(module))
         for module in parts:
-            vars(memo[id(module)]).update(copy.deepcopy(vars(module), memo))
+            for name, item in module._attributes().items():
+                copied = item if isinstance(item, ModuleType) else copy.deepcopy(item, memo)
+                object.__setattr__(memo[id(module)], name, copied)
         return memo[id(self)]  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
@@ -293,23 +328,53 @@ def _count(error: RecursionError) -> None:
         )
 
 
-def _modules_and_parameters(name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(item, np.ndarray) and item.dtype == object:
-        item = item.tolist()
-    if isinstance(item, Module):
-        yield name, item
-    elif isinstance(item, dict):
-        for key, part in item.items():
-            yield from _modules_and_parameters(f"{name}.{key}", part)
-    elif isinstance(item, Value | list | tuple):
-        leaves = _leaves(item)
-        if all(isinstance(leaf, Value) for leaf in leaves):
-            # Parameters are leaves of the graph; results that a forward kept are not.
-            if leaves and all(leaf.op is None for leaf in leaves):
+def set_mode(module: Module, name: str, value: bool) -> None:
+    """Set a flag of a module, of a frozen dataclass too."""
+    object.__setattr__(module, name, value)
+
+
+_PLAIN = (int, float, str, type(None))  # most attributes, in which there is nothing to find
+
+
+def _is_parameter(item: Any) -> bool:
+    """Whether this is a Value, or a nested list of Values, that the user made such."""
+    if isinstance(item, Value):
+        return all_given((item,))
+    if not isinstance(item, list | tuple):
+        return False
+    leaves = _leaves(item)
+    return bool(leaves) and all_given(leaves)
+
+
+def _inside(name: str, item: Any) -> Iterator[tuple[str, Any]]:
+    """The modules and parameters in an attribute that is neither, with their names."""
+    path = [(0, iter([(name, item)]))]  # the containers that are open, and what is left in each
+    inside = {0}  # their ids
+    while path:
+        for name, item in path[-1][1]:
+            if isinstance(item, np.ndarray) and item.dtype == object:
+                item = item.tolist()
+            if isinstance(item, Module) or _is_parameter(item):
                 yield name, item
-        elif isinstance(item, list | tuple):
-            for i, part in enumerate(item):
-                yield from _modules_and_parameters(f"{name}.{i}", part)
+                continue
+            parts = _parts(name, item)
+            if parts is not None and id(item) not in inside:
+                inside.add(id(item))
+                path.append((id(item), parts))
+                break
+        else:
+            inside.discard(path.pop()[0])
+
+
+def _parts(name: str, item: Any) -> Iterator[tuple[str, Any]] | None:
+    """What a container has, with names; None for what is none."""
+    if isinstance(item, list | tuple):
+        return ((f"{name}.{i}", part) for i, part in enumerate(item))
+    if isinstance(item, dict):
+        return ((f"{name}.{key}", part) for key, part in item.items())
+    if is_record(item):
+        return ((f"{name}.{key}", getattr(item, key)) for key in record_fields(item))
+    return None
 
 
 def _places(item: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -326,11 +391,19 @@ def _leaves(item: Any) -> list[Any]:
     if not isinstance(item, list | tuple):
         return [item]
     found: list[Any] = []
-    for part in item:
-        if isinstance(part, list | tuple):
-            found += _leaves(part)
+    path, inside = [(id(item), iter(item))], {id(item)}  # the lists that are open
+    while path:
+        own, parts = path[-1]
+        for part in parts:
+            if not isinstance(part, list | tuple):
+                found.append(part)
+            elif id(part) not in inside:  # a list may hold itself
+                inside.add(id(part))
+                path.append((id(part), iter(part)))
+                break
         else:
-            found.append(part)
+            path.pop()
+            inside.discard(own)
     return found
 
 

@@ -14,7 +14,7 @@ from engine.randomness import drawing
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.examples import checked_data, checked_rows, predict_one
 from nn.losses import Loss
-from nn.module import Module
+from nn.module import Module, set_mode
 from nn.paths import loss_program, output_program
 from nn.updates import PathName, check_path
 
@@ -184,11 +184,11 @@ class evaluating:  # noqa: N801, used like a function
     def __enter__(self) -> None:
         self._modes = [(module, module.training) for module in self._modules]
         for module in self._modules:
-            module.training = False
+            set_mode(module, "training", False)
 
     def __exit__(self, *error: object) -> None:
         for module, mode in self._modes:
-            module.training = mode
+            set_mode(module, "training", mode)
 
 
 def _numbers(output: Any) -> Any:

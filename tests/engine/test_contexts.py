@@ -1,6 +1,7 @@
 """Modes are in force in one context: over `await`, in threads, in generators, on any way out."""
 
 import asyncio
+import contextvars
 import copy
 import gc
 import threading
@@ -197,22 +198,17 @@ def test_a_generator_can_not_be_decorated() -> None:
             yield 1
 
 
-def test_a_trace_is_over_for_tasks_that_outlive_it() -> None:
-    async def main() -> bool:
-        tasks = []
+def test_a_trace_is_over_for_what_was_started_inside_and_outlives_it() -> None:
+    class Started:
+        context: contextvars.Context
 
-        async def later() -> object:
-            await asyncio.sleep(0)
-            return Value(1.0) < 2.0
+    def f(x):
+        Started.context = contextvars.copy_context()  # as a task has it
+        return x * 2.0
 
-        def f(x):
-            tasks.append(asyncio.create_task(later()))
-            return x * 2.0
-
-        engine.compile(f)(1.0)
-        return await tasks[0] is True
-
-    assert asyncio.run(main())
+    with modes.traced_by(object()):
+        f(1.0)
+    assert Started.context.run(lambda: Value(1.0) < 2.0) is True
 
 
 def test_two_threads_trace_and_record_at_once() -> None:
