@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
 from contextvars import ContextVar, Token
@@ -20,10 +19,12 @@ from types import TracebackType
 from typing import Any, Literal
 from weakref import ReferenceType
 
+from engine import locks
+
 watched = 0
 tracing = 0
 scoped = False
-_lock = threading.RLock()  # a frame may be freed, which counts it out, while one is counted in
+_lock = locks.waited_for()  # a frame may be freed, which counts it out, while one is counted in
 _counted: set[int] = set()  # the ids of the frames that `watched` counts
 
 

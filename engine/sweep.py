@@ -6,16 +6,16 @@ derivatives of derivatives. Nodes come from `graph.topological_order`; this file
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from engine import locks
 from engine.ops import Op
 
 if TYPE_CHECKING:
     from engine.value import Value
 
-_sweep_lock = threading.RLock()
+_sweep_lock = locks.waited_for()
 _sweeps: list[None] = []  # one entry for each sweep under way, guarded by the lock
 _afterwards: list[Callable[[], None]] = []  # what to do when the outermost sweep ends
 

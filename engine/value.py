@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import math
 import operator
-import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, signature
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from engine import modes
+from engine import locks, modes
 from engine.errors import DomainError, GraphError, TraceError, user_line
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
 
 _new = object.__new__
-gradient_lock = threading.Lock()
+gradient_lock = locks.waited_for()
 NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
@@ -438,7 +437,7 @@ _NOT_A_FLOAT = (
 # --- leaves: where they come from -------------------------------------------------------------
 
 _calls = 0  # how many calls of transforms have begun
-_calls_lock = threading.Lock()
+_calls_lock = locks.waited_for()
 
 
 def begin_call() -> int:

@@ -1,10 +1,10 @@
 """Machine code for kernels: compiled when first needed, for one type of numbers, cached on disk.
 
 A kernel becomes a C function, known by its address, so that a program is a table of addresses
-and needs no compilation of its own. Numba's disk cache knows a function by file, qualified name
-and line, but not by what the names in it mean: code rebound to another callee would be taken for
-the same. So a function is given to Numba only under a name that is made of a hash over all that it
-reaches: its code, its constants, and the functions that it calls, and theirs.
+and needs no compilation of its own. What Numba makes is kept on disk (`cache`), not in Numba's own
+cache, which knows a function by file, qualified name and line, but not by what the names in it
+mean: code rebound to another callee would be taken for the same. Here a function is known by a hash
+over all that it reaches: its code, its constants, the functions that it calls, and theirs.
 
 Under NUMBA_DISABLE_JIT=1 an "address" is a number in a table of Python functions.
 """
@@ -14,23 +14,26 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import importlib.util
 import math
 import os
+import pickle
 import platform
-import threading
+import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from engine.compiled import kernels
+from engine import locks
+from engine.compiled import cache, kernels
+from engine.compiled.threads import compiling
 from engine.errors import TraceError
 from engine.ops import TABLE
 from engine.randomness import mix
 
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-_lock = threading.RLock()
 _SUMMING = (
     "mm",
     "mm_small",
@@ -40,17 +43,20 @@ _SUMMING = (
 )  # where additions may change their order
 
 
+def require_numba() -> None:
+    """Raise ImportError with what to install where nothing can be compiled."""
+    if not DISABLED and any(importlib.util.find_spec(x) is None for x in ("numba", "llvmlite")):
+        raise ImportError(cache.NEEDED, name="numba")
+
+
 @functools.cache
 def _numba() -> Any:
-    """Numba, taught the one function of `math` that the table uses and it lacks."""
-    import numba
-    from numba.extending import overload
+    with compiling:
+        import numba
+        from numba.core.compiler_lock import global_compiler_lock
 
-    @overload(math.cbrt)
-    def _cbrt(x):  # type: ignore[no-untyped-def]
-        return lambda x: np.cbrt(x)
-
-    return numba
+        locks.waited_for(global_compiler_lock)
+        return numba
 
 
 def blas() -> bool:
@@ -107,25 +113,58 @@ def row_fingerprint(name: str) -> str:
 
 def _meaning_parts(meaning: Any, above: tuple[FunctionType, ...]) -> Any:
     """What tells one meaning of a name from another; never an address, which repr may hold."""
+    meaning = getattr(meaning, "py_func", meaning)  # of what Numba has compiled
     if isinstance(meaning, FunctionType):
         return fingerprint(meaning, above=above)
     if isinstance(meaning, ModuleType):
+        names = _attributes_of(above[-1].__code__)
+        attributes = {name: getattr(meaning, name) for name in names if hasattr(meaning, name)}
         if meaning in (math, np):
-            return meaning.__name__
-        attributes = [name for name in above[-1].__code__.co_names if hasattr(meaning, name)]
-        parts = [(name, _meaning_parts(getattr(meaning, name), above)) for name in attributes]
+            return (meaning.__name__, _taught(attributes, above))
+        parts = [(name, _meaning_parts(x, above)) for name, x in attributes.items()]
         return (meaning.__name__, parts)
+    if isinstance(meaning, tuple):
+        return [_meaning_parts(part, above) for part in meaning]
     if isinstance(meaning, np.ndarray):
         return (str(meaning.dtype), meaning.shape, meaning.tobytes().hex())
-    if meaning is None or isinstance(meaning, bool | int | float | str | tuple | np.generic):
+    if meaning is None or isinstance(meaning, bool | int | float | str | np.generic):
         return repr(meaning)
     # a built-in function or an intrinsic is known by its name
     return getattr(meaning, "__name__", type(meaning).__name__)
 
 
+def _taught(functions: dict[str, Any], above: tuple[FunctionType, ...]) -> list[Any]:
+    """What others have taught Numba that library functions mean, which decides about those that it
+    does not know by itself."""
+    if "numba" not in sys.modules:
+        return []
+    from numba.core.typing.templates import builtin_registry
+
+    taught = [
+        (name, getattr(template, "_overload_func", None))
+        for name, function in functions.items()
+        for known, meant in builtin_registry.globals
+        if known is function
+        for template in getattr(meant, "templates", ())
+    ]
+    return [
+        (name, fingerprint(meaning, above=above))
+        for name, meaning in taught
+        if isinstance(meaning, FunctionType) and meaning not in above
+        if not str(meaning.__module__).startswith("numba.")
+    ]
+
+
 def _code_parts(code: CodeType) -> Any:
     constants = [_code_parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
     return (code.co_code.hex(), constants, code.co_names, code.co_varnames)
+
+
+@functools.cache
+def _attributes_of(code: CodeType) -> tuple[str, ...]:
+    """The names in some code that may be attributes."""
+    inner = [_attributes_of(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return tuple(sorted({*code.co_names}.union(*inner)))
 
 
 @functools.cache
@@ -174,6 +213,48 @@ def _product_rule() -> Callable[..., None]:
     return kernels.by_blas if _scipy() else kernels.by_nobody
 
 
+@functools.cache
+def _math_with_cbrt() -> ModuleType:
+    """`math` for Numba, which lacks one function that the table uses. To teach it that one would
+    be for all that this process compiles, whoever does."""
+    made = ModuleType("math")
+    vars(made).update(vars(math), cbrt=_numba().njit(lambda x: np.cbrt(x)))
+    return made
+
+
+class _Kept:
+    """Where Numba asks for code that is kept, and gives what it has made: in place of its own
+    cache of a function."""
+
+    cache_path = None
+
+    def __init__(self, unique: str) -> None:
+        self._unique = unique
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """What is kept for a signature, ready to run; else None."""
+        from numba.core.compiler import CompileResult
+
+        target.refresh()
+        content = cache.read(self._name(signature, target.codegen()))
+        if content is None:
+            return None
+        rebuild: Any = CompileResult._rebuild
+        return rebuild(target, *pickle.loads(content))
+
+    def save_overload(self, signature: Any, made: Any) -> None:
+        """Keep what was made, unless it can serve this process only."""
+        from numba.core import serialize
+
+        dumps: Callable[[Any], bytes] = serialize.dumps
+        if not made.library.has_dynamic_globals:
+            cache.keep(self._name(signature, made.library.codegen), dumps(made._reduce()))
+
+    def _name(self, signature: Any, codegen: Any) -> str:
+        made_by = (_numba().__version__, codegen.magic_tuple())  # the processor as Numba was told
+        return cache.name_of("kernel", self._unique, str(signature), *made_by)
+
+
 class _Compiler:
     """Functions compiled for one type of numbers, and what they call."""
 
@@ -190,6 +271,8 @@ class _Compiler:
             meaning = function.__globals__.get(name)
             if meaning is kernels.carray:
                 found[name] = _numba().carray
+            elif meaning is math and "cbrt" in function.__code__.co_names:
+                found[name] = _math_with_cbrt()
             elif rules is not None and name in rules:
                 found[name] = self.callee(rules[name])
             elif name == "uniform" and self.dtype == "float32":
@@ -251,15 +334,13 @@ class _Compiler:
         fast: bool,
         rules: dict[str, Any] | None = None,
     ) -> int:
-        numba = _numba()
-        signature = numba.types.void(*operands)
+        from numba.core.ccallback import CFunc
+
+        signature = (operands, _numba().types.void)
         named = _named(function, self.meanings(function, fast, rules), unique)
-        try:
-            made = numba.cfunc(signature, cache=True, **_options(fast))(named)
-        except RuntimeError as error:  # no folder to cache in is writable
-            if "cannot cache" not in str(error):
-                raise
-            made = numba.cfunc(signature, **_options(fast))(named)
+        made: Any = CFunc(named, signature, locals={}, options=_options(fast))
+        made._cache = _Kept(unique)
+        made.compile()
         self.done[unique] = made  # the code lives as long as this object
         return int(made.address)
 
@@ -278,7 +359,7 @@ def _compiler(dtype: str) -> _Compiler:
 def rule_address(rule: Callable[..., None], dtype: str) -> int:
     """Return the address of an optimiser's rule: a function of pointers to the parameters, the
     gradient, the slots and the settings, two unused words, the steps before, and the count."""
-    with _lock:
+    with compiling:
         key = (rule, dtype)
         if key not in _addresses:
             if DISABLED:
@@ -300,7 +381,7 @@ def address(name: str, backward: bool, dtype: str) -> int:
     """
     row = TABLE.get(name.removeprefix("ew_"))  # a row may be replaced under its name
     key = (name, backward, dtype, row)
-    with _lock:
+    with compiling:
         if key not in _addresses:
             if DISABLED:
                 _addresses[key] = _python_address(name, backward)
@@ -409,14 +490,9 @@ def compiled_entry(function: Callable[..., Any], names: dict[str, Any]) -> Calla
     options = {**_options(False), "nogil": True, "no_cfunc_wrapper": True}
     unique = f"{function.__name__}_{fingerprint(function, names)}"
     named = _named(function, {name: _inner(x) for name, x in names.items()}, unique)
-    compiled: Callable[..., Any]
-    try:
-        compiled = numba.njit(**options, cache=True)(named)
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        compiled = numba.njit(**options)(named)
-    return compiled
+    compiled = numba.njit(**options)(named)
+    compiled._cache = _Kept(unique)
+    return compiled  # type: ignore[no-any-return]
 
 
 def _inner(meaning: Any) -> Any:

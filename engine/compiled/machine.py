@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine import modes
+from engine import locks, modes
 from engine.compiled import jit, loop, native, threads
 from engine.compiled.kernels import (
     BACKWARD,
@@ -118,7 +117,7 @@ class Machine:
         self, blocks: Blocks, wanted: Sequence[int], dtype: str, *, native: bool = True
     ) -> None:
         self.blocks, self.dtype = blocks, np.dtype(dtype)
-        self.lock = threading.Lock()
+        self.lock = locks.freed()
         rows_s, rows_l = blocks.rows
         self._vs = np.zeros(rows_s, dtype)
         self._gs = np.zeros(rows_s, dtype)
@@ -145,7 +144,7 @@ class Machine:
         self._chunks = 0  # that were run
         self._wanted_numbers = tuple(wanted)
         self._others: list[Machine] = []  # for the other parts of batches that are divided
-        self._parts_lock = threading.Lock()
+        self._parts_lock = locks.freed()
         self._lane_seconds = _seconds(both[L]) if not jit.DISABLED else 0.0
         self._encoded: list[_Encoded] = []
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l))
@@ -616,9 +615,6 @@ def _as_word(counter: int) -> int:
     return (counter + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-_entry_lock = threading.Lock()
-
-
 @functools.cache
 def _compiled(name: str) -> Callable[..., Any]:
     """A function of `loop` that is called from Python: "run" or "update"."""
@@ -643,10 +639,10 @@ def _compiled(name: str) -> Callable[..., Any]:
 
 
 def _entry() -> Callable[..., int]:
-    with _entry_lock:
+    with threads.compiling:
         return _compiled("run")
 
 
 def _update() -> Callable[..., None]:
-    with _entry_lock:
+    with threads.compiling:
         return _compiled("update")

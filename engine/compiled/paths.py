@@ -9,7 +9,6 @@ to that one come out as they did; if there is none, one of them is traced, told 
 from __future__ import annotations
 
 import gc
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import modes
+from engine import locks, modes
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
 from engine.compiled.machine import Machine, Run, Training
@@ -130,7 +129,7 @@ class Paths:
         self.draws = False  # whether any of them draws random numbers
         self.hot = False  # whether machines are to be made for many runs
         self.expected = False  # whether that is known, and not for machines to find out
-        self.lock = threading.RLock()
+        self.lock = locks.freed()
         self._warned = False
 
     # --- a run ---

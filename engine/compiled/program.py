@@ -11,13 +11,12 @@ import dataclasses
 import functools
 import math
 import operator
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from engine import calculus, modes
+from engine import calculus, locks, modes
 from engine.compiled import machine
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
@@ -61,7 +60,7 @@ class Program(Shown):
         self._by_signature: dict[Any, list[Paths]] = {}  # the one used last comes first
         self._last: Paths | None = None
         self._wrt = wrt
-        self._lock = threading.RLock()
+        self._lock = locks.freed()
         self._wanted_of: dict[Any, Wanted] = {}
         self._leaves: list[Value] = []
         self._wrt_places: list[int] = []

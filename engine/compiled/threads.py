@@ -1,4 +1,5 @@
-"""Threads for large batches: how many there are, and the pool that they wait in.
+"""Threads for large batches: how many there are, and the pool that they wait in; and the lock that
+only one of them compiles under.
 
 Compiled code runs without Python's lock, so that plain threads do. The pool is made when first
 needed, and anew in a forked process, which inherits none of its threads.
@@ -7,14 +8,16 @@ needed, and anew in a forked process, which inherits none of its threads.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from engine import locks
+
 T = TypeVar("T")
 
-_lock = threading.Lock()
+compiling = locks.waited_for()  # around all that makes or loads machine code
+_lock = locks.freed()
 _wanted: int | None = None
 _pool: ThreadPoolExecutor | None = None
 
@@ -64,8 +67,8 @@ def run_together(tasks: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def _forget() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    global _pool
+    _pool = None
 
 
 if hasattr(os, "register_at_fork"):

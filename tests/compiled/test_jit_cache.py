@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import engine
+from engine.compiled import cache, jit
 from engine.compiled.jit import fingerprint
 from engine.ops import TABLE, row
 from engine.value import record
@@ -58,6 +59,11 @@ DIFFERENT: dict[str, tuple[str, Any, Any]] = {
     "floats that look equal": (CONSTANT, 0.1 + 0.2, 0.3),
     "zeros": (CONSTANT, 0.0, -0.0),
     "an int and a float": (CONSTANT, 2, 2.0),
+    "tuples of functions": (
+        "def f(x):\n    return meaning[0](x)\n",
+        (TWICE, TWICE),
+        (THRICE, TWICE),
+    ),
     "tuples": ("def f(x):\n    return meaning[0] * x\n", (2.0, 1.0), (3.0, 1.0)),
     "single-precision floats": (CONSTANT, np.float32(2.0), np.float32(3.0)),
     "NumPy's ints": (CONSTANT, np.int64(2), np.int64(3)),
@@ -106,6 +112,13 @@ def test_names_given_beside_the_function_stand_for_its_globals() -> None:
 def test_an_attribute_of_a_functions_own_name_is_no_recursion() -> None:
     f = defined("def exp(x):\n    return math.exp(x)\n", math=math)
     assert fingerprint(f) == fingerprint(f)
+
+
+@pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
+def test_what_numba_has_compiled_counts_by_its_code() -> None:
+    numba = pytest.importorskip("numba")
+    one, other = (fingerprint(defined(TEXT, meaning=numba.njit(f))) for f in (TWICE, THRICE))
+    assert one != other
 
 
 # --- in one process -------------------------------------------------------------------------------
@@ -190,7 +203,7 @@ class Processes:
     def start(self, helper: str, scale: float, dtype: str = "float64") -> subprocess.Popen[str]:
         environment = {
             **{name: x for name, x in os.environ.items() if name != "NUMBA_DISABLE_JIT"},
-            "NUMBA_CACHE_DIR": str(self.cache),
+            cache.VARIABLE: str(self.cache),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(self.folder)]),
             "PYTHONDONTWRITEBYTECODE": "1",  # the same size and second would hide an edit
         }
@@ -263,6 +276,57 @@ def test_an_edit_of_a_constant_in_another_file_counts(processes: Processes) -> N
         assert processes.run("shrunk", 2.0) == [[1.0 + offset, 2.0 + offset], [1.0, 1.0]]
 
 
+# --- what others teach Numba ----------------------------------------------------------------------
+
+# Both lack in Numba. To the first it is taught here for what others compile, and must not be what
+# our kernels use; a row of the user's may use the second as it is taught.
+TAUGHT = """\
+import json, math, sys
+import engine
+from engine.compiled import jit
+from engine.compiled.machine import Machine
+from engine.ops import row, TABLE
+from engine.value import record
+from numba.extending import overload
+
+factor = float(sys.argv[1])
+if factor:
+    @overload(math.cbrt)
+    def _cbrt(x):
+        return lambda x: factor * x
+
+    @overload(math.ulp)
+    def _ulp(x):
+        return lambda x: factor * x
+
+def root(x):
+    return math.cbrt(x)
+
+def last(x):
+    return math.ulp(x)
+
+found = []
+for forward in (root, *([last] if factor else [])):
+    row(forward, (1.0,), forward.__name__, [(1.0, 2.0)])
+    program = engine.compile(lambda x: record(TABLE[forward.__name__], (x,)))
+    found.append(program(8.0))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
+def test_what_others_teach_numba_is_not_kept_for_those_who_do_not(tmp_path: Path) -> None:
+    environment = {**os.environ, cache.VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
+    answers = []
+    for factor in ("7.0", "5.0", "0.0", "7.0"):
+        command = [sys.executable, "-c", TAUGHT, factor]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        answers.append(json.loads(done.stdout))
+    assert answers == [[2.0, 56.0], [2.0, 40.0], [2.0], [2.0, 56.0]]
+
+
 # --- without SciPy --------------------------------------------------------------------------------
 
 WITHOUT_SCIPY = """\
@@ -279,7 +343,7 @@ assert (gradient == X.sum(axis=0)).all()
 
 @pytest.mark.slow
 def test_large_products_need_no_scipy(tmp_path: Path) -> None:
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, cache.VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment.pop("NUMBA_DISABLE_JIT", None)
     command = [sys.executable, "-c", WITHOUT_SCIPY]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -1,13 +1,14 @@
-"""The folder of object code: what is there is loaded, what is damaged is made anew."""
+"""Object code of blocks: what was made once is loaded, whatever else happens it is made anew."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import engine
-from engine.compiled import jit
+from engine.compiled import cache, jit
 from engine.compiled.native import objects
 
 pytestmark = pytest.mark.skipif(jit.DISABLED, reason="nothing is written out without Numba")
@@ -15,8 +16,10 @@ pytestmark = pytest.mark.skipif(jit.DISABLED, reason="nothing is written out wit
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own for object code."""
-    monkeypatch.setattr(objects, "_folder", lambda: tmp_path)
+    """A folder of its own for what is kept, with what all programs need already in it."""
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
+    engine.compile(engine.exp)(0.5)  # the loop is compiled once in a process
+    cache.clear()
     return tmp_path
 
 
@@ -43,40 +46,30 @@ def value() -> float:
 def test_what_was_made_once_is_loaded(folder: Path, made: list[int]) -> None:
     assert value() == value()
     assert len(made) == 1
-    assert len([*folder.glob("*.o")]) == 1
+    assert cache.size()[0] == 1
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "changed", "foreign"])
-def test_a_damaged_file_is_made_anew(damage: str, folder: Path, made: list[int]) -> None:
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda whole: b"",
+    "cut within the digest": lambda whole: whole[:9],
+    "cut behind the digest": lambda whole: whole[:32],
+    "cut in half": lambda whole: whole[: len(whole) // 2],
+    "cut by a byte": lambda whole: whole[:-1],
+    "a byte longer": lambda whole: whole + b"\0",
+    "with zeros at the end, as after a loss of power": lambda whole: whole[:-512] + bytes(512),
+    "with other notes": lambda whole: whole.replace(b"[", b" ", 1),
+    "with other code": lambda whole: whole[:-9] + bytes(9),
+    "of others": lambda whole: b"[[], 1]\n\x7fELF nothing of ours",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_file_is_made_anew(kind: str, folder: Path, made: list[int]) -> None:
     expected = value()
-    (file,) = folder.glob("*.o")
+    (file,) = folder.iterdir()
     whole = file.read_bytes()
-    damaged = {
-        "empty": b"",
-        "truncated": whole[: len(whole) // 2],
-        "changed": whole[:-9] + bytes(9),
-        "foreign": b"[[], 1]\n\x7fELF nothing of ours",
-    }
-    file.write_bytes(damaged[damage])
+    file.write_bytes(DAMAGE[kind](whole))
+    assert file.read_bytes() != whole
     assert value() == expected
     assert len(made) == 2
     assert file.read_bytes() == whole
-
-
-def test_without_a_folder_it_is_made_each_time(
-    made: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(objects, "_folder", lambda: None)
-    assert value() == value()
-    assert len(made) == 2
-
-
-def test_files_used_longest_ago_make_room(
-    folder: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    value()
-    monkeypatch.setattr(objects, "_MOST_BYTES", 1)
-    engine.compile(lambda x: engine.cos(x) * 0.456)(0.5)
-    assert len(made) == 2
-    assert len([*folder.glob("*.o")]) == 1
-    assert not [*folder.glob("*.tmp")]
