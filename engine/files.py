@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -17,8 +18,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError as `open` does; the file is then as it was.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
+    check_folder_of(path)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
@@ -29,6 +29,26 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def check_folder_of(path: Path) -> None:
+    """Raise FileNotFoundError where there is no folder for a file that is to be written."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder, and try it: what can't be written is to be known before long work, not after.
+
+    Raises OSError, naming the folder, where nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise type(error)(f"can't write to {folder}: {reason}") from None
 
 
 def remove_leftovers(path: Path) -> None:

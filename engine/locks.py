@@ -11,18 +11,20 @@ import threading
 import weakref
 from typing import Any
 
-_waited_for: list[Any] = []  # in the order in which a thread takes them
+_waited_for: list[tuple[int, Any]] = []  # in the order in which a thread takes them
 _freed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def waited_for(lock: Any = None) -> Any:
+def waited_for(depth: int, lock: Any = None) -> Any:
     """Return a new lock, as `threading.RLock()`, or one that there is; a fork waits until no other
     thread has it.
 
-    For what must not be left half done, and takes a moment.
+    For what must not be left half done, and takes a moment. A thread that has one takes only those
+    of a greater `depth`.
     """
     lock = threading.RLock() if lock is None else lock
-    _waited_for.append(lock)
+    _waited_for.append((depth, lock))
+    _waited_for.sort(key=lambda pair: pair[0])
     return lock
 
 
@@ -37,12 +39,12 @@ def freed() -> Any:
 
 
 def _before() -> None:
-    for lock in _waited_for:
+    for _, lock in _waited_for:
         lock.acquire()
 
 
 def _after() -> None:
-    for lock in reversed(_waited_for):
+    for _, lock in reversed(_waited_for):
         lock.release()
 
 

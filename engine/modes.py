@@ -24,7 +24,7 @@ from engine import locks
 watched = 0
 tracing = 0
 scoped = False
-_lock = locks.waited_for()  # a frame may be freed, which counts it out, while one is counted in
+_lock = locks.freed()  # a frame may be freed, which counts it out, while one is counted in
 _counted: set[int] = set()  # the ids of the frames that `watched` counts
 
 

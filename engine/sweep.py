@@ -15,7 +15,7 @@ from engine.ops import Op
 if TYPE_CHECKING:
     from engine.value import Value
 
-_sweep_lock = locks.waited_for()
+_sweep_lock = locks.waited_for(0)
 _sweeps: list[None] = []  # one entry for each sweep under way, guarded by the lock
 _afterwards: list[Callable[[], None]] = []  # what to do when the outermost sweep ends
 

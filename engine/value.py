@@ -25,7 +25,7 @@ from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
 
 _new = object.__new__
-gradient_lock = locks.waited_for()
+gradient_lock = locks.freed()
 NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
@@ -437,7 +437,7 @@ _NOT_A_FLOAT = (
 # --- leaves: where they come from -------------------------------------------------------------
 
 _calls = 0  # how many calls of transforms have begun
-_calls_lock = locks.waited_for()
+_calls_lock = locks.freed()
 
 
 def begin_call() -> int:

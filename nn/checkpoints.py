@@ -20,7 +20,7 @@ import numpy as np
 from engine.files import remove_leftovers
 from nn.identity import difference
 from nn.optim import LRScheduler, Optimizer
-from nn.saving import CheckpointError, read_arrays, write_arrays
+from nn.saving import CheckpointError, check_saving, read_arrays, write_arrays
 from nn.stopping import Best
 from nn.updates import History
 
@@ -38,7 +38,7 @@ class Checkpoints:
     with another one is refused. What is saved are the very objects given here.
 
     Raises TypeError where the state of the optimiser or the scheduler is nothing that JSON can
-    say, and OSError where the folder can't be made.
+    say, OSError where the folder can't be written, and ImportError with what to install.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Checkpoints:
         self._optimizer, self._scheduler = optimizer, scheduler
         self._history, self._best = history, best
         json.dumps(self._content({})[1])  # what can't be saved is found now
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        check_saving(self.path.parent)
         self._next = time.monotonic() + SAVE_SECONDS
         self._failed = False
 

@@ -1,4 +1,4 @@
-"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME` and `bench`.
+"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `cache` and `bench`.
 
 The benchmarks are no part of what is installed: they stand beside the packages in a checkout.
 """
@@ -10,22 +10,28 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import engine
 from engine import DrawingError
-from nn import drawing_cli
+from engine.compiled import cache
+from engine.files import make_writable
+from nn import drawing_cli, plots, printing
 from nn.programs import PROGRAMS, Options, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 for a failure that is told, 130 for an interrupt.
+    """Run a command; return 0, 1 for a failure that is told, 130 for an interrupt, 141 where nobody
+    read on.
 
     A wrong call ends the process with 2, as argparse does.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    return printing.to_the_end(lambda: _command(given))
+
+
+def _command(given: list[str]) -> int:
     if given[:1] == ["bench"]:
         return _bench(given[1:])
     if given[:1] == ["draw"]:
@@ -36,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in PROGRAMS:
             print(f"{name:16s} {load(name).SUMMARY}")
         return 0
+    if chosen.command == "cache":
+        return _cache(chosen.clear)
     return _run(chosen)
 
 
@@ -47,6 +55,8 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     commands.add_parser("list", help="name the programs")
     commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
+    kept = commands.add_parser("cache", help="say where machine code is kept, and how much")
+    kept.add_argument("--clear", action="store_true", help="remove it")
     run = commands.add_parser("run", help="run a program")
     run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
     run.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
@@ -94,9 +104,12 @@ def _run(chosen: argparse.Namespace) -> int:
     )
     try:
         if options.out is not None:
-            _make_writable(options.out)  # before a long training, not after it
+            make_writable(options.out)  # before a long training, not after it
             os.environ.setdefault("MPLBACKEND", "agg")  # pictures for files need no window
+            plots.new_axes()
         report = load(chosen.program).run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError, ImportError, DrawingError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
         return 1
@@ -129,15 +142,17 @@ def _bench(arguments: Sequence[str], root: Path = Path(__file__).parents[1]) -> 
         sys.path.remove(str(root))
 
 
-def _make_writable(folder: Path) -> None:
-    """Make the folder, and write to it. Raises OSError naming it where that fails."""
+def _cache(clear: bool) -> int:
+    """Say where the cache is and how large; or clear it."""
+    folder = cache.place()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        count, size = cache.clear() if clear else cache.size()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(f"can't write pictures to {folder}: {reason}") from None
+        print(f"gradloom: {error}", file=sys.stderr)
+        return 1
+    print(f"{'removed' if clear else 'cache'}: {count:,} files, {size / 1e6:,.1f} MB")
+    print(f"folder:  {folder or 'none'} ({cache.VARIABLE} names another)")
+    return 0
 
 
 if __name__ == "__main__":

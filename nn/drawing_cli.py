@@ -20,13 +20,12 @@ from typing import Any
 
 import engine
 from engine import DrawingError, GraphError, Value
-from engine.files import write_whole
+from engine.files import check_folder_of, write_whole
 from engine.lines import argument_names, named_leaves
 from engine.trees import flatten, flatten_argument
 from engine.value import computed_leaf
 from nn.module import Module
 
-_TEXTS = ("txt", "dot")  # what is printed where no file is asked: the first that there is
 _BINARY = ("png", "pdf")
 _EXAMPLES = """examples:
   gradloom draw model.py:loss --args 1.5 "[0.5, -2]" --out graph.svg
@@ -47,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     rest, numbers = _split(arguments)
     chosen = _parser().parse_args(rest)
     try:
+        if chosen.out is not None:
+            check_folder_of(chosen.out)  # before the file's own work
         with contextlib.redirect_stdout(sys.stderr):
             roots = _roots(chosen.what, numbers)
             if chosen.grad:
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str]) -> int:
         options = {name: option for name, option in given.items() if option is not None}
         drawing = engine.draw(roots, **options)
         _deliver(drawing, chosen.out, chosen.format)
-    except (_ProblemError, DrawingError, GraphError, OSError, ValueError) as error:
+    except BrokenPipeError:
+        raise  # nobody reads on
+    except (_ProblemError, DrawingError, GraphError, ImportError, OSError, ValueError) as error:
         print(f"gradloom: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -286,7 +289,7 @@ def _deliver(drawing: Any, out: Path | None, format: str | None) -> None:
     if out is None:
         if format in _BINARY:
             raise _ProblemError(f"a picture in {format} needs a file: --out graph.{format}")
-        print(_text(drawing, format))
+        _print(drawing.render(format or "txt"), is_file=format not in (None, "txt"))
         return
     format = format or out.suffix.lstrip(".").lower() or drawing.format
     if not out.suffix:
@@ -295,10 +298,11 @@ def _deliver(drawing: Any, out: Path | None, format: str | None) -> None:
     print(out)
 
 
-def _text(drawing: Any, format: str | None) -> str:
-    """The picture as text, in the first format of `_TEXTS` that drawings have."""
-    formats = (format,) if format is not None else _TEXTS
-    for candidate in formats[:-1]:
-        with contextlib.suppress(ValueError):
-            return str(drawing.render(candidate).decode())
-    return str(drawing.render(formats[-1]).decode())
+def _print(content: bytes, *, is_file: bool) -> None:
+    """Print a text; or the content of a file, which says its encoding itself."""
+    if not is_file or not hasattr(sys.stdout, "buffer"):
+        print(content.decode(), end="")
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()

@@ -71,7 +71,7 @@ def minimize(
             try:
                 step = FunctionPath(function, parameters, bar.advance, dtype, steps)
                 history.path, history.reason = "vectorised", "the function compiles"
-            except TraceError as error:
+            except (TraceError, ImportError) as error:  # ImportError without Numba
                 if path == "vectorised" or np.dtype(dtype) != np.float64:
                     raise
                 history.reason = str(error)

@@ -148,7 +148,7 @@ class Measure:
                 self._programs[name] = make(self._model)
             with drawing(0, 0):
                 return self._programs[name](*data, **keywords)
-        except TraceError:
+        except (TraceError, ImportError):  # the latter without Numba
             if self._path == "vectorised":
                 raise
             self._compiles = False

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.files import write_whole
+from engine.files import make_writable, write_whole
 from nn import architecture
 from nn.module import Module
 
@@ -200,6 +200,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) < len(pairs):
         raise ValueError("a name is there twice")
     return names
+
+
+def check_saving(folder: Path) -> None:
+    """Have a folder in which files can be saved. Raises OSError where nothing can be written there,
+    and ImportError with what to install."""
+    _safetensors()
+    make_writable(folder)
 
 
 def _safetensors() -> Any:

@@ -461,7 +461,7 @@ class _Run:
                 )
                 history.path, history.reason = "vectorised", "the model and the loss compile"
                 return step
-            except TraceError as error:
+            except (TraceError, ImportError) as error:  # ImportError without Numba
                 if settings.path == "vectorised" or settings.dtype != np.float64:
                     raise
                 history.path, history.reason = "scalar", str(error)

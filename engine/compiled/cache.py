@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from engine import locks
+
 VARIABLE = "GRADLOOM_CACHE_DIR"
 NEEDED = "compiling needs Numba: pip install numba"
 _ENDING, _UNFINISHED = ".gradloom", ".gradloom-new"
@@ -201,6 +203,8 @@ def llvm() -> Any:
         import llvmlite.binding as binding
     except ImportError:
         raise ImportError(NEEDED, name="llvmlite") from None
+    if (lock := getattr(getattr(binding.ffi.lib, "_lock", None), "_lock", None)) is not None:
+        locks.waited_for(3, lock)  # finalizers take it, too
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding

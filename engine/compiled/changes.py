@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+from engine import locks
 from engine.compiled.places import Attributes, Place, RandomStates
 from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, is_ours, user_line
@@ -21,7 +22,7 @@ from engine.errors import TraceError, is_ours, user_line
 T = TypeVar("T")
 _ATTEMPTS = 3  # to trace without the random state of the process changing
 _HEAP_TYPE = 1 << 9  # the flag of such classes
-_standing = threading.RLock()
+_standing = locks.freed()
 
 
 def run_once(run: Callable[[], T], around: Surroundings, name: str, *, first: bool = True) -> T:

@@ -55,7 +55,7 @@ def _numba() -> Any:
         import numba
         from numba.core.compiler_lock import global_compiler_lock
 
-        locks.waited_for(global_compiler_lock)
+        locks.waited_for(2, global_compiler_lock)
         return numba
 
 

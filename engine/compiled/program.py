@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import calculus, locks, modes
-from engine.compiled import machine
+from engine.compiled import jit, machine
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
 from engine.compiled.machine import Training
@@ -49,6 +49,7 @@ class Program(Shown):
     ) -> None:
         if not callable(f):
             raise TypeError(f"compile takes a function, not {f!r}")
+        jit.require_numba()
         if reduce not in (None, "mean", "sum"):
             raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
         if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -533,7 +534,8 @@ def compile(
 
     Raises TraceError where f does what a replay can't repeat, naming the line: it draws from a
     random generator, goes on with an iterator, or changes what it reads, such as a counter or a
-    running mean. An attribute that is only written, or written first, is allowed.
+    running mean. An attribute that is only written, or written first, is allowed. Raises
+    ImportError with what to install where Numba is missing.
 
     >>> import engine
     >>> program = engine.compile(lambda w, x: engine.tanh(w[0] * x + w[1]), in_axes=(None, 0))

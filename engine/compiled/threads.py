@@ -16,7 +16,7 @@ from engine import locks
 
 T = TypeVar("T")
 
-compiling = locks.waited_for()  # around all that makes or loads machine code
+compiling = locks.waited_for(1)  # around all that makes or loads machine code
 _lock = locks.freed()
 _wanted: int | None = None
 _pool: ThreadPoolExecutor | None = None

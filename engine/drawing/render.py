@@ -8,6 +8,7 @@ source, and says what to install.
 from __future__ import annotations
 
 import functools
+import html
 import importlib
 import importlib.util
 import os
@@ -22,7 +23,7 @@ from engine.drawing.svg import drawn, page, still_of
 from engine.drawing.theme import THEMES, Theme
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
-from engine.files import write_whole
+from engine.files import check_folder_of, write_whole
 from engine.showing import Shown, Still, bundle, page_part, words
 
 FORMATS = ("svg", "png", "pdf", "dot", "html", "txt")
@@ -70,7 +71,8 @@ class Drawing(Shown):
     def render(self, format: str | None = None) -> bytes:
         """Return the picture as a file's content: "svg", "png", "pdf", "html", "dot" or "txt".
 
-        Raises DrawingError where no renderer is installed, or the one found fails.
+        Raises DrawingError where no renderer is installed, or the one found fails; "html" then has
+        the tree of text, as "txt", and "dot" needs none.
         """
         format = format or self.format
         _check_format(format)
@@ -83,7 +85,11 @@ class Drawing(Shown):
         if format == "html":
             roots = [box.label for box in self.picture.boxes if box.is_root and box.label]
             title = f"Graph of {', '.join(roots) or 'a number'}"
-            return page(page_part(self.still.scrolled()), self.theme, title).encode()
+            try:
+                body = page_part(self.still.scrolled())
+            except DrawingError as error:  # without Graphviz it is the tree
+                body = f"<p>{html.escape(str(error))}</p>\n<pre>{html.escape(str(self))}</pre>"
+            return page(body, self.theme, title).encode()
         return render_source(self.source, format)
 
     @functools.cached_property
@@ -104,6 +110,7 @@ class Drawing(Shown):
         if not ending:
             ending = self.format
             path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
+        check_folder_of(path)  # before a layout that may take long
         write_whole(path, self.render(ending))
         return path
 

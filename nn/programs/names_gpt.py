@@ -23,6 +23,7 @@ import nn
 from nn import plots
 from nn.data import first_names
 from nn.programs import Options, Report
+from nn.programs import problem as common
 from nn.sequences import Cache
 
 SUMMARY = "a GPT of 4,192 scalars that makes up first names, Adam"
@@ -137,7 +138,7 @@ def run(options: Options) -> Report:
         path=options.path,  # type: ignore[arg-type]  # fit checks it
         progress=not options.quiet,
     )
-    comparison = nn.compare_paths(model, X_train[:1], y_train[:1], loss=loss)
+    comparison = common.compare_paths(model, X_train[:1], y_train[:1], loss)
     figures = {
         "program": "names-gpt",
         "path": history.path,
@@ -150,9 +151,7 @@ def run(options: Options) -> Report:
         "test_loss": nn.evaluate(model, X_test, y_test, loss=loss),
         "train_accuracy": None,
         "test_accuracy": None,
-        "gradient_difference": comparison.largest_difference,
-        "scalar_step_seconds": comparison.scalar_seconds,
-        "vectorised_step_seconds": comparison.vectorised_seconds,
+        **common.compared(comparison),
         "samples": [made_up(model, rng) for _ in range(SAMPLES)],
     }
     pictures = []
@@ -161,11 +160,11 @@ def run(options: Options) -> Report:
     return Report(figures, _text(figures, comparison, history.step_loss), pictures)
 
 
-def _text(figures: dict[str, Any], comparison: nn.Comparison, step_loss: list[float]) -> str:
+def _text(figures: dict[str, Any], comparison: nn.Comparison | None, step_loss: list[float]) -> str:
     lines = [
         f"trained on the {figures['path']} path: {figures['steps']:,} updates of one name each, "
         f"{figures['seconds']:.1f} s",
-        *str(comparison).splitlines(),
+        *(str(comparison).splitlines() if comparison is not None else []),
     ]
     size = max(1, len(step_loss) // 10)
     for first in range(0, len(step_loss), size):

@@ -54,9 +54,9 @@ class Problem:
         }
         return nn.fit(self.model, self.X, self.y, **(settings | more))
 
-    def compare_paths(self, rows: int = _SIDE_BY_SIDE) -> nn.Comparison:
+    def compare_paths(self, rows: int = _SIDE_BY_SIDE) -> nn.Comparison | None:
         """Take one step on both paths, with at most so many rows."""
-        return nn.compare_paths(self.model, self.X[:rows], self.y[:rows], loss=self.loss)
+        return compare_paths(self.model, self.X[:rows], self.y[:rows], self.loss)
 
     def train_loss(self) -> float:
         """Return the mean loss of a training example."""
@@ -105,12 +105,22 @@ def figures(
     }
 
 
-def compared(comparison: nn.Comparison) -> dict[str, Any]:
+def compare_paths(model: nn.Module, X: Array, y: Array, loss: nn.Loss) -> nn.Comparison | None:
+    """Return one step on both paths; None where there is but one, without Numba."""
+    try:
+        return nn.compare_paths(model, X, y, loss=loss)
+    except ImportError:
+        return None
+
+
+def compared(comparison: nn.Comparison | None) -> dict[str, Any]:
     """Return what --json says of a step on both paths."""
+    names = ("largest_difference", "scalar_seconds", "vectorised_seconds")
+    difference, scalar, vectorised = (getattr(comparison, name, None) for name in names)
     return {
-        "gradient_difference": comparison.largest_difference,
-        "scalar_step_seconds": comparison.scalar_seconds,
-        "vectorised_step_seconds": comparison.vectorised_seconds,
+        "gradient_difference": difference,
+        "scalar_step_seconds": scalar,
+        "vectorised_step_seconds": vectorised,
     }
 
 

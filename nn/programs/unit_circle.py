@@ -59,6 +59,8 @@ def problem(options: Options) -> Problem:
 
 def run(options: Options) -> Report:
     """Train the network, and report on the held-out points."""
+    if options.out is not None:
+        engine.draw(engine.Value(0.0)).render("svg")  # raises now what it would at the end
     p = problem(options)
     history = p.fit(options)
     comparison = p.compare_paths(rows=len(p.X))

@@ -113,7 +113,9 @@ def run(options: Options) -> Report:
     return Report(figures, _text(figures, comparison, epoch_error), pictures)
 
 
-def _text(figures: dict[str, Any], comparison: nn.Comparison, epoch_error: list[float]) -> str:
+def _text(
+    figures: dict[str, Any], comparison: nn.Comparison | None, epoch_error: list[float]
+) -> str:
     lines = common.lines(figures, comparison)
     for epoch in sorted({1, *range(50, len(epoch_error), 50), len(epoch_error)}):
         if epoch_error:

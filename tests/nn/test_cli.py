@@ -111,7 +111,7 @@ def test_a_folder_that_can_not_be_written_is_named_before_training(
     blocked.write_text("not a folder")
     assert main([*SHORT, "--out", str(blocked / "pictures")]) == 1
     out, err = capsys.readouterr()
-    assert f"can't write pictures to {blocked / 'pictures'}: Not a directory" in err and out == ""
+    assert f"can't write to {blocked / 'pictures'}: Not a directory" in err and out == ""
     if os.geteuid() != 0:  # root may write anywhere
         blocked = tmp_path / "closed"
         blocked.mkdir(mode=0o500)
