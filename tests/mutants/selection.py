@@ -1,7 +1,8 @@
 """A plugin for pytest, in the runs that `tests/mutants` starts: which tests run, in which order.
 
 `MUTANTS_LIMITS` says how many bytes and how many seconds of the processor a process may use.
-`MUTANTS_TESTS` names a file with one test or test file a line; what isn't among these is left out.
+`MUTANTS_TESTS` names a file with a test or a file of tests a line; others are left out.
+`MUTANTS_KNOWN` names one with the seconds of tests: of a file, the new and the quick go first.
 `MUTANTS_SECONDS` names a file that is told how long each test took, if it passed.
 """
 
@@ -32,11 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if listed is None:
         return
     rank = {line: i for i, line in enumerate(Path(listed).read_text().splitlines())}
+    known = Path(os.environ["MUTANTS_KNOWN"])
+    seconds = json.loads(known.read_text()) if known.exists() else {}
 
-    def place(item: pytest.Item) -> int:
-        return rank.get(item.nodeid, rank.get(item.nodeid.partition("::")[0], len(rank)))
+    def place(item: pytest.Item) -> tuple[int, float]:
+        test = item.nodeid
+        return rank.get(test, rank.get(test.partition("::")[0], len(rank))), seconds.get(test, 0.0)
 
-    items[:] = sorted((item for item in items if place(item) < len(rank)), key=place)
+    items[:] = sorted((item for item in items if place(item)[0] < len(rank)), key=place)
 
 
 @pytest.hookimpl(wrapper=True)

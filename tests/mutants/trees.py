@@ -121,7 +121,7 @@ class SoundTree:
 
     @cached_property
     def changed(self) -> set[str]:
-        """The files of tests that have changed since, or are new: these run as a whole."""
+        """The files of tests that have changed since, or are new."""
         files = {name: content for name, content in files_of_checkout().items() if _tests(name)}
         return {name for name, content in files.items() if self.content(name) != content}
 
@@ -132,18 +132,18 @@ class SoundTree:
     def tests_for(self, path: str, lines: tuple[int, int]) -> tuple[list[str], list[str]]:
         """Return the tests that run some lines of the checkout: the mirrored ones, and others.
 
-        Lines that no test ran by itself (they run at import, or are compiled) have the tests of
-        their file.
+        The quick ones come first. Lines that no test ran by itself (they run at import, or are
+        compiled) have the tests of their file. Files of tests that have changed since, or are new,
+        run as a whole if they mirror the module.
         """
         near = mirrors(path)
         if not self.learnt:
             return sorted(near), []
         tests = self.tests_of(path, tuple(self.lines_then(path, lines))) or self.tests_of(path, ())
-        known = [test for test in tests if (ROOT / _file(test)).is_file()]
-        listed = {test if _file(test) not in self.changed else _file(test) for test in known}
-        mirrored = [test for test in listed if _file(test) in near] + sorted(near & self.changed)
-        others = sorted(listed - {*mirrored}, key=lambda test: (self.seconds.get(test, 1e9), test))
-        return list(dict.fromkeys(sorted(mirrored))), others
+        tests.sort(key=lambda test: (self.seconds[test], test))
+        mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
+        others = [test for test in tests if _file(test) not in near]
+        return mirrored, [test for test in others if (ROOT / _file(test)).is_file()]
 
     def lines_then(self, path: str, lines: tuple[int, int]) -> set[int]:
         """Where lines of the checkout's file were in the sound tree's."""
