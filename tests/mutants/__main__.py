@@ -34,6 +34,7 @@ from faults import Fault, chosen, faults_of
 from trees import CODE, ROOT, Outcome, SoundTree, files_of_checkout, run_tests
 
 HERE = Path(__file__).parent
+TRAINING = ("train", "updates", "examples", "stopping", "divergence", "settings")
 AREAS = {
     "ops": ["engine/ops.py"],
     "sweep": ["engine/sweep.py"],
@@ -43,8 +44,8 @@ AREAS = {
     "arguments": ["engine/compiled/arguments.py"],
     "losses": ["nn/losses.py", "nn/list_losses.py"],
     "optimisers": ["nn/optim/"],
-    "training": ["nn/train.py", "nn/updates.py", "nn/examples.py", "nn/stopping.py"],
-    "saving": ["nn/saving.py", "nn/checkpoints.py"],
+    "training": [f"nn/{name}.py" for name in TRAINING],
+    "saving": ["nn/saving.py", "nn/checkpoints.py", "nn/identity.py"],
 }
 SECONDS = 300  # of tests for one fault, as they were without it: what would take longer is left out
 

@@ -79,6 +79,7 @@ def test_arms_of_a_spiral_differ_by_a_turn_only() -> None:
     for arm, following in pairwise(arms):
         np.testing.assert_allclose(following, arm @ [[0.0, 1.0], [-1.0, 0.0]], atol=1e-12)
     assert np.hypot(*X.T).max() == pytest.approx(1.0)
+    assert arms[0][-1] == pytest.approx([np.cos(4.0), np.sin(4.0)])  # 4 radians, from the x-axis
 
 
 def test_blobs_lie_around_their_centers() -> None:
@@ -89,6 +90,7 @@ def test_blobs_lie_around_their_centers() -> None:
         np.testing.assert_allclose(X[y == c].mean(axis=0), center, atol=0.06)
         np.testing.assert_allclose(X[y == c].std(axis=0), 0.5, rtol=0.08)
     assert set(blobs(50, centers=5)[1].tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
+    assert set(blobs(50)[1].tolist()) == {0.0, 1.0, 2.0}
 
 
 @pytest.mark.parametrize(
