@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, Signature, signature
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import modes
@@ -34,10 +35,21 @@ def checked_operand(op: Op, operand: object) -> Number:
     try:
         return to_float(operand)
     except TypeError:
+        text = f"{op.name} takes Values and numbers, not a {type(operand).__name__}"
+        if isinstance(operand, list | tuple) or hasattr(operand, "__array__"):
+            name = op.name if op.family == "custom" else f"engine.{op.name}"
+            others = ", ..." * (op.arity > 1)
+            text += f"; for a list or an array: [{name}(x{others}) for x in data]"
+        raise TypeError(text) from None
+
+
+def _sequence(name: str, items: Any) -> Any:
+    """A sequence as it is; TypeError for what is none, above all for a number."""
+    if not hasattr(items, "__iter__"):
         raise TypeError(
-            f"{op.name} takes Values and numbers, not a {type(operand).__name__}; for a list or "
-            f"an array: [{'engine.' * (op.family != 'custom')}{op.name}(x) for x in data]"
-        ) from None
+            f"{name} takes a sequence of Values and numbers, such as a list, not {items!r}"
+        )
+    return items
 
 
 def _checked(op: Op, numbers: Sequence[Any]) -> float:
@@ -143,9 +155,13 @@ def take(sequence: Any, index: Number) -> Any:
     >>> take([[1.0, 2.0], [3.0, 4.0]], Value(-1.0))
     [3.0, 4.0]
     """
+    if not hasattr(sequence, "__getitem__"):
+        raise TypeError(f"take takes a sequence first, then an index, not {sequence!r}")
     index = as_number(index)
     if isinstance(index, Value) and modes.tracing and modes.state.trace is not None:
         return modes.state.trace.take(sequence, index)
+    if not isinstance(index, Value | Real):
+        raise TypeError(f"take's index is a whole number, or a Value of one, not {index!r}")
     number = index._data if isinstance(index, Value) else to_float(index)
     return sequence[checked_index(number, len(sequence))]
 
@@ -192,7 +208,7 @@ def minimum(*operands: Any) -> Number:
 
 
 def _chain_of(name: str, operands: tuple[Any, ...]) -> Number:
-    items = list(operands[0]) if len(operands) == 1 else list(operands)
+    items = list(_sequence(name, operands[0]) if len(operands) == 1 else operands)
     if not items:
         raise ValueError(f"{name} of an empty sequence")
     binary = FUNCTIONS[name]
@@ -225,14 +241,14 @@ def sum(terms: Iterable[Number], start: Number | None = None) -> Number:
     Value(data=3.0, grad=0.0)
     """
     total = start
-    for term in terms:
+    for term in _sequence("sum", terms):
         total = term if total is None else total + term
     return 0.0 if total is None else total
 
 
 def mean(terms: Iterable[Number]) -> Number:
     """Return the arithmetic mean. Raises ValueError for an empty sequence."""
-    items = list(terms)
+    items = list(_sequence("mean", terms))
     if not items:
         raise ValueError("mean of an empty sequence")
     return sum(items) / len(items)
@@ -241,7 +257,7 @@ def mean(terms: Iterable[Number]) -> Number:
 def prod(factors: Iterable[Number]) -> Number:
     """Return the product of the factors; 1.0 if there are none. Exact where factors are 0."""
     result: Number | None = None
-    for factor in factors:
+    for factor in _sequence("prod", factors):
         result = factor if result is None else result * factor
     return 1.0 if result is None else result
 
@@ -254,6 +270,8 @@ def dot(xs: Sequence[Number], ys: Sequence[Number], start: Number | None = None)
     >>> dot([1.0, 2.0], [Value(3.0), Value(4.0)])
     Value(data=11.0, grad=0.0)
     """
+    if not (hasattr(xs, "__len__") and hasattr(ys, "__len__")):
+        return dot(list(_sequence("dot", xs)), list(_sequence("dot", ys)), start)
     if len(xs) != len(ys):
         raise ValueError(f"dot needs sequences of one length, got {len(xs)} and {len(ys)}")
     total = add_products(start, xs, ys)
@@ -268,7 +286,7 @@ def norm(xs: Iterable[Number]) -> Number:
     >>> norm([3e-200, 4e-200])
     5e-200
     """
-    items = list(xs)
+    items = list(_sequence("norm", xs))
     if not items:
         return 0.0
     largest = detach(maximum([FUNCTIONS["abs"](x) for x in items]))
@@ -283,7 +301,7 @@ def logsumexp(xs: Iterable[Number]) -> Number:
     >>> logsumexp([Value(1000.0), Value(1000.0)])
     Value(data=1000.6931471805599, grad=0.0)
     """
-    items = list(xs)
+    items = list(_sequence("logsumexp", xs))
     largest = maximum(items)
     shift = _finite(largest)
     exp, log = FUNCTIONS["exp"], FUNCTIONS["log"]
@@ -297,7 +315,7 @@ def softmax(xs: Iterable[Number]) -> list[Number]:
     >>> [f"{p:.3f}" for p in softmax([Value(1.0), Value(2.0)])]
     ['0.269', '0.731']
     """
-    items = list(xs)
+    items = list(_sequence("softmax", xs))
     shift = _finite(maximum(items))
     powers = [FUNCTIONS["exp"](x - shift) for x in items]
     total = sum(powers)
@@ -310,7 +328,7 @@ def log_softmax(xs: Iterable[Number]) -> list[Number]:
     >>> log_softmax([1e16, 1e16 - 40.0])
     [0.0, -40.0]
     """
-    items = list(xs)
+    items = list(_sequence("log_softmax", xs))
     shift = _finite(maximum(items))
     shifted = [x - shift for x in items]  # first: what numbers have in common would hide the rest
     total = FUNCTIONS["log"](sum(FUNCTIONS["exp"](x) for x in shifted))

@@ -14,6 +14,7 @@ import math
 import operator
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from inspect import Parameter, signature
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,11 @@ class Value:
         self.scope = modes.current_scope() if modes.scoped else None
         if isinstance(_children, str):
             raise TypeError(f"the second argument is for operands; write label={_children!r}")
-        children = tuple(_children)
+        children: tuple[Any, ...] = (
+            tuple(_children) if hasattr(_children, "__iter__") else (_children,)
+        )
+        if not all(isinstance(child, Value) for child in children):
+            raise TypeError(f"the second argument is for operands, which are Values: {_children!r}")
         if children or _op:
             self._make_by_hand(children, _op)
 
@@ -292,6 +297,11 @@ class Value:
         Raises GraphError where a node below was made by hand.
         """
         _refuse_in_trace("backward()")
+        if not isinstance(gradient, NUMBERS):
+            raise TypeError(
+                f"the gradient that backward begins with is a plain number, not {gradient!r}; for "
+                "gradients that are Values: engine.gradients(output, inputs, create_graph=True)"
+            )
         nodes = topological_order((self,))
         leaves = [node for node in nodes if node.op is None]
         grads = reverse_sweep(nodes, [(self, to_float(gradient))], leaves, keep=True)
@@ -344,13 +354,22 @@ class Value:
 
     conj = conjugate
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        if modulus is not None:
+            raise TypeError("pow of a Value takes no modulus; write x**y % m")
         if isinstance(other, NUMBERS) and other == 2:
             return record(_SQUARE, (self,))
         return self._power(other)
 
+    def __divmod__(self, other: Any) -> Any:
+        quotient = self // other
+        return quotient if quotient is NotImplemented else (quotient, self % other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def __round__(self, digits: int | None = None) -> Any:
-        if not digits:
+        if digits is None or not (digits := operator.index(digits)):
             return self.round()
         if not -22 <= digits <= 22:  # beyond, a power of ten is no longer exact
             raise ValueError(f"a Value is rounded to -22 to 22 digits, not {digits}")
@@ -364,6 +383,10 @@ class Value:
         raise TypeError(_NOT_A_FLOAT)
 
     def __complex__(self) -> complex:
+        raise TypeError(_NOT_A_FLOAT)
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """Raise TypeError: `statistics` asks for it, and fractions."""
         raise TypeError(_NOT_A_FLOAT)
 
     def __index__(self) -> int:
@@ -430,7 +453,8 @@ class Value:
 
 _NOT_A_FLOAT = (
     "a Value does not turn into a plain number by itself, because its derivative would be lost; "
-    "use engine.exp(v) or v.exp() instead of math.exp(v), and v.data for the plain number"
+    "use engine.exp(v) or v.exp() instead of math.exp(v), engine.mean(values) instead of that of "
+    "statistics, and v.data for the plain number"
 )
 
 
@@ -498,8 +522,10 @@ def to_float(number: object) -> float:
         raise TypeError("this is a Value already; use v.detach() for a leaf with its number")
     kind = type(number).__name__
     if isinstance(number, list | tuple) or hasattr(number, "__array__"):
-        raise TypeError(f"a Value holds one number, not a {kind}; use [Value(x) for x in data]")
-    raise TypeError(f"a Value holds an int or a float, not a {kind}: {number!r}")
+        instead = "x.item()" if getattr(number, "ndim", 1) == 0 else "[Value(x) for x in data]"
+        raise TypeError(f"a Value holds one number, not a {kind}; use {instead}")
+    advice = "; write float(x)" if isinstance(number, Decimal) else ""
+    raise TypeError(f"a Value holds an int or a float, not a {kind}: {number!r}{advice}")
 
 
 def _refuse_in_trace(what: str) -> None:
@@ -697,6 +723,7 @@ def _add_methods() -> None:
             method = _unary(op) if op.arity == 1 else _binary(op)
             first = next(iter(signature(op.forward).parameters))
             method.__doc__ = f"{op.doc} Here {first} is self."
+            method.__name__, method.__qualname__ = op.name, f"Value.{op.name}"
             for name in (op.name, *op.aliases):
                 if name not in vars(Value):  # as `detach`, which is written out above
                     setattr(Value, name, method)
