@@ -345,7 +345,7 @@ row(hypot, (_hypot_dx, _hypot_dy), "hypot", [(0.5, 2), (0.5, 2)], kink=_at_origi
 def direction(x: float, y: float) -> float:
     """x / hypot(x, y), the cosine of the angle of the point (x, y); 0 at (0, 0)."""
     if math.fabs(x) == inf and math.fabs(y) < inf:
-        return math.copysign(1.0, x)
+        return sign(x)
     length = math.hypot(x, y)
     return 0.0 if length == 0.0 else x / length
 

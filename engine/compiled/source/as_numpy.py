@@ -16,7 +16,9 @@ from engine.compiled.source.formulas import (
     PRIME,
     derivative,
     forward,
+    helper_of,
     indicator,
+    names_in,
     parameters,
     partial_of,
     unprimed,
@@ -223,15 +225,9 @@ class NumpyText:
         ufunc = ufunc_of(name) if name in TABLE else None
         if ufunc:
             return ufunc
-        row, k = unprimed(name)
-        if PRIME in name:
-            last = "prime" if TABLE[row].arity == 1 else f"d{parameters(row)[k]}"
-            helper = f"{row.rstrip('_')}_{last}"
-        else:
-            helper = row
+        helper = helper_of(name)
         if helper not in self.helpers:
-            self.helpers.pop(helper, None)
-            written = self._defined(name, row, helper)
+            written = self._defined(name, unprimed(name)[0], helper)
             self.helpers[helper] = written
         return helper
 
@@ -346,19 +342,13 @@ def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...
             if each.layout
         ]
     results = dict(derived.gradients)
-    backward = next(
-        (k for k, s in enumerate(derived.statements) if s.role == "cost"), len(derived.statements)
-    )
+    forward_ends = _forward_ends(derived)
     written = [writer.lines(s, derived) for s in derived.statements]
-    for k, lines in enumerate(written):
-        body += lines
-        if k == backward:
-            for guard in derived.guards:
-                body.append(_guard_line(guard, writer))
-            if results and k < len(written) - 1:
-                body.append("")
-    if backward == len(derived.statements):
-        body += [_guard_line(guard, writer) for guard in derived.guards]
+    ahead, back = written[:forward_ends], written[forward_ends:]
+    body += [line for lines in ahead for line in lines]
+    body += [_guard_line(guard, writer) for guard in derived.guards]
+    body += [""] * bool(results and back)
+    body += [line for lines in back for line in lines]
     if shape is not None:
         value = f"[{', '.join(_lane_full(writer, e, bool(batched)) for e in derived.outputs)}]"
         stacked = f"np.stack({value}, axis=-1)"
@@ -389,6 +379,17 @@ def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...
     imports = ("import math\n\n" if writer.uses_math else "") + "import numpy as np"
     parts = [imports, *writer.helpers.values(), *([tables] if tables else []), *literals, function]
     return "\n\n\n".join(parts) + "\n"
+
+
+def _forward_ends(derived: Derived) -> int:
+    """How many statements compute the result and what the guards look at."""
+    looked_at = {name for guard in derived.guards for name in names_in(guard.expr)}
+    ends = [
+        k + 1
+        for k, s in enumerate(derived.statements)
+        if s.role == "cost" or s.target.parts[0] in looked_at
+    ]
+    return max(ends, default=0 if derived.gradients else len(derived.statements))
 
 
 def _lane_full(writer: NumpyText, e: Expr, batched: bool) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from engine.compiled.source.algebra import ONE, ZERO, Expr, call, named, number
+from engine.compiled.source.algebra import LANES, ONE, ZERO, Expr, call, named, number
 from engine.ops import TABLE
 from engine.rebind import rebind
 
@@ -153,6 +153,34 @@ def unprimed(name: str) -> tuple[str, int]:
     return row, int(k or 0)
 
 
+def helper_of(name: str) -> str:
+    """What a text calls the function that computes a row, or a primed one."""
+    row, k = unprimed(name)
+    if PRIME not in name:
+        return row
+    return f"{row}_prime" if TABLE[row].arity == 1 else f"{row}_d{parameters(row)[k]}"
+
+
+# What a text calls its own, beside helpers and the tables LIST_1, …, TAPE_r1, …
+_OWN = {LANES, "np", "math", "draws", "FORWARD", "PARTIALS", "len", "list", "enumerate", "reversed"}
+_OWN |= {"zip", "float", "row", "places", "operands", "partial", "j", "k"}
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that no other has and a text does not need for itself."""
+    if name.startswith(("LIST_", "TAPE_")):
+        name = f"p{name}"
+    while name in taken or name in _OWN or name in _helpers():
+        name += "_"
+    return name
+
+
+@functools.cache
+def _helpers() -> set[str]:
+    every = [(row, k) for row, op in TABLE.items() for k in range(op.arity)]
+    return {*TABLE, *(helper_of(primed(row, k)) for row, k in every)}
+
+
 def derivative(name: str) -> tuple[list[str], Expr, bool]:
     """A primed row: the names of its operands, its formula, and whether that says `out`."""
     row, k = unprimed(name)
@@ -160,7 +188,7 @@ def derivative(name: str) -> tuple[list[str], Expr, bool]:
     names = parameters(row)
     args = tuple(named(n, ()) for n in names)
     formula = _interpreted(op.partials[k], args, named("out", ()))
-    return names, formula, "out" in _names_in(formula)
+    return names, formula, "out" in names_in(formula)
 
 
 def forward(row: str) -> tuple[list[str], Expr]:
@@ -236,7 +264,8 @@ def _calls(e: Expr) -> Any:
         yield from _calls(part)
 
 
-def _names_in(e: Expr) -> set[str]:
+def names_in(e: Expr) -> set[str]:
+    """The names that an expression reads."""
     if e.kind == "name":
         return {e.parts[0]}
-    return {name for part in e.operands for name in _names_in(part)}
+    return {name for part in e.operands for name in names_in(part)}

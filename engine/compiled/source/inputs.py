@@ -11,6 +11,7 @@ import inspect
 import keyword
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -67,8 +68,10 @@ def _arrays(key: Any) -> Iterator[tuple[str, bool, tuple[int, ...]]]:
 
 def identifier(name: str) -> str:
     """A name that Python can have."""
-    name = re.sub(r"\W+", "_", name).strip("_") or "x"
-    return f"p{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+    name = unicodedata.normalize("NFKC", name)  # as Python reads it
+    name = "".join(c if f"x{c}".isidentifier() else " " for c in name)
+    name = re.sub(" +", "_", name).strip("_") or "x"
+    return f"p{name}" if not name.isidentifier() or keyword.iskeyword(name) else name
 
 
 def parameters_of(

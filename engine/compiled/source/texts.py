@@ -13,6 +13,7 @@ from engine.compiled.paths import Path, Paths, Wanted
 from engine.compiled.source.as_latex import latex_text
 from engine.compiled.source.as_numpy import numpy_text
 from engine.compiled.source.derive import Named, derive
+from engine.compiled.source.formulas import free_name
 from engine.compiled.source.inputs import arguments_of, identifier, parameters_of
 from engine.compiled.source.tidy import tidy
 from engine.compiled.tape import DRAW
@@ -105,8 +106,7 @@ def _inputs(
     taken: set[str] = set()
 
     def add(name: str, layout: tuple[int, ...], numbers: Sequence[int]) -> str:
-        while name in taken:
-            name += "_"
+        name = free_name(name, taken)
         taken.add(name)
         places = [rows[i] for i in numbers]
         split = [blocks.split_inputs[i] for i in numbers if i in blocks.split_inputs]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from engine.compiled.source.algebra import Expr, named, rebuilt
 from engine.compiled.source.blocks import Statement
 from engine.compiled.source.derive import Derived
+from engine.compiled.source.formulas import free_name
 from engine.ops import TABLE
 
 _MOST = 12  # operations in a line into which another one is put
@@ -136,13 +137,12 @@ def _is_view(e: Expr) -> bool:
 
 
 def _name(derived: Derived) -> None:
-    taken = {each.name for each in derived.inputs} | {"N", "np", "math"}
+    taken = {each.name for each in derived.inputs}
     count: Counter[str] = Counter()
     names: dict[int | str, str] = {}
 
     def unique(name: str) -> str:
-        while name in taken:
-            name += "_"
+        name = free_name(name, taken)
         taken.add(name)
         return name
 
