@@ -367,9 +367,13 @@ def loss_program(
     its name the `loss`.
     """
 
-    def batch_loss(x: Any, target: Any, own: Any = 1.0, *, loss: Loss) -> Any:
+    def batch_loss(x: Any, target: Any, own: Any = None, *, loss: Loss) -> Any:
         terms, weights = loss.terms(model(_plain(x)), _plain(target))
-        return [own * engine.sum(terms), own * engine.sum(weights)]
+        sums = [engine.sum(terms), engine.sum(weights)]
+        if own is None:
+            return sums
+        # where it is 0 the loss counts for nothing, if it is inf or nan too
+        return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
 
     key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name)
     options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}

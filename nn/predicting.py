@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, overload
@@ -78,6 +79,7 @@ class Measure:
     """What a model does on data that was checked: called, it returns the "loss", unless there is
     None, and the metrics by name, in evaluation mode.
 
+    Where predictions are inf or nan, a metric is nan if `lenient`, and else says what it will.
     It may be called again as long as nothing of the model changes but its parameters' numbers.
     """
 
@@ -90,10 +92,11 @@ class Measure:
         loss: Loss | None = None,
         metrics: Mapping[str, Metric] = MappingProxyType({}),
         path: str,
+        lenient: bool = False,
     ) -> None:
         self._model, self._X, self._y = model, X, y
         self._loss, self._metrics, self._path = loss, metrics, path
-        self._evaluating = evaluating(model)
+        self._evaluating, self._lenient = evaluating(model), lenient
         self._compiles = path == "vectorised" or (path == "auto" and len(X) >= _WORTH_COMPILING)
         self._programs: dict[str, Program] = {}
 
@@ -107,8 +110,9 @@ class Measure:
                 found["loss"] = float(engine.div(total, weight)) if mean else total
             if self._metrics:
                 outputs = self.outputs()
+                unknown = self._lenient and not np.isfinite(outputs).all()
                 for name, metric in self._metrics.items():
-                    found[name] = float(metric(self._y, outputs))
+                    found[name] = math.nan if unknown else float(metric(self._y, outputs))
         return found
 
     def outputs(self) -> Array:

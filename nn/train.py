@@ -324,14 +324,11 @@ class _Run:
         """Note the validation loss and the metrics, and whether it is time to stop."""
         history, path, metrics = self.history, self.settings.path, self._metrics
         if self._measures is None or self.callbacks:  # which may have changed the model
-            training = Measure(
-                self.model, self.examples.X, self.examples.y, metrics=metrics, path=path
-            )
+            options: dict[str, Any] = {"metrics": metrics, "path": path, "lenient": True}
+            training = Measure(self.model, self.examples.X, self.examples.y, **options)
             self._measures = [training]
             if self._validation is not None:
-                held_out = Measure(
-                    self.model, *self._validation, loss=self.loss, metrics=metrics, path=path
-                )
+                held_out = Measure(self.model, *self._validation, loss=self.loss, **options)
                 self._measures.append(held_out)
         found, *others = [measure() for measure in self._measures]
         for numbers in others:
@@ -460,6 +457,8 @@ class _Run:
                     examples.weights,
                 )
                 history.path, history.reason = "vectorised", "the model and the loss compile"
+                if type(self.optimizer).rule is None:
+                    history.reason += "; the optimiser's own step is called for every update"
                 return step
             except (TraceError, ImportError) as error:  # ImportError without Numba
                 if settings.path == "vectorised" or settings.dtype != np.float64:

@@ -154,7 +154,10 @@ def test_what_is_not_derived_from_ours_trains_alike(path: str, kind: str) -> Non
 
 
 def test_auto_compiles_what_is_ones_own() -> None:
-    assert run("auto", **KINDS["all"])[0].path == "vectorised"
+    history, _ = run("auto", **KINDS["all"])
+    assert history.path == "vectorised"
+    assert history.reason.endswith("; the optimiser's own step is called for every update")
+    assert run("auto", model=Line, loss=square)[0].reason == "the model and the loss compile"
 
 
 @pytest.mark.parametrize("path", PATHS)

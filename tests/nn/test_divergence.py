@@ -233,6 +233,24 @@ def test_a_validation_loss_that_is_not_finite_does_not_end_the_run(path: str) ->
     assert history.val_loss == [math.inf] * 4 and history.best_epoch in (None, 1)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_metrics_of_predictions_that_are_not_finite_are_nan_and_the_run_goes_on(path: str) -> None:
+    far = np.full((2, 1), 1e308)
+    options = {"metrics": [nn.metrics.r2], "validation_data": (far, far), "epochs": 4}
+    model, optimizer, own = too_fast(0.01)
+    optimizer = nn.SGD(model[0].parameters(), lr=0.0)  # type: ignore[index]
+    for layer in (model[0], model[2]):  # type: ignore[index]
+        for row in layer.weight:
+            for w in row:
+                w.data = 1.0
+    with pytest.warns(RuntimeWarning, match="the validation loss is inf after epoch 1"):
+        history, _ = run((model, optimizer, own), path, **options)
+    assert len(history.loss) == 4 and np.isfinite(history.metrics["r2"]).all()
+    assert np.isnan(history.metrics["val_r2"]).all()
+    with pytest.raises(ValueError, match="predicted has inf"):
+        nn.evaluate(model, far, far, loss=nn.MSELoss(), metrics=[nn.metrics.r2])
+
+
 # --- batches that count for nothing ---
 
 
