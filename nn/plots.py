@@ -59,12 +59,12 @@ def loss_curve(
     """
     ax = _axes(ax)
     epochs = val_epochs or range(1, len(val_loss) + 1)
+    drawn = [x for x in (*loss, *val_loss) if math.isfinite(x)]
+    if min(drawn, default=1.0) > 0.0:
+        ax.set_yscale("log")  # before anything is drawn: linear margins of 1e200 overflow
     _curve(ax, range(1, len(loss) + 1), loss, _BLUE, "training")
     if len(val_loss):
         _curve(ax, epochs, val_loss, _ORANGE, "held out")
-    drawn = [x for x in (*loss, *val_loss) if math.isfinite(x)]
-    if min(drawn, default=1.0) > 0.0:
-        ax.set_yscale("log")
     lost = next((k for k, x in enumerate(loss, 1) if not math.isfinite(x)), None)
     if lost is not None:
         ax.axvline(lost, color="gray", linestyle=":", label=f"{loss[lost - 1]:g} from here on")
