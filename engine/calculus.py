@@ -14,7 +14,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from engine.signatures import (
     one_for_each,
     positions_in,
 )
-from engine.sweep import after_sweep, partials_of, reverse_sweep
+from engine.sweep import after_sweep, arrivals, partials_of, reverse_sweep
 from engine.trees import (
     flatten,
     flatten_argument,
@@ -55,31 +55,71 @@ from engine.value import (
 )
 
 # --- the sweep on Values --------------------------------------------------------------------
+#
+# What is computed here holds for other inputs too, and with them other edges may be cut. So where
+# nothing arrives is recorded as a number: -0.0, which added to anything changes nothing. The rows
+# `arrive`, `nothing` and `pass_on` know it.
 
 
-def _recorded_partials(op: Op) -> tuple[Any, ...]:
-    """The partials of an operation as functions that record what they compute."""
+class _Adjoint(NamedTuple):
+    """An adjoint, or a tangent. If it is `sure` it has arrived, whatever the inputs are; else `g`
+    is -0.0 where it has not, and never -0.0 where it has."""
+
+    g: Number
+    sure: bool
+
+    def plus(self, other: _Adjoint | None) -> _Adjoint:
+        return self if other is None else _Adjoint(self.g + other.g, self.sure or other.sure)
+
+    def number(self) -> Number:
+        """As a result: 0.0 where nothing arrived."""
+        return self.g if self.sure else self.g + 0.0
+
+    def marked(self) -> Value:
+        """As a Value that is -0.0 only where nothing arrived."""
+        g = FUNCTIONS["pass_on"](1.0, self.g) if self.sure else self.g
+        return g if isinstance(g, Value) else Value(g)
+
+
+def _seed(g: Number) -> _Adjoint | None:
+    """The adjoint of a result, or the tangent of an input; a literal 0.0 is as good as none."""
+    if isinstance(g, Value):
+        return _Adjoint(FUNCTIONS["arrive"](g), False)
+    return None if g == 0.0 else _Adjoint(g, True)
+
+
+def _recording(op: Op) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The partials and the cuts of an operation as functions that record what they compute."""
     # Those of a custom operation are used as they are: in functions of `engine`, or not.
-    return _rebound_partials(op) if TABLE.get(op.name) is op else op.partials
+    return _rebound(op) if TABLE.get(op.name) is op else (op.partials, op.cuts)
 
 
 @functools.cache
-def _rebound_partials(op: Op) -> tuple[Any, ...]:
-    return tuple(p if isinstance(p, float) else rebind(p, FUNCTIONS) for p in op.partials)
+def _rebound(op: Op) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def all_of(entries: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(rebind(x, FUNCTIONS) if callable(x) else x for x in entries)
+
+    return all_of(op.partials), all_of(op.cuts)
 
 
-def _times(g: Number, p: Number) -> Number | None:
-    """Adjoint times partial; None where it is 0 for all inputs, not only for these."""
+def _times(g: Number, p: Number) -> Number:
     for factor, other in ((g, p), (p, g)):
         if not isinstance(factor, Value):
-            if factor == 0.0:
-                return None
             if factor == 1.0:
                 return other
             if factor == -1.0:
                 return -other
-    product: Number = FUNCTIONS["chain"](g, p)
-    return product
+    return g * p
+
+
+def _passed(adjoint: _Adjoint, p: Number, cut: Number) -> _Adjoint | None:
+    """What an edge with this partial passes on; None where that is nothing for all inputs."""
+    g, sure = adjoint
+    pass_on = FUNCTIONS["pass_on"]
+    g = _times(g, p) if sure else g if isinstance(p, float) and p == 1.0 else pass_on(g, p)
+    if isinstance(cut, Value):
+        return _Adjoint(FUNCTIONS["where"](cut, -0.0, pass_on(1.0, g) if sure else g), False)
+    return None if cut else _Adjoint(g, sure)
 
 
 def _recorded_args(node: Value) -> tuple[Number, ...]:
@@ -92,68 +132,85 @@ def _recorded_args(node: Value) -> tuple[Number, ...]:
     return node.args
 
 
-def _partials(node: Value, op: Op, recorded: bool) -> Sequence[Number]:
-    """The partials of a node with respect to each operand, as floats or recorded."""
+def _edges(node: Value, op: Op, recorded: bool) -> list[tuple[Number, Number]]:
+    """For each operand the partial, and whether the edge is cut, as floats or recorded."""
     if not recorded:
-        return op.pullback(node.args, node, 1.0) if op.pullback else partials_of(node, op)
+        pulled = op.pullback(node.args, node, 1.0) if op.pullback else partials_of(node, op)
+        return [(0.0, True) if p is None else (p, False) for p in pulled]
     args = _recorded_args(node)
     if op.pullback is not None:
-        return op.pullback(args, node, Value(1.0))
-    return [
-        0.0 if not isinstance(arg, Value) else p if isinstance(p, float) else p(*args, node)
-        for arg, p in zip(args, _recorded_partials(op), strict=True)
-    ]
+        pulled = op.pullback(args, node, Value(1.0))
+        nothing = FUNCTIONS["nothing"]
+        return [(0.0, True) if p is None else (p, nothing(p)) for p in pulled]
+    found: list[tuple[Number, Number]] = []
+    for arg, p, cut in zip(args, *_recording(op), strict=True):
+        here = cut if isinstance(cut, bool) else cut(*args)
+        if not isinstance(arg, Value) or (here and not isinstance(here, Value)):
+            found.append((0.0, True))
+        else:
+            found.append((p if isinstance(p, float) else p(*args, node), here))
+    return found
 
 
 def _recorded_sweep(
     nodes: Sequence[Value], seeds: Iterable[tuple[Value, Number]], wanted: Sequence[Value]
 ) -> list[Value]:
     """`reverse_sweep` with Values as numbers: what it returns can be differentiated again."""
-    adjoints: dict[Value, Number] = {}
-
-    def give(node: Value, contribution: Number) -> None:
-        before = adjoints.get(node)
-        adjoints[node] = contribution if before is None else before + contribution
-
     with modes.enable_grad():
-        for node, seed in seeds:
-            give(node, seed)
-        for node in reversed(nodes):
-            op, g = node.op, adjoints.get(node)
-            if op is None or g is None:
-                continue
-            if op.pullback is not None:
-                adjoint = g if isinstance(g, Value) else Value(g)
-                passed: Sequence[Number | None] = op.pullback(_recorded_args(node), node, adjoint)
-            else:
-                passed = [_times(g, p) for p in _partials(node, op, recorded=True)]
-            for operand, contribution in zip(node.args, passed, strict=True):
-                if isinstance(operand, Value) and contribution is not None:
-                    give(operand, contribution)
-    found = [adjoints.get(node, 0.0) for node in wanted]
-    return [g if isinstance(g, Value) else Value(g) for g in found]
+        chosen = [(node, seed) for node, g in seeds if (seed := _seed(g)) is not None]
+        found = _recorded_arrivals(nodes, chosen, wanted)
+        numbers = [0.0 if adjoint is None else adjoint.number() for adjoint in found]
+        return [g if isinstance(g, Value) else Value(g) for g in numbers]
+
+
+def _recorded_arrivals(
+    nodes: Sequence[Value], seeds: Iterable[tuple[Value, _Adjoint]], wanted: Sequence[Value]
+) -> list[_Adjoint | None]:
+    """`arrivals` with Values as numbers."""
+    adjoints: dict[Value, _Adjoint] = {}
+    for node, seed in seeds:
+        adjoints[node] = seed.plus(adjoints.get(node))
+    for node in reversed(nodes):
+        op, adjoint = node.op, adjoints.get(node)
+        if op is None or adjoint is None:
+            continue
+        passed: list[_Adjoint | None]
+        if op.pullback is not None:
+            pulled = op.pullback(_recorded_args(node), node, adjoint.marked())
+            passed = [None if g is None else _Adjoint(g, False) for g in pulled]
+        else:
+            passed = [_passed(adjoint, p, cut) for p, cut in _edges(node, op, recorded=True)]
+        for operand, contribution in zip(node.args, passed, strict=True):
+            if isinstance(operand, Value) and contribution is not None:
+                before = adjoints.get(operand)
+                adjoints[operand] = contribution if before is None else before.plus(contribution)
+    return [adjoints.get(node) for node in wanted]
 
 
 def _forward_sweep(
-    nodes: Sequence[Value], tangents: dict[Value, Number], recorded: bool
-) -> dict[Value, Number]:
-    """Carry tangents from the operands to the results: one column of the Jacobian at a time."""
-    tangents = dict(tangents)
+    nodes: Sequence[Value],
+    directions: Iterable[tuple[Value, Number]],
+    outputs: Sequence[Any],
+    recorded: bool,
+) -> list[Number]:
+    """Carry tangents from inputs to outputs: one column of the Jacobian at a time."""
     with modes.enable_grad():
+        tangents = {x: seed for x, t in directions if (seed := _seed(t)) is not None}
         for node in nodes:
             op = node.op
             operands = [operand for operand, _ in node._operands()]
             if op is None or node in tangents or not any(a in tangents for a in operands):
                 continue
-            total: Number | None = None
-            for operand, p in zip(operands, _partials(node, op, recorded), strict=True):
+            total: _Adjoint | None = None
+            for operand, (p, cut) in zip(operands, _edges(node, op, recorded), strict=True):
                 t = tangents.get(operand) if operand is not None else None
-                term = None if t is None else _times(t, p)
+                term = None if t is None else _passed(t, p, cut)
                 if term is not None:
-                    total = term if total is None else total + term
+                    total = term if total is None else total.plus(term)
             if total is not None:
                 tangents[node] = total
-    return tangents
+        found = [tangents.get(y) if isinstance(y, Value) else None for y in outputs]
+        return [0.0 if t is None else t.number() for t in found]
 
 
 def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
@@ -281,10 +338,9 @@ class _Call:
         floats = [(y, to_float(g)) for y, g in chosen]
         return reverse_sweep(self.nodes, floats, self.inputs)
 
-    def forward(self, tangents: dict[Value, Number], recorded: bool) -> list[Number]:
+    def forward(self, tangents: Iterable[tuple[Value, Number]], recorded: bool) -> list[Number]:
         """The derivatives of all outputs in the direction of the tangents."""
-        found = _forward_sweep(self.nodes, tangents, recorded)
-        moved = [found.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in self.outputs]
+        moved = _forward_sweep(self.nodes, tangents, self.outputs, recorded)
         if not recorded:
             return moved
         values = [t if isinstance(t, Value) else Value(t) for t in moved]
@@ -397,7 +453,7 @@ def _jacobian(name: str, f: Callable[..., Any], argnums: int | Sequence[int]) ->
         call = _Call(f, args, chosen, keywords)
         rows: list[Sequence[Number]]
         if len(call.inputs) < len(call.outputs):
-            columns = [call.forward({x: 1.0}, call.recorded) for x in call.inputs]
+            columns = [call.forward([(x, 1.0)], call.recorded) for x in call.inputs]
             rows = list(zip(*columns, strict=True)) or [[] for _ in call.outputs]
         else:
             rows = [call.reverse([(y, 1.0)], call.recorded) for y in call.outputs]
@@ -456,7 +512,7 @@ def jvp(f: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
     call = _Call(f, primals, range(len(primals)))
     directions = _leaves_like(tangents, primals, "tangents")
     recorded = call.recorded or any(isinstance(t, Value) for t in directions)
-    moved = call.forward(dict(zip(call.inputs, directions, strict=True)), recorded)
+    moved = call.forward(zip(call.inputs, directions, strict=True), recorded)
     outputs = call.rebuild_outputs([call.plain(y) for y in call.outputs])
     return outputs, call.rebuild_outputs(moved)
 
@@ -641,7 +697,7 @@ class _Segment:
 
     def _pull_back(
         self, k: int, args: Sequence[Number], node: Value, adjoint: Number
-    ) -> Sequence[Number]:
+    ) -> Sequence[Number | None]:
         args = _recorded_args(node)[: self._inputs]
         if isinstance(adjoint, Value):
             inputs, outputs = self._compute([_own_node(x) for x in args])
@@ -650,8 +706,9 @@ class _Segment:
         wanted = [*inputs, *self._captured]
         nodes = topological_order([outputs[k]], stop=wanted)
         if isinstance(adjoint, Value):
-            return _recorded_sweep(nodes, [(outputs[k], adjoint)], wanted)
-        return reverse_sweep(nodes, [(outputs[k], adjoint)], wanted)
+            found = _recorded_arrivals(nodes, [(outputs[k], _Adjoint(adjoint, False))], wanted)
+            return [None if g is None else g.marked() for g in found]
+        return arrivals(nodes, [(outputs[k], adjoint)], wanted)
 
     def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
         with modes.enable_grad(), redrawing(self._draws):

@@ -188,7 +188,7 @@ class _Check:
             if op is None or op.forward is None or op.pullback is not None:
                 continue
             numbers = [x for _, x in node._operands()]
-            partials = partials_of(node, op)
+            partials = [p or 0.0 for p in partials_of(node, op)]
             for k, (operand, x) in enumerate(node._operands()):
                 if operand is None:
                     continue

@@ -7,6 +7,7 @@ order and compiled like anything else.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from inspect import Parameter, Signature, signature
@@ -141,6 +142,20 @@ def detach(x: Number) -> Number:
     """
     x = as_number(x)
     return x.detach() if isinstance(x, Value) else to_float(x)
+
+
+_pow = FUNCTIONS["pow"]
+
+
+@functools.wraps(_pow)
+def pow(x: Number, y: Number) -> Any:
+    # x ** 0 is 1 at every x, which therefore gets nothing where the exponent is a number
+    flat = isinstance(x, Value) and isinstance(y, int | float) and y == 0
+    return _pow(detach(x) if flat else x, y)
+
+
+power = pow
+FUNCTIONS["pow"] = pow  # also in derivatives
 
 
 def take(sequence: Any, index: Number) -> Any:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Partial = Any  # a float or a function of floats; a union would cost a check in every sweep
-Pullback = Callable[[Sequence[Any], Any, Any], Sequence[Any]]
+Pullback = Callable[[Sequence[Any], Any, Any], Sequence[Any]]  # of contributions, or None
 Interval = tuple[float, float]
 # Where an edge is cut: everywhere, nowhere, or where a function of the operands is not 0.
 Cut = bool | Callable[..., float]
@@ -56,7 +56,9 @@ class Op:
     `partials[i]`, the derivative with respect to operand i, is a function of (*operands, result),
     or a float where it is the same everywhere. `samples[i]` is an interval of operand i that is
     free of kinks and poles. An operation with a `pullback` computes all of its contributions at
-    once instead: a function of (operands, result, adjoint). One made by hand has no `forward`.
+    once instead: a function of (operands, result, adjoint), which gives None for nothing; of an
+    adjoint that is a Value, which is -0.0 where nothing arrived, it gives such Values. An operation
+    made by hand has no `forward`.
 
     `cuts[i]` says where nothing passes to operand i, since it was not chosen. An operand whose
     partial is the literal 0.0 never gets anything. `kink` is a function of the operands that says
@@ -77,12 +79,21 @@ class Op:
     kink: Callable[..., bool] | None = None
     latex: str = ""
     arity: int = field(init=False)
+    plain: int = field(init=False)  # its operands, 1 or 2, if they always get adjoint * partial
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "arity", len(self.partials))
-        given = self.cuts or (False,) * self.arity
+        given = self.cuts or (False,) * len(self.partials)
         never = [isinstance(p, float) and p == 0.0 for p in self.partials]
-        object.__setattr__(self, "cuts", tuple(map(lambda a, b: a or b, never, given)))
+        cuts = tuple(a or b for a, b in zip(never, given, strict=True))
+        plain = self.pullback is None and not any(cuts) and len(cuts) <= 2
+        object.__setattr__(self, "arity", len(cuts))
+        object.__setattr__(self, "cuts", cuts)
+        object.__setattr__(self, "plain", len(cuts) if plain else 0)
+
+    def cuts_at(self, k: int, numbers: Sequence[float]) -> bool:
+        """Whether nothing passes to operand k where the operands are these."""
+        cut = self.cuts[k]
+        return cut if isinstance(cut, bool) else bool(cut(*numbers))
 
     @property
     def is_flat(self) -> bool:
@@ -268,7 +279,8 @@ def _pow_dy(x: float, y: float, out: float) -> float:
     # 0 ** y does not change with y >= 0; up to y = 1 that has no derivative by x.
     flat = equal(x, 0.0) * (1.0 - less(y, 0.0))
     smooth = less(1.0, y) + equal(y, 0.0)
-    return chain(out, where(flat, where(smooth, 0.0, nan), log(x)))
+    jump = where(flat, where(smooth, 0.0, nan), 0.0)
+    return chain(out, where(flat, 0.0, log(x))) + chain(x, jump)
 
 
 row(pow, (_pow_dx, _pow_dy), "**", [(0.5, 2), (-2, 2)], ("power",))
@@ -384,11 +396,52 @@ row(one_minus_square, (_one_minus_square_dx,), "1-x²", [(-2, 2)], latex="(1 - #
 
 
 def chain(g: float, p: float) -> float:
-    """g * p, but 0 where either is exactly 0, even against inf or nan: a step of the chain rule."""
+    """g * p, but 0 where either is exactly 0, even against inf or nan: for partials at edges."""
     return 0.0 if g == 0.0 or p == 0.0 else g * p
 
 
 row(chain, (_second, _first), "chain", [(0.5, 2), (-2, -0.5)])
+
+
+# A recorded sweep is a computation on adjoints, in which -0.0 stands for nothing. It is made of
+# these three, of `where` for edges that are cut, and of `add`, to which -0.0 changes nothing.
+
+
+def nothing(g: float) -> float:
+    """1 where an adjoint g is -0.0, which says that nothing has arrived, else 0."""
+    return 1.0 if g == 0.0 and math.copysign(1.0, g) < 0.0 else 0.0
+
+
+row(nothing, (0.0,), "nothing", [(0.5, 2)])
+
+
+def arrive(g: float) -> float:
+    """g as the adjoint that a sweep starts from: nothing (-0.0) where it is exactly 0."""
+    return -0.0 if g == 0.0 else g
+
+
+row(arrive, (1.0,), "arrive", [(0.5, 2)])
+
+
+def pass_on(g: float, p: float) -> float:
+    """g * p as a step of the chain rule: nothing (-0.0) where g is, else a number, never -0.0."""
+    if nothing(g):
+        return -0.0
+    product = g * p
+    return 0.0 if product == 0.0 else product
+
+
+def _pass_on_cut_p(g: float, p: float) -> float:
+    return nothing(g)
+
+
+row(
+    pass_on,
+    (_second, _first),
+    "pass_on",
+    [(0.5, 2), (-2, -0.5)],
+    cuts=(False, _pass_on_cut_p),
+)
 
 
 def identity(x: float) -> float:
@@ -849,15 +902,11 @@ def relu(x: float) -> float:
     return 0.0 if x <= 0.0 else x
 
 
-def _relu_dx(x: float, out: float) -> float:
-    return step(x)
-
-
 def _relu_cut(x: float) -> float:
     return less_equal(x, 0.0)
 
 
-row(relu, (_relu_dx,), "ReLU", [(0.5, 2)], cuts=(_relu_cut,), kink=_at_zero)
+row(relu, (1.0,), "ReLU", [(0.5, 2)], cuts=(_relu_cut,), kink=_at_zero)
 
 
 def leaky_relu(x: float, slope: float = 0.01) -> float:
@@ -1068,14 +1117,6 @@ def where(condition: float, x: float, y: float) -> float:
     return x if condition else y
 
 
-def _where_dx(condition: float, x: float, y: float, out: float) -> float:
-    return 1.0 - equal(condition, 0.0)
-
-
-def _where_dy(condition: float, x: float, y: float, out: float) -> float:
-    return equal(condition, 0.0)
-
-
 def _where_cut_x(condition: float, x: float, y: float) -> float:
     return equal(condition, 0.0)
 
@@ -1086,7 +1127,7 @@ def _where_cut_y(condition: float, x: float, y: float) -> float:
 
 row(
     where,
-    (0.0, _where_dx, _where_dy),
+    (0.0, 1.0, 1.0),
     "where",
     [(1, 1), (-2, 2), (-2, 2)],
     cuts=(True, _where_cut_x, _where_cut_y),
@@ -1108,17 +1149,13 @@ def maximum(x: float, y: float) -> float:
     return y if x < y else x
 
 
-def _maximum_dx(x: float, y: float, out: float) -> float:
-    return 1.0 - less(x, y) - 0.5 * equal(x, y)
-
-
-def _maximum_dy(x: float, y: float, out: float) -> float:
-    return 1.0 - less(y, x) - 0.5 * equal(x, y)
+def _share(x: float, y: float, out: float) -> float:
+    return 1.0 - 0.5 * equal(x, y)
 
 
 row(
     maximum,
-    (_maximum_dx, _maximum_dy),
+    (_share, _share),
     "max",
     [(0, 1), (2, 3)],
     cuts=(_below, _above),
@@ -1136,7 +1173,7 @@ def minimum(x: float, y: float) -> float:
 
 row(
     minimum,
-    (_maximum_dy, _maximum_dx),
+    (_share, _share),
     "min",
     [(0, 1), (2, 3)],
     cuts=(_above, _below),
@@ -1150,21 +1187,13 @@ def clamp_min(x: float, low: float) -> float:
     return low if x < low else x
 
 
-def _clamp_min_dx(x: float, low: float, out: float) -> float:
-    return 1.0 - less(x, low)
-
-
-def _clamp_min_dlow(x: float, low: float, out: float) -> float:
-    return less(x, low)
-
-
 def _clamp_min_cut_low(x: float, low: float) -> float:
     return 1.0 - less(x, low)
 
 
 row(
     clamp_min,
-    (_clamp_min_dx, _clamp_min_dlow),
+    (1.0, 1.0),
     "clamp_min",
     [(0, 1), (2, 3)],
     cuts=(_below, _clamp_min_cut_low),
@@ -1177,21 +1206,13 @@ def clamp_max(x: float, high: float) -> float:
     return high if high < x else x
 
 
-def _clamp_max_dx(x: float, high: float, out: float) -> float:
-    return 1.0 - less(high, x)
-
-
-def _clamp_max_dhigh(x: float, high: float, out: float) -> float:
-    return less(high, x)
-
-
 def _clamp_max_cut_high(x: float, high: float) -> float:
     return 1.0 - less(high, x)
 
 
 row(
     clamp_max,
-    (_clamp_max_dx, _clamp_max_dhigh),
+    (1.0, 1.0),
     "clamp_max",
     [(0, 1), (2, 3)],
     cuts=(_above, _clamp_max_cut_high),

@@ -21,7 +21,7 @@ from engine.errors import user_frame
 from engine.graph import topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
 from engine.showing import Shown, bundle
-from engine.sweep import partials_of, reverse_sweep
+from engine.sweep import passed, reverse_sweep
 from engine.trees import flatten, flatten_argument
 from engine.value import Value, computed_leaf
 
@@ -264,9 +264,7 @@ class _Clock(Recorder):
 def _backward_steps(roots: Sequence[Value], clock: _Clock) -> dict[_Key | None, float]:
     """A reverse sweep with a clock: seconds by what was made where."""
     nodes = topological_order(roots)
-    adjoints = dict.fromkeys(nodes, 0.0)
-    for root in roots:
-        adjoints[root] = 1.0
+    adjoints = dict.fromkeys(roots, 1.0)
     spent: dict[_Key | None, float] = {}
     for node in reversed(nodes):
         if node.op is None:
@@ -274,16 +272,12 @@ def _backward_steps(roots: Sequence[Value], clock: _Clock) -> dict[_Key | None, 
         key = clock.keys.get(id(node))
         if key is not None:
             clock.made_at[key].kept += 1
-        adjoint = adjoints[node]
+        adjoint = adjoints.get(node)
         begin = perf_counter()
-        if adjoint != 0.0:
-            if node.op.pullback is not None:
-                passed: Sequence[float] = node.op.pullback(node.args, node, adjoint)
-            else:
-                passed = [adjoint * p if p else 0.0 for p in partials_of(node, node.op)]
-            for (operand, _), g in zip(node._operands(), passed, strict=True):
-                if operand is not None:
-                    adjoints[operand] += g
+        if adjoint is not None:
+            for (operand, _), g in zip(node._operands(), passed(node, adjoint), strict=True):
+                if operand is not None and g is not None:
+                    adjoints[operand] = adjoints.get(operand, 0.0) + g
         spent[key] = spent.get(key, 0.0) + perf_counter() - begin
     return spent
 

@@ -1,7 +1,12 @@
 """The reverse sweep: adjoints, from the results of a graph back to its leaves, as plain floats.
 
-This is backpropagation. `calculus` has the same sweep with Values in place of floats, for
-derivatives of derivatives. Nodes come from `graph.topological_order`; this file makes none.
+This is backpropagation: an adjoint times a partial is passed along each edge, as IEEE arithmetic
+has it, so that 0 * inf is nan. What an operation did not choose, such as the arm that `where` did
+not take, gets nothing: its row cuts the edge. A node to which nothing came passes nothing on, so
+what lies behind a cut can't do harm, but a 0 that arithmetic made is a number like any other.
+
+`calculus` has the same sweep with Values in place of floats, for derivatives of derivatives. Nodes
+come from `graph.topological_order`; this file makes none.
 """
 
 from __future__ import annotations
@@ -14,6 +19,10 @@ from engine.ops import Op
 
 if TYPE_CHECKING:
     from engine.value import Value
+
+# The adjoint of a node to which nothing has come: a 0.0 of its own, which `is` tells from the zeros
+# that sums and products make, so that adding to it needs no question.
+NOTHING = float("0.0")
 
 _sweep_lock = locks.waited_for(0)
 _sweeps: list[None] = []  # one entry for each sweep under way, guarded by the lock
@@ -29,22 +38,33 @@ def reverse_sweep(
 ) -> list[float]:
     """Return the adjoints of the `wanted` nodes: the derivatives of the seeded ones by them.
 
-    `nodes` are in topological order; `seeds` are results with the adjoints they start from. Going
-    from the end to the start, each node passes its adjoint times its partials to its operands. A
-    contribution whose adjoint or partial is exactly 0 is 0, even against inf or nan, so that the
-    arm of `where` that was not taken can't do harm. With `keep`, the `grad` of each node that is
-    no leaf is set.
+    `nodes` are in topological order; `seeds` are results with the adjoints they start from, where
+    exactly 0.0 is as good as none. An adjoint is 0.0 where nothing came. With `keep`, the `grad` of
+    each node that is no leaf is set.
     """
+    chosen = [(node, seed) for node, seed in seeds if seed != 0.0]
+    found = arrivals(nodes, chosen, wanted, keep=keep)
+    return [0.0 if adjoint is None else adjoint for adjoint in found]
+
+
+def arrivals(
+    nodes: Sequence[Value],
+    seeds: Iterable[tuple[Value, float]],
+    wanted: Sequence[Value],
+    *,
+    keep: bool = False,
+) -> list[float | None]:
+    """`reverse_sweep` that says None where nothing came; every seed has arrived, also 0.0."""
     with _sweep_lock:  # adjoints are gathered in the nodes, and threads may share nodes
         _sweeps.append(None)
         # A pullback or a partial may begin a sweep within this one: it puts back what it changes.
         touched = [*nodes, *wanted] if len(_sweeps) > 1 else []
-        before = [getattr(node, "_adjoint", 0.0) for node in touched]
+        before = [getattr(node, "_adjoint", NOTHING) for node in touched]
         try:
             for node in wanted:
-                node._adjoint = 0.0
+                node._adjoint = NOTHING
             _sweep(nodes, seeds, keep)
-            return [node._adjoint for node in wanted]
+            return [None if node._adjoint is NOTHING else node._adjoint for node in wanted]
         finally:
             _sweeps.pop()
             for node, adjoint in zip(touched, before, strict=True):
@@ -63,8 +83,9 @@ def after_sweep(work: Callable[[], None]) -> None:
 
 
 def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: bool) -> None:
+    nothing = NOTHING
     for node in nodes:
-        node._adjoint = 0.0
+        node._adjoint = nothing
     for node, seed in seeds:
         node._adjoint += seed
     for node in reversed(nodes):
@@ -72,52 +93,75 @@ def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: b
         if op is None:
             continue
         adjoint = node._adjoint
+        if adjoint is nothing:
+            if keep:
+                node._grad = 0.0
+            continue
         if keep:
             node._grad = adjoint
-        if adjoint == 0.0:
-            continue
-        if op.arity == 2 and op.pullback is None:
+        plain = op.plain
+        if plain == 2:
             p, q = op.partials
             a = node._a
             if a is not None:
                 if p.__class__ is not float:
                     p = p(node._x, node._y, node._data)
-                if p:  # a nan is true
-                    a._adjoint += adjoint * p
+                a._adjoint += adjoint * p
             b = node._b
             if b is not None:
                 if q.__class__ is not float:
                     q = q(node._x, node._y, node._data)
-                if q:
-                    b._adjoint += adjoint * q
-        elif op.arity == 1 and op.pullback is None:
+                b._adjoint += adjoint * q
+        elif plain == 1:
             a = node._a
             if a is not None:
                 p = op.partials[0]
                 if p.__class__ is not float:
                     p = p(node._x, node._data)
-                if p:
-                    a._adjoint += adjoint * p
+                a._adjoint += adjoint * p
+        elif op.arity == 2 and op.pullback is None:  # the same, where edges may be cut
+            x, y = node._x, node._y
+            for k, operand in ((0, node._a), (1, node._b)):
+                cut = op.cuts[k]
+                if operand is None or cut is True or (cut and cut(x, y)):
+                    continue
+                p = op.partials[k]
+                if p.__class__ is not float:
+                    p = p(x, y, node._data)
+                operand._adjoint += adjoint * p
+        elif op.arity == 1 and op.pullback is None:
+            a, cut = node._a, op.cuts[0]
+            if a is None or cut is True or (cut and cut(node._x)):
+                continue
+            p = op.partials[0]
+            if p.__class__ is not float:
+                p = p(node._x, node._data)
+            a._adjoint += adjoint * p
         else:
-            for operand, contribution in _contributions(node, op, adjoint):
-                operand._adjoint += contribution
+            contributions = passed(node, adjoint)
+            for (operand, _), g in zip(node._operands(), contributions, strict=True):
+                if operand is not None and g is not None:
+                    operand._adjoint += g
 
 
-def _contributions(node: Value, op: Op, adjoint: float) -> list[tuple[Value, float]]:
-    """What a node of any number of operands, or with a pullback, passes to them."""
-    operands = [operand for operand, _ in node._operands()]
+def passed(node: Value, adjoint: float) -> Sequence[float | None]:
+    """What the result of an operation passes to each operand, None for nothing."""
+    op = node.op
+    assert op is not None
     if op.pullback is not None:
-        passed: Sequence[float] = op.pullback(node.args, node, adjoint)
-    else:
-        passed = [adjoint * p if p else 0.0 for p in partials_of(node, op)]
-    return [(a, g) for a, g in zip(operands, passed, strict=True) if a is not None]
+        return op.pullback(node.args, node, adjoint)
+    return [None if p is None else adjoint * p for p in partials_of(node, op)]
 
 
-def partials_of(node: Value, op: Op) -> list[float]:
-    """The partials of a node at its recorded numbers, 0.0 for literal operands."""
+def partials_of(node: Value, op: Op) -> list[float | None]:
+    """The partials of a node at its recorded numbers; None for a literal and for a cut edge."""
     operands = node._operands()
     numbers = [x for _, x in operands]
     return [
-        0.0 if a is None else p if isinstance(p, float) else p(*numbers, node._data)
-        for (a, _), p in zip(operands, op.partials, strict=True)
+        None
+        if operand is None or op.cuts_at(k, numbers)
+        else p
+        if isinstance(p, float)
+        else p(*numbers, node._data)
+        for k, ((operand, _), p) in enumerate(zip(operands, op.partials, strict=True))
     ]

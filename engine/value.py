@@ -357,8 +357,11 @@ class Value:
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
         if modulus is not None:
             raise TypeError("pow of a Value takes no modulus; write x**y % m")
-        if isinstance(other, NUMBERS) and other == 2:
-            return record(_SQUARE, (self,))
+        if isinstance(other, NUMBERS):
+            if other == 2:
+                return record(_SQUARE, (self,))
+            if other == 0:  # it is 1 at every base, which therefore gets nothing
+                return self.detach()._power(other)
         return self._power(other)
 
     def __divmod__(self, other: Any) -> Any:
@@ -367,6 +370,12 @@ class Value:
 
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
+
+    def pow(self, y: Any) -> Any:
+        """self ** y in the reals: nan for self < 0 and y not whole; 1 at every self for y = 0."""
+        return self**y
+
+    power = pow
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is None or not (digits := operator.index(digits)):

@@ -24,8 +24,9 @@ from engine.ops import TABLE, Interval, Op
 TOLERANCE = 1e-12  # of a value and its gradient, against the largest of these numbers
 TOLERANCE_2 = 1e-10  # of second derivatives: one more differentiation cancels more digits
 
-# What a graph may draw. Not `detach`: its derivative is 0 by definition, where differences find 1.
-ROWS = tuple(name for name in TABLE if name != "detach")
+# What a graph may draw. Not `detach`: its derivative is 0 by definition, where differences find 1;
+# and not what only recorded sweeps are made of.
+ROWS = tuple(name for name in TABLE if name not in ("detach", "nothing", "arrive", "pass_on"))
 
 Operand = int | float  # the place of a node, or a literal
 Functions = Mapping[str, Callable[..., Any]]

@@ -104,11 +104,10 @@ def fingerprint(
 
 
 def row_fingerprint(name: str) -> str:
-    """A hash over what a row of the table computes, and its partials."""
+    """A hash over what a row of the table computes, its partials and its cuts."""
     op = TABLE[name]
-    assert op.forward is not None
-    parts = [fingerprint(p) if callable(p) else repr(p) for p in (op.forward, *op.partials)]
-    return " ".join(parts)
+    parts = (op.forward, *op.partials, *op.cuts)
+    return " ".join(fingerprint(p) if callable(p) else repr(p) for p in parts)
 
 
 def _meaning_parts(meaning: Any, above: tuple[FunctionType, ...]) -> Any:

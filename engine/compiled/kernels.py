@@ -7,28 +7,34 @@ one another, so that a block of rows is one run of memory. `ins` is the instruct
 means the negative of the row. A backward kernel adds to the adjoints of the operands that the
 instruction's flags name.
 
+The plain tape follows the chain rule exactly: its adjoints are -0.0 where nothing has arrived,
+which changes nothing that it is added to, and which `pass_on` knows. Everything else multiplies
+plainly: its adjoints begin with 0.0. Where that gives nan, it is noted, and the tape is asked.
+
 The functions here are plain Python, and run as such under NUMBA_DISABLE_JIT=1; `jit` compiles
 them. `forward` and `partial_0` stand for a row of the operation table: one elementwise kernel
-serves all rows of as many operands. `twins` has each kernel once more, slow and plain.
+serves all rows of as many operands; `cut_0` says where nothing passes to an operand. `twins` has
+each kernel once more, slow and plain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from engine.ops import TABLE, Op
+from engine.ops import TABLE
 from engine.rebind import rebind
 
 # The words of an instruction. The first two are the addresses of its kernels.
 WORDS = 16
 FORWARD, BACKWARD, SPACE, N, OUT, A, B, C, FLAGS = range(9)
 INNER, COLS, BIAS, INIT, LIST_1, LIST_2, LIST_3 = range(9, 16)
-# In the pool: what the draws depend on, whether any row was inf or nan (-1 asks for that), and
-# whether a sum of products gave nan.
-SEED, STEP, NOT_FINITE, NAN_SEEN = range(4)
+# In the pool: what the draws depend on, whether any row was inf or nan (-1 asks for that), whether
+# a sum of products, a step of the chain rule or a gradient gave nan, and whether this is the tape.
+SEED, STEP, NOT_FINITE, NAN_SEEN, EXACT = range(5)
 BLAS_FROM = 40_000  # multiplications, from which on a call of BLAS is worth its overhead
 
 _SHAPE = (1 << 40,)  # of views on the buffers, whose sizes the kernels need not know
@@ -39,7 +45,10 @@ forward: Any = None
 partial_0: Any = None
 partial_1: Any = None
 partial_2: Any = None
-chain: Any = TABLE["chain"].forward
+cut_0: Any = None
+cut_1: Any = None
+cut_2: Any = None
+pass_on: Any = TABLE["pass_on"].forward
 maximum: Any = TABLE["maximum"].forward
 use_blas: Any = None
 product_into: Any = None
@@ -87,8 +96,21 @@ def elementwise_3(ins, pool, ids, vs, gs, vl, gl, w):
         out[i] = forward(x[i], y[i], z[i])
 
 
+def step_noted(ins, pool, ids, vs, gs, vl, gl, w):
+    """`elementwise_2` for the row `pass_on`: a nan is noted."""
+    v, width = (carray(vl, _SHAPE), w) if ins[SPACE] == 1 else (carray(vs, _SHAPE), 1)
+    n = ins[N] * width
+    g = v[ins[A] * width : ins[A] * width + n]
+    p = v[ins[B] * width : ins[B] * width + n]
+    out = v[ins[OUT] * width : ins[OUT] * width + n]
+    for i in range(n):
+        out[i] = pass_on(g[i], p[i])
+    if any_nan(out):
+        pool[NAN_SEEN] = 1
+
+
 def elementwise_1_back(ins, pool, ids, vs, gs, vl, gl, w):
-    """Add each adjoint times the partial; 0 where either is 0, even against inf or nan."""
+    """Add each adjoint times the partial, except where the edge is cut."""
     if ins[SPACE] == 1:
         v, g, width = carray(vl, _SHAPE), carray(gl, _SHAPE), w
     else:
@@ -99,7 +121,8 @@ def elementwise_1_back(ins, pool, ids, vs, gs, vl, gl, w):
     out = v[ins[OUT] * width : ins[OUT] * width + n]
     go = g[ins[OUT] * width : ins[OUT] * width + n]
     for i in range(n):
-        gx[i] += chain(go[i], partial_0(x[i], out[i]))
+        if not cut_0(x[i]):
+            gx[i] += pass_on(go[i], partial_0(x[i], out[i]))
 
 
 def elementwise_2_back(ins, pool, ids, vs, gs, vl, gl, w):
@@ -116,11 +139,13 @@ def elementwise_2_back(ins, pool, ids, vs, gs, vl, gl, w):
     if ins[FLAGS] & 1:
         gx = g[ins[A] * width : ins[A] * width + n]
         for i in range(n):
-            gx[i] += chain(go[i], partial_0(x[i], y[i], out[i]))
+            if not cut_0(x[i], y[i]):
+                gx[i] += pass_on(go[i], partial_0(x[i], y[i], out[i]))
     if ins[FLAGS] & 2:
         gy = g[ins[B] * width : ins[B] * width + n]
         for i in range(n):
-            gy[i] += chain(go[i], partial_1(x[i], y[i], out[i]))
+            if not cut_1(x[i], y[i]):
+                gy[i] += pass_on(go[i], partial_1(x[i], y[i], out[i]))
 
 
 def elementwise_3_back(ins, pool, ids, vs, gs, vl, gl, w):
@@ -138,15 +163,18 @@ def elementwise_3_back(ins, pool, ids, vs, gs, vl, gl, w):
     if ins[FLAGS] & 1:
         gx = g[ins[A] * width : ins[A] * width + n]
         for i in range(n):
-            gx[i] += chain(go[i], partial_0(x[i], y[i], z[i], out[i]))
+            if not cut_0(x[i], y[i], z[i]):
+                gx[i] += pass_on(go[i], partial_0(x[i], y[i], z[i], out[i]))
     if ins[FLAGS] & 2:
         gy = g[ins[B] * width : ins[B] * width + n]
         for i in range(n):
-            gy[i] += chain(go[i], partial_1(x[i], y[i], z[i], out[i]))
+            if not cut_1(x[i], y[i], z[i]):
+                gy[i] += pass_on(go[i], partial_1(x[i], y[i], z[i], out[i]))
     if ins[FLAGS] & 4:
         gz = g[ins[C] * width : ins[C] * width + n]
         for i in range(n):
-            gz[i] += chain(go[i], partial_2(x[i], y[i], z[i], out[i]))
+            if not cut_2(x[i], y[i], z[i]):
+                gz[i] += pass_on(go[i], partial_2(x[i], y[i], z[i], out[i]))
 
 
 # --- moving rows -----------------------------------------------------------------------------
@@ -646,30 +674,41 @@ def kernel_of(name: str, backward: bool) -> Callable[..., None] | None:
     if name.startswith("ew_"):
         op = TABLE[name.removeprefix("ew_")]
         ahead, back = ELEMENTWISE[op.arity - 1]
-        rows = {f"partial_{i}": _function(op, i) for i in range(op.arity)}
+        rows = {f"partial_{i}": _function(op.arity + 1, p) for i, p in enumerate(op.partials)}
+        rows |= {f"cut_{i}": _function(op.arity, cut) for i, cut in enumerate(op.cuts)}
         rows["forward"] = op.forward
-        if all(p == 0.0 for p in op.partials):
-            back = None
+        ahead = step_noted if name == "ew_pass_on" else ahead
+        back = None if op.is_flat else back
     function = back if backward else ahead
     return None if function is None else rebind(function, rows)
 
 
-def _function(op: Op, i: int) -> Callable[..., float]:
-    """Partial number i of a row, as a function also where it is the same everywhere."""
-    p = op.partials[i]
-    return p if callable(p) else rebind(_CONSTANT[op.arity - 1], {"constant": float(p)})
+def _function(arguments: int, meaning: Any) -> Callable[..., Any]:
+    """A partial or a cut of a row, as a function also where it is the same everywhere."""
+    if isinstance(meaning, FunctionType):
+        return meaning
+    return rebind(_CONSTANT[arguments], {"constant": float(meaning)})
 
 
-def _constant_1(x: float, out: float) -> float:
+def _constant_1(x: float) -> float:
     return constant
 
 
-def _constant_2(x: float, y: float, out: float) -> float:
+def _constant_2(x: float, y: float) -> float:
     return constant
 
 
-def _constant_3(x: float, y: float, z: float, out: float) -> float:
+def _constant_3(x: float, y: float, z: float) -> float:
     return constant
 
 
-_CONSTANT = (_constant_1, _constant_2, _constant_3)
+def _constant_4(x: float, y: float, z: float, out: float) -> float:
+    return constant
+
+
+_CONSTANT: dict[int, Callable[..., Any]] = {
+    1: _constant_1,
+    2: _constant_2,
+    3: _constant_3,
+    4: _constant_4,
+}

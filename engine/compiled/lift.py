@@ -18,7 +18,7 @@ The passes:
    where that can be; where it can't, they are gathered first.
 
 With ``lifted=False`` every node is an instruction of its own: the plain tape, which computes each
-scalar as the eager engine does.
+scalar, and each step of the chain rule, as the eager engine does.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.compiled.kernels import EXACT
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE, Tape
 from engine.ops import TABLE
 
 S, L = 0, 1  # the two spaces
-POOL_HEADER = 4  # words of the pool that have a meaning of their own: see `kernels`
+POOL_HEADER = 5  # words of the pool that have a meaning of their own: see `kernels`
 GATHER_FROM = 4  # operands in runs shorter than this are gathered, in blocks of at least as many
 
 
@@ -237,14 +238,15 @@ class _Lift:
         self.rows = [0, 0]
         self.constants: tuple[dict[int, float], dict[int, float]] = ({}, {})
         self.pool: list[int] = [0] * POOL_HEADER
+        self.pool[EXACT] = int(not lifted)
         self.segments = Segments()
         self.open = [-1, -1]  # where the segment under way begins, in S and in L
         self.lists: dict[tuple[int, ...], int] = {}
         self.gathered: dict[tuple[int, ...], int] = {}
         names = tape.names
-        self.add, self.sub, self.neg, self.mul, self.chain, self.square, self.maximum, self.det = (
+        self.add, self.sub, self.neg, self.mul, self.step, self.square, self.maximum, self.det = (
             names.index(name)
-            for name in ("add", "sub", "neg", "mul", "chain", "square", "maximum", "detach")
+            for name in ("add", "sub", "neg", "mul", "pass_on", "square", "maximum", "detach")
         )
         self.arity = [op.arity for op in TABLE.values()]
 
@@ -317,7 +319,7 @@ class _Lift:
             made_by, root = head[i], sums.get(head[i])
             # Products of two lanes are no part of the matrix product, but of a sum before it.
             own = root is not None and root.matrix and root.init > count and self.absorbed[i]
-            if own and tape.op[i] in (self.mul, self.chain, self.square):
+            if own and tape.op[i] in (self.mul, self.step, self.square):
                 assert root is not None
                 b = tape.a[i] if tape.op[i] == self.square else tape.b[i]
                 both = self.space[tape.a[i]] == self.space[b] == L
@@ -379,7 +381,7 @@ class _Lift:
         tape, space, uses, user = self.tape, self.space, self.uses, self.user
         op = tape.op
         add, sub, neg = self.add, self.sub, self.neg
-        products = (self.mul, self.chain, self.square)
+        products = (self.mul, self.step, self.square)
         parts = (add, sub, neg, *products)
         # 1: a part of the sum that its only user belongs to; 2: a product that may become one
         part = bytearray(len(tape) + 1)
@@ -421,12 +423,14 @@ class _Lift:
                 inner.append(i)
                 x = a[i]
                 code = op[i]
+                chains = chains or code == self.step
+                if code == self.step and op[b[i]] == CONSTANT and tape.number[b[i]] == -1.0:
+                    stack.append((x, -sign))
+                    continue
                 y = x if code == self.square else b[i]
                 products.append((sign, x, y))
                 if space[x] != space[y]:
                     mixed = True
-                if code == self.chain:
-                    chains = True
             elif op[i] == CONSTANT and tape.number[i] == 0.0:
                 # x - 0.0 is x, and so is x + -0.0; but -0.0 + 0.0 is 0.0
                 zero = zero or sign * math.copysign(1.0, tape.number[i]) > 0.0
@@ -443,7 +447,8 @@ class _Lift:
             self.sums[root] = self._lane_sum(products, singles)
         else:
             self.sums[root] = self._shared_sum(products, singles)
-        self.sums[root].zero, self.sums[root].chains = zero, chains
+        # A sum of steps of the chain rule may not be -0.0: then nothing would have arrived.
+        self.sums[root].zero, self.sums[root].chains = zero or chains, chains
 
     def _lane_sum(self, products: list[tuple[int, int, int]], singles: list[int]) -> _Sum:
         """A sum in L: a matrix product if shared numbers meet lanes, else a dot row by row."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.compiled import jit
-from engine.compiled.kernels import BACKWARD, FLAGS, FORWARD, NAN_SEEN, NOT_FINITE, STEP
+from engine.compiled.kernels import BACKWARD, EXACT, FLAGS, FORWARD, NAN_SEEN, NOT_FINITE, STEP
 
 # Names that `machine` gives a meaning: for addresses or for Python functions, and intrinsics.
 instructions: Any = None
@@ -77,6 +77,7 @@ def run(
     base, size = places[0] if together else 0, len(theta)
     if together:  # they live there for the time being
         vs[base : base + size] = theta
+    nothing = -0.0 if pool[EXACT] else 0.0  # the adjoint where nothing has arrived: see `kernels`
     done = 0
     while done < len(starts):
         count = starts[done, 1] - starts[done, 0]
@@ -92,7 +93,7 @@ def run(
         # S forwards, L chunk by chunk, S backwards
         for k in range(len(clear_s)):
             for i in range(clear_s[k, 0], clear_s[k, 1]):
-                gs[i] = 0.0
+                gs[i] = nothing
         if counts[0] > 0:
             instructions(words, 0, counts[0], False, pool, ids, vs, gs, vl, gl, 1)
         watch = pool[NOT_FINITE] != 0
@@ -132,7 +133,7 @@ def run(
                         outputs[k, start : start + w] = row
             if backward:
                 for k in range(len(clear_l)):
-                    gl[clear_l[k, 0] * width : clear_l[k, 1] * width] = 0.0
+                    gl[clear_l[k, 0] * width : clear_l[k, 1] * width] = nothing
                 for k in range(len(output_rows)):
                     if output_rows[k, 0] == 1 and weights[k] != 0.0:
                         row = gl[output_rows[k, 1] * width : output_rows[k, 1] * width + w]
@@ -147,7 +148,7 @@ def run(
                 for k in range(len(gradient_rows)):
                     row = gl[gradient_rows[k] * width : gradient_rows[k] * width + w]
                     for i in range(w):
-                        lane_gradient[start + i, k] = row[i]
+                        lane_gradient[start + i, k] = row[i] + 0.0
                         if row[i] != row[i]:
                             pool[NAN_SEEN] = 1
         for k in range(len(output_rows)):
@@ -156,8 +157,9 @@ def run(
                     losses[done, k] = vs[output_rows[k, 1]] * max(1, count)
                 else:
                     outputs[k, :] = vs[output_rows[k, 1]]
-                if backward:
-                    gs[output_rows[k, 1]] += weights[k] * (held if count else 1)
+                seed = weights[k] * (held if count else 1)
+                if backward and seed != 0.0:
+                    gs[output_rows[k, 1]] += seed
         if rule != 0 and len(output_rows) > 1 and losses[done, 1] == 0.0:
             break
         if backward:
@@ -166,7 +168,7 @@ def run(
             scale = gs.dtype.type(1.0 / losses[done, 1] if training and mean else 1.0)
             nans = 0
             for i in range(shared):
-                gs[i] *= scale
+                gs[i] = gs[i] * scale + 0.0
                 nans += gs[i] != gs[i]
             if nans:
                 pool[NAN_SEEN] = 1

@@ -58,7 +58,7 @@ class Run:
     found: Array  # and the number found there
     shared_gradient: Array  # of the rows of shared inputs
     lane_gradient: Array  # (examples, rows asked for)
-    nan_seen: bool  # a sum of products gave nan, which absorbing might not have
+    nan_seen: bool  # a step of the chain rule gave nan, where the exact rule might have none
     not_finite: bool  # some row was inf or nan; noted only under errstate("raise")
 
 
@@ -106,8 +106,8 @@ class Machine:
     """Blocks ready to run, for numbers of one type.
 
     `wanted` are the numbers of the inputs whose gradient will be asked for. With `native`, blocks
-    are written out as machine code where that can be, else all are calls of kernels, which absorb
-    zeros in all that they do. One machine runs in one thread at a time.
+    are written out as machine code where that can be, else all are calls of kernels. One machine
+    runs in one thread at a time.
 
     To write out thousands of single operations takes seconds. Then kernels do until the machine is
     `hot`: because it was said to be, or, while it is `counting`, after `HOT` chunks of lanes.

@@ -433,7 +433,7 @@ class _Call:
             lanes = self.lanes if len(which) == len(self.lanes) else self.lanes[which]
         given = (path, shared, lanes, which, weights, trusted)
         run, names = self._run_machine(*given, lifted=True)
-        if run.nan_seen:  # a matrix product multiplies plainly; the tape absorbs what is exactly 0
+        if run.nan_seen:  # maybe 0 * inf where nothing arrived: the tape alone knows that
             run, names = self._run_machine(*given, lifted=False)
         held = run.fail < 0
         if not held.any():

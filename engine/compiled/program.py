@@ -416,7 +416,7 @@ class Buffered:
         self._path = path
 
     def _anew(self) -> float:
-        """The same by a run that may trace other paths, or absorb."""
+        """The same by a run that may trace other paths, or go by the plain tape."""
         arguments, count = self._arguments, self._count
         arguments.shared = self.numbers[:count].tolist()
         step = stream.step + (stream.call > 0)

@@ -186,11 +186,13 @@ def _take_op(length: int) -> Op:
 
 
 def _pull_back_take(args: Sequence[Any], out: Any, adjoint: Any) -> Sequence[Any]:
-    """The adjoint goes to the entry that was taken; inside a trace, whichever that will be."""
-    index, entries = args[0], args[1:]
-    chain, equal = FUNCTIONS["chain"], FUNCTIONS["equal"]
-    count = len(entries)
-    return [0.0] + [
-        chain(adjoint, equal(index, float(t)) + equal(index, float(t - count)))
+    """The adjoint goes to the entry that was taken; recorded, whichever that will be."""
+    index, count = args[0], len(args) - 1
+    if not isinstance(adjoint, Value):
+        taken = checked_index(out._x, count) % count
+        return [None, *[adjoint if t == taken else None for t in range(count)]]
+    equal, where = FUNCTIONS["equal"], FUNCTIONS["where"]
+    return [None] + [
+        where(equal(index, float(t)) + equal(index, float(t - count)), adjoint, -0.0)
         for t in range(count)
     ]

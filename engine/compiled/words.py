@@ -140,5 +140,4 @@ class Needs:
 
 def _bits(row: str) -> tuple[int, ...]:
     """For a row of the table, the flag of each operand whose derivative is not 0 everywhere."""
-    partials = TABLE[row].partials
-    return tuple(1 << k if callable(p) or p != 0.0 else 0 for k, p in enumerate(partials))
+    return tuple(0 if cut is True else 1 << k for k, cut in enumerate(TABLE[row].cuts))

@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.graph import Graph, topological_order
-from engine.sweep import partials_of, reverse_sweep
+from engine.sweep import arrivals, partials_of, passed
 from engine.value import Value
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`adjoints` by node: the derivatives of the roots' sum; `partials` by node and operand.
+    """`adjoints` by node: the derivatives of the roots' sum; `partials` by node and operand, and
+    what is `passed` along these edges.
 
-    Literals have none, and 0.0 in their place.
+    Literals and edges that are cut have 0.0.
     """
 
     adjoints: tuple[float, ...]
     partials: tuple[tuple[float, ...], ...]
+    passed: tuple[tuple[float, ...], ...]
 
     def along(self, target: int, operand: int) -> float:
-        """What passes back along an edge: adjoint times partial, 0 where either is exactly 0."""
-        g, p = self.adjoints[target], self.partials[target][operand]
-        return g * p if g and p else 0.0
+        """What passes back along an edge."""
+        return self.passed[target][operand]
 
 
 def index_of(graph: Graph, roots: Sequence[Value]) -> dict[Value, int]:
@@ -41,14 +42,17 @@ def flow_of(graph: Graph, roots: Sequence[Value]) -> Flow:
     values = list(places)
     adjoints = [0.0] * len(graph.nodes)
     partials: list[tuple[float, ...]] = [()] * len(graph.nodes)
+    gone: list[tuple[float, ...]] = [()] * len(graph.nodes)
     seeds = [(root, 1.0) for root in dict.fromkeys(roots)]
-    for value, adjoint in zip(values, reverse_sweep(values, seeds, values), strict=True):
+    for value, adjoint in zip(values, arrivals(values, seeds, values), strict=True):
         i, op = places[value], value.op
-        adjoints[i] = adjoint
+        adjoints[i] = adjoint or 0.0
         if op is not None:
             found = op.pullback(value.args, value, 1.0) if op.pullback else partials_of(value, op)
-            partials[i] = tuple(float(p) for p in found)
-    return Flow(tuple(adjoints), tuple(partials))
+            partials[i] = tuple(p or 0.0 for p in found)
+            whole = [0.0] * op.arity if adjoint is None else passed(value, adjoint)
+            gone[i] = tuple(g or 0.0 for g in whole)
+    return Flow(tuple(adjoints), tuple(partials), tuple(gone))
 
 
 def strongest_path(graph: Graph, flow: Flow) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from engine.drawing.formula import ATOM, Term, partial, written
 from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
-from engine.sweep import partials_of, reverse_sweep
+from engine.sweep import arrivals, partials_of, passed
 from engine.value import Value
 
 _LISTED = 3  # of a folded box's operations, and the others are counted
@@ -37,6 +37,7 @@ class Passed(NamedTuple):
     contribution: float
     total: float  # of the operand's gradient so far
     arrived: int  # how many contributions that are
+    cut: bool  # whether nothing is passed, since the operand was not chosen
 
 
 class Walk:
@@ -56,7 +57,9 @@ class Walk:
         order = {value: k for k, value in enumerate(given, len(self.values))}
         leaves = [i for i, value in enumerate(self.values) if value.op is None]
         self.leaves = sorted(leaves, key=lambda i: order.get(self.values[i], i))
-        self.grads = reverse_sweep(self.values, [(root, 1.0)], self.values)
+        found = arrivals(self.values, [(root, 1.0)], self.values)
+        self.grads = [adjoint or 0.0 for adjoint in found]
+        self.arrived = [adjoint is not None for adjoint in found]
         self.passed: dict[int, list[Passed]] = {}
         self._received: list[list[float]] = [[] for _ in self.values]
         self._pass_back()
@@ -66,23 +69,21 @@ class Walk:
         totals[-1] = 1.0
         for i in reversed(range(len(self.values))):
             node, op, adjoint = self.values[i], self.values[i].op, self.grads[i]
-            if op is None or adjoint == 0.0:
+            if op is None or not self.arrived[i]:
                 continue
-            operands = node._operands()
-            partials: Sequence[float | None]
-            if op.pullback is not None:
-                partials = [None] * len(operands)
-                contributions = op.pullback(node.args, node, adjoint)
-            else:
-                partials = partials_of(node, op)
-                contributions = [adjoint * p if p else 0.0 for p in partials]
-            passed = self.passed[i] = []
+            operands, contributions = node._operands(), passed(node, adjoint)
+            partials: list[float | None] = [None] * len(operands)
+            if op.pullback is None:
+                partials = [p or 0.0 for p in partials_of(node, op)]
+            steps = self.passed[i] = []
             for k, (operand, _) in enumerate(operands):
                 if operand is not None:
-                    j, c = self.places[operand], contributions[k]
+                    j, c = self.places[operand], contributions[k] or 0.0
                     totals[j] += c
                     self._received[j].append(c)
-                    passed.append(Passed(j, k, partials[k], c, totals[j], len(self._received[j])))
+                    cut = contributions[k] is None
+                    count = len(self._received[j])
+                    steps.append(Passed(j, k, partials[k], c, totals[j], count, cut))
 
     # --- what is said of one node ---
 
@@ -108,17 +109,19 @@ class Walk:
         """What an operation passes back, operand by operand, and notes on it."""
         node, op, name = self.values[i], self.values[i].op, self.names[i]
         assert op is not None
-        if self.grads[i] == 0.0:
-            notes = [f"{name}.grad is 0, so nothing is passed on."]
-            if TABLE.get(op.name) is op and not all(map(math.isfinite, partials_of(node, op))):
-                notes.append("A derivative is not finite here, but 0 × inf counts as 0.")
+        if not self.arrived[i]:
+            notes = [f"{name}.grad is 0: nothing arrived, so nothing is passed on."]
+            partials = [p or 0.0 for p in partials_of(node, op)] if op.pullback is None else []
+            if not all(map(math.isfinite, partials)):
+                notes.append("A derivative is not finite here, and does no harm.")
             return [], notes
         lines: list[str] = []
         notes = self._notes(node, op)
         for step in self.passed[i]:
             lines += self._passing(i, step)
-            if step.partial == 0.0 and not math.isfinite(self.grads[i]):
-                notes.append(f"0 × {number_text(self.grads[i])} counts as 0.")
+            if step.cut:
+                target = self.names[step.target]
+                notes.append(f"{target} was not chosen here: the edge is cut, and nothing passes.")
         return lines, notes
 
     # --- what is said of a sum of products, such as a neuron's, as a whole ---
@@ -152,8 +155,8 @@ class Walk:
     def backward_of_sum(self, group: Sequence[int]) -> tuple[list[str], list[str]]:
         """What a sum of products passes back, operand by operand."""
         name, adjoint = self.names[group[-1]], self.grads[group[-1]]
-        if adjoint == 0.0:
-            return [], [f"{name}.grad is 0, so nothing is passed on."]
+        if not self.arrived[group[-1]]:
+            return [], [f"{name}.grad is 0: nothing arrived, so nothing is passed on."]
         lines: list[str] = []
         for i in group:
             named, plain = self._terms(self.values[i])

@@ -154,10 +154,7 @@ class Inquiry:
                 text += self._maker_of_zero(death)
                 arrived = flow.adjoints[death.user]
                 if not math.isfinite(arrived):
-                    text += (
-                        f". The gradient that arrives there is {number(arrived)}, and 0 times "
-                        "anything counts as 0"
-                    )
+                    text += f". The gradient that arrives there, {number(arrived)}, ends there"
                 causes.append(self._cause(kind, text, death.user))
                 advice.append(words.advice_on_zero(name, numbers))
         found = _folded(causes)
@@ -167,8 +164,7 @@ class Inquiry:
                 self._cause(
                     "absorbed",
                     f"behind that, {self._call(absorbed.user)} has the derivative "
-                    f"{number(absorbed.partial)}; nothing arrives there, and 0 times anything "
-                    "counts as 0, so it spoils nothing",
+                    f"{number(absorbed.partial)}; nothing arrives there, so it spoils nothing",
                     absorbed.user,
                 )
             )
@@ -221,6 +217,8 @@ class Inquiry:
                 f"going back, it begins at {self._call(edge.user)}: its derivative"
                 f"{self._by(edge)} is {number(edge.partial)}{because}"
             )
+            if flow.adjoints[edge.user] == 0.0:
+                text += "; times the gradient 0 that arrives there, it is nan"
             causes.append(self._cause("partial", text, edge.user))
             if not before:
                 advice.append(words.advice_on_not_finite(name, numbers))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.sweep import partials_of
+from engine.sweep import partials_of, passed
 from engine.value import Value
 
 
@@ -37,12 +37,14 @@ class Step(NamedTuple):
 class Flow:
     """All nodes behind a result, each behind its operands, and what flows back through them.
 
-    A node that the graph was cut at has an edge with the partial 0 to what it was made of.
+    An edge that an operation cuts has the partial 0, and so has one from a node that the graph was
+    cut at to what it was made of.
     """
 
     nodes: list[Value]
     index: dict[Value, int]
-    adjoints: list[float]
+    adjoints: list[float]  # 0.0 where nothing has arrived
+    arrived: list[bool]
     users: list[list[Edge]]  # for each node, the edges by which it gets its adjoint
     cuts: Mapping[Value, tuple[Value, str]]
     _best: list[tuple[float, Edge | None]] = field(default_factory=list)
@@ -61,13 +63,13 @@ class Flow:
                     yield edge
 
     def absorbed(self, members: Iterable[int]) -> Edge | None:
-        """An edge in the dead part whose partial is inf or nan, which 0 absorbs, if there is one.
+        """An edge where nothing arrives, and whose partial is inf or nan, if there is one.
 
         These partials play no part in a sweep, so they are calculated here.
         """
         for i in self._upwards(members, lambda edge: self.adjoints[edge.user] == 0.0):
             for edge in self.users[i]:
-                if self.adjoints[edge.user] == 0.0:
+                if not self.arrived[edge.user]:
                     partial = self._partial(edge)
                     if not math.isfinite(partial):
                         return edge._replace(partial=partial)
@@ -78,7 +80,7 @@ class Flow:
         if node in self.cuts or node.op is None or node.op.pullback is not None:
             return 0.0
         try:
-            return partials_of(node, node.op)[edge.k]
+            return partials_of(node, node.op)[edge.k] or 0.0
         except (ArithmeticError, ValueError):  # a custom operation's, which a sweep never asked
             return math.nan
 
@@ -164,9 +166,9 @@ def trace_back(
     """
     nodes = _order(root, set(inputs), cuts)
     index = {node: i for i, node in enumerate(nodes)}
-    adjoints = [0.0] * len(nodes)
+    adjoints, arrived = [0.0] * len(nodes), [False] * len(nodes)
     users: list[list[Edge]] = [[] for _ in nodes]
-    adjoints[-1] = 1.0
+    adjoints[-1], arrived[-1] = 1.0, True
     behind = set(inputs)
     for i in reversed(range(len(nodes))):
         node, adjoint = nodes[i], adjoints[i]
@@ -176,27 +178,28 @@ def trace_back(
         if cut is not None:
             users[index[cut[0]]].append(Edge(i, 0, index[cut[0]], 0.0, 0.0))
             continue
-        operands = [operand for operand, _ in node._operands()]
-        for k, (partial, passed) in enumerate(_passed(node, adjoint)):
-            operand = operands[k]
+        found = _passed(node, adjoint) if arrived[i] else None
+        for k, (operand, _) in enumerate(node._operands()):
             if operand is not None:
                 to = index[operand]
-                adjoints[to] += passed
-                users[to].append(Edge(i, k, to, partial, passed))
-    return Flow(nodes, index, adjoints, users, cuts)
+                partial, g = found[k] if found is not None else (None, None)
+                if g is not None:
+                    adjoints[to] += g
+                    arrived[to] = True
+                users[to].append(Edge(i, k, to, partial or 0.0, g or 0.0))
+    return Flow(nodes, index, adjoints, arrived, users, cuts)
 
 
-def _passed(node: Value, adjoint: float) -> list[tuple[float, float]]:
-    """For each operand the partial, and what it gets: as `sweep` has it, 0 absorbs inf and nan."""
+def _passed(node: Value, adjoint: float) -> list[tuple[float | None, float | None]]:
+    """For each operand the partial, and what it gets; None for nothing."""
     op = node.op
     if op is None:
         return []
-    if adjoint == 0.0:  # then no partial is ever asked for
-        return [(0.0, 0.0)] * op.arity
-    if op.pullback is not None:
-        whole = op.pullback(node.args, node, adjoint)
-        return [(g / adjoint if math.isfinite(adjoint) else math.nan, g) for g in whole]
-    return [(p, adjoint * p if p else 0.0) for p in partials_of(node, op)]
+    whole = passed(node, adjoint)
+    if op.pullback is None:
+        return list(zip(partials_of(node, op), whole, strict=True))
+    factor = adjoint if adjoint and math.isfinite(adjoint) else math.nan
+    return [(None if g is None else g / factor, g) for g in whole]
 
 
 def _order(root: Value, stop: set[Value], cuts: Mapping[Value, tuple[Value, str]]) -> list[Value]:

@@ -130,8 +130,8 @@ def shaken_figures(
     for k in reversed(range(len(graph.steps))):
         name, places = graph.steps[k]
         out = len(inputs) + k
-        for place, partial in zip(places, TABLE[name].partials, strict=True):
-            if isinstance(place, int) and adjoints[out] != 0.0:
+        for i, (place, partial) in enumerate(zip(places, TABLE[name].partials, strict=True)):
+            if isinstance(place, int) and not TABLE[name].cuts_at(i, operands[k]):
                 slope = partial(*operands[k], numbers[out]) if callable(partial) else partial
-                adjoints[place] += shaken(adjoints[out] * slope) if slope else 0.0
+                adjoints[place] += shaken(adjoints[out] * slope)
     return [numbers[-1], *adjoints[: len(inputs)]]

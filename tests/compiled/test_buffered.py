@@ -60,7 +60,7 @@ def test_a_branch_that_comes_out_otherwise_is_traced() -> None:
     assert figures == [(4.0, 4.0), (6.0, -3.0), (9.0, 6.0), (3.0, -3.0)]
 
 
-def test_what_absorbs_zeros_does_so() -> None:
+def test_what_was_not_chosen_spoils_no_gradient() -> None:
     def g(x):
         return engine.where(x > 0, engine.sqrt(x) * x, 0.0) + x * 2.0
 

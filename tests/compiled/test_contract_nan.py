@@ -1,4 +1,4 @@
-"""IEEE specials go through, and a contribution of exactly 0 is 0, even against inf or nan."""
+"""IEEE specials go through, and what was not chosen does no harm, though it be inf or nan."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def flat(tree: Any) -> list[float]:
     return np.array(tree, dtype=float).ravel().tolist()
 
 
-# Each is a function of (w, x), with a point at which the gradient is finite by absorption alone.
+# Each is a function of (w, x), with a point at which the gradient is finite since an edge is cut.
 
 
 def dead_relu(w: Any, x: Any) -> Any:
@@ -72,7 +72,7 @@ ways = pytest.mark.parametrize("way", ["plain", "lifted"])
 
 @cases
 @ways
-def test_gradients_absorb_as_eagerly(
+def test_what_was_not_chosen_spoils_no_gradient(
     f: Callable[..., Any], w: Any, x: Any, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "plain":
@@ -87,7 +87,7 @@ def test_gradients_absorb_as_eagerly(
 
 @cases
 @ways
-def test_gradients_absorb_in_batches(
+def test_what_was_not_chosen_spoils_no_gradient_of_a_batch(
     f: Callable[..., Any], w: Any, x: Any, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "plain":
@@ -104,7 +104,7 @@ def test_gradients_absorb_in_batches(
 
 @cases
 @ways
-def test_second_derivatives_absorb(
+def test_what_was_not_chosen_spoils_no_second_derivative(
     f: Callable[..., Any], w: Any, x: Any, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "plain":

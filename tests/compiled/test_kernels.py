@@ -210,7 +210,7 @@ def test_draws_are_exactly_those_of_the_engine(seed: int, space: int) -> None:
 @pytest.mark.parametrize("rule", VARIANTS)
 @pytest.mark.parametrize("name", ["mm", "dot"])
 def test_a_sum_of_products_that_is_nan_is_noted(name: str, rule: str, dtype: str) -> None:
-    """As 0 * inf is; `paths` runs the plain tape then, which absorbs backwards."""
+    """As 0 * inf is; `paths` runs the plain tape then, which knows where nothing arrived."""
     rng = random.Random(0)
     noted = set()
     for case in cases(name):

@@ -289,10 +289,11 @@ def special_operands(op: Op) -> tuple[Any, ...]:
 
 
 def expected(op: Op, operands: Sequence[float]) -> list[float]:
-    """A row's number and its partials as the table has them; 0 where there is none."""
+    """A row's number, and what it passes of an adjoint of 1 to each operand."""
     assert op.forward is not None
     out = op.forward(*operands)
-    return [out, *[p(*operands, out) if callable(p) else p for p in op.partials]]
+    partials = [p(*operands, out) if callable(p) else p for p in op.partials]
+    return [out, *[0.0 if op.cuts_at(k, operands) else p for k, p in enumerate(partials)]]
 
 
 @functools.cache

@@ -63,7 +63,9 @@ def elementwise(op: Op, ins, pool, ids, vs, gs, vl, gl, w):
     for k in range(ins[N]):
         for i in lanes:
             operands = [float(v[ins[word] + k, i]) for word in (A, B, C)[: op.arity]]
-            v[ins[OUT] + k, i] = op.forward(*operands)
+            v[ins[OUT] + k, i] = out = op.forward(*operands)
+            if op.name == "pass_on" and out != out:
+                pool[NAN_SEEN] = 1
 
 
 def elementwise_back(op: Op, ins, pool, ids, vs, gs, vl, gl, w):
@@ -75,10 +77,11 @@ def elementwise_back(op: Op, ins, pool, ids, vs, gs, vl, gl, w):
             for i in lanes:
                 operands = [float(v[ins[word] + k, i]) for word in (A, B, C)[: op.arity]]
                 out = float(v[ins[OUT] + k, i])
-                slope = partial(*operands, out) if callable(partial) else partial
                 adjoint = float(g[ins[OUT] + k, i])
-                if adjoint != 0.0 and slope != 0.0:
-                    g[ins[word] + k, i] += adjoint * slope
+                if op.cuts_at(number, operands) or repr(adjoint) == "-0.0":
+                    continue  # the operand was not chosen, or nothing has arrived
+                slope = partial(*operands, out) if callable(partial) else partial
+                g[ins[word] + k, i] += adjoint * slope + 0.0
 
 
 # --- moving rows -----------------------------------------------------------------------------
@@ -281,5 +284,5 @@ def twin_of(name: str, backward: bool) -> Twin | None:
         return TWINS[name][backward]
     op = TABLE[name.removeprefix("ew_")]
     if backward:
-        return None if set(op.partials) == {0.0} else functools.partial(elementwise_back, op)
+        return None if op.is_flat else functools.partial(elementwise_back, op)
     return functools.partial(elementwise, op)

@@ -166,9 +166,13 @@ def test_the_arm_of_where_not_taken_is_said_to_spoil_nothing() -> None:
     assert explanation["x"].status == "zero" and explanation.output == 0.0
 
 
-def test_0_times_inf_is_said_to_count_as_0() -> None:
+def test_0_times_inf_is_said_to_be_nan() -> None:
     explanation = explain(lambda x: (x * x).sqrt(), 0.0)
-    assert "that arrives there is inf, and 0 times anything counts as 0" in str(explanation)
+    assert explanation["x"].status == "nan"
+    assert "it begins at sqrt(0): its derivative is inf" in str(explanation)
+    cause = only(explain(lambda x: x.exp().log(), 1000.0), "x")
+    assert "its derivative is inf, because inf came in or out there" in cause.text
+    assert cause.text.endswith("; times the gradient 0 that arrives there, it is nan")
 
 
 def test_an_input_that_is_nan_itself_is_named() -> None:

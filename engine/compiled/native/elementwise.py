@@ -8,10 +8,8 @@ from typing import Any
 from engine.compiled.lift import Instruction
 from engine.compiled.native import vectormath
 from engine.compiled.native.emit import Function, Lanes
-from engine.compiled.native.layout import Layout, Rows
+from engine.compiled.native.layout import Layout, Rows, note, note_nan
 from engine.ops import TABLE
-
-_PLAIN = {"mul", "square"}  # rows whose contributions are multiplied as in a sum of products
 
 
 def elementwise(e: Layout, f: Function, i: Instruction) -> None:
@@ -25,6 +23,8 @@ def elementwise(e: Layout, f: Function, i: Instruction) -> None:
         f.store(y, buffer, o + out, used)
 
     e.flat(f, i.n * width, body)
+    if name == "pass_on":
+        note_nan(e, f, buffer, out, i.n * width)
 
 
 def elementwise_back(e: Layout, f: Function, i: Instruction, flags: int) -> None:
@@ -55,13 +55,12 @@ def elementwise_back(e: Layout, f: Function, i: Instruction, flags: int) -> None
 def _contribution(
     e: Layout, f: Function, name: str, k: int, g: Lanes, numbers: Sequence[Lanes]
 ) -> Lanes:
-    """The adjoint times a partial, as the chain rule has it."""
-    p = vectormath.partial(f, TABLE[name], k, *numbers)
-    if not isinstance(p, Lanes):
-        return g if p == 1.0 else -g if p == -1.0 else g * p
-    if name in _PLAIN:
-        return g * p
-    return f.select((g == 0.0) | (p == 0.0), 0.0, g * p)
+    """The adjoint times a partial; 0 where the edge is cut."""
+    op = TABLE[name]
+    p = vectormath.partial(f, op, k, *numbers)
+    y = g * p if isinstance(p, Lanes) or abs(p) != 1.0 else g if p == 1.0 else -g
+    cut = vectormath.cut(f, op, k, *numbers[:-1])
+    return y if cut is None else f.select(cut, 0.0, y)
 
 
 def segment(e: Layout, f: Function, i: Instruction) -> None:
@@ -75,6 +74,8 @@ def segment(e: Layout, f: Function, i: Instruction) -> None:
             operands = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
             y = vectormath.row(f, name, *map(rows.read, operands))
             rows.write(columns.out[k], y)
+            if name == "pass_on":
+                note(f, y)
 
     e.lane_strips(f, i.space, body)
 

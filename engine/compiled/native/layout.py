@@ -244,21 +244,21 @@ def _store(e: Layout, f: Function, sums: dict[tuple[int, int], Lanes], o: Any) -
 
 
 def note_nan(e: Layout, f: Function, buffer: str, first: int, count: int) -> None:
-    """Note whether there is a nan among some numbers: absorbing might have prevented it."""
+    """Note whether there is a nan among some numbers: the exact rule might have none."""
+    e.flat(f, count, lambda o, w, used: note(f, f.load(buffer, o + first, w, used)))
 
-    def body(o: Any, w: int, used: int) -> None:
-        x = f.load(buffer, o + first, w, used)
-        found = f.compare("uno", x, x)
-        if w > 1:
-            cast = f.result(f"bitcast {found.type} {found.name} to i{w}", TRUTH, 1)
-            any_ = f.result(f"icmp ne i{w} {cast.name}, 0", TRUTH, 1)
-        else:
-            any_ = found
-        word = f.result(f"zext i1 {any_.name} to i64", INDEX, 1)
-        text = f"getelementptr inbounds i64, ptr %pool, i64 {NAN_SEEN}"
-        where = f.result(text, INDEX, 1)
-        before = f.result(f"load i64, ptr {where.name}, align 8", INDEX, 1, pure=False)
-        either = f.result(f"or i64 {before.name}, {word.name}", INDEX, 1)
-        f.lines.append(f" store i64 {either.name}, ptr {where.name}, align 8")
 
-    e.flat(f, count, body)
+def note(f: Function, x: Lanes) -> None:
+    """Note whether there is a nan among the lanes at hand."""
+    found = f.compare("uno", x, x)
+    if x.width > 1:
+        cast = f.result(f"bitcast {found.type} {found.name} to i{x.width}", TRUTH, 1)
+        any_ = f.result(f"icmp ne i{x.width} {cast.name}, 0", TRUTH, 1)
+    else:
+        any_ = found
+    word = f.result(f"zext i1 {any_.name} to i64", INDEX, 1)
+    text = f"getelementptr inbounds i64, ptr %pool, i64 {NAN_SEEN}"
+    where = f.result(text, INDEX, 1)
+    before = f.result(f"load i64, ptr {where.name}, align 8", INDEX, 1, pure=False)
+    either = f.result(f"or i64 {before.name}, {word.name}", INDEX, 1, pure=False)
+    f.lines.append(f" store i64 {either.name}, ptr {where.name}, align 8")

@@ -238,11 +238,22 @@ def _divide(f: Function, x: Any, y: Any) -> Lanes:
     return f.binary("div", x, y)
 
 
+def _is_nothing(f: Function, g: Lanes) -> Lanes:
+    return (g == 0.0) & (f.call("copysign", f.literal(1.0, g.width), g) < 0.0)
+
+
+def _pass_on(f: Function, g: Lanes, p: Lanes) -> Lanes:
+    product = g * p
+    return f.select(_is_nothing(f, g), -0.0, f.select(product == 0.0, 0.0, product))
+
+
 # Rows that are written anew here, instead of being translated from their forwards.
 _ROWS: dict[str, Callable[..., Lanes]] = {
     "div": _divide,
     "reciprocal": lambda f, x: 1.0 / x,
     "chain": lambda f, g, p: f.select((g == 0.0) | (p == 0.0), 0.0, g * p),
+    "nothing": lambda f, g: f.select(_is_nothing(f, g), 1.0, 0.0),
+    "pass_on": _pass_on,
     "sqrt": lambda f, x: f.call("sqrt", x),
     "round": lambda f, x: f.call("roundeven", x),
     "floor": lambda f, x: f.call("floor", x),
@@ -340,6 +351,12 @@ def partial(f: Function, op: Op, i: int, *operands: Lanes) -> Any:
     if written is not None and _ORIGINAL[op.name] is op:
         return f.in_double(written, *operands)
     return f.traced(_in(f, p), *operands) if callable(p) else float(p)
+
+
+def cut(f: Function, op: Op, i: int, *operands: Lanes) -> Lanes | None:
+    """Where the edge to operand i is cut; None if nowhere. Everywhere is asked by nobody."""
+    where = op.cuts[i]
+    return None if isinstance(where, bool) else f.traced(_in(f, where), *operands) != 0.0
 
 
 def _in(f: Function, function: Callable[..., Any]) -> Callable[..., Any]:

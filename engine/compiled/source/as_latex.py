@@ -2,7 +2,8 @@
 
 Elementwise products are ∘, sums name the axes that they run along (n: the examples), a bracket
 with a comparison in it is 1 where that holds and 0 elsewhere. A primed function is its derivative;
-a line at the end says what it is.
+a line at the end says what it is. What an operation did not choose gets a 0 that is multiplied on,
+which is gradloom's rule where all numbers are finite.
 """
 
 from __future__ import annotations
@@ -113,6 +114,9 @@ class LatexText:
         if "#" in pattern:
             return _PLACE.sub(lambda place: texts[int(place[1]) - 1], pattern), _ATOM
         return self.function(row) + _grouped(", ".join(texts)), _ATOM
+
+    def _compare(self, e: Expr) -> tuple[str, int]:
+        return rf"\left[{self._holds(e)}\right]", _ATOM
 
     def _holds(self, e: Expr) -> str:
         """A condition."""

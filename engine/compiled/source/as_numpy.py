@@ -26,7 +26,7 @@ from engine.compiled.source.formulas import (
 from engine.ops import TABLE
 
 _WIDE = 8  # literal numbers in a line; more have a name of their own
-_ATOM, _POWER, _NEGATIVE, _PRODUCT, _MATMUL, _SUM, _COMPARISON = 100, 80, 70, 60, 55, 50, 40
+_ATOM, _POWER, _NEGATIVE, _PRODUCT, _MATMUL, _SUM = 100, 80, 70, 60, 55, 50
 _INFIX = {
     "add": ("+", _SUM),
     "sub": ("-", _SUM),
@@ -113,7 +113,7 @@ class NumpyText:
         return "" if found is None else self._test(found)
 
     def _compare(self, e: Expr) -> tuple[str, int]:
-        return self._test(e), _COMPARISON
+        return f"np.where({self._test(e)}, 1.0, 0.0)", _ATOM
 
     def _matmul(self, e: Expr) -> tuple[str, int]:
         a, b = e.parts
@@ -437,7 +437,10 @@ def _docstring(derived: Derived, title: str, returns: str, gradient: bool, batch
         about.append(f"Inside, {LANES} examples are columns.")
     if gradient and names:
         about.append("dx stands for the derivative of the result by x, delta for that by z.")
-    about.append("Where a factor is exactly 0, this does not absorb inf and nan as gradloom does.")
+    about.append(
+        "What an operation did not choose gets 0 here, which is multiplied on like any number: "
+        "against inf or nan that is nan, where gradloom has 0."
+    )
     text = "\n".join(textwrap.wrap(" ".join(about), 92))
     return f'"""{first}\n\n{text}\n"""'
 

@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from engine.compiled.source.algebra import LANES, ONE, ZERO, Expr, call, named, number
-from engine.ops import TABLE
+from engine.compiled.source.algebra import LANES, ONE, ZERO, Expr, call, named, number, times
+from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
 PRIME = "'"
+_OPPOSITE = {"<": ">=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 class Symbol:
@@ -128,18 +129,52 @@ _names["math"] = _Math()
 
 def partial_of(row: str, k: int, args: tuple[Expr, ...], out: Expr) -> Expr:
     """The derivative of a row by operand k, on these operands: its formula where that is short,
-    else the primed row."""
-    p = TABLE[row].partials[k]
-    if not callable(p):
-        return number(p)
+    else the primed row. It is 0 where the edge is cut."""
     # How long it is, does not depend on how long the operands are.
     plain = tuple(e if e.kind == "number" else named(f"#{j}", e.shape) for j, e in enumerate(args))
-    short = _interpreted(p, plain, named("#out", out.shape))
+    short = _formula(TABLE[row], k, plain, named("#out", out.shape))
     calls = list(_calls(short))
     arithmetic = all(name in TABLE and TABLE[name].family == "arithmetic" for name in calls)
     if len(calls) <= 1 or (arithmetic and len(calls) <= 3):
-        return _interpreted(p, args, out)
+        return _formula(TABLE[row], k, args, out)
     return Expr("call", (primed(row, k), *args), out.shape)
+
+
+def _formula(op: Op, k: int, args: tuple[Expr, ...], out: Expr) -> Expr:
+    p, cut = op.partials[k], op.cuts[k]
+    slope = _expr(rebind(p, _names)(*map(Symbol, args), Symbol(out))) if callable(p) else number(p)
+    if isinstance(cut, bool):
+        return slope
+    return times(_opposite(_expr(rebind(cut, _names)(*map(Symbol, args)))), slope)
+
+
+def _opposite(e: Expr) -> Expr:
+    """1 where a comparison does not hold, else 0."""
+    if e.kind == "number":
+        return number(1.0 - e.parts[0])
+    if e.kind == "call" and e.parts[:2] == ("sub", ONE):
+        return _shorter(e.parts[2])
+    test = indicator(e.parts[0], e.operands) if e.kind == "call" else None
+    if test is None:
+        return call("sub", ONE, e)
+    sign, x, y = test.parts
+    if sign == "==" and y == ZERO and _is_test(x):
+        return _shorter(x)
+    return Expr("compare", (_OPPOSITE[sign], x, y), e.shape)
+
+
+def _shorter(e: Expr) -> Expr:
+    """A comparison, without one of its outcome with 0."""
+    test = indicator(e.parts[0], e.operands) if e.kind == "call" else None
+    if test is not None and test.parts[0] == "==" and test.parts[2] == ZERO:
+        return _opposite(test.parts[1]) if _is_test(test.parts[1]) else e
+    return e
+
+
+def _is_test(e: Expr) -> bool:
+    return e.kind == "compare" or (
+        e.kind == "call" and e.parts[0] in TABLE and indicator(e.parts[0], e.operands) is not None
+    )
 
 
 def primed(row: str, k: int) -> str:
@@ -187,7 +222,7 @@ def derivative(name: str) -> tuple[list[str], Expr, bool]:
     op = TABLE[row]
     names = parameters(row)
     args = tuple(named(n, ()) for n in names)
-    formula = _interpreted(op.partials[k], args, named("out", ()))
+    formula = _formula(op, k, args, named("out", ()))
     return names, formula, "out" in names_in(formula)
 
 
@@ -233,10 +268,6 @@ def parameters(row: str) -> list[str]:
     """The names that a row has for its operands."""
     code = TABLE[row].forward.__code__  # type: ignore[union-attr]
     return list(code.co_varnames[: TABLE[row].arity])
-
-
-def _interpreted(p: Callable[..., Any], args: tuple[Expr, ...], out: Expr) -> Expr:
-    return _expr(rebind(p, _names)(*map(Symbol, args), Symbol(out)))
 
 
 def _explored(f: Callable[..., Any], args: list[Symbol], told: list[bool]) -> Expr:
