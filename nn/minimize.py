@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import Program, TraceError, Value
+from engine import Program, Value
 from nn.adopting import optimizer_of, scheduler_of
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.interrupts import Interrupts
 from nn.optim.update import Update
-from nn.paths import FunctionPath, ScalarFunctionPath, TrainingPath
+from nn.paths import CANT_COMPILE, FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
 from nn.updates import History, PathName, Updates, check_path, write
 
@@ -63,18 +63,23 @@ def minimize(
     bar = Bar(steps, progress, estimate=path == "scalar", unit="steps")
     theta = np.array([p.data for p in parameters], dtype)
     gradient = np.zeros_like(theta)
+    plain, function = _both(function, parameters)
+
+    def fall_back(error: Exception) -> TrainingPath:
+        if path != "auto" or np.dtype(dtype) != np.float64:
+            raise error
+        history.path, history.reason = "scalar", str(error)
+        return ScalarFunctionPath(plain, parameters, bar.advance)
+
     try:
-        plain, function = _both(function, parameters)
         step: TrainingPath = ScalarFunctionPath(plain, parameters, bar.advance)
         history.reason = "it was asked for"
         if path != "scalar":
             try:
                 step = FunctionPath(function, parameters, bar.advance, dtype, steps)
                 history.path, history.reason = "vectorised", "the function compiles"
-            except (TraceError, ImportError) as error:  # ImportError without Numba
-                if path == "vectorised" or np.dtype(dtype) != np.float64:
-                    raise
-                history.reason = str(error)
+            except CANT_COMPILE as error:
+                step = fall_back(error)
         with Interrupts() as interrupts:
             watch = Watch(
                 *(on_nonfinite, optimizer, parameters),
@@ -84,6 +89,7 @@ def minimize(
             run = Updates(
                 *(theta, gradient, Update(optimizer), False, seed),
                 *(history, bar, interrupts.check, watch),
+                fall_back=fall_back,
             )
             run.run(step, scheduler, np.arange(steps), np.arange(steps + 1))
     except DivergenceError as end:

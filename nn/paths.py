@@ -29,6 +29,7 @@ from nn.optim.update import Update
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+CANT_COMPILE = (engine.TraceError, ImportError)  # the latter without Numba
 _NARROW = 64  # numbers of an example, up to which batches are read as columns, and not as rows
 
 
@@ -67,9 +68,11 @@ class ScalarPath:
         weights: Array | None = None,
     ) -> None:
         self._model, self._loss, self._parameters = model, loss, parameters
-        own = [1.0] * len(X) if weights is None else weights.tolist()
-        self._examples = list(zip(X.tolist(), y.tolist(), own, strict=True))
+        self._X, self._y, self._weights = X, y, weights
         self._advance = advance
+
+    def read_data(self) -> None:
+        """Nothing: the data are read where they are."""
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run and differentiate each example, adding into the parameters."""
@@ -90,10 +93,11 @@ class ScalarPath:
 
     def loss_of(self, row: int) -> tuple[Any, Any]:
         """The sum of the terms of the example in a row, and of their weights."""
-        x, target, own = self._examples[row]
+        own = 1.0 if self._weights is None else float(self._weights[row])
         if own == 0.0:
             return 0.0, 0.0  # whatever its loss is, inf and nan too
-        terms, weights = self._loss.terms(self._model(x), target)
+        output = self._model(self._X[row].tolist())
+        terms, weights = self._loss.terms(output, self._y[row].tolist())
         return own * engine.sum(terms), own * sum(weights)
 
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
@@ -127,17 +131,22 @@ class VectorisedPath:
         updates: int = 1,
         weights: Array | None = None,
     ) -> None:
-        arrays = [X, y] if weights is None else [X, y, weights]
+        self._arrays = arrays = [X, y] if weights is None else [X, y, weights]
         self.program = loss_program(model, loss, parameters, dtype)
         self._stepper = self.program.stepper(*(array[:1] for array in arrays), loss=loss)
-        blocks = [array.reshape(len(X), -1) for array in arrays]
-        width = sum(block.shape[1] for block in blocks)
+        width = sum(array[0].size for array in arrays)
         self._matrix = np.empty((len(X), width), dtype)
-        np.concatenate(blocks, axis=1, out=self._matrix, casting="same_kind")
+        self.read_data()
         self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
         self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
         self._advance = advance
+
+    def read_data(self) -> None:
+        """Take the data as they are now."""
+        blocks = [array.reshape(len(array), -1) for array in self._arrays]
+        np.concatenate(blocks, axis=1, out=self._matrix, casting="same_kind")
+        vars(self).pop("_columns", None)
 
     @functools.cached_property
     def _columns(self) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, overload
@@ -10,13 +11,13 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 import engine
-from engine import Program, TraceError, Value
+from engine import Program, Value
 from engine.randomness import drawing
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.examples import checked_data, checked_rows, predict_one
 from nn.losses import Loss
 from nn.module import Module, set_mode
-from nn.paths import loss_program, output_program
+from nn.paths import CANT_COMPILE, loss_program, output_program
 from nn.updates import PathName, check_path
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -28,13 +29,17 @@ def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
     """Return the model's outputs for the rows of X, in evaluation mode.
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
-    `path` is as for `fit`; "auto" compiles for 100 rows or more. Raises ValueError for NaN and
+    `path` is as for `fit`; "auto" compiles for 100 rows or more, where that can be, and warns why
+    not where it can't. Raises ValueError for NaN and
     inf, and for rows of different lengths.
     """
     model, X = model_of(model), checked_rows(X, "X")
     check_path(path)
+    measure = Measure(model, X, X, path=path)
     with evaluating(model):
-        return Measure(model, X, X, path=path).outputs()
+        outputs = measure.outputs()
+    _say_why(measure)
+    return outputs
 
 
 @overload
@@ -71,7 +76,9 @@ def evaluate(
     named = names_of(metrics or ())
     with evaluating(model):
         X, y = checked_data(model, X, y, loss, "X", "y")
-    found = Measure(model, X, y, loss=loss, metrics=named, path=path)()
+    measure = Measure(model, X, y, loss=loss, metrics=named, path=path)
+    found = measure()
+    _say_why(measure)
     return found["loss"] if metrics is None else found
 
 
@@ -80,8 +87,10 @@ class Measure:
     None, and the metrics by name, in evaluation mode.
 
     Where predictions are inf or nan, a metric is nan if `lenient`, and else says what it will.
-    It may be called again as long as nothing of the model changes but its parameters' numbers.
+    `reason` says why it was not compiled, though it was worth it.
     """
+
+    reason = ""
 
     def __init__(
         self,
@@ -152,11 +161,17 @@ class Measure:
                 self._programs[name] = make(self._model)
             with drawing(0, 0):
                 return self._programs[name](*data, **keywords)
-        except (TraceError, ImportError):  # the latter without Numba
+        except CANT_COMPILE as error:
             if self._path == "vectorised":
                 raise
-            self._compiles = False
+            self._compiles, self.reason = False, str(error)
             return None
+
+
+def _say_why(measure: Measure) -> None:
+    """Warn where it took longer than it might have."""
+    if measure.reason:
+        warnings.warn(f"on the scalar path: {measure.reason}", RuntimeWarning, stacklevel=3)
 
 
 def names_of(metrics: Sequence[Metric]) -> dict[str, Metric]:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine import TraceError, Value
+from engine import Value
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
 from nn.checkpoints import Checkpoints, check_can_be_saved
@@ -27,7 +27,7 @@ from nn.losses import Loss
 from nn.module import Module, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
-from nn.paths import ScalarPath, TrainingPath, VectorisedPath
+from nn.paths import CANT_COMPILE, ScalarPath, VectorisedPath
 from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
 from nn.settings import Settings, check_monitor, check_moved, checked_callbacks, whole
@@ -184,6 +184,7 @@ class _Run:
         self._updates = Updates(
             *(self.theta, self.gradient, self.update, self.mean, settings.seed),
             *(self.history, self.bar, self._between_calls, self._watch()),
+            fall_back=self._fall_back,
         )
 
     def evaluating(
@@ -316,8 +317,8 @@ class _Run:
                 callback(self.epoch - 1, history)
             finally:
                 self.theta[:] = [p.data for p in self.parameters]  # it may have moved them
-        if self.callbacks and history.path == "vectorised":  # or have changed the model
-            self._step = self._training_path()
+        if self.callbacks:  # or have changed the data
+            self._step.read_data()
         self._between_calls()
 
     def _evaluate(self) -> None:
@@ -442,31 +443,46 @@ class _Run:
 
     # --- small things ---
 
-    def _training_path(self) -> TrainingPath:
+    def _training_path(self) -> ScalarPath | VectorisedPath:
         """The path that was asked for, or the better one that is possible; `history` says why."""
         settings, history, examples = self.settings, self.history, self.examples
-        given = (self.model, self.loss, self.parameters, examples.X, examples.y)
-        if settings.path != "scalar":
-            try:
-                step = VectorisedPath(
-                    *given,
-                    self.bar.advance,
-                    settings.dtype,
-                    examples.size,
-                    settings.epochs * examples.updates,
-                    examples.weights,
-                )
-                history.path, history.reason = "vectorised", "the model and the loss compile"
-                if type(self.optimizer).rule is None:
-                    history.reason += "; the optimiser's own step is called for every update"
-                return step
-            except (TraceError, ImportError) as error:  # ImportError without Numba
-                if settings.path == "vectorised" or settings.dtype != np.float64:
-                    raise
-                history.path, history.reason = "scalar", str(error)
-        else:
-            history.reason = "it was asked for"
-        return ScalarPath(*given, self._advance_by_one, examples.weights)
+        if settings.path == "scalar":
+            return self._scalar_path("it was asked for")
+        try:
+            step = VectorisedPath(
+                *(self.model, self.loss, self.parameters, examples.X, examples.y),
+                self.bar.advance,
+                settings.dtype,
+                examples.size,
+                settings.epochs * examples.updates,
+                examples.weights,
+            )
+        except CANT_COMPILE as error:
+            self._check_auto(error)
+            return self._scalar_path(str(error))
+        history.path, history.reason = "vectorised", "the model and the loss compile"
+        if type(self.optimizer).rule is None:
+            history.reason += "; the optimiser's own step is called for every update"
+        return step
+
+    def _scalar_path(self, reason: str) -> ScalarPath:
+        """The path on Values, and why it is taken."""
+        self.history.path, self.history.reason = "scalar", reason
+        given = (self.model, self.loss, self.parameters, self.examples.X, self.examples.y)
+        return ScalarPath(*given, self._advance_by_one, self.examples.weights)
+
+    def _fall_back(self, error: Exception) -> ScalarPath:
+        """The path for the rest of a run in which something came up that can't be compiled."""
+        self._check_auto(error)
+        self._step = self._scalar_path(str(error))
+        if self.settings.progress:
+            self.bar.say(f"scalar path from here on: {error}")
+        return self._step
+
+    def _check_auto(self, error: Exception) -> None:
+        """Raise the error, unless any path will do."""
+        if self.settings.path != "auto" or self.settings.dtype != np.float64:
+            raise error
 
     def _advance_by_one(self) -> None:
         """Count an example; what Ctrl-C leaves undone is the update that it is part of."""

@@ -16,7 +16,7 @@ from nn import plots
 from nn.divergence import DivergenceError, Watch, not_finite
 from nn.optim import LRScheduler
 from nn.optim.update import Update
-from nn.paths import FunctionPath, TrainingPath, VectorisedPath
+from nn.paths import CANT_COMPILE, FunctionPath, TrainingPath, VectorisedPath
 from nn.progress import Bar
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -113,6 +113,7 @@ class Updates:
     between: Callable[[], object]
     watch: Watch
     burst: int = 0  # how many updates a call may make
+    fall_back: Callable[[Exception], TrainingPath] | None = None  # where a path can't be traced
 
     @np.errstate(all="ignore")  # the mean of no terms is nan, as in PyTorch
     def run(
@@ -127,20 +128,19 @@ class Updates:
         k, total = 0, 0.0
         suspect: int | None = None  # if some update before this one gives inf or nan
         while k < len(starts) - 1:
-            done = None
             began = time.perf_counter()
-            if isinstance(step, VectorisedPath | FunctionPath):
-                most = self.burst if suspect is None else (suspect - k) // 2
-                some = starts[k : k + max(1, most) + 1]
-                done = step.run_steps(
-                    *(self.theta, order, some, self._draws, self.update, scheduler),
-                    *(self.gradient, self.mean, self.watch.watching),
-                )
-                if done is None and len(some) > 2:
-                    suspect = k + len(some) - 1
-                    continue
-            if done is None or len(done) == 0:  # or where this step takes another path
-                done = self._one(step, scheduler, order[starts[k] : starts[k + 1]])
+            most = self.burst if suspect is None else (suspect - k) // 2
+            some = starts[k : k + max(1, most) + 1]
+            try:
+                done = self._some(step, scheduler, order, some)
+            except CANT_COMPILE as error:  # only this batch takes the way that can't be compiled
+                if self.fall_back is None:
+                    raise
+                step = self.fall_back(error)
+                continue
+            if done is None:
+                suspect = k + len(some) - 1
+                continue
             losses = self._losses(done)
             self.history.step_loss += losses.tolist()
             self.history.step_weight += done[:, 1].tolist()
@@ -150,6 +150,22 @@ class Updates:
             seconds = (time.perf_counter() - began) / len(done)
             self.burst = max(1, min(8 * len(done), int(_CALL_SECONDS / seconds)))
             self.between()
+
+    def _some(
+        self, step: TrainingPath, scheduler: LRScheduler | None, order: Array, starts: Array
+    ) -> Array | None:
+        """Some updates, as many as one call makes; None where of several one is not finite."""
+        done = None
+        if isinstance(step, VectorisedPath | FunctionPath):
+            done = step.run_steps(
+                *(self.theta, order, starts, self._draws, self.update, scheduler),
+                *(self.gradient, self.mean, self.watch.watching),
+            )
+            if done is None and len(starts) > 2:
+                return None
+        if done is None or len(done) == 0:  # or where this step takes another path
+            done = self._one(step, scheduler, order[starts[0] : starts[1]])
+        return done
 
     @property
     def _draws(self) -> tuple[int, int]:

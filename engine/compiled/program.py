@@ -7,6 +7,7 @@ takes its arguments apart (`arguments`), runs, and puts the results together.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
@@ -22,6 +23,7 @@ from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
 from engine.compiled.machine import Training
 from engine.compiled.paths import Array, Path, Paths, Result, Wanted
+from engine.compiled.portable import Portable, found_at, is_global, places_of
 from engine.compiled.source import Source, source
 from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, user_line
@@ -286,6 +288,25 @@ class Program(Shown):
         """Whether a call is one of the function itself: nothing is batched."""
         return self._in_axes is None or self._in_axes == (None,) * len(args)
 
+    # --- travelling ---
+
+    def __reduce__(self) -> Any:
+        if is_global(self):
+            return self.__qualname__  # type: ignore[attr-defined]
+        return _again, (Portable(self._f), self._options(), places_of(self._wrt, self._f))
+
+    def __copy__(self) -> Program:
+        return _again(self._f, self._options(), places_of(self._wrt, self._f))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Program:
+        f = copy.deepcopy(self._f, memo)
+        return _again(f, self._options(), places_of(self._wrt, self._f))
+
+    def _options(self) -> dict[str, Any]:
+        """What it was made with, besides the function and `wrt`."""
+        options = {"in_axes": self._in_axes, "reduce": self._reduce, "dtype": self._dtype}
+        return {**options, "argnums": self._argnums}
+
     # --- looking at it ---
 
     def _name(self) -> str:
@@ -544,6 +565,11 @@ def compile(
     """
     options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype}
     return Program(f, in_axes=in_axes, **options)
+
+
+def _again(f: Callable[..., Any], options: dict[str, Any], wrt: Any) -> Program:
+    """The program of a function that has travelled."""
+    return Program(f, **options, wrt=found_at(wrt, f))
 
 
 def _of_now(kept: Sequence[Paths], statics: Sequence[Any]) -> Iterator[Paths]:

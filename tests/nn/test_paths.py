@@ -115,7 +115,8 @@ def test_auto_compiles_where_it_can_and_says_so(capsys: pytest.CaptureFixture[st
 def test_auto_takes_the_scalar_path_where_it_must_and_says_why() -> None:
     history = train(Custom(), "auto", epochs=2)
     assert history.path == "scalar" and "custom operation 'cube'" in history.reason
-    assert nn.predict(Custom(), np.ones((200, 2))).shape == (200, 1)
+    with pytest.warns(RuntimeWarning, match="on the scalar path: .*custom operation 'cube'"):
+        assert nn.predict(Custom(), np.ones((200, 2))).shape == (200, 1)
 
 
 def test_asked_for_and_impossible_is_an_error_that_changes_nothing() -> None:
