@@ -44,7 +44,7 @@ class ShownAxes(Shown, Axes):
 def still_of(figure: Figure, alt: str = "") -> Still:
     """A picture of a figure, for a page."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", dpi=figure.dpi)  # which somebody may have set
     width = figure.get_figwidth() * figure.dpi
     return Still(buffer.getvalue(), alt or repr(figure), width)
 
@@ -60,11 +60,15 @@ def of_pyplot(**look: Any) -> Axes:
         return of_its_own(**look)  # windows are for the main thread
     from matplotlib import pyplot
 
+    # Not by rc_context, which would undo what a backend sets that is loaded here.
+    most = pyplot.rcParams["figure.max_open_warning"]
+    pyplot.rcParams["figure.max_open_warning"] = 0
     try:
-        with pyplot.rc_context({"figure.max_open_warning": 0}):
-            figure = pyplot.figure(FigureClass=ShownFigure, **look)
+        figure = pyplot.figure(FigureClass=ShownFigure, **look)
     except Exception:  # whatever a backend says that wants a screen where there is none
         return of_its_own(**look)
+    finally:
+        pyplot.rcParams["figure.max_open_warning"] = most
     return figure.add_subplot(axes_class=ShownAxes)
 
 

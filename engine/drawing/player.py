@@ -96,18 +96,19 @@ class Player(Shown):
         label = f"Graph of the computation of {self._scenes.walk.names[-1]}"
         colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
         style = re.sub(r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _style())
-        style = style.split("/* --- what a step does")[0]
+        style = style.split("/* --- what a step does")[0].replace(".gradloom-player", ".gl-image")
         # It grows with the page; smaller one could not read it, and scrolls.
         fits = f"min(100%, {_VIEW * width / height:.0f}vh)"
         size = f"width: clamp({width:.0f}px, {fits}, {1.25 * width:.0f}px)"
         svg = (
-            '<svg xmlns="http://www.w3.org/2000/svg" class="gradloom-player" role="img" '
+            '<svg xmlns="http://www.w3.org/2000/svg" role="img" '
             f'aria-label="{html.escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '
             f'width="{width:.0f}" height="{height:.0f}" '
             f'data-live-class="gl-stage" data-live-style="{size}">\n'
             f'<style class="gl-image-only">{style}</style>\n'
+            '<g class="gl-image">'
             '<rect class="gl-paper gl-image-only" width="100%" height="100%"/>\n'
-            f'<g class="gl-graph">{inside}</g></svg>'
+            f'<g class="gl-graph">{inside}</g></g></svg>'
         )
         return Still.of_svg(svg, label)
 

@@ -21,7 +21,16 @@ X, t = nn.data.moons(60)
 model = nn.MLP(2, [8, 8, 1], rng=rng)
 history = nn.fit(model, X, t.ravel(), loss=nn.BCEWithLogitsLoss(), epochs=12, path="scalar",
                  optimizer=nn.SGD(model.parameters(), lr=0.1), callbacks=[nn.LivePlot(0.0)])"""
-CELLS = (DRAWN, PLAYED, TRAINED)
+LAST_LINES = (  # of cells: each is to show one picture
+    "history",
+    "history.plot()",
+    "ax = history.plot()\nax.set_title('named')\nax",
+    "import matplotlib.pyplot as plt\nhistory.plot()\nplt.show()",
+    "history.plot()\nNone",
+    "nn.plots.decision_boundary(lambda grid: grid[:, 0], X, t)",
+    "nn.draw_network(model).figure",
+)
+CELLS = (DRAWN, PLAYED, TRAINED, *LAST_LINES)
 PATIENCE = 60_000  # milliseconds: a machine may be busy
 
 
@@ -88,9 +97,21 @@ def test_a_plot_grows_and_a_progress_bar_runs_while_it_trains(
     assert outputs.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
+@pytest.mark.parametrize("k", range(len(LAST_LINES)), ids=LAST_LINES)
+def test_a_plot_is_one_picture(lab: Any, k: int) -> None:
+    lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    outputs = cell(lab, len(CELLS) - len(LAST_LINES) + k)
+    picture = outputs.locator(".jp-OutputArea-output img")
+    picture.first.wait_for()
+    assert picture.count() == 1
+    assert picture.evaluate("image => image.naturalWidth") > 400
+    assert picture.bounding_box()["height"] > 200
+
+
 def test_the_graph_is_drawn(lab: Any, keep_picture: Callable[..., bytes]) -> None:
-    picture = cell(lab, 0).locator(".jp-OutputArea-output :is(img, svg)").first
-    picture.wait_for()
+    picture = cell(lab, 0).locator(".jp-OutputArea-output svg:has(text)")
+    picture.wait_for()  # alive: one can hover over it
+    assert picture.locator("title").count() > 5
     size = picture.bounding_box()
     assert size["width"] > 300 and size["height"] > 60
     keep_picture(lab, "jupyterlab-graph")

@@ -152,6 +152,12 @@ def test_a_plot_is_a_picture_as_the_last_line_of_a_cell(name: str) -> None:
         )
 
 
+def test_a_plot_is_as_fine_as_somebody_has_set_it() -> None:
+    ax = plots.loss_curve([1.0, 0.5])
+    ax.figure.set_dpi(60)
+    assert size_of(ax._repr_mimebundle_()["image/png"]) == (360, 240)
+
+
 def size_of(png: str) -> tuple[int, int]:
     """Width and height of a PNG in base64, from its first chunk."""
     head = base64.b64decode(png)
