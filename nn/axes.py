@@ -23,13 +23,11 @@ class ShownFigure(Shown, Figure):
 
     def _bundle(self) -> dict[str, str]:
         manager = self.canvas.manager
-        if manager is not None:
-            if type(manager) is not FigureManagerBase:
-                return bundle(repr(self), None)  # it is seen in a window of its own
-            from matplotlib import pyplot
-
-            pyplot.close(self)  # or it would be drawn once more at the end of the cell
-        return bundle(repr(self), still_of(self))
+        if manager is not None and type(manager) is not FigureManagerBase:
+            return bundle(repr(self), None)  # it is seen in a window of its own
+        shown = bundle(repr(self), still_of(self))
+        close(self)  # or it would be drawn once more at the end of the cell
+        return shown
 
 
 class ShownAxes(Shown, Axes):
@@ -72,10 +70,9 @@ def of_pyplot(**look: Any) -> Axes:
     return figure.add_subplot(axes_class=ShownAxes)
 
 
-def close(ax: Axes) -> None:
-    """Take Axes from pyplot: they are done, and not to be shown by and by."""
-    figure = ax.get_figure(root=True)
-    if figure is not None and figure.canvas.manager is not None:
+def close(figure: Figure) -> None:
+    """Take a figure from pyplot: it is done, and not to be shown by and by."""
+    if figure.canvas.manager is not None:
         from matplotlib import pyplot
 
         pyplot.close(figure)

@@ -295,7 +295,7 @@ def save(ax: Any, path: Path) -> Path:
     from nn.axes import close
 
     buffer = io.BytesIO()
-    close(ax)
     ax.figure.savefig(buffer, format=path.suffix.lstrip(".") or "png")
+    close(ax.figure)
     write_whole(path, buffer.getvalue())
     return path
