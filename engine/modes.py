@@ -127,6 +127,7 @@ _recorder = _Setting("recorder", None)
 _inlined = _Setting("inlined", False)
 _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
 current_scope = _scope.get  # of this context: every node asks
+set_scope, leave_scope = _scope.set, _scope.reset  # in force once `scoped` is true
 
 
 class _State:
@@ -279,14 +280,11 @@ class scope:  # noqa: N801, used like a function
             leave_scope(self._token)
 
 
-def enter_scope(name: str, owner: ReferenceType[Any] | None = None) -> Token[Scope | None]:
+def enter_scope(name: str) -> Token[Scope | None]:
     """Begin a scope; what is returned ends it. `with scope(name)` in two calls, for speed."""
     global scoped
     scoped = True
-    return _scope.set(Scope(name, _scope.get(), owner))
-
-
-leave_scope = _scope.reset
+    return set_scope(Scope(name, current_scope()))
 
 
 @contextmanager

@@ -171,17 +171,18 @@ class Value:
             raise TypeError(f"a label is a str, not a {type(label).__name__}: {label!r}")
         self.label = label
         self.scope = modes.current_scope() if modes.scoped else None
-        if isinstance(_children, str):
-            raise TypeError(f"the second argument is for operands; write label={_children!r}")
-        children: tuple[Any, ...] = (
-            tuple(_children) if hasattr(_children, "__iter__") else (_children,)
-        )
-        if not all(isinstance(child, Value) for child in children):
-            raise TypeError(f"the second argument is for operands, which are Values: {_children!r}")
-        if children or _op:
-            self._make_by_hand(children, _op)
+        if type(_children) is not tuple or _children or _op:
+            self._make_by_hand(_children, _op)
 
-    def _make_by_hand(self, children: tuple[Value, ...], name: str) -> None:
+    def _make_by_hand(self, given: Any, name: str) -> None:
+        if isinstance(given, str):
+            raise TypeError(f"the second argument is for operands; write label={given!r}")
+        children = tuple(given) if hasattr(given, "__iter__") else (given,)
+        if not all(isinstance(child, Value) for child in children):
+            raise TypeError(f"the second argument is for operands, which are Values: {given!r}")
+        if not children and not name:
+            return
+
         def refuse(operands: Sequence[Any], out: Any, adjoint: Any) -> Sequence[Any]:
             raise GraphError(
                 f"the node {name!r} was made by hand, so its derivative is not known; "

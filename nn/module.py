@@ -66,7 +66,9 @@ class Module:
             if isinstance(x, np.ndarray):
                 return self(*map(self._example, inputs))
         # `with engine.scope(...)`, written out: a network has many small modules
-        outer = modes.enter_scope(type(self).__name__, ref(self))
+        modes.scoped = True
+        inner = modes.Scope(type(self).__name__, modes.current_scope(), ref(self))
+        outer = modes.set_scope(inner)
         try:
             return self.forward(*inputs)
         except RecursionError as error:
