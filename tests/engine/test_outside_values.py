@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 
 import numpy as np
 import pytest
@@ -175,3 +176,57 @@ def test_a_partial_that_reads_a_value_which_is_no_operand_is_refused() -> None:
         engine.grad(op)(2.0)
     scaled = engine.custom_op("scaled", lambda x, w: w * x, [lambda x, w, o: w, lambda x, w, o: x])
     assert slope_of(engine.grad(lambda x: scaled(x, W))(2.0), W) == 1.0
+
+
+def random_function(seed: int):
+    """A function of x and w, made of a few operations drawn at random."""
+    rng = random.Random(seed)
+    operations = [
+        lambda a, b: a * b,
+        lambda a, b: engine.tanh(a) + engine.sin(b),
+        lambda a, b: engine.where(a > b, a * a, b),
+        lambda a, b: engine.maximum(a, 0.5 * b),
+        lambda a, b: engine.exp(-a * a) * b,
+    ]
+    chosen = [(rng.choice(operations), rng.randrange(3), rng.randrange(3)) for _ in range(6)]
+
+    def f(x, w):
+        kept = [x, w, x * w]
+        for k, (operation, i, j) in enumerate(chosen):
+            kept[k % 3] = operation(kept[i], kept[j])
+        return kept[0] + kept[1] * kept[2]
+
+    return f, rng.uniform(-1.0, 1.0), rng.uniform(-1.0, 1.0)
+
+
+OF_ONE = {
+    "grad": lambda g, x: engine.grad(g)(x),
+    "hessian": lambda g, x: engine.hessian(g)(x),
+    "jvp": lambda g, x: engine.jvp(g, x, 1.3)[1],
+    "vjp": lambda g, x: engine.vjp(g, x)[1](0.7)[0],
+    "hvp": lambda g, x: engine.hvp(g, x, 1.1),
+    "checkpoint": lambda g, x: engine.grad(engine.checkpoint(g))(x),
+    "jacobian": lambda g, x: engine.jacobian(lambda q: [g(q), q])(x)[0],
+    "a product": lambda g, x: engine.grad(lambda q: engine.grad(g)(q) * g(q))(x),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_value_reached_from_outside_is_as_good_as_an_argument(name: str, seed: int) -> None:
+    transform, (f, x, number) = OF_ONE[name], random_function(seed)
+    expected = engine.grad(lambda v: transform(lambda q: f(q, v), x))(number)
+    w = Value(number)
+    for reached in (w, w * 1.0):
+        result = transform(lambda q, w=reached: f(q, w), x)
+        found = slope_of(result, w) if isinstance(result, Value) else 0.0
+        assert found == pytest.approx(expected, rel=1e-11, abs=1e-13)
+
+
+def test_long_computations_that_reach_a_value_from_outside() -> None:
+    def f(x):
+        for _ in range(20_000):
+            x = x + W * 1e-6
+        return x * x
+
+    assert slope_of(engine.grad(f)(1.0), W) == pytest.approx(2.0 * 20_000 * 1e-6)
