@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-SHORT := not oracle and not full and not slow and not notebook and not browser
+SHORT := not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser notebooks oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -35,6 +35,9 @@ test-notebooks: .venv/notebook  ## run every notebook, and compare with what is 
 
 test-browser: .venv/browser  ## look at pages and notebooks in Chromium (apt install chromium)
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-package: .venv/test  ## install what is built elsewhere, with each extra, at the lowest versions
+	$(BIN)/python -m pytest -m package tests/package
 
 notebooks: .venv/notebook  ## run all notebooks in place: a second time only measured times change
 	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace \

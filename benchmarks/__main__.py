@@ -14,7 +14,7 @@ from benchmarks.harness import FULL, QUICK
 from benchmarks.results import BadResultsError, Results, load, save
 from benchmarks.rows import NAMES
 from benchmarks.tables import report, rows_table
-from engine.files import write_whole
+from engine.files import make_writable, write_whole
 
 _BUSY = 0.5  # load a core that leaves figures in doubt
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace) -> int:
     old = load(chosen.compare) if chosen.compare else None  # before a long run, not after it
-    chosen.out.mkdir(parents=True, exist_ok=True)
+    make_writable(chosen.out)
     results = load(chosen.source) if chosen.source else _measured(chosen)
     print(f"\n{rows_table(results)}")
     written = [chosen.out / "results.md"]

@@ -247,6 +247,18 @@ def test_what_one_process_compiled_another_need_not(processes: Processes) -> Non
     assert processes.files() == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
+def test_files_that_are_cut_short_are_made_anew(left: float, processes: Processes) -> None:
+    expected = processes.run("stretched", 3.0)
+    sizes = {path: path.stat().st_size for path in processes.files()}
+    for path, size in sizes.items():
+        os.truncate(path, int(left * size))
+    assert processes.run("stretched", 3.0) == expected
+    assert processes.files() == {*sizes}
+    assert all(path.stat().st_size > int(left * size) for path, size in sizes.items())
+
+
 def test_another_constant_is_another_kernel(processes: Processes) -> None:
     assert processes.run("stretched", 3.0) == [[6.0, 12.0], [6.0, 6.0]]
     assert processes.run("stretched", 5.0) == [[10.0, 20.0], [10.0, 10.0]]
