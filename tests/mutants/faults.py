@@ -305,8 +305,10 @@ class _Finder(ast.NodeVisitor):
         if name not in ANY_ORDER and not starred:
             for left, right in zip(node.args, node.args[1:], strict=False):
                 self.swapped(left, right)
+        # by `strict` a `zip` says what is so anyhow
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
         for keyword in node.keywords:
-            if keyword.arg not in (None, "strict"):  # a `zip` says by it what is so anyhow
+            if keyword.arg is not None:
                 self.dropped(node, keyword)
         self.generic_visit(node)
 
