@@ -57,6 +57,20 @@ def test_detaching_a_plain_number_gives_a_float() -> None:
         engine.detach([1.0])
 
 
+# --- norm -----------------------------------------------------------------------------------
+
+
+def test_the_norm_of_a_unit_vector_is_1_and_of_zeros_0() -> None:
+    for xs, length, gradient in (
+        ([0.0, 1.0], 1.0, [0.0, 1.0]),
+        ([-1.0], 1.0, [-1.0]),
+        ([0.0, 0.0], 0.0, [0.0, 0.0]),
+        ([3.0, 4.0], 5.0, [0.6, 0.8]),
+    ):
+        assert engine.norm(xs) == length
+        assert engine.grad(engine.norm)(xs) == pytest.approx(gradient, rel=1e-15)
+
+
 # --- log_softmax ----------------------------------------------------------------------------
 
 

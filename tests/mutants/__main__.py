@@ -47,7 +47,6 @@ AREAS = {
     "training": [f"nn/{name}.py" for name in TRAINING],
     "saving": ["nn/saving.py", "nn/checkpoints.py", "nn/identity.py"],
 }
-SECONDS = 300  # of tests for one fault, as they were without it: what would take longer is left out
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,9 @@ def sources() -> dict[str, str]:
 class Runs:
     """Tries faults, each in a tree of its own, and keeps what came of them."""
 
-    def __init__(self, sound: SoundTree, kept: Path, again: bool) -> None:
+    def __init__(self, sound: SoundTree, kept: Path, again: bool, seconds: float) -> None:
         self.sound = sound
+        self.most = seconds
         self.kept = kept
         self.files = files_of_checkout()
         lines = kept.read_text().splitlines() if kept.exists() else []
@@ -150,7 +150,7 @@ class Runs:
     def outcome(self, fault: Fault | ByHand) -> tuple[Outcome, int, int]:
         """Run first the mirrored tests, then the others, as far as time allows."""
         mirrored, others = self.sound.tests_for(fault.path, fault.lines)
-        seconds, within, left = 0.0, [], SECONDS
+        seconds, within, left = 0.0, [], self.most
         for test in others:
             left -= self.sound.seconds.get(test, 0.0)
             within += [test] if left > 0 else []
@@ -214,6 +214,9 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--by-hand", action="store_true", help="those of by_hand.toml alone")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once")
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="of other tests than mirrored ones, for a fault"
+    )
     parser.add_argument("--again", action="store_true", help="try survivors once more")
     parser.add_argument("--anew", action="store_true", help="run all tests to learn what runs what")
     parser.add_argument("--near", action="store_true", help="mirrored files of tests alone")
@@ -246,7 +249,8 @@ def main() -> int:
         print("running all tests once, without a fault", flush=True)
         sound.learn()
     began, results = time.perf_counter(), []
-    for result in Runs(sound, kept / "results.jsonl", asked.again).all(faults, asked.jobs):
+    runs = Runs(sound, kept / "results.jsonl", asked.again, asked.seconds)
+    for result in runs.all(faults, asked.jobs):
         results.append(result)
         print(told(result), flush=True)
     survived = sum(not result["noticed"] for result in results)

@@ -133,27 +133,26 @@ class SoundTree:
         """Return the tests that run some lines of the checkout: the mirrored ones, and others.
 
         The quick ones come first. Lines that no test ran by itself (they run at import, or are
-        compiled) have the tests of their file. Files of tests that have changed since, or are new,
-        run as a whole if they mirror the module.
+        compiled, or are new) have the tests of their file. Files of tests that have changed since,
+        or are new, run as a whole if they mirror the module.
         """
         near = mirrors(path)
-        if not self.learnt:
+        tests = self.tests_of(path, self.lines_then(path, lines)) if self.learnt else []
+        tests = tests or (self.tests_of(path, ()) if self.learnt else [])
+        if not tests:
             return sorted(near), []
-        tests = self.tests_of(path, tuple(self.lines_then(path, lines))) or self.tests_of(path, ())
         tests.sort(key=lambda test: (self.seconds[test], test))
         mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
         others = [test for test in tests if _file(test) not in near]
         return mirrored, [test for test in others if (ROOT / _file(test)).is_file()]
 
-    def lines_then(self, path: str, lines: tuple[int, int]) -> set[int]:
-        """Where lines of the checkout's file were in the sound tree's."""
+    def lines_then(self, path: str, lines: tuple[int, int]) -> tuple[int, ...]:
+        """Where lines of the checkout's file were in the sound tree's; none if they are new."""
         was, now = self.content(path).decode().split("\n"), (ROOT / path).read_text().split("\n")
-        found: set[int] = set()
-        for tag, i, j, a, b in difflib.SequenceMatcher(None, was, now, False).get_opcodes():
-            first, last = max(a, lines[0] - 1), min(b, lines[1])
-            if first < last:
-                found |= {*range(i + first - a, i + last - a)} if tag == "equal" else {*range(i, j)}
-        return {line + 1 for line in found}
+        for i, a, size in difflib.SequenceMatcher(None, was, now, False).get_matching_blocks():
+            if a < lines[0] and lines[1] <= a + size:
+                return tuple(range(lines[0] + i - a, lines[1] + i - a + 1))
+        return ()
 
     @cache  # noqa: B019 (one tree for the process)
     def tests_of(self, path: str, lines: tuple[int, ...]) -> list[str]:
@@ -174,15 +173,28 @@ class SoundTree:
 
 
 def mirrors(path: str) -> set[str]:
-    """The files of tests that mirror a module by name: engine/sweep.py in tests/engine."""
+    """The files of tests that mirror a module by name: engine/sweep.py in tests/engine.
+
+    If there are none, those that mirror the modules which import it.
+    """
+    found = _named_after(path)
+    if not found:
+        module = path.removesuffix(".py").replace("/", ".")
+        for file in (file for folder in CODE for file in (ROOT / folder).rglob("*.py")):
+            if f"from {module} import" in file.read_text():
+                found |= _named_after(str(file.relative_to(ROOT)))
+    return {path, *found}
+
+
+def _named_after(path: str) -> set[str]:
     folder, module = Path("tests", *Path(path).parts[:-1]), Path(path).stem
+    words = {module, *module.split("_"), *Path(path).parts[1:-1]} - {"compiled", "__init__", ""}
     if Path(path).parts[:2] == ("engine", "compiled"):
         folder = Path("tests", "compiled")
-    words = {module, *module.split("_"), *Path(path).parts[1:-1]} - {"compiled", "__init__", ""}
     while not (ROOT / folder).is_dir():
         folder = folder.parent
-    names = {file for word in words for file in (ROOT / folder).glob(f"test_*{word}*.py")}
-    return {path, *(str(file.relative_to(ROOT)) for file in names)}
+    files = {file for word in words for file in (ROOT / folder).glob(f"test_*{word}*.py")}
+    return {str(file.relative_to(ROOT)) for file in files}
 
 
 def _tests(name: str) -> bool:
