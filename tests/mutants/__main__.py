@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -31,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from faults import Fault, chosen, faults_of
-from trees import CODE, ROOT, Outcome, SoundTree, files_of_checkout, run_tests
+from trees import CODE, KERNELS, ROOT, Outcome, SoundTree, files_of_checkout, run_tests
+
+from engine.compiled.cache import place
 
 HERE = Path(__file__).parent
 TRAINING = ("train", "updates", "examples", "stopping", "divergence", "settings")
@@ -114,6 +117,7 @@ class Runs:
     def __init__(self, sound: SoundTree, kept: Path, again: bool, seconds: float) -> None:
         self.sound = sound
         self.most = seconds
+        self.kernels = place()
         self.kept = kept
         self.files = files_of_checkout()
         lines = kept.read_text().splitlines() if kept.exists() else []
@@ -165,7 +169,8 @@ class Runs:
         return outcome, len(mirrored) + len(within), len(others) - len(within)
 
     def copy(self, fault: Fault | ByHand, tree: Path) -> None:
-        """Copy the sound tree with its kernels, and the checkout over it, with the fault."""
+        """Copy the sound tree, and the checkout over it, with the fault; its kernels go into a
+        copy of the user's cache."""
         shutil.copytree(self.sound.tree, tree, ignore=shutil.ignore_patterns(".hypothesis"))
         for name, content in self.files.items():
             path = tree / name
@@ -174,6 +179,8 @@ class Runs:
                 path.write_bytes(content)
         for path in (p for p in tree.rglob("*.py") if str(p.relative_to(tree)) not in self.files):
             path.unlink()
+        if self.kernels is not None and self.kernels.is_dir():  # files there are never changed
+            shutil.copytree(self.kernels, tree / KERNELS, copy_function=_linked)
         broken = fault.applied(self.files[fault.path].decode())
         (tree / fault.path).write_text(broken)
 
@@ -186,6 +193,14 @@ class Runs:
         known = self.sound.folder / "seconds.json"
         variables = {"MUTANTS_TESTS": str(listed), "MUTANTS_KNOWN": str(known)}
         return run_tests(tree, arguments, seconds, **variables)
+
+
+def _linked(source: str, target: str) -> None:
+    """Copy a file, where it can be without its content."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def told(result: dict[str, Any]) -> str:

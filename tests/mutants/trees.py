@@ -1,8 +1,8 @@
 """Copies of the tree to put faults into, and the tests that run a place.
 
 One copy is kept: in it all tests have run once without a fault, their lines noted by coverage, so
-that its folders of kernels are full and each line of it knows its tests. A fault gets a copy of
-that copy, with the files of the checkout as they are now.
+that each line of it knows its tests. A fault gets a copy of that copy, with the files of the
+checkout as they are now.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 8 << 30  # bytes of addresses; Numba and BLAS set aside more than they use
+KERNELS = ".cache/gradloom"  # where a tree has its own
 CODE = ("engine", "nn")
 
 
@@ -53,7 +54,7 @@ def run_tests(tree: Path, arguments: Iterable[str], seconds: float, **variables:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, folders)),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "GRADLOOM_CACHE_DIR": str(tree / ".cache" / "gradloom"),
+        "GRADLOOM_CACHE_DIR": str(tree / KERNELS),
         "MUTANTS_LIMITS": f"{MEMORY} {seconds:.0f}",
         **variables,
     }
