@@ -120,15 +120,18 @@ def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: b
                     p = p(node._x, node._data)
                 a._adjoint += adjoint * p
         elif op.arity == 2 and op.pullback is None:  # the same, where edges may be cut
+            (p, q), (cut, other) = op.partials, op.cuts
             x, y = node._x, node._y
-            for k, operand in ((0, node._a), (1, node._b)):
-                cut = op.cuts[k]
-                if operand is None or cut is True or (cut and cut(x, y)):
-                    continue
-                p = op.partials[k]
+            a = node._a
+            if a is not None and cut is not True and not (cut and cut(x, y)):
                 if p.__class__ is not float:
                     p = p(x, y, node._data)
-                operand._adjoint += adjoint * p
+                a._adjoint += adjoint * p
+            b = node._b
+            if b is not None and other is not True and not (other and other(x, y)):
+                if q.__class__ is not float:
+                    q = q(x, y, node._data)
+                b._adjoint += adjoint * q
         elif op.arity == 1 and op.pullback is None:
             a, cut = node._a, op.cuts[0]
             if a is None or cut is True or (cut and cut(node._x)):
