@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 import warnings
 from typing import Any
@@ -20,13 +21,15 @@ class Bar:
         self._began = time.perf_counter()
         self._next = self._began + _LINES_EVERY
         self._bar: Any = None
+        self._widget: Any = None  # where a notebook shows it
         if shown:
             try:
                 with warnings.catch_warnings():  # in a notebook without ipywidgets: text will do
                     warnings.simplefilter("ignore")
                     from tqdm.auto import tqdm
 
-                self._bar = tqdm(total=total, unit=f" {unit}", unit_scale=True, mininterval=0.2)
+                look = {"unit": f" {unit}", "unit_scale": True, "mininterval": 0.2}
+                self._bar, self._widget = _made(tqdm, total=total, **look)
             except ImportError:
                 self._bar = None
         self._lines = shown and self._bar is None
@@ -79,5 +82,17 @@ class Bar:
         """End it."""
         if self._bar is not None:
             self._bar.close()
+            if self._widget is not None:  # or the notebook is saved with the text of its begin
+                self._widget.update(self._bar.container)
         elif self._lines:
             self._line()
+
+
+def _made(tqdm: Any, **look: Any) -> tuple[Any, Any]:
+    """A bar, and the handle of what a notebook shows of it, or None elsewhere."""
+    if "notebook" not in {base.__module__.rpartition(".")[2] for base in tqdm.__mro__}:
+        return tqdm(**look), None
+    display: Any = importlib.import_module("IPython.display").display
+    bar = tqdm(display=False, **look)
+    bar.displayed = True
+    return bar, display(bar.container, display_id=True)
