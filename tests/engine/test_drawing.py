@@ -468,3 +468,8 @@ def spans(svg: ET.Element) -> list[tuple[float, float]]:
             numbers = re.findall(r"-?[0-9.]+", group.find(f"{SVG}path").get("d", ""))
             found.append((min(map(float, numbers[::2])), max(map(float, numbers[::2]))))
     return found
+
+
+def test_the_legend_calls_tanh_an_activation() -> None:
+    names = [key.text for key in engine.draw(engine.tanh(Value(0.5))).picture.legend]
+    assert "activation" in names and "trigonometric" not in names
