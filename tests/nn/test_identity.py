@@ -38,3 +38,16 @@ def test_a_difference_is_named_where_it_is() -> None:
         ({"a": 1}, {}, "its a is 1, here it is 'missing'"),
     ):
         assert identity.difference(saved, here) == words
+
+
+def test_lists_of_equal_entries_are_told_by_their_number() -> None:
+    class Sized(nn.Module):
+        def __init__(self, sizes: list[int]) -> None:
+            self.sizes = sizes
+
+    told = [identity.of_module(Sized(sizes))[""] for sizes in ([4, 4], [4, 5], [4])]
+    assert [words.partition("sizes=")[2].partition(")")[0] for words in told] == [
+        "2 x 4",
+        "[4, 5]",
+        "[4]",
+    ]
