@@ -49,11 +49,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _process_is_left_as_it_was() -> Iterator[None]:
-    """The generators that modules draw from are the same for each test; the rest is looked at."""
+    """What modules draw from begins the same for each test, figures are closed, the rest is asked
+    to be as it was."""
     before, python, numpy = _process(), random.getstate(), np.random.get_state()
     random.seed(0)
     np.random.seed(0)
     yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     random.setstate(python)
     np.random.set_state(numpy)
     after = _process()
@@ -76,7 +79,6 @@ def _process() -> dict[str, Any]:
         "Ctrl-C": signal.getsignal(signal.SIGINT),
         "threads": {t.name for t in threading.enumerate() if not t.name.startswith(LASTING)},
         "modes": (engine.modes.watched, engine.modes.tracing),
-        "figures": pyplot.get_fignums() if pyplot else [],
         "backend": backend if isinstance(backend, str) else "agg",  # chosen at the first figure
     }
 

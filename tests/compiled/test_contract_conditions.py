@@ -214,17 +214,12 @@ def test_ranges_and_series_are_batches_too() -> None:
 
 
 def refused() -> list[tuple[Any, str]]:
-    from dataclasses import dataclass
     from decimal import Decimal
 
-    @dataclass
-    class Point:
-        x: float = 1.0
-
-    return [(Decimal("1.5"), r"float\(x\)"), (Point(), r"asdict"), ({1.0, 2.0}, "sorted")]
+    return [(Decimal("1.5"), r"float\(x\)"), ({1.0, 2.0}, "sorted")]
 
 
-@pytest.mark.parametrize(("arg", "words"), refused(), ids=["Decimal", "dataclass", "set"])
+@pytest.mark.parametrize(("arg", "words"), refused(), ids=["Decimal", "set"])
 def test_what_is_not_taken_says_what_to_write(arg: Any, words: str) -> None:
     for way in (engine.grad(lambda x: x), engine.compile(lambda x: x)):
         with pytest.raises(TypeError, match=words):

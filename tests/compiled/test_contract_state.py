@@ -340,7 +340,7 @@ def test_modules_of_others_are_not_gone_into() -> None:
         def forward(self, x: Any) -> Any:
             return self.engine.exp(x) * self.xp.pi
 
-    assert len(Surroundings([Model()]).objects) < 12
+    assert len(Surroundings([Model()]).objects) < 50  # NumPy alone has thousands
 
 
 def test_objects_that_know_each_other_are_visited_once() -> None:

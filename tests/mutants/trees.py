@@ -122,8 +122,8 @@ class SoundTree:
 
     @cached_property
     def changed(self) -> set[str]:
-        """The files of tests that have changed since, or are new."""
-        files = {name: content for name, content in files_of_checkout().items() if _tests(name)}
+        """The files of tests, and of modules with their doctests, that are new or others since."""
+        files = {name: text for name, text in files_of_checkout().items() if _has_tests(name)}
         return {name for name, content in files.items() if self.content(name) != content}
 
     def content(self, name: str) -> bytes:
@@ -198,8 +198,9 @@ def _named_after(path: str) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in files}
 
 
-def _tests(name: str) -> bool:
-    return Path(name).name.startswith("test_") and name.endswith(".py")
+def _has_tests(name: str) -> bool:
+    path = Path(name)
+    return path.suffix == ".py" and (path.name.startswith("test_") or path.parts[0] in CODE)
 
 
 def _file(test: str) -> str:
