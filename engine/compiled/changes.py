@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from engine import locks
-from engine.compiled.places import Attributes, Place, RandomStates
+from engine.compiled.places import Attributes, Place, State, process_states
 from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, is_ours, user_line
 
@@ -76,29 +76,41 @@ def _run_quietly(run: Callable[[], T], around: Surroundings, name: str) -> T:
     """Run with stand-ins for what goes on by being used, and with no draw from the process's
     random states."""
     for attempt in range(_ATTEMPTS):
-        states = RandomStates()
+        states = _states(around)
+        around.refusals.clear()
         try:
             with _stand_ins(around):
                 result = run()
+            if around.refusals:  # and the function caught the error
+                raise TraceError(around.refusals[0])
         except BaseException:
             _restore(around)
             raise
-        if not states.changed():
+        if not (drawn := [state for state in states if state.changed()]):
             return result
         # Another thread may have drawn, whose state it is too: then once more.
         if threading.active_count() == 1 or attempt == _ATTEMPTS - 1:
-            source = states.label
-            states.restore()
+            drawn[0].restore()
             _restore(around)
-            line = _line_of(run, around, [states])
-            states.restore()
+            line = _line_of(run, around, drawn[:1])
+            for state in states:
+                state.restore()
             raise TraceError(
-                f"{name} draws from {source}, {line}, and a replay would repeat the same numbers; "
-                "use engine.random(), which is drawn anew, or draw before and give the numbers "
-                "as arguments"
+                f"{name} draws from {drawn[0].label}, {line}, and a replay would repeat the same "
+                "numbers; use engine.random(), which is drawn anew, or draw before and give the "
+                "numbers as arguments"
             )
         _restore(around)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _states(around: Surroundings) -> list[State]:
+    """The random states of the process, and of generators that tell theirs."""
+    own = [
+        State(f"{label}, a {type(item).__name__}", item.get_state, item.set_state)
+        for label, item in around.generators
+    ]
+    return process_states() + own
 
 
 @contextmanager

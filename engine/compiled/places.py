@@ -7,14 +7,16 @@ told apart by type and bits: 1, 1.0 and True are three, 0.0 and -0.0 two, and na
 
 from __future__ import annotations
 
+import copy
 import itertools
 import marshal
 import operator
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextvars import ContextVar
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -196,30 +198,42 @@ class Cell(Place):
         self.cell.cell_contents = self.then[0]
 
 
-class RandomStates(Place):
-    """Python's random state and NumPy's, which are the process's."""
+class State(Place):
+    """The state of a random generator that has `get_state` and `set_state`, or as these are given.
 
-    def __init__(self) -> None:
-        self._states = random.getstate(), np.random.get_state()
-        self._told = self._all()
-        self.then = [True, True]
+    It is looked at before and after a trace, not at every call: to draw elsewhere is allowed.
+    """
 
-    def _all(self) -> tuple[Any, Any]:
-        state: Any = np.random.get_state()
-        return random.getstate(), (state[1].tobytes(), *state[2:])
+    def __init__(self, label: str, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
+        self.label, self._get, self._put = label, get, put
+        self._state = get()
+        self._told = _told(self._state)
+        super().__init__()
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([now == then for now, then in zip(self._all(), self._told, strict=True)])
-
-    @property
-    def label(self) -> str:  # type: ignore[override]
-        """The one that something drew from."""
-        return "Python's random" if not self.now()[0] else "numpy.random"
+        return iter((_told(self._get()) == self._told,))
 
     def restore(self) -> None:
-        """Put back both."""
-        random.setstate(self._states[0])
-        np.random.set_state(self._states[1])
+        """Put it back."""
+        self._put(self._state)
+
+
+def process_states() -> list[State]:
+    """The random states of the process: Python's, NumPy's, and PyTorch's if it was imported."""
+    states = [
+        State("Python's random", random.getstate, random.setstate),
+        State("numpy.random", np.random.get_state, np.random.set_state),
+    ]
+    if torch := sys.modules.get("torch"):
+        states.append(State("torch's random", torch.get_rng_state, torch.set_rng_state))
+    return states
+
+
+def _told(state: Any) -> Any:
+    """A state in a form that can be compared."""
+    if isinstance(state, tuple):
+        return tuple(map(_told, state))
+    return np.asarray(state).tobytes() if hasattr(state, "__array__") else state
 
 
 class Definitions(Place):
@@ -265,14 +279,14 @@ class Contents(Place):
     @property
     def live(self) -> Iterable[Any]:
         """Of a list the list itself."""
-        if isinstance(self.container, dict):
+        if isinstance(self.container, dict | MappingProxyType):
             return self
         return self.container.flat if isinstance(self.container, np.ndarray) else self.container
 
     def restore(self) -> None:
         """Put back what was there."""
-        for container, copy in self._copies:
-            _refill(container, copy)
+        for container, before in self._copies:
+            _refill(container, before)
 
 
 class Numbers(Contents):
@@ -319,6 +333,31 @@ class Array(Place):
     def key(self, token: Callable[[Any], Any]) -> Any:
         """The numbers, and how they are arranged."""
         return self._copy.dtype.str, self._copy.shape, self._bytes
+
+
+class Buffer(Array):
+    """Numbers that NumPy can make an array of, and takes from where they are."""
+
+    def __init__(self, label: str, item: Any) -> None:
+        self.item = item
+        array = self._read()
+        self._before = array.copy() if hasattr(type(item), "__array__") else copy.copy(item)
+        if array.dtype == object:
+            raise TypeError("these are objects, and no numbers")
+        super().__init__(label, array)
+        self.size = array.size
+
+    def _read(self) -> Any:
+        return np.asarray(self.item)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.array = self._read()
+        return super().__iter__()
+
+    def restore(self) -> None:
+        """Put back the numbers, where that can be."""
+        if self.changed() and hasattr(self.item, "__setitem__"):
+            self.item[:] = self._before
 
 
 def _copied(container: Any) -> Any:

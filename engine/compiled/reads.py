@@ -62,6 +62,8 @@ def _with_inner(code: CodeType) -> Iterator[CodeType]:
 def origin(module: str | None) -> str:
     """Where code of a module comes from: "house" for this project, "standard" for the standard
     library and NumPy, "installed" for other packages that are installed, and else "own"."""
+    if module is not None and not isinstance(module, str):  # of a class of another language
+        return "standard"
     top = (module or "").partition(".")[0]
     if top in HOUSE:
         return "house"

@@ -29,23 +29,27 @@ def is_stateful(item: Any) -> bool:
         return True
     if isinstance(item, io.IOBase):  # to write there changes nothing that is computed
         return False
-    if hasattr(kind, "__next__") and hasattr(kind, "__iter__"):
-        return True
-    pairs = (("getstate", "setstate"), ("get_state", "set_state"))
-    return any(hasattr(kind, get) and hasattr(kind, set_) for get, set_ in pairs)
+    return hasattr(kind, "__next__") and hasattr(kind, "__iter__")
 
 
-def stand_in(item: Any, label: str) -> Any:
-    """What takes a stateful object's place, or that of a method or a tuple of some; else None."""
+def has_state(item: Any) -> bool:
+    """Whether an object tells its state and takes it back, as PyTorch's generators do. Of these
+    there are no stand-ins, since code in other languages may take one for the original."""
+    return hasattr(type(item), "get_state") and hasattr(type(item), "set_state")
+
+
+def stand_in(item: Any, label: str, refusals: list[str]) -> Any:
+    """What takes a stateful object's place, or that of a method or a tuple of some; else None.
+    What it refuses is added to `refusals`."""
     if is_stateful(item) or (isinstance(item, _METHODS) and is_stateful(item.__self__)):
-        return StandIn(item, label)
+        return StandIn(item, label, refusals)
     if isinstance(item, functools.partial):
-        parts = [stand_in(part, label) for part in (item.func, *item.args)]
+        parts = [stand_in(part, label, refusals) for part in (item.func, *item.args)]
         if any(part is not None for part in parts):
             func, *args = _filled(parts, (item.func, *item.args))
             return functools.partial(func, *args, **item.keywords)
     elif isinstance(item, tuple) and len(item) <= 64:
-        parts = [stand_in(part, label) for part in item]
+        parts = [stand_in(part, label, refusals) for part in item]
         if any(part is not None for part in parts):
             filled = _filled(parts, item)
             return type(item)._make(filled) if hasattr(item, "_make") else tuple(filled)
@@ -64,17 +68,19 @@ def original_of(item: Any) -> Any:
 class StandIn:
     """Refuses to be used by the thread that traces; for any other it is the original."""
 
-    __slots__ = ("_label", "_original")
+    __slots__ = ("_label", "_original", "_refusals")
 
-    def __init__(self, original: Any, label: str) -> None:
-        self._original, self._label = original, label
+    def __init__(self, original: Any, label: str, refusals: list[str]) -> None:
+        self._original, self._label, self._refusals = original, label, refusals
 
     def __getattribute__(self, name: str) -> Any:
         original = object.__getattribute__(self, "_original")
         if name == "__class__":
             return type(original)
         if modes.tracing and modes.state.trace is not None:
-            raise TraceError(_refusal(original, object.__getattribute__(self, "_label")))
+            refusal = _refusal(original, object.__getattribute__(self, "_label"))
+            object.__getattribute__(self, "_refusals").append(refusal)
+            raise TraceError(refusal)
         return getattr(original, name)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:

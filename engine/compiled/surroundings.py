@@ -11,13 +11,15 @@ project and of other installed packages than the function's own is not gone into
 from __future__ import annotations
 
 import argparse
+import array
 import functools
+import inspect
 import itertools
 import operator
 import sys
 import types
 import weakref
-from collections import UserDict, UserList, deque
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -27,7 +29,7 @@ import numpy as np
 from engine.compiled import places
 from engine.compiled.places import CONTAINERS, PLAIN, Place, bits
 from engine.compiled.reads import HOUSE, origin, reads_of
-from engine.compiled.stateful import is_stateful, original_of, stand_in
+from engine.compiled.stateful import has_state, is_stateful, original_of, stand_in
 from engine.value import Value
 
 MOST = 4_096  # numbers of a container that are watched; a larger one is told by identity
@@ -35,7 +37,8 @@ _MOST_IN_ALL = 16 * MOST
 _IMMUTABLE = (tuple, frozenset)
 _SEPARATOR, _END = (object(),), (object(),)
 _METHOD_WRAPPERS = (types.BuiltinMethodType, types.MethodWrapperType)
-_OPEN = (types.SimpleNamespace, argparse.Namespace, UserDict, UserList)  # standard, with data
+# Classes of the standard library that hold data of the user's.
+_OPEN = (types.SimpleNamespace, argparse.Namespace, UserDict, UserList, ChainMap)
 # Methods that no name in code calls; of the house's classes only the first, since those are told.
 _CALLED = ("__call__", "__iter__", "__getitem__", "__len__")
 _NOT_CALLED = {"__repr__", "__str__", "__format__", "__reduce__", "__getstate__", "__setstate__"}
@@ -62,6 +65,8 @@ class Surroundings:
         self._walk = _Walk(roots)
         self.places = self._walk.places()
         self.stand_ins = self._walk.stand_ins  # of objects that go on by being used
+        self.refusals = self._walk.refusals  # what these said
+        self.generators = self._walk.generators  # with states that can be told
         self._watch()
 
     @property
@@ -70,13 +75,19 @@ class Surroundings:
         return list(self._walk.seen.values())
 
     def _watch(self) -> None:
-        self._live = [part for p in self.places for part in (p.live, _SEPARATOR)] + [_END]
-        then = [part for p in self.places for part in (p.then, _SEPARATOR)] + [_END]
+        watched = [p for p in self.places if not isinstance(p, places.Definitions)]
+        self._live = [part for p in watched for part in (p.live, _SEPARATOR)] + [_END]
+        then = [part for p in watched for part in (p.then, _SEPARATOR)] + [_END]
         self._then = [*itertools.chain.from_iterable(then)]
+        self._nothing = not watched
+        self._functions = [(f, f.__code__, f.__defaults__) for f in self._walk.functions]
 
     def hold(self) -> bool:
         """Whether all is as it was, object by object: fast, and no where an equal number is."""
-        if not self.places:
+        for f, code, defaults in self._functions:
+            if f.__code__ is not code or f.__defaults__ is not defaults:
+                return False
+        if self._nothing:
             return True
         try:
             now = itertools.chain.from_iterable(self._live)
@@ -111,6 +122,8 @@ class _Walk:
     def __init__(self, roots: Sequence[Any]) -> None:
         self.seen: dict[int, Any] = {}  # it keeps them, so that their ids stay their own
         self.stand_ins: list[tuple[Holder, Any, Any]] = []
+        self.refusals: list[str] = []
+        self.generators: list[tuple[str, Any]] = []
         self._own = {_top(root) for root in roots}
         self._names: set[str] = set()
         self._any_name = False
@@ -119,7 +132,7 @@ class _Walk:
         self._objects: list[tuple[Any, str]] = []
         self._classes: list[type] = []
         self._modules: list[types.ModuleType] = []
-        self._functions: list[types.FunctionType] = []
+        self.functions: list[types.FunctionType] = []
         self._globals: dict[int, tuple[dict[str, Any], dict[str, None]]] = {}
         self._attributes: dict[int, dict[str, None]] = {}  # of objects, classes and modules
         self._found: list[Place] = []
@@ -157,25 +170,28 @@ class _Walk:
                 found.append(places.Entries(owner.__name__, vars(owner), names, kind))
         for owner, label in self._objects:
             names = self._attributes.get(id(owner), {})
-            if isinstance(getattr(owner, "__dict__", None), dict):
+            if _vars(owner) is not None:
                 found.append(places.Attributes(label, owner, names, self._wanted(owner)))
             elif names:
                 found.append(places.Slots(label, owner, names))
-        if self._functions:
-            found.append(places.Definitions(self._functions))
+        if self.functions:
+            found.append(places.Definitions(self.functions))
         return found + self._found
 
     def key(self, all_places: Sequence[Place]) -> Any:
         """The state as one key: objects that hold others by their place in the walk."""
         number = {i: k for k, i in enumerate(self.seen)}
         watched = self._watched
-        kinds = tuple(id(type(item)) if i in watched else i for i, item in self.seen.items())
+        kinds = tuple(
+            id(type(item)) if i in watched or isinstance(item, tuple) else i
+            for i, item in self.seen.items()
+        )
 
         def token(item: Any) -> Any:
             if (plain := bits(item)) is not None:
                 return plain
-            if type(item) is tuple:
-                return tuple(map(token, item))
+            if isinstance(item, tuple):
+                return type(item), tuple(map(token, item))
             return ("", number[id(item)]) if id(item) in watched else id(item)
 
         return kinds, tuple(place.key(token) for place in all_places)
@@ -186,14 +202,16 @@ class _Walk:
         if type(item) in PLAIN:
             return
         item = original_of(item)  # of a trace in another thread
-        if holder is not None and (other := stand_in(item, label)) is not None:
+        if holder is not None and (other := stand_in(item, label, self.refusals)) is not None:
             self.stand_ins.append((holder, item, other))
         if id(item) not in self.seen:
             self.seen[id(item)] = item
             self._pending.append((item, label, holder))
 
     def _expand(self, item: Any, label: str, holder: Holder | None) -> None:
-        if type(item) is Value or is_stateful(item):
+        if has_state(item):
+            self.generators.append((label, item))
+        if type(item) is Value or is_stateful(item) or has_state(item):
             return
         if isinstance(item, types.FunctionType):
             self._expand_function(item)
@@ -222,8 +240,16 @@ class _Walk:
         elif isinstance(item, ContextVar):
             self._found.append(places.Variable(label, item))
             self._visit(item.get(None), label)
+        elif isinstance(item, operator.attrgetter | operator.methodcaller):
+            self._any_name = True
+        elif isinstance(item, types.MappingProxyType):
+            self._found.append(places.Contents(label, item))
+            for name, value in item.items():
+                self._visit(value, f"{label}[{name!r}]")
         elif isinstance(item, np.ndarray):
             self._expand_array(item, label)
+        elif isinstance(item, array.array | bytearray) or hasattr(type(item), "__array__"):
+            self._expand_buffer(item, label)
         elif isinstance(item, CONTAINERS):
             self._expand_container(item, label)
         else:
@@ -235,7 +261,7 @@ class _Walk:
         if not library or origin(f.__module__) == "house":
             self._names |= reads.attributes
         if not library:
-            self._functions.append(f)
+            self.functions.append(f)
             self._any_name = self._any_name or reads.any_name
             names = self._globals.setdefault(id(f.__globals__), (f.__globals__, {}))[1]
             for name in sorted(reads.globals & f.__globals__.keys()):
@@ -262,25 +288,37 @@ class _Walk:
             self._objects.append((f, f.__name__))
 
     def _expand_class(self, kind: type) -> None:
+        if type(kind) is not type:
+            self._visit(type(kind), kind.__name__)
         for base in kind.__mro__[:-1]:
             where = origin(base.__module__)
             if base not in self._classes and (where == "house" or not self._is_told(base)):
                 self.seen[id(base)] = base
                 self._classes.append(base)
 
-    def _expand_array(self, array: Any, label: str) -> None:
-        if array.dtype != object:
-            if array.size <= MOST and self._fits(array.size):
-                self._watched.add(id(array))
-                self._found.append(places.Array(label, array))
+    def _expand_array(self, numbers: Any, label: str) -> None:
+        if numbers.dtype != object:
+            if numbers.size <= MOST and self._fits(numbers.size):
+                self._watched.add(id(numbers))
+                self._found.append(places.Array(label, numbers))
             return
-        self._watched.add(id(array))
-        self._found.append(places.Contents(label, array))
-        for i, item in enumerate(array.flat):
+        self._watched.add(id(numbers))
+        self._found.append(places.Contents(label, numbers))
+        for i, item in enumerate(numbers.flat):
             if type(item) is Value:
                 self.seen[id(item)] = item
                 continue
-            self._visit(item, label, item_of(array.flat, i))
+            self._visit(item, label, item_of(numbers.flat, i))
+
+    def _expand_buffer(self, item: Any, label: str) -> None:
+        """What NumPy can make an array of: a Series, a tensor, numbers of one type in a row."""
+        try:
+            found = places.Buffer(label, item)
+        except Exception:  # it does not let itself be read, as a tensor under gradients
+            return
+        if found.size <= MOST and self._fits(found.size):
+            self._watched.add(id(item))
+            self._found.append(found)
 
     def _expand_container(self, container: Any, label: str) -> None:
         plain, numbers, parts = _measured(container)
@@ -293,8 +331,8 @@ class _Walk:
                 self._found.append(places.Numbers(label, container, mutable))
                 self._watched.add(id(container))
             return
-        self._watched.add(id(container))
         if not isinstance(container, _IMMUTABLE):
+            self._watched.add(id(container))
             self._found.append(places.Contents(label, container))
         settable = isinstance(container, list | dict)
         for key, item in _entries(container):
@@ -303,17 +341,19 @@ class _Walk:
                 continue
             holder = item_of(container, key) if settable else None
             self._visit(item, f"{label}[{key!r}]" if isinstance(key, str) else label, holder)
-        if isinstance(getattr(container, "__dict__", None), dict):  # of a class of its own
+        if _vars(container) is not None:  # of a class of its own
             self._expand_object(container, label)
 
     def _expand_object(self, item: Any, label: str) -> None:
         kind = type(item)
         where = origin(kind.__module__)
-        if wrapped := getattr(item, "__wrapped__", None):
+        if wrapped := (_vars(item) or {}).get("__wrapped__"):
             self._visit(wrapped, label)
         if where == "standard" and not isinstance(item, _OPEN):
             return
-        if kind.__module__.partition(".")[0] == HOUSE[0]:  # the engine's: no data of the user's
+        if (
+            str(kind.__module__).partition(".")[0] == HOUSE[0]
+        ):  # the engine's: no data of the user's
             return
         self._visit(kind, kind.__name__)
         if label == "the function" or not label:
@@ -369,9 +409,7 @@ class _Walk:
         )
 
     def _is_library(self, module: str | None) -> bool:
-        if (module or "").partition(".")[0] in self._own:
-            return False
-        return origin(module) != "own"
+        return origin(module) != "own" and str(module).partition(".")[0] not in self._own
 
     def _is_told(self, kind: type) -> bool:
         """Whether a class's code is a library's."""
@@ -392,11 +430,19 @@ def _top(root: Any) -> str:
 
 def _dict_of(owner: Any) -> Any:
     """An object's attributes by their names: of its dict, or of its slots."""
-    own = getattr(owner, "__dict__", None)
-    if isinstance(own, dict):
+    own = _vars(owner)
+    if own is not None:
         return own
     names = [n for kind in type(owner).__mro__ for n in _slots_of(kind)]
     return {name: getattr(owner, name) for name in names if hasattr(owner, name)}
+
+
+def _vars(item: Any) -> dict[str, Any] | None:
+    """An object's dict, if it has one, without asking its `__getattr__`."""
+    own = inspect.getattr_static(item, "__dict__", None)
+    if isinstance(own, types.GetSetDescriptorType | types.MemberDescriptorType):
+        own = own.__get__(item)
+    return own if isinstance(own, dict) else None
 
 
 def _slots_of(kind: type) -> tuple[str, ...]:

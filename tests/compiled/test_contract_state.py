@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import array
+import dataclasses
 import functools
 import itertools
+import operator
 import random
 import re
+import sys
 import types
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -320,6 +324,171 @@ def test_steppers_and_buffers_go_by_the_numbers_of_now() -> None:
         assert outputs.tolist() == [[3.0 * k]]
 
 
+# --- further ways to reach a number -----------------------------------------------------------
+
+
+class Reached:
+    """One number, reached in many ways."""
+
+    kind = 1.0
+
+    def __init__(self) -> None:
+        self._k = 1.0
+
+    @property
+    def k(self) -> float:
+        return self._k
+
+    @classmethod
+    def of_class(cls, x: Any) -> Any:
+        return x * cls.kind
+
+    def __call__(self, x: Any) -> Any:
+        return x * self._k
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "dynamic":
+            return self._k
+        raise AttributeError(name)
+
+
+class Descriptor:
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        return owner.number
+
+
+class Described:
+    k = Descriptor()
+
+    def __init__(self) -> None:
+        self.number = 1.0
+
+
+class Meta(type):
+    @property
+    def k(cls) -> float:
+        return cls.number  # type: ignore[attr-defined,no-any-return]
+
+
+class WithMeta(metaclass=Meta):
+    number = 1.0
+
+
+class AttributeDict(dict[str, float]):
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__  # type: ignore[assignment]
+
+
+class Row(NamedTuple):
+    k: float
+
+
+class Series:
+    """Numbers that NumPy can read."""
+
+    def __init__(self) -> None:
+        self.numbers = array.array("d", [1.0])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self.numbers, dtype)
+
+    def first(self) -> float:
+        return self.numbers[0]
+
+
+@dataclasses.dataclass(slots=True)
+class Data:
+    k: float = 1.0
+
+
+class Base(nn.Module):
+    scale = 1.0
+
+    def forward(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Derived(Base):
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) * 1.0
+
+
+sys.modules["module_of_numbers"] = NUMBERS_MODULE = types.ModuleType("module_of_numbers")
+NUMBERS_MODULE.T = 1.0  # type: ignore[attr-defined]
+
+
+def imports(x: Any) -> Any:
+    from module_of_numbers import T  # type: ignore[import-not-found]
+
+    return x * T
+
+
+def matches(x: Any) -> Any:
+    match DATA:
+        case Data(k=number):
+            return x * number
+
+
+@functools.singledispatch
+def dispatched(x: Any) -> Any:
+    return x * TABLE[0]
+
+
+DATA = Data()
+
+
+def further_cases() -> dict[str, tuple[Callable[[Any], Any], Callable[[float], object]]]:
+    reached, described, attributes = Reached(), Described(), AttributeDict(k=1.0)
+    numbers, series, inner = array.array("d", [1.0]), Series(), {"k": 1.0}
+    proxy, chain = types.MappingProxyType(inner), ChainMap({"a": 1.0}, inner)
+    rows, mixed, by_name = [Row(1.0)], [1.0, Value(1.0), [1.0]], operator.attrgetter("k")
+    derived, functions = Derived(), [lambda x: x * TABLE[0]]
+    put = functools.partial
+    set_k, set_data = put(setattr, reached, "_k"), put(setattr, DATA, "k")
+    set_first = put(TABLE.__setitem__, 0)
+
+    def made_within(x: Any) -> Any:
+        return type("C", (), {"f": lambda self: x * TABLE[0]})().f()
+
+    return {
+        "a property": (lambda x: x * reached.k, set_k),
+        "a class method": (lambda x: Reached.of_class(x), put(setattr, Reached, "kind")),
+        "an object that is called": (reached, set_k),
+        "__getattr__": (lambda x: x * reached.dynamic, set_k),
+        "a descriptor": (lambda x: x * described.k, put(setattr, described, "number")),
+        "a metaclass": (lambda x: x * WithMeta.k, put(setattr, WithMeta, "number")),
+        "a dict with attributes": (lambda x: x * attributes.k, put(setattr, attributes, "k")),
+        "an array of Python's": (lambda x: x * numbers[0], put(numbers.__setitem__, 0)),
+        "a Series": (lambda x: x * series.first(), put(series.numbers.__setitem__, 0)),
+        "a view of a dict": (lambda x: x * proxy["k"], put(inner.__setitem__, "k")),
+        "a chain of dicts": (lambda x: x * chain["k"], put(inner.__setitem__, "k")),
+        "a named tuple": (lambda x: x * rows[0].k, lambda k: put(rows.__setitem__, 0)(Row(k))),
+        "numbers beside Values": (lambda x: x * mixed[0] * mixed[1], put(mixed.__setitem__, 0)),
+        "an attrgetter": (lambda x: x * by_name(DATA), set_data),
+        "match": (matches, set_data),
+        "a class above": (derived, put(setattr, Base, "scale")),
+        "super": (derived, put(setattr, derived, "scale")),
+        "an import within": (imports, put(setattr, NUMBERS_MODULE, "T")),
+        "single dispatch": (lambda x: dispatched(x), set_first),
+        "a comprehension": (lambda x: sum([x * TABLE[0] for _ in range(1)]), set_first),
+        "a function in a list": (lambda x: functions[0](x), set_first),
+        "a class made within": (made_within, set_first),
+    }
+
+
+FURTHER = further_cases()
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_a_number_is_found_in_whatever_way_it_is_reached(name: str) -> None:
+    f, put = FURTHER[name]
+    program = engine.compile(f)
+    for k in (1.0, 4.0, 1.0, -0.5):
+        put(k)
+        assert program(3.0) == k * 3.0
+    put(1.0)
+
+
 # --- what costs nothing -----------------------------------------------------------------------
 
 
@@ -391,6 +560,33 @@ class Congruential:
 OWN, MEANS = Congruential(), {"mean": 0.0}
 
 
+class Telling:
+    """A generator that tells its state, as PyTorch's do."""
+
+    def __init__(self) -> None:
+        self.state = 0
+
+    def get_state(self) -> int:
+        return self.state
+
+    def set_state(self, state: int) -> None:
+        self.state = state
+
+    def draw(self) -> float:
+        self.state += 1
+        return float(self.state)
+
+
+TELLING = Telling()
+
+
+def catches(x: Any) -> Any:
+    try:
+        return x * S.random()
+    except Exception:
+        return x
+
+
 def counts(x: Any) -> Any:
     global COUNT
     COUNT += 1
@@ -410,6 +606,8 @@ STATEFUL: dict[str, tuple[Callable[[Any], Any], str]] = {
     "one in a tuple": (lambda x: x * BOTH[0].random(), r"draws from BOTH"),
     "one in a partial": (lambda x: x * functools.partial(S.gauss, 0.0, 1.0)(), r"draws from S"),
     "one as a default": (lambda x, rng=R: x * rng.normal(), r"draws from <lambda>"),
+    "one that tells its state": (lambda x: x * TELLING.draw(), r"draws from TELLING, a Telling"),
+    "one whose refusal is caught": (catches, r"draws from S"),
     "one of one's own": (lambda x: x * OWN.draw(), r"reads OWN.seed and changes it"),
     "an iterator": (lambda x: x * next(NUMBERS), r"goes on with NUMBERS"),
     "a generator function": (lambda x: x * sum(GENERATOR), r"goes on with GENERATOR"),
@@ -422,7 +620,7 @@ STATEFUL: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 def states() -> list[Any]:
     return [R.bit_generator.state, S.getstate(), OWN.seed, COUNT, list(LOG), dict(MEANS),
-            OLD.get_state()[1].tolist()]  # fmt: skip
+            OLD.get_state()[1].tolist(), TELLING.state]  # fmt: skip
 
 
 @pytest.mark.parametrize("in_axes", [None, 0])
@@ -437,7 +635,7 @@ def test_what_is_read_and_changed_is_refused_with_the_line(name: str, in_axes: A
         found = re.search(r"test_contract_state\.py:(\d+) in (\w+|<lambda>)", str(refused.value))
         assert found is not None
         own = [line for _, _, line in code.co_lines() if line]
-        assert int(found[1]) in own or found[2] == "draw"
+        assert int(found[1]) in own or found[2] == "draw"  # the line within the generator
     assert states() == before  # nothing was drawn, and nothing is left
 
 

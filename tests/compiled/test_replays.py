@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import types
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -29,8 +29,7 @@ import nn
 from engine import TraceError, Value
 from engine.compiled import surroundings, trace
 
-# A line of a function each, and the state that it reads; what stands behind `if STATEFUL` changes
-# what it reads, and is to be refused.
+# Lines of a function that read state, and such as change it, which are to be refused.
 LINES = [
     "y = y * G0",
     "y = y + math.copysign(1.0, G1)",
@@ -56,6 +55,10 @@ LINES = [
     "y = y * float(f'{x:.0f}')",
     "S.kept = y * 2.0; y = S.kept + y",
     "y = y + sum(SET)",
+    "y = y * PAIR[1] + len(PAIR)",
+    "y = y * ROWS[0].k",
+]
+CHANGING = [
     "if STATEFUL: y = y + RNG.random()",
     "if STATEFUL: y = y + next(TICKS)",
     "if STATEFUL: S.mean = 0.5 * S.mean + x; y = y - S.mean",
@@ -84,6 +87,10 @@ class Settings:
 
     def scaled(self, x: Any) -> Any:
         return x * self.scale
+
+
+class Row(NamedTuple):
+    k: Any
 
 
 class Own:
@@ -125,8 +132,12 @@ def variable() -> tuple[Any, Any]:
 class Replays(RuleBasedStateMachine):
     """One function, its state, and two programs of it."""
 
-    @initialize(lines=st.lists(st.sampled_from(LINES), min_size=1, max_size=4))
-    def write(self, lines: list[str]) -> None:
+    @initialize(
+        lines=st.lists(st.sampled_from(LINES), min_size=1, max_size=4),
+        changing=st.lists(st.sampled_from(CHANGING), max_size=1),
+        stateful=st.booleans(),
+    )
+    def write(self, lines: list[str], changing: list[str], stateful: bool) -> None:
         around, self.put_around = variable()
         self.settings: Any = Settings()
         self.own = type("Settings", (Settings,), {})
@@ -134,13 +145,21 @@ class Replays(RuleBasedStateMachine):
         space |= {"G0": 1.0, "G1": 0.5, "L": [1.0, 2.0], "D": {"k": 1.0}, "A": np.ones(3)}
         space |= {"S": self.own(), "Settings": self.own, "CONFIG": types.ModuleType("config")}
         space |= {"FLAG": True, "MODE": "a", "P": Value(2.0), "V": [Value(1.0), Value(2.0)]}
-        space |= {"SET": {1.0}, "STATEFUL": False, "RNG": random.Random(0), "LOG": [], "OWN": Own()}
+        space |= {"PAIR": (0.0, 1.0), "ROWS": [Row(1.0)]}
+        space |= {
+            "SET": {1.0},
+            "STATEFUL": bool(changing) and stateful,
+            "RNG": random.Random(0),
+            "LOG": [],
+            "OWN": Own(),
+        }
         space |= {"TICKS": iter(range(10**6)), "__name__": "replayed"}
         space["CONFIG"].T = 1.0
-        source = PREAMBLE + "".join(f"    {line}\n" for line in lines) + "    return y\n"
+        source = (
+            PREAMBLE + "".join(f"    {line}\n" for line in [*lines, *changing]) + "    return y\n"
+        )
         exec(compile(source, "<replayed>", "exec"), space)
-        self.space, self.lines = space, lines
-        self.stateful = any("STATEFUL" in line for line in lines)
+        self.space, self.stateful = space, bool(changing)
         self.f = space["f"]
         self.single = engine.compile(self.f)
         self.batch = engine.compile(self.f, in_axes=0)
@@ -212,7 +231,8 @@ class Replays(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def other_objects(self, number: Any) -> None:
         self.space["L"] = [number, *self.space["L"][1:]]
-        self.space["S"] = self.own()
+        self.space["S"], self.space["PAIR"] = self.own(), (0.0, number)
+        self.space["ROWS"][0] = Row(number)
         self.space["A"] = np.array([0.0, 0.0, number])
 
     @rule(source=st.sampled_from(["x * G1 + 1.0", "x + G0", "x * 3.0"]))
