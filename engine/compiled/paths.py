@@ -34,6 +34,10 @@ from engine.value import Value, computed_leaf, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_PATHS = 64
+_SOMETHING_ELSE = (
+    "the function does something else by now than when it was traced: has a module's mode "
+    "changed, or a number that it reads? Call it again, and look at that"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +308,8 @@ class Paths:
 
         Raises TraceError where that is something else by now.
         """
+        if not self.around.hold() and not self.around.hold_exactly():
+            raise TraceError(_SOMETHING_ELSE)
         path = self.paths[0]
         inputs = [computed_leaf(x) for x in path.example]
         outcomes = [guard.number for guard in path.tape.guards]
@@ -312,10 +318,7 @@ class Paths:
         places: dict[Value, int] = {}
         tape = tape_of(recording, self.leaves, places)
         if _columns(tape) != _columns(path.tape):
-            raise TraceError(
-                "the function does something else by now than when it was traced: has a module's "
-                "mode changed, or a number that it reads? Compile it anew, and look at that"
-            )
+            raise TraceError(_SOMETHING_ELSE)
         return recording, places
 
     def add_leaf(self, leaf: Value) -> None:
