@@ -90,13 +90,22 @@ class Entries(Place):
         self.label = label or ", ".join(self.names)
         super().__init__()
 
+    @property
+    def _counted(self) -> bool:
+        """Whether names that are new matter: in a class they stand before those of its bases."""
+        return self.owner is not None
+
     def _choose(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
+        self._known = frozenset(self.mapping) if self._counted else frozenset()
         chosen = (*self.names, *self.names[:1])  # of a single one itemgetter makes no tuple
         self._get = operator.itemgetter(*chosen) if chosen else lambda mapping: ()
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._get(self.mapping))
+        found = self._get(self.mapping)
+        if self._counted:
+            return iter((*found, len(self.mapping) == len(self._known)))
+        return iter(found)
 
     def _then(self) -> dict[str, Any]:
         return dict(zip(self.names, self.then, strict=False))
@@ -104,7 +113,9 @@ class Entries(Place):
     def changed_names(self) -> list[str]:
         """The names that have other objects now, or none."""
         now, then = self.mapping, self._then()
-        return [n for n in then if not same(now.get(n, _ABSENT), then[n])]
+        changed = [n for n in then if not same(now.get(n, _ABSENT), then[n])]
+        new = [n for n in now if n not in self._known] if self._counted else []
+        return changed + [n for n in new if not n.startswith("__")]
 
     def changed(self) -> bool:
         """Whether a name has another object now."""

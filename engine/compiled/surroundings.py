@@ -166,7 +166,7 @@ class _Walk:
         for owner in self._named():
             names = self._attributes.get(id(owner), {})
             kind = owner if isinstance(owner, type) else None
-            if names and not (kind and self._is_told(kind)):
+            if (names or kind) and not (kind and self._is_told(kind)):
                 found.append(places.Entries(owner.__name__, vars(owner), names, kind))
         for owner, label in self._objects:
             names = self._attributes.get(id(owner), {})

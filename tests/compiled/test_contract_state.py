@@ -284,6 +284,16 @@ def test_an_attribute_that_was_not_there_counts() -> None:
     assert program(3.0) == 3.0
 
 
+def test_an_attribute_of_a_class_that_hides_one_of_its_base_counts() -> None:
+    own = type("Own", (Settings,), {})
+    program = engine.compile(lambda x: x * own.shared)  # type: ignore[attr-defined]
+    assert program(3.0) == 3.0
+    own.shared = 2.0  # type: ignore[attr-defined]
+    assert program(3.0) == 6.0
+    del own.shared  # type: ignore[attr-defined]
+    assert program(3.0) == 3.0
+
+
 def test_a_modules_mode_counts() -> None:
     model = nn.Sequential(nn.Linear(2, 2, rng=random.Random(0)), nn.Dropout(0.5))
     program = engine.compile(model, in_axes=0)
