@@ -117,7 +117,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options, "--IdentityProvider.token="],
             cwd=folder,
-            env=os.environ | own | {"PYTHONPATH": path},
+            env=_of_a_reader() | own | {"PYTHONPATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -128,6 +128,11 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     finally:
         server.terminate()
         server.wait(30)
+
+
+def _of_a_reader() -> dict[str, str]:
+    """The environment without what the tests set for themselves: a notebook draws in itself."""
+    return {name: text for name, text in os.environ.items() if name != "MPLBACKEND"}
 
 
 def _wait_until_it_answers(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
