@@ -26,6 +26,7 @@ CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 _ABSENT: Any = object()
 _code_of = operator.attrgetter("__code__")
 _defaults_of = operator.attrgetter("__defaults__")
+_kwdefaults_of = operator.attrgetter("__kwdefaults__")
 
 
 def bits(x: Any) -> Any:
@@ -191,7 +192,7 @@ class Slots(Place):
         """Put back what was there."""
         for name, old in zip(self.names, self.then, strict=True):
             if old is not _ABSENT:
-                setattr(self.owner, name, old)
+                object.__setattr__(self.owner, name, old)
 
 
 class Cell(Place):
@@ -258,7 +259,8 @@ class Definitions(Place):
 
     def __iter__(self) -> Iterator[Any]:
         functions = self.functions
-        return itertools.chain(map(_code_of, functions), map(_defaults_of, functions))
+        readers = (_code_of, _defaults_of, _kwdefaults_of)
+        return itertools.chain.from_iterable(map(read, functions) for read in readers)
 
 
 class Variable(Place):

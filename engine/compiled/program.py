@@ -547,8 +547,9 @@ def compile(
     modules, in lists, dicts and arrays (of up to 4,096 numbers; of a larger one only whether it is
     the same object), the mode, parts and attributes of an nn.Module, and all of this for the
     functions and methods that f calls. Not watched is what code of the standard library, of NumPy
-    and of other installed packages than f's own reads, and what lies outside of Python: files, the
-    clock, environment variables, a generator that f itself makes without a seed.
+    and of other installed packages than f's own reads, what `eval` and `globals` find by name, and
+    what lies outside of Python: files, the clock, environment variables, a generator that f itself
+    makes without a seed.
 
     What f branches on, and what it reads by `.data`, is checked at every call; where it comes out
     otherwise, f is traced on that path too. `where`, `maximum`, `take` and `detach` need none.

@@ -34,11 +34,13 @@ from engine.value import Value
 
 MOST = 4_096  # numbers of a container that are watched; a larger one is told by identity
 _MOST_IN_ALL = 16 * MOST
+_LONGEST_LABEL = 80  # of a path of attributes; beyond, a class's name begins another
 _IMMUTABLE = (tuple, frozenset)
 _SEPARATOR, _END = (object(),), (object(),)
 _METHOD_WRAPPERS = (types.BuiltinMethodType, types.MethodWrapperType)
 # Classes of the standard library that hold data of the user's.
 _OPEN = (types.SimpleNamespace, argparse.Namespace, UserDict, UserList, ChainMap)
+_NUMBERS = (int, float, complex, str, bytes)  # of a class of one's own, told by which it is
 # Methods that no name in code calls; of the house's classes only the first, since those are told.
 _CALLED = ("__call__", "__iter__", "__getitem__", "__len__")
 _NOT_CALLED = {"__repr__", "__str__", "__format__", "__reduce__", "__getstate__", "__setstate__"}
@@ -55,7 +57,8 @@ def item_of(mapping: Any, key: Any) -> Holder:
 
 def attribute_of(owner: Any, name: str) -> Holder:
     """An attribute as a place to look at and to fill."""
-    return functools.partial(getattr, owner, name), functools.partial(setattr, owner, name)
+    put = setattr if isinstance(owner, type) else object.__setattr__  # no checks of the user's
+    return functools.partial(getattr, owner, name), functools.partial(put, owner, name)
 
 
 class Surroundings:
@@ -129,6 +132,7 @@ class _Walk:
         self._any_name = False
         self._any_of: set[type] = set()  # classes whose code reads attributes by any name
         self._pending: deque[tuple[Any, str, Holder | None]] = deque()
+        self._new: deque[tuple[Any, str]] = deque()  # whose attributes are to be looked at
         self._objects: list[tuple[Any, str]] = []
         self._classes: list[type] = []
         self._modules: list[types.ModuleType] = []
@@ -143,17 +147,19 @@ class _Walk:
         self._go()
 
     def _go(self) -> None:
+        known: Any = None
         while True:
-            known = len(self._names), self._any_name, len(self._any_of)
-            while self._pending:
-                self._expand(*self._pending.popleft())
-            for owner in self._named():
-                self._look(owner, vars(owner), owner.__name__)
-            for owner, label in self._objects:
-                self._look(owner, _dict_of(owner), label)
+            while self._pending or self._new:
+                if self._pending:
+                    self._expand(*self._pending.popleft())
+                else:
+                    self._look(*self._new.popleft())
             now = len(self._names), self._any_name, len(self._any_of)
-            if not self._pending and known == now:
+            if known == now:
                 return
+            known = now  # more names have turned up: look at all once more
+            self._new.extend((owner, owner.__name__) for owner in self._named())
+            self._new.extend(self._objects)
 
     def _named(self) -> list[Any]:
         return [*self._modules, *self._classes]
@@ -170,10 +176,12 @@ class _Walk:
                 found.append(places.Entries(owner.__name__, vars(owner), names, kind))
         for owner, label in self._objects:
             names = self._attributes.get(id(owner), {})
-            if _vars(owner) is not None:
-                found.append(places.Attributes(label, owner, names, self._wanted(owner)))
-            elif names:
-                found.append(places.Slots(label, owner, names))
+            own = _vars(owner)
+            if own is not None:
+                kept = [name for name in names if name in own]
+                found.append(places.Attributes(label, owner, kept, self._wanted(owner)))
+            if slots := [name for name in names if own is None or name not in own]:
+                found.append(places.Slots(label, owner, slots))
         if self.functions:
             found.append(places.Definitions(self.functions))
         return found + self._found
@@ -228,6 +236,7 @@ class _Walk:
         elif isinstance(item, types.ModuleType):
             if not self._is_library(item.__name__):
                 self._modules.append(item)
+                self._new.append((item, item.__name__))
         elif isinstance(item, type):
             self._expand_class(item)
         elif isinstance(item, weakref.ref):
@@ -286,6 +295,7 @@ class _Walk:
             self._visit(f.__kwdefaults__, f.__name__)
         if f.__dict__ and not library:
             self._objects.append((f, f.__name__))
+            self._new.append((f, f.__name__))
 
     def _expand_class(self, kind: type) -> None:
         if type(kind) is not type:
@@ -295,6 +305,7 @@ class _Walk:
             if base not in self._classes and (where == "house" or not self._is_told(base)):
                 self.seen[id(base)] = base
                 self._classes.append(base)
+                self._new.append((base, base.__name__))
 
     def _expand_array(self, numbers: Any, label: str) -> None:
         if numbers.dtype != object:
@@ -351,18 +362,19 @@ class _Walk:
             self._visit(wrapped, label)
         if where == "standard" and not isinstance(item, _OPEN):
             return
-        if (
-            str(kind.__module__).partition(".")[0] == HOUSE[0]
-        ):  # the engine's: no data of the user's
+        if str(kind.__module__).partition(".")[0] == HOUSE[0]:  # the engine's: no user's data
             return
         self._visit(kind, kind.__name__)
-        if label == "the function" or not label:
+        if label == "the function" or not 0 < len(label) <= _LONGEST_LABEL:
             label = kind.__name__
-        self._watched.add(id(item))
+        if not isinstance(item, _NUMBERS):
+            self._watched.add(id(item))
         self._objects.append((item, label))
+        self._new.append((item, label))
 
-    def _look(self, owner: Any, mapping: Any, label: str) -> None:
+    def _look(self, owner: Any, label: str) -> None:
         """Visit those of an object's attributes whose names have turned up."""
+        mapping = vars(owner) if isinstance(owner, type) else _attributes_of(owner)
         looked = self._attributes.setdefault(id(owner), {})
         wanted = self._wanted(owner)
         few = mapping if wanted is None or len(mapping) < len(wanted) else sorted(wanted)
@@ -382,7 +394,9 @@ class _Walk:
             elif isinstance(value, types.ModuleType):
                 self._visit(value, name)
             else:
-                self._visit(value, f"{label}.{name}", item_of(mapping, name))
+                own = _vars(owner) or {}
+                holder = item_of(own, name) if name in own else attribute_of(owner, name)
+                self._visit(value, f"{label}.{name}", holder)
 
     def _wanted(self, owner: Any) -> set[str] | None:
         """The names of interest of an object, a class or a module; None for all."""
@@ -428,13 +442,13 @@ def _top(root: Any) -> str:
     return top if origin(module) == "installed" else ""
 
 
-def _dict_of(owner: Any) -> Any:
-    """An object's attributes by their names: of its dict, or of its slots."""
-    own = _vars(owner)
-    if own is not None:
+def _attributes_of(owner: Any) -> Any:
+    """An object's attributes by their names: of its dict and of its slots."""
+    kind: Any = type(owner)
+    own, slots = _vars(owner), _slots_of(kind)
+    if own is not None and not slots:
         return own
-    names = [n for kind in type(owner).__mro__ for n in _slots_of(kind)]
-    return {name: getattr(owner, name) for name in names if hasattr(owner, name)}
+    return {name: getattr(owner, name) for name in slots if hasattr(owner, name)} | (own or {})
 
 
 def _vars(item: Any) -> dict[str, Any] | None:
@@ -445,9 +459,11 @@ def _vars(item: Any) -> dict[str, Any] | None:
     return own if isinstance(own, dict) else None
 
 
-def _slots_of(kind: type) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+@functools.lru_cache(maxsize=1024)
+def _slots_of(kind: Any) -> tuple[str, ...]:
+    of_all = [vars(base) for base in kind.__mro__]
+    kinds = types.MemberDescriptorType
+    return tuple(name for of in of_all for name, item in of.items() if isinstance(item, kinds))
 
 
 def _measured(container: Any) -> tuple[bool, int, list[Any]]:
