@@ -239,7 +239,8 @@ def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
     nodes = topological_order(roots)
     seeds = [(root, 1.0) for root in roots]
     if create_graph or _tracing():
-        return rebuild(_recorded_sweep(nodes, seeds, wanted))
+        found = _recorded_sweep(nodes, seeds, wanted)
+        return rebuild(found if create_graph else [_number(d) for d in found])
     return rebuild(reverse_sweep(nodes, seeds, wanted))
 
 
@@ -249,6 +250,11 @@ def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
 def _tracing() -> bool:
     """Whether this thread traces a function: then every result must stay a Value."""
     return bool(modes.tracing) and modes.state.trace is not None
+
+
+def _number(x: Any) -> Any:
+    """A derivative as the number that it is without `create_graph`: live on replay, if traced."""
+    return x.detach() if isinstance(x, Value) else x
 
 
 def _looking_inside() -> bool:

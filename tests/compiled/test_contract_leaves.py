@@ -209,6 +209,17 @@ def test_derivatives_can_be_compiled(f: Callable[..., Any]) -> None:
     assert "1 path" in repr(program)
 
 
+def test_gradients_without_create_graph_are_numbers_in_a_trace_too() -> None:
+    def f(x: Any) -> Any:
+        y = engine.sin(x * x)
+        return engine.gradients(y, x) * x + engine.gradients(y, x, create_graph=True)
+
+    program, at = engine.compile(f), Value(1.3)
+    program(0.2)
+    f(at).backward()
+    assert program.grad(1.3) == pytest.approx(at.grad, rel=1e-14)
+
+
 def flat(tree: Any, example: int | None = None) -> list[float]:
     """The numbers of a structure, or those of one example of a batch."""
     if isinstance(tree, Value):
