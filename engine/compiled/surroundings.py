@@ -83,12 +83,15 @@ class Surroundings:
         then = [part for p in watched for part in (p.then, _SEPARATOR)] + [_END]
         self._then = [*itertools.chain.from_iterable(then)]
         self._nothing = not watched
-        self._functions = [(f, f.__code__, f.__defaults__) for f in self._walk.functions]
+        functions = self._walk.functions
+        self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
 
     def hold(self) -> bool:
         """Whether all is as it was, object by object: fast, and no where an equal number is."""
-        for f, code, defaults in self._functions:
+        for f, code, defaults, by_keyword in self._functions:
             if f.__code__ is not code or f.__defaults__ is not defaults:
+                return False
+            if f.__kwdefaults__ is not by_keyword:
                 return False
         if self._nothing:
             return True
