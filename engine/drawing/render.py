@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
@@ -25,6 +26,9 @@ from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
 from engine.files import check_folder_of, write_whole
 from engine.showing import Shown, Still, bundle, page_part, words
+
+if TYPE_CHECKING:
+    import graphviz
 
 FORMATS = ("svg", "png", "pdf", "dot", "html", "txt")
 HINT = (
@@ -57,6 +61,21 @@ class Drawing(Shown):
     def source(self) -> str:
         """The picture in Graphviz's language."""
         return to_dot(self.picture, self.rankdir, self._colours)
+
+    def to_graphviz(self) -> graphviz.Source:
+        """Return the picture as an object of the graphviz package.
+
+        It is what micrograd's `draw_dot` returns: to `view()`, to `unflatten()`, to be laid out by
+        another of Graphviz's programs. All else here does without the package.
+
+        >>> import engine
+        >>> drawing = engine.draw(engine.Value(2.0) ** 2)
+        >>> drawing.to_graphviz().source.startswith("digraph")
+        True
+        """
+        import graphviz
+
+        return graphviz.Source(self.source, format="svg")
 
     @property
     def _colours(self) -> Theme:
