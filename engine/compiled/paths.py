@@ -272,7 +272,7 @@ class Paths:
         structure = recording.rebuild(list(range(len(tape.outputs))))
         if self.batched and self.paths:
             structure, order = self.paths[0].structure, self._matched(structure)
-            tape.outputs = [tape.outputs[k] for k in order]
+            tape.outputs = [tape.outputs[int(k)] for k in order]  # floats within an array
         places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
         self.draws = self.draws or bool(recording.draws)
         return Path(tape, structure, places, arguments.example(example))

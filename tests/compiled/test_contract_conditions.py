@@ -264,6 +264,14 @@ def test_beyond_64_paths_results_are_matched_by_key() -> None:
     assert set(program(xs)["acc"].tolist()) == {1000.0}
 
 
+def test_arrays_on_several_paths_are_one_array() -> None:
+    X = np.array([[1.0, 2.0], [3.0, 1.0], [-1.0, -2.0]])
+    lines = engine.compile(lambda p: {"a": 2.0 * p if p[0] > p[1] else p * p}, in_axes=0)
+    assert lines(X)["a"].tolist() == [[1.0, 4.0], [6.0, 2.0], [-2.0, -4.0]]
+    bent = engine.hessian(lambda p: p[0] * p[1] if p[0] > p[1] else p[0] ** 2)
+    assert engine.compile(bent, in_axes=0)(X).tolist() == [bent(x).tolist() for x in X]
+
+
 OTHERS: dict[str, Callable[[Any], Any]] = {
     "a number": lambda x: [x, x] if x < 4 else x,
     "another length": lambda x: [x, x] if x < 4 else [x, x, x],
