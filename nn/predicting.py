@@ -30,8 +30,7 @@ def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
     `path` is as for `fit`; "auto" compiles for 100 rows or more, where that can be, and warns why
-    not where it can't. Raises ValueError for NaN and
-    inf, and for rows of different lengths.
+    not where it can't. Raises ValueError for NaN and inf, and for rows of different lengths.
     """
     model, X = model_of(model), checked_rows(X, "X")
     check_path(path)

@@ -14,6 +14,7 @@ import math
 import pkgutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
@@ -27,6 +28,8 @@ def core() -> dict:
     import nn
 
     found |= eager()
+    drawing = engine.draw(engine.Value(2.0) ** 2)
+    assert drawing.to_graphviz().source == drawing.source
     X = nn.data.xor(4, 0)[0]
     layer = lambda w, x: engine.sum(map(engine.cbrt, w @ x))  # noqa: E731
     value, gradient = engine.compile(layer, in_axes=(None, 0), reduce="sum").value_and_grad(X, X)
@@ -132,7 +135,10 @@ def without_numba() -> dict:
     assert trained("auto")[1:] == ("scalar", needed), trained("auto")
     X = nn.data.xor(200, 0)[0]
     model = nn.Sequential(nn.Linear(2, 1))
-    assert len(nn.predict(model, X)) == 200
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert len(nn.predict(model, X)) == 200
+    assert [str(one.message) for one in told] == [f"on the scalar path: {needed}"]
     attempts = {
         "compile": lambda: engine.compile(engine.sin),
         "fit": lambda: trained("vectorised"),

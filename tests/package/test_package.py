@@ -72,12 +72,12 @@ def test_the_wheel_works_with_core_dependencies_alone(
     assert found["version"] == PROJECT["version"]
 
 
-def test_the_sdist_works_too_then_without_numba_and_leaves_nothing(workshop: Workshop) -> None:
+def test_the_sdist_works_too_then_with_less_and_leaves_nothing(workshop: Workshop) -> None:
     made = workshop.environment("sdist")
     empty = made.installed()
     made.install(str(workshop.sdist))
     assert made.check("core")["run"] == "vectorised"
-    made.uninstall("numba", "llvmlite")
+    made.uninstall("numba", "llvmlite", "graphviz")
     assert made.check("without_numba")["run"] == "scalar"
     made.uninstall("gradloom", "numpy", "platformdirs")
     assert made.installed() == empty
