@@ -21,7 +21,10 @@ from engine.randomness import next_draw
 from engine.value import Value, add_products, check_domain, computed_leaf, record, to_float
 
 Number: TypeAlias = Value | float
-_TINY, _HUGE = 2.0**-664, 2.0**664  # about 1e-200 and 1e200: their squares are in range
+# Which numbers have squares out of range, and what they are divided by: the outer two in double
+# precision, whose constants are 0 and inf in single precision, the inner two in single precision.
+_SMALL = ((1e-140, 2.0**-664), (1e-18, 2.0**-80))
+_LARGE = ((1e140, 2.0**664), (1e15, 2.0**80))
 
 if TYPE_CHECKING:  # the functions of the rows are made from the table, below
 
@@ -305,7 +308,11 @@ def norm(xs: Iterable[Number]) -> Number:
     if not items:
         return 0.0
     largest = detach(maximum([FUNCTIONS["abs"](x) for x in items]))
-    scale = where(largest < 1e-140, _TINY, where(largest > 1e140, _HUGE, 1.0))
+    scale: Number = 1.0
+    for bound, unit in reversed(_LARGE):
+        scale = where(largest > bound, unit, scale)
+    for bound, unit in reversed(_SMALL):
+        scale = where(largest < bound, unit, scale)
     total = sum(FUNCTIONS["square"](x / scale) for x in items)
     return where(total == 0.0, 0.0, scale * FUNCTIONS["sqrt"](total))
 
@@ -334,7 +341,8 @@ def softmax(xs: Iterable[Number]) -> list[Number]:
     shift = _finite(maximum(items))
     powers = [FUNCTIONS["exp"](x - shift) for x in items]
     total = sum(powers)
-    return [power / total for power in powers]
+    div = FUNCTIONS["div"]  # beside -inf alone the total is 0, where Python's `/` raises
+    return [div(power, total) for power in powers]
 
 
 def log_softmax(xs: Iterable[Number]) -> list[Number]:

@@ -920,7 +920,7 @@ def _leaky_relu_dx(x: float, slope: float, out: float) -> float:
 
 
 def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
-    return -relu(-x)
+    return clamp_max(x, 0.0)  # whose derivative at 0 is 1, so that mixed derivatives agree there
 
 
 def _leaky_relu_kink(x: float, slope: float) -> bool:
@@ -947,7 +947,7 @@ def _elu_dx(x: float, alpha: float, out: float) -> float:
 
 
 def _elu_dalpha(x: float, alpha: float, out: float) -> float:
-    return expm1(-relu(-x))
+    return expm1(clamp_max(x, 0.0))  # see leaky_relu
 
 
 def _elu_kink(x: float, alpha: float) -> bool:

@@ -121,8 +121,9 @@ class Machine:
         rows_s, rows_l = blocks.rows
         self._vs = np.zeros(rows_s, dtype)
         self._gs = np.zeros(rows_s, dtype)
-        for row, number in blocks.constants[S].items():
-            self._vs[row] = number
+        with np.errstate(all="ignore"):  # a large double may be inf in single precision
+            for row, number in blocks.constants[S].items():
+                self._vs[row] = number
         self._vl = self._gl = np.zeros(0, dtype)
         self._width = 0  # of the chunk that they hold
         self._pool = np.array([*blocks.pool, 0], _INTEGERS)

@@ -186,6 +186,9 @@ def test_reducing_inf_and_minus_inf_is_nan_without_a_warning(reduce: Any) -> Non
 def test_float32_overflows_to_inf_without_a_warning() -> None:
     assert engine.compile(lambda x: x, dtype="float32")(1e300) == INF
     assert engine.compile(lambda x: x, in_axes=0, dtype="float32")([1e300])[0] == INF
+    assert engine.compile(lambda x: x * 1e300, dtype="float32")(1.0) == INF
+    program = engine.compile(lambda x: x * 1e300, in_axes=0, dtype="float32")
+    assert program([1.0]).tolist() == [INF]
 
 
 def test_a_nan_guard_holds_for_nan() -> None:

@@ -29,6 +29,7 @@ FUNCTIONS: dict[str, Function] = {
     "prod": engine.prod,
     "mean": engine.mean,
     **{name: of_two(name) for name in ("hypot", "atan2", "pow", "logaddexp", "logaddexp2")},
+    **{name: of_two(name) for name in ("leaky_relu", "elu")},
 }
 POINTS = [
     *([3e-200, 4e-200], [3e200, 4e200], [3e-320, 4e-320], [-3.0, 4.0], [1e-300, 1.0]),
@@ -67,6 +68,8 @@ HESSIANS: list[tuple[str, list[float], list[list[float]]]] = [
     ("pow", [0.0, 1.0], [[0.0, NAN], [NAN, 0.0]]),
     ("pow", [0.0, 0.5], [[-INF, NAN], [NAN, 0.0]]),
     ("pow", [0.0, 2.0], [[2.0, 0.0], [0.0, 0.0]]),
+    ("leaky_relu", [0.0, 0.1], [[0.0, 1.0], [1.0, 0.0]]),
+    ("elu", [0.0, 0.1], [[0.0, 1.0], [1.0, 0.0]]),
 ]
 TOLERANCE = 1e-13  # relative, for each entry; sums of terms that cancel have one of their own
 
@@ -92,6 +95,8 @@ def test_hessians_are_symmetric(name: str) -> None:
     for point in POINTS:
         if name == "pow" and max(map(abs, point)) > 1e300:
             continue  # out of range, one operand has a derivative and the other none
+        if name in ("leaky_relu", "elu") and math.isnan(point[0]):
+            continue  # neither above 0 nor below
         found = np.array(engine.hessian(FUNCTIONS[name])(point))
         np.testing.assert_allclose(found, found.T, rtol=1e-12, err_msg=str(point))
 
@@ -134,3 +139,12 @@ def test_scaling_a_norm_takes_nothing_from_it() -> None:
         plain = engine.norm(xs)
         assert engine.norm(xs * 2.0**-600) == plain * 2.0**-600
         assert engine.norm(xs * 2.0**600) == plain * 2.0**600
+
+
+@pytest.mark.parametrize("name", ["norm", "hypot"])
+def test_lengths_hold_in_single_precision(name: str) -> None:
+    program = engine.compile(FUNCTIONS[name], dtype=np.float32)
+    for size in (1e-37, 1e-25, 1e-19, 1e-12, 1.0, 1e14, 1e16, 1e25, 1e37):
+        value, gradient = program.value_and_grad([3.0 * size, -4.0 * size])
+        assert value == pytest.approx(5.0 * size, rel=1e-6, abs=0)
+        assert gradient == pytest.approx([0.6, -0.8], rel=1e-6)

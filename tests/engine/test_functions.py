@@ -71,6 +71,13 @@ def test_the_norm_of_a_unit_vector_is_1_and_of_zeros_0() -> None:
         assert engine.grad(engine.norm)(xs) == pytest.approx(gradient, rel=1e-15)
 
 
+# --- softmax --------------------------------------------------------------------------------
+
+
+def test_softmax_of_plain_numbers_never_raises() -> None:
+    assert all(math.isnan(p) for p in engine.softmax([-math.inf, -math.inf]))
+
+
 # --- log_softmax ----------------------------------------------------------------------------
 
 
