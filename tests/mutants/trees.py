@@ -135,7 +135,7 @@ class SoundTree:
 
         The quick ones come first. Lines that no test ran by itself (they run at import, or are
         compiled, or are new) have the tests of their file. Files of tests that have changed since,
-        or are new, run as a whole if they mirror the module.
+        or are new, run as a whole: first those that mirror the module, last those beside them.
         """
         near = mirrors(path)
         tests = self.tests_of(path, self.lines_then(path, lines)) if self.learnt else []
@@ -145,6 +145,8 @@ class SoundTree:
         tests.sort(key=lambda test: (self.seconds[test], test))
         mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
         others = [test for test in tests if _file(test) not in near]
+        beside = {str(Path(file).parent) for file in near - {path}}
+        others += sorted(file for file in self.changed - near if str(Path(file).parent) in beside)
         return mirrored, [test for test in others if (ROOT / _file(test)).is_file()]
 
     def lines_then(self, path: str, lines: tuple[int, int]) -> tuple[int, ...]:
