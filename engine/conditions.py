@@ -12,10 +12,14 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from engine import modes
 from engine.errors import TraceError, user_line
 from engine.ops import TABLE
 from engine.value import NUMBERS, Value, record
+
+_WHOLE = (int, np.integer, np.bool_)
 
 
 class Condition:
@@ -40,6 +44,10 @@ class Condition:
 
     def __complex__(self) -> complex:
         return complex(bool(self))
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """As a fraction, which the standard library's statistics ask for."""
+        return int(self), 1
 
     def __round__(self, digits: int | None = None) -> int:
         return round(int(self), digits)
@@ -71,7 +79,7 @@ class Condition:
     __rxor__ = __xor__
 
     def _combined(self, name: str, other: Any) -> Any:
-        if not isinstance(other, Condition | bool) and type(other).__name__ != "bool":
+        if not isinstance(other, Condition) and not (isinstance(other, _WHOLE) and other in (0, 1)):
             return NotImplemented
         right = other.value if isinstance(other, Condition) else float(other)
         if name == "not_equal":

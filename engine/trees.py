@@ -176,11 +176,16 @@ def record_fields(record: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(record)]
 
 
+def vars_by_field(record: Any) -> dict[str, Any]:
+    """What a dataclass's fields hold, by their names."""
+    return {name: getattr(record, name) for name in record_fields(record)}
+
+
 def record_maker(record: Any) -> Callable[[dict[str, Any]], Any]:
     """How to make a dataclass like this one, with other things in some of its fields."""
     kind, numbers = type(record), simplified(record)
-    kept = {name: getattr(record, name) for name in record_fields(record)}
-    kept = {name: x for name, x in (vars_of(record) | kept).items() if name not in numbers}
+    kept = vars_of(record) | vars_by_field(record)
+    kept = {name: x for name, x in kept.items() if name not in numbers}
 
     def again(others: dict[str, Any]) -> Any:
         made = object.__new__(kind)

@@ -29,7 +29,7 @@ from engine.functions import checked_index
 from engine.graph import topological_order
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
-from engine.trees import flatten, flatten_like
+from engine.trees import flatten, flatten_like, is_record, simplified, vars_by_field
 from engine.value import Value, computed_leaf, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -542,6 +542,10 @@ def _form(result: Any) -> Any:
     """The structure of a result, in which dicts of the same keys are alike."""
     if isinstance(result, dict):
         return dict, {key: _form(part) for key, part in result.items()}
+    if is_record(result):
+        parts = simplified(result)
+        kept = {name: x for name, x in vars_by_field(result).items() if name not in parts}
+        return type(result), _form(parts), kept
     if isinstance(result, list | tuple):
         return type(result), [_form(part) for part in result]
     return np.shape(result) if isinstance(result, np.ndarray) else "number"
@@ -551,6 +555,8 @@ def _words(result: Any) -> str:
     """What a result is, in words."""
     if isinstance(result, dict):
         return f"a dict with the keys {[*result]}"
+    if is_record(result):
+        return f"{result!r}"
     if isinstance(result, list | tuple):
         return f"a {type(result).__name__} of {len(result)}"
     return f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else "one number"

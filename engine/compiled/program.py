@@ -608,6 +608,8 @@ def _rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
     """A structure with numbers in the places that it says; arrays are of `dtype`."""
     if isinstance(structure, dict):
         return {key: _rebuilt(part, numbers, dtype) for key, part in structure.items()}
+    if is_record(structure):
+        return record_maker(structure)(_rebuilt(simplified(structure), numbers, dtype))
     if isinstance(structure, np.ndarray):
         flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
         return flat.reshape(structure.shape)
@@ -624,6 +626,8 @@ def _batched(structure: Any, columns: list[Array]) -> Any:
     arrays where they are rectangular; tuples and dicts stay."""
     if isinstance(structure, dict):
         return {key: _batched(part, columns) for key, part in structure.items()}
+    if is_record(structure):
+        return record_maker(structure)(_batched(simplified(structure), columns))
     if isinstance(structure, np.ndarray):
         stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
         return stacked.reshape(-1, *structure.shape)

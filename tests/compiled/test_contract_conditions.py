@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -50,6 +52,7 @@ COUNTED: dict[str, Callable[[Any], Any]] = {
     "compared": lambda v: engine.where((v > 0) == 1, v, -v),
     "ordered": lambda v: engine.where((v > 0) < (v > 1) + 0.5, v, 3.0 * v),
     "either, not both": lambda v: v * ((v > 0) ^ (v < 2)),
+    "with whole numbers": lambda v: v * ((v > 0) & 1) + (0 | (v < 2)) - ((v > 1) ^ np.int64(1)),
     "and, or": lambda v: v * ((v > 0) & (v < 2)) + 2.0 * ((v < -1) | (v > 5)),
     "in a function": lambda v: engine.exp(v > 0) * v,
     "an arm": lambda v: engine.where(v > 0, v > 1, v) + v,
@@ -83,6 +86,7 @@ KNOWN: dict[str, Callable[[Any], Any]] = {
     "any": lambda v: v * any([v > 0]),
     "in": lambda v: v * ((v > 0) in [True]),
     "rounded": lambda v: round(v > 0) * v,
+    "statistics": lambda v: statistics.mean([v > 0, 3]) * v,
 }
 
 
@@ -290,6 +294,34 @@ def test_another_structure_on_another_path_is_a_trace_error(name: str, count: in
     f = OTHERS[name]
     with pytest.raises(TraceError, match="structure"):
         engine.compile(lambda x: f(x + 0.0 * x.data), in_axes=0)(np.linspace(0.0, 4.0, count))
+
+
+@dataclass
+class Answer:
+    """A result with numbers, a list and a word."""
+
+    loss: Any
+    parts: list[Any]
+    word: str = "fine"
+
+
+def test_a_dataclass_is_a_result() -> None:
+    def f(x: Any) -> Answer:
+        return Answer(x * x, [x, 2.0 * x]) if x > 0 else Answer(-x, [x, 3.0 * x])
+
+    assert engine.compile(f)(3.0) == Answer(9.0, [3.0, 6.0])
+    assert engine.compile(f, in_axes=0, reduce="sum")([3.0, -1.0]) == Answer(10.0, [2.0, 3.0])
+    batch = engine.compile(f, in_axes=0)([3.0, -1.0])
+    assert batch.loss.tolist() == [9.0, 1.0] and batch.word == "fine"
+    assert batch.parts.tolist() == [[3.0, 6.0], [-1.0, -3.0]]
+
+
+def test_dataclasses_of_one_batch_say_the_same_words() -> None:
+    def f(x: Any) -> Answer:
+        return Answer(x, [x]) if x > 0 else Answer(x, [x], "below")
+
+    with pytest.raises(TraceError, match="one structure"):
+        engine.compile(f, in_axes=0)([3.0, -1.0])
 
 
 def test_without_a_batch_each_path_has_its_own_structure() -> None:
