@@ -32,6 +32,7 @@ _MOST_BYTES = 256 << 20  # of the folder; beyond that the files used longest ago
 _FORMAT = 3  # of the files
 _OLD = 3600.0  # seconds, after which a file that is still being written never will be
 _told: set[str] = set()  # what was warned of
+_unseen: dict[Path, int] = {}  # bytes that this process has written since it looked for room
 
 
 def place() -> Path | None:
@@ -92,15 +93,19 @@ def keep(name: str, content: bytes) -> None:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
-        _make_room()
+        unseen = _unseen.get(folder)
+        _unseen[folder] = (unseen or 0) + len(content)
+        if unseen is None or _unseen[folder] > _MOST_BYTES // 64:  # to look takes a while
+            _unseen[folder] = 0
+            _make_room()
     except OSError as error:
         _tell(f"{folder} can't be written ({_reason(error)})")
 
 
 def size() -> tuple[int, int]:
     """How many files there are, and their bytes."""
-    found = [_size(path) for path in _files()]
-    return len(found), sum(found)
+    found = _files()
+    return len(found), sum(size for _, size, _ in found)
 
 
 def clear() -> tuple[int, int]:
@@ -109,42 +114,35 @@ def clear() -> tuple[int, int]:
     Raises OSError where one can't be removed.
     """
     files = _files()
-    sizes = [_size(path) for path in files]
-    for path in files:
+    for _, _, path in files:
         path.unlink(missing_ok=True)
-    return len(files), sum(sizes)
+    return len(files), sum(size for _, size, _ in files)
 
 
-def _files() -> list[Path]:
-    """Our files in the folder, and what is left of some, the last used ones last."""
-    folder = place()
-    found = folder.iterdir() if folder is not None and folder.is_dir() else ()
-    ours = [path for path in found if path.suffix in (_ENDING, _UNFINISHED) and path.is_file()]
-    return sorted(ours, key=_used)
+def _files() -> list[tuple[float, int, Path]]:
+    """Our files in the folder, and what is left of some: when each was used, its bytes, and its
+    path; the last used ones last."""
+    folder, found = place(), []
+    if folder is None or not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith((_ENDING, _UNFINISHED)):
+                with contextlib.suppress(OSError):  # another process has removed it
+                    state = entry.stat()
+                    if stat.S_ISREG(state.st_mode):
+                        found.append((state.st_mtime, state.st_size, Path(entry.path)))
+    return sorted(found)
 
 
 def _make_room() -> None:
     files = _files()
-    total = sum(map(_size, files))
-    for path in files[:-1]:
-        unfinished = path.suffix == _UNFINISHED and time.time() - _used(path) > _OLD
+    total = sum(size for _, size, _ in files)
+    for used, size, path in files[:-1]:
+        unfinished = path.suffix == _UNFINISHED and time.time() - used > _OLD
         if total > _MOST_BYTES or unfinished:
-            total -= _size(path)
+            total -= size
             path.unlink(missing_ok=True)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # another process has removed it
-        return 0
-
-
-def _used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _digest(name: str, content: bytes) -> bytes:

@@ -68,13 +68,24 @@ def test_the_files_used_longest_ago_make_room(
 
 
 def test_what_a_killed_process_left_is_removed_after_a_while(folder: Path) -> None:
-    cache.keep(NAME, b"code")
+    folder.mkdir(mode=0o700, parents=True)
     for name, age in (("old", 7200.0), ("new", 0.0)):
         left = folder / f"{name}.gradloom-new"
         left.write_bytes(b"half")
         os.utime(left, (time.time() - age,) * 2)
-    cache.keep(OTHER, b"code")
-    assert sorted(path.name[:3] for path in folder.iterdir()) == ["aaa", "bbb", "new"]
+    cache.keep(NAME, b"code")
+    assert sorted(path.name[:3] for path in folder.iterdir()) == ["aaa", "new"]
+
+
+def test_a_process_looks_for_room_at_first_and_then_after_much_was_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    monkeypatch.setattr(cache, "_make_room", lambda: looks.append(cache.size()[0]))
+    monkeypatch.setattr(cache, "_MOST_BYTES", 64 * 1000)
+    for k in range(25):
+        cache.keep(f"{k:040}", bytes(100))
+    assert looks == [1, 12, 23]
 
 
 def test_clearing_removes_our_files_and_no_others(folder: Path) -> None:
