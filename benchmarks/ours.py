@@ -146,7 +146,7 @@ def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     """The same updates in one call of the compiled loop, less the time of a call for one epoch."""
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
-    stepper = program.stepper(f.X[:1], f.y[:1])
+    stepper = program.stepper(f.X[:1], f.y[:1], loss=f.loss)
     blocks = [f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]
     columns = np.ascontiguousarray(np.hstack(blocks).astype(f.dtype).T)
 
