@@ -23,13 +23,13 @@ Kernels = dict[tuple[str, int | None], Callable[..., float]]
 @pytest.fixture(scope="module")
 def kernels() -> Kernels:
     """The jitted forward (None) and partials (their numbers) of every row."""
-    jit._numba()  # tells Numba of `math.cbrt`, once a process: kernels in its cache refer to it
     forwards: dict[str, Callable[..., float]] = {}
+    known = {"math": jit._math_with_cbrt()}  # Numba lacks this one
     waiting = dict(TABLE)
     while waiting:  # a row can be compiled when the rows that it names are
         for name, op in list(waiting.items()):
             if not (set(op.forward.__code__.co_names) & set(waiting)) - {name}:
-                forwards[name] = numba.njit(**OPTIONS)(rebind(op.forward, forwards))
+                forwards[name] = numba.njit(**OPTIONS)(rebind(op.forward, known | forwards))
                 del waiting[name]
     jitted: Kernels = {(name, None): kernel for name, kernel in forwards.items()}
     for op in TABLE.values():
