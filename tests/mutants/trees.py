@@ -140,14 +140,14 @@ class SoundTree:
         near = mirrors(path)
         tests = self.tests_of(path, self.lines_then(path, lines)) if self.learnt else []
         tests = tests or (self.tests_of(path, ()) if self.learnt else [])
+        beside = {str(Path(file).parent) for file in near - {path}}
+        new = sorted(file for file in self.changed - near if str(Path(file).parent) in beside)
         if not tests:
-            return sorted(near), []
+            return sorted(near), new if self.learnt else []
         tests.sort(key=lambda test: (self.seconds[test], test))
         mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
         others = [test for test in tests if _file(test) not in near]
-        beside = {str(Path(file).parent) for file in near - {path}}
-        others += sorted(file for file in self.changed - near if str(Path(file).parent) in beside)
-        return mirrored, [test for test in others if (ROOT / _file(test)).is_file()]
+        return mirrored, [test for test in others if (ROOT / _file(test)).is_file()] + new
 
     def lines_then(self, path: str, lines: tuple[int, int]) -> tuple[int, ...]:
         """Where lines of the checkout's file were in the sound tree's; none if they are new."""

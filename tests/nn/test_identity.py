@@ -1,5 +1,7 @@
 """What tells one training run from another, in words."""
 
+import numpy as np
+
 import engine
 import nn
 from nn import identity
@@ -51,3 +53,10 @@ def test_lists_of_equal_entries_are_told_by_their_number() -> None:
         "[4, 5]",
         "[4]",
     ]
+
+
+def test_the_same_numbers_in_another_shape_or_type_are_others() -> None:
+    rows = np.arange(4.0)
+    arrays = [rows.reshape(4, 1), rows.reshape(1, 4), rows, rows.astype(np.float32), rows + 1.0]
+    assert len({*map(identity.of_array, arrays)}) == len(arrays)
+    assert identity.of_array(rows) == identity.of_array(np.arange(8.0)[:4])
