@@ -369,6 +369,11 @@ class Machine:
         worth = int(count * self._lane_seconds / PART_SECONDS)
         return min(worth, threads.get_num_threads()) if worth > 1 else 1
 
+    @property
+    def nan_seen(self) -> bool:
+        """Whether a step of the chain rule gave nan in the last run, here or in another thread."""
+        return any(machine._pool[NAN_SEEN] > 0 for machine in (self, *self._others))
+
     def _machines(self, count: int) -> list[Machine]:
         """This one, and others like it with buffers of their own."""
         while len(self._others) < count - 1:

@@ -181,14 +181,18 @@ class Paths:
     ) -> int:
         """Run updates in one call on the path used last; return how many were done."""
         path = self.paths[0]
-        machine, _ = self.machine(path, wanted, backward=True, lifted=True)
         first = len(self.shared)
         training.places = np.full(len(training.theta), -1, np.int64)
         own = path.leaf_places < len(training.theta)
         training.places[path.leaf_places[own]] = first + np.flatnonzero(own)
         leaves = [self.leaves[k]._data for k in path.leaf_places.tolist()]
         shared = np.array([*arguments.shared, *leaves], self.dtype)
-        return machine.run_steps(shared, training, draws)
+        machine, _ = self.machine(path, wanted, backward=True, lifted=True)
+        done = machine.run_steps(shared, training, draws)
+        if done == 0 and machine.nan_seen:  # as in `run_on`, for all of these steps at once
+            machine, _ = self.machine(path, wanted, backward=True, lifted=False)
+            done = machine.run_steps(shared, training, draws)
+        return done
 
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         """How many numbers the function returns; it is traced if it was not yet."""

@@ -3,6 +3,7 @@
 import gc
 import random
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
+from nn import paths
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
 from notes import Notes
@@ -339,3 +341,34 @@ def test_comparing_the_paths() -> None:
     assert comparison.largest_difference <= 1e-12 * comparison.largest_gradient
     assert comparison.ratio == comparison.scalar_seconds / comparison.vectorised_seconds
     assert "times as fast" in str(comparison)
+
+
+def test_arms_not_taken_that_would_be_nan_leave_training_in_one_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Roots(nn.Module):
+        def __init__(self) -> None:
+            self.inner = nn.Linear(3, 4, rng=random.Random(1))
+            self.outer = nn.Linear(4, 1, rng=random.Random(2))
+
+        def forward(self, x: list[Any]) -> Any:
+            roots = [engine.where(v > 0, engine.sqrt(v), 0.0) for v in self.inner(x)]
+            return self.outer(roots)
+
+    single: list[Any] = []
+    run = paths.VectorisedPath.__call__
+
+    def noted(self: paths.VectorisedPath, *args: Any) -> Any:
+        single.append(args)
+        return run(self, *args)
+
+    monkeypatch.setattr(paths.VectorisedPath, "__call__", noted)
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    losses = []
+    for path in ("scalar", "vectorised"):
+        model = Roots()
+        optimizer = nn.SGD(model.parameters(), lr=0.01)
+        options = {"loss": nn.MSELoss(), "optimizer": optimizer, "batch_size": 8, "path": path}
+        losses.append(nn.fit(model, X, X[:, :1], epochs=10, progress=False, **options).step_loss)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-12)
+    assert len(single) < 5  # of 80 updates
