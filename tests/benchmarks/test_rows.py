@@ -13,7 +13,10 @@ from benchmarks.results import BadResultsError, load, save
 from benchmarks.rows import NAMES
 
 WITH_PEERS = ["moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"]
-ALL = pytest.mark.parametrize("name", NAMES)
+LONG = {"gpt", "growth"}  # even at their smallest
+ALL = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
+)
 
 
 def rows_of(name: str) -> Iterator[Row]:
