@@ -78,10 +78,16 @@ def test_second_derivatives_are_those_of_pytorch() -> None:
         gradient = engine.gradients(out, inputs, create_graph=True)
         rows = [[g.data, *engine.gradients(g, inputs)] for g in gradient]
         expected = random_graphs.torch_second_figures(torch, graph)
+        # beside the value: in the tails PyTorch's tanh has the slope 0, and the table's has not
+        value = figures()[str(seed)]["value"]
         return "; ".join(
             f"row {i} of the Hessian: {problem}"
             for i, (row, other) in enumerate(zip(rows, expected, strict=True))
-            if (problem := disagreement(row, other, random_graphs.TOLERANCE_2))
+            if (
+                problem := disagreement(
+                    [out.data, *row], [value, *other], random_graphs.TOLERANCE_2
+                )
+            )
         )
 
     assert gather(SEEDS[:100], complaint) == {}
