@@ -76,7 +76,8 @@ def _run_quietly(run: Callable[[], T], around: Surroundings, name: str) -> T:
     """Run with stand-ins for what goes on by being used, and with no draw from the process's
     random states."""
     for attempt in range(_ATTEMPTS):
-        states = _states(around)
+        own, shared = _states_of_generators(around), process_states()
+        states = own + shared
         around.refusals.clear()
         try:
             with _stand_ins(around):
@@ -88,8 +89,9 @@ def _run_quietly(run: Callable[[], T], around: Surroundings, name: str) -> T:
             raise
         if not (drawn := [state for state in states if state.changed()]):
             return result
-        # Another thread may have drawn, whose state it is too: then once more.
-        if threading.active_count() == 1 or attempt == _ATTEMPTS - 1:
+        # From the process's another thread may have drawn: then once more.
+        alone = threading.active_count() == 1 or attempt == _ATTEMPTS - 1
+        if alone or drawn[0] not in shared:
             drawn[0].restore()
             _restore(around)
             line = _line_of(run, around, drawn[:1])
@@ -104,13 +106,12 @@ def _run_quietly(run: Callable[[], T], around: Surroundings, name: str) -> T:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _states(around: Surroundings) -> list[State]:
-    """The random states of the process, and of generators that tell theirs."""
-    own = [
+def _states_of_generators(around: Surroundings) -> list[State]:
+    """The random states of generators that tell theirs."""
+    return [
         State(f"{label}, a {type(item).__name__}", item.get_state, item.set_state)
         for label, item in around.generators
     ]
-    return process_states() + own
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import operator
 import random
 import re
 import sys
+import threading
 import types
 from collections import ChainMap, deque
 from collections.abc import Callable
@@ -486,12 +487,9 @@ def further_cases() -> dict[str, tuple[Callable[[Any], Any], Callable[[float], o
     }
 
 
-FURTHER = further_cases()
-
-
-@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("name", further_cases())
 def test_a_number_is_found_in_whatever_way_it_is_reached(name: str) -> None:
-    f, put = FURTHER[name]
+    f, put = further_cases()[name]  # made anew: some cases would see what others have set
     program = engine.compile(f)
     for k in (1.0, 4.0, 1.0, -0.5):
         put(k)
@@ -647,6 +645,20 @@ def test_what_is_read_and_changed_is_refused_with_the_line(name: str, in_axes: A
         own = [line for _, _, line in code.co_lines() if line]
         assert int(found[1]) in own or found[2] == "draw"  # the line within the generator
     assert states() == before  # nothing was drawn, and nothing is left
+
+
+def test_a_generator_that_tells_its_state_is_not_drawn_from_where_there_are_threads() -> None:
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    before = TELLING.state
+    try:
+        with pytest.raises(TraceError, match="draws from TELLING"):
+            engine.compile(lambda x: x * TELLING.draw())(1.0)
+    finally:
+        over.set()
+        other.join()
+    assert TELLING.state == before
 
 
 def test_iterators_are_not_gone_on_with() -> None:

@@ -226,8 +226,15 @@ def answer(process: subprocess.Popen[str]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Processes:
+def sharing(tmp_path_factory: pytest.TempPathFactory) -> Processes:
     return Processes(tmp_path_factory.mktemp("processes"))
+
+
+@pytest.fixture
+def processes(sharing: Processes) -> Processes:
+    """Those of the module, which share a cache, with the functions as they were at first."""
+    sharing.write_shapes(2.0)
+    return sharing
 
 
 @pytest.mark.slow
