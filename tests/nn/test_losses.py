@@ -171,6 +171,11 @@ def test_pairs_of_other_lengths_are_named() -> None:
         nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)
 
 
+def test_lists_that_are_all_but_zero_have_pytorchs_cosine() -> None:
+    loss = nn.CosineEmbeddingLoss()([3e-7, -1e-7], [2e-7, 5e-7], 1)
+    assert loss == pytest.approx(0.9916052299632627, rel=1e-15, abs=0.0)  # PyTorch 2.13's
+
+
 # --- where PyTorch is otherwise --------------------------------------------------------------
 
 

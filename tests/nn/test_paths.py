@@ -343,6 +343,16 @@ def test_comparing_the_paths() -> None:
     assert "times as fast" in str(comparison)
 
 
+def test_parameters_that_the_optimiser_leaves_alone_are_read_beside_those_it_moves() -> None:
+    losses = []
+    for path in ("scalar", "vectorised"):
+        model = Branching()
+        optimizer = nn.SGD(model.w, lr=0.1)
+        options = {"loss": nn.MSELoss(), "optimizer": optimizer, "batch_size": 7, "path": path}
+        losses.append(nn.fit(model, X, Y, epochs=4, progress=False, **options).step_loss)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-12)
+
+
 def test_arms_not_taken_that_would_be_nan_leave_training_in_one_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
