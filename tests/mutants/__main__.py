@@ -171,7 +171,9 @@ class Runs:
     def copy(self, fault: Fault | ByHand, tree: Path) -> None:
         """Copy the sound tree, and the checkout over it, with the fault; its kernels go into a
         copy of the user's cache."""
-        shutil.copytree(self.sound.tree, tree, ignore=shutil.ignore_patterns(".hypothesis"))
+        shutil.copytree(
+            self.sound.tree, tree, ignore=shutil.ignore_patterns(".hypothesis", ".cache")
+        )
         for name, content in self.files.items():
             path = tree / name
             if not path.exists() or path.read_bytes() != content:
