@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine import locks, modes
-from engine.compiled import jit, loop, native, threads
+from engine.compiled import jit, loop, native, objects, threads
 from engine.compiled.kernels import (
     BACKWARD,
     BLAS_FROM,
@@ -34,8 +34,7 @@ from engine.compiled.kernels import (
     N,
 )
 from engine.compiled.lift import Blocks, Instruction, L, S
-from engine.compiled.native import objects
-from engine.compiled.native.objects import Code
+from engine.compiled.objects import Code
 from engine.compiled.words import Needs, encode, kernel_names
 from engine.ops import TABLE
 

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from compiled.twins import twin_of
-from engine.compiled import machine, native
+from engine.compiled import machine, native, objects
 from engine.compiled.lift import POOL_HEADER, Blocks, Instruction, L, S, Segments
-from engine.compiled.native import objects
-from engine.compiled.native.objects import Code
+from engine.compiled.objects import Code
 from engine.compiled.words import Needs, encode, kernel_names
 
 _FUNCTION = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 7, ctypes.c_int64)

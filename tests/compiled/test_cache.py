@@ -227,7 +227,7 @@ assert not os.path.exists("~")
 FORKED = """\
 import os, signal, threading, time
 import engine
-from engine.compiled.native import objects
+from engine.compiled import objects
 compiling, usual = threading.Event(), objects._target_machine
 def slow(*level):
     compiling.set()

@@ -12,8 +12,8 @@ is looked up at the end, in the gradient (see `loop`), and in forward sums that 
 
 To read it, begin with `emit`, numbers that write down what is done to them; then `vectormath`, the
 elementary functions; `layout`, where rows lie; `elementwise`, `moves`, `matrix` (in `tiles`) and
-`dots`, which emit an instruction each; `plan`, all of them; and `objects`, where LLVM makes code
-of it.
+`dots`, which emit an instruction each; and `plan`, all of them. LLVM makes code of it in `objects`,
+beside this package.
 """
 
 from engine.compiled.native.plan import Plan, plan, sources

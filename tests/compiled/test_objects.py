@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine.compiled import cache, jit
-from engine.compiled.native import objects
+from engine.compiled import cache, jit, objects
 
 pytestmark = pytest.mark.skipif(jit.DISABLED, reason="nothing is written out without Numba")
 

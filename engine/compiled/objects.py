@@ -7,9 +7,12 @@ it, so that the next process loads both.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine.compiled import cache
@@ -46,7 +49,7 @@ def code(key: str, make: Callable[[], tuple[Any, str]]) -> tuple[Any, Code]:
     `key` says everything that these depend on; `make` is called for them, and for the module's
     text, only if they are not kept yet.
     """
-    name = cache.name_of("blocks", key, vector_bytes())
+    name = cache.name_of("blocks", key, vector_bytes(), _source())
     kept = cache.read(name)
     if kept is None:
         notes, text = make()
@@ -54,6 +57,12 @@ def code(key: str, make: Callable[[], tuple[Any, str]]) -> tuple[Any, Code]:
         cache.keep(name, kept)
     head, _, machine_code = kept.partition(b"\n")
     return json.loads(head), Code(machine_code)
+
+
+@functools.cache
+def _source() -> str:
+    """A hash over this file, which says how LLVM is asked."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def compiled(text: str) -> bytes:
