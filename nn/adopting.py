@@ -91,6 +91,9 @@ class _Model(Module):
     def _items(self) -> Any:
         yield "parameters", list(dict.fromkeys(self.model.parameters()))
 
+    def named_children(self) -> Any:
+        return iter(())
+
 
 class _Loss(Loss):
     """An object with `terms`, or a function of an output and a target."""

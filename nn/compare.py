@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.value import numbers_of
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.paths import ScalarPath, VectorisedPath
 
@@ -56,7 +57,7 @@ def compare_paths(model: ModelLike, X: Any, y: Any, *, loss: LossLike) -> Compar
     model, loss = model_of(model), loss_of(loss)
     X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     parameters = model.parameters()
-    theta = np.array([p.data for p in parameters])
+    theta = np.array(numbers_of(parameters))
     rows = np.arange(len(X))
     vectorised = VectorisedPath(model, loss, parameters, X, y, lambda count: None)
     fast = vectorised(theta, rows, (0, 0))  # what is compiled once is not part of a step

@@ -18,6 +18,7 @@ from engine import Value
 from engine.errors import user_frame
 from engine.lines import Line
 from engine.randomness import drawing
+from engine.value import numbers_of
 from nn.optim import Optimizer
 from nn.paths import TrainingPath
 
@@ -71,7 +72,7 @@ class Watch:
         self.watching = True
         self._stops = on_nonfinite == "stop"
         self._optimizer, self._parameters = optimizer, parameters
-        self._largest = _largest(np.array([p.data for p in parameters]))
+        self._largest = _largest(np.array(numbers_of(parameters)))
         self._when, self._loss_of = when, loss_of
         self._wrt = list(parameters) if wrt is None else wrt
 
@@ -114,7 +115,7 @@ class Watch:
     ) -> tuple[str, str]:
         """The operation where a loss, or its gradient, is first inf or nan, and what to do about
         it; two empty texts where each is finite, and only the sum or the update is not."""
-        before = [p.data for p in self._parameters]
+        before = numbers_of(self._parameters)
         place = path.at_fault(theta, rows, draws)
         try:
             for p, number in zip(self._parameters, theta.tolist(), strict=True):

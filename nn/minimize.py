@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine import Program, Value
+from engine.value import numbers_of
 from nn.adopting import optimizer_of, scheduler_of
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.interrupts import Interrupts
@@ -61,7 +62,7 @@ def minimize(
     history, began = History(), time.perf_counter()
     parameters = optimizer.parameters()
     bar = Bar(steps, progress, estimate=path == "scalar", unit="steps")
-    theta = np.array([p.data for p in parameters], dtype)
+    theta = np.array(numbers_of(parameters), dtype)
     gradient = np.zeros_like(theta)
     plain, function = _both(function, parameters)
 

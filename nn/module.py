@@ -12,6 +12,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from itertools import chain
 from reprlib import recursive_repr
 from types import ModuleType
 from typing import Any, TypeVar
@@ -107,10 +108,13 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly below this one with their names, each once."""
         seen: set[int] = set()
-        for name, item in self._items():
-            if isinstance(item, Module) and id(item) not in seen:
-                seen.add(id(item))
-                yield name, item
+        for attribute, held in self._attributes().items():
+            if isinstance(held, _PLAIN):
+                continue
+            for name, item in _inside(attribute, held, _is_of_values):
+                if isinstance(item, Module) and id(item) not in seen:
+                    seen.add(id(item))
+                    yield name, item
 
     def children(self) -> Iterator[Module]:
         """Yield the modules directly below this one, each once."""
@@ -348,15 +352,22 @@ def _is_parameter(item: Any) -> bool:
     return bool(leaves) and all_given(leaves)
 
 
-def _inside(name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    """The modules and parameters in an attribute that is neither, with their names."""
+def _is_of_values(item: Any) -> bool:
+    """Whether this is a Value, or a nested list of Values: in these there is no module."""
+    return isinstance(item, Value | list | tuple) and set(map(type, _leaves(item))) <= {Value}
+
+
+def _inside(
+    name: str, item: Any, is_parameter: Callable[[Any], bool] = _is_parameter
+) -> Iterator[tuple[str, Any]]:
+    """The modules and parameters in an attribute, with their names."""
     path = [(0, iter([(name, item)]))]  # the containers that are open, and what is left in each
     inside = {0}  # their ids
     while path:
         for name, item in path[-1][1]:
             if isinstance(item, np.ndarray) and item.dtype == object:
                 item = item.tolist()
-            if isinstance(item, Module) or _is_parameter(item):
+            if isinstance(item, Module) or is_parameter(item):
                 yield name, item
                 continue
             parts = _parts(name, item)
@@ -390,8 +401,20 @@ def _places(item: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 def _leaves(item: Any) -> list[Any]:
     """The leaves alone, fast: every look for parameters goes through here."""
-    if not isinstance(item, list | tuple):
-        return [item]
+    level, above = [item], set[int]()
+    while True:  # where all are lists, such as the rows of a matrix, all are opened at once
+        nested = [issubclass(kind, list | tuple) for kind in set(map(type, level))]
+        if not any(nested):
+            return level
+        own = set(map(id, level))
+        if not all(nested) or own & above:  # a list may hold itself
+            return _leaves_one_by_one(item)
+        above |= own
+        level = list(chain.from_iterable(level))
+
+
+def _leaves_one_by_one(item: Any) -> list[Any]:
+    """The same for lists of whatever form."""
     found: list[Any] = []
     path, inside = [(id(item), iter(item))], {id(item)}  # the lists that are open
     while path:
@@ -399,7 +422,7 @@ def _leaves(item: Any) -> list[Any]:
         for part in parts:
             if not isinstance(part, list | tuple):
                 found.append(part)
-            elif id(part) not in inside:  # a list may hold itself
+            elif id(part) not in inside:
                 inside.add(id(part))
                 path.append((id(part), iter(part)))
                 break

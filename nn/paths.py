@@ -21,6 +21,7 @@ import engine
 from engine import Value
 from engine.compiled.machine import Training
 from engine.randomness import drawing
+from engine.value import numbers_of, set_leaves
 from nn.losses import Loss
 from nn.module import Module
 from nn.optim import LRScheduler
@@ -76,8 +77,7 @@ class ScalarPath:
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Run and differentiate each example, adding into the parameters."""
-        for p, number in zip(self._parameters, theta.tolist(), strict=True):
-            p.data, p.grad = number, 0.0
+        set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
         total, weight = 0.0, 0.0
         for place, row in enumerate(rows.tolist()):
             with engine.enable_grad(), drawing(*draws, place):
@@ -139,7 +139,7 @@ class VectorisedPath:
         self.read_data()
         self._stepper.expect(updates, batch_size or len(X))
         # once now: what can't be compiled is found here, and code is made for such a batch
-        self._stepper(np.array([p.data for p in parameters], dtype), self._matrix[:batch_size])
+        self._stepper(np.array(numbers_of(parameters), dtype), self._matrix[:batch_size])
         self._advance = advance
 
     def read_data(self) -> None:
@@ -218,8 +218,7 @@ class ScalarFunctionPath:
 
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> Step:
         """Compute and differentiate the function once."""
-        for p, number in zip(self._parameters, theta.tolist(), strict=True):
-            p.data, p.grad = number, 0.0
+        set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
         with engine.enable_grad(), drawing(*draws):
             y = _one_value(self._function())
             y.backward()
@@ -253,7 +252,7 @@ class FunctionPath:
         self._stepper, self._advance = self.program.stepper(), advance
         self._stepper.expect(updates)
         self._none = np.zeros((0, 0), dtype)
-        self._stepper(np.array([p.data for p in parameters], dtype), self._none)
+        self._stepper(np.array(numbers_of(parameters), dtype), self._none)
 
     def run_steps(
         self,

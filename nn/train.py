@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.value import numbers_of
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
 from nn.checkpoints import Checkpoints, check_can_be_saved
@@ -166,7 +167,7 @@ class _Run:
         self.optimizer, self.scheduler = optimizer, scheduler
         self.callbacks: list[Callback] = []
         self.parameters = optimizer.parameters()
-        self.theta = np.array([p.data for p in self.parameters], settings.dtype)
+        self.theta = np.array(numbers_of(self.parameters), settings.dtype)
         self.gradient = np.zeros_like(self.theta)
         l2 = _l2_of(model, self.parameters, settings.l2)
         self.update = Update(optimizer, l2=l2, clip_norm=settings.clip_norm)
@@ -316,7 +317,7 @@ class _Run:
             try:
                 callback(self.epoch - 1, history)
             finally:
-                self.theta[:] = [p.data for p in self.parameters]  # it may have moved them
+                self.theta[:] = numbers_of(self.parameters)  # it may have moved them
         if self.callbacks:  # or have changed the data
             self._step.read_data()
         self._between_calls()

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import Value
 from engine.showing import Shown, bundle, words
+from engine.value import set_leaves
 from nn import plots
 from nn.divergence import DivergenceError, Watch, not_finite
 from nn.optim import LRScheduler
@@ -205,8 +206,7 @@ class Updates:
 
 def write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
     """Put the numbers, and the gradient of the last update, into the Values."""
-    for p, number, g in zip(parameters, theta.tolist(), gradient.tolist(), strict=True):
-        p.data, p.grad = number, g
+    set_leaves(parameters, theta.tolist(), gradient.tolist())
 
 
 def check_path(path: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine import Value
+from engine.value import numbers_of, set_leaves
 from nn.optim import rules
 
 Array = rules.Array
@@ -137,7 +138,7 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter once, by its `grad`."""
         values = self.parameters()
-        theta = np.array([p.data for p in values])
+        theta = np.array(numbers_of(values))
         self.update(theta, np.array([p.grad for p in values]))
         for p, number in zip(values, theta.tolist(), strict=True):
             p.data = number
@@ -160,10 +161,9 @@ class Optimizer:
     def _update_by_step(self, theta: Array, g: Array) -> None:
         """The same by a `step` of one's own, on the Values."""
         values = self.parameters()
-        for p, number, gradient in zip(values, theta.tolist(), g.tolist(), strict=True):
-            p.data, p.grad = number, gradient
+        set_leaves(values, theta.tolist(), g.tolist())
         self.step()
-        theta[:] = [p.data for p in values]
+        theta[:] = numbers_of(values)
         for state in self.state:
             state.steps += 1
 
