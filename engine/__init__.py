@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine import functions
+from engine import deferred, functions
 from engine.calculus import (
     checkpoint,
     custom_op,
@@ -31,7 +31,6 @@ from engine.calculus import (
     vjp,
 )
 from engine.checking import gradcheck, gradgradcheck
-from engine.compiled import Program, compile, get_num_threads, set_num_threads
 from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
 from engine.graph import Graph
 from engine.modes import enable_grad, errstate, no_grad, scope
@@ -42,16 +41,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
+    from engine.compiled.program import Program, compile
+    from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
 
-    def __getattr__(name: str) -> Any: ...  # the functions of the rows, see functions.py
-
 
 __version__ = "0.1.0"
+__getattr__, __dir__ = deferred.attributes(
+    __name__,
+    {
+        "engine.compiled.program": ("Program", "compile"),
+        "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
+    },
+)
 globals().update({name: getattr(functions, name) for name in functions.__all__})
 
 
@@ -80,10 +86,13 @@ def draw(
 
     if fold not in ("scopes", "blocks"):
         raise ValueError(f'fold is "scopes" or "blocks", not {fold!r}')
-    if isinstance(root, Program):
-        from engine.lifting import draw_program
+    if callable(root):  # as a Value is not
+        from engine.compiled.program import Program
 
-        return draw_program(root, **options)
+        if isinstance(root, Program):
+            from engine.lifting import draw_program
+
+            return draw_program(root, **options)
     if fold == "blocks":
         from engine.lifting import by_blocks
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from engine import modes
 from engine.errors import GraphError, TraceError, user_line
@@ -40,6 +39,7 @@ from engine.trees import (
     flatten_like,
     flatten_parts,
     holds_value,
+    is_array,
     simplified,
     to_array,
 )
@@ -354,7 +354,8 @@ class _Call:
 
     def one_output(self, name: str) -> Any:
         """The output, if it is one number; else a TypeError that names jacobian."""
-        if len(self.outputs) != 1 or isinstance(simplified(self.result), _CONTAINERS):
+        result = simplified(self.result)
+        if len(self.outputs) != 1 or isinstance(result, list | tuple | dict) or is_array(result):
             raise TypeError(
                 f"{name} needs a function that returns one number, and this one returned a "
                 f"{type(self.result).__name__} of {len(self.outputs)}; use engine.jacobian"
@@ -362,7 +363,6 @@ class _Call:
         return self.outputs[0]
 
 
-_CONTAINERS = (list, tuple, dict, np.ndarray)
 _get_op = operator.attrgetter("op")
 
 
@@ -479,17 +479,22 @@ def _blocks(result: Any, argument: Any, rows: Sequence[Sequence[Number]]) -> Any
     structured = []
     below = iter(rows)
     for output in outputs:
-        own = [next(below) for _ in range(np.size(output))]
+        own = [next(below) for _ in range(math.prod(_shape(output)))]
         blocks, first = [], 0
         for part in inputs:
-            last = first + np.size(part)
+            shape = _shape(output) + _shape(part)
+            last = first + math.prod(_shape(part))
             entries = [d for row in own for d in row[first:last]]
-            shape = np.shape(output) + np.shape(part)
-            arrays = isinstance(output, np.ndarray) or isinstance(part, np.ndarray)
+            arrays = is_array(output) or is_array(part)
             blocks.append(to_array(entries, shape) if arrays else entries[0])
             first = last
         structured.append(rebuild_inputs(blocks))
     return rebuild_outputs(structured)
+
+
+def _shape(part: Any) -> tuple[int, ...]:
+    """Of an array, or of one number."""
+    return part.shape if is_array(part) else ()
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
-import numpy as np
-
 from engine import modes
+from engine.deferred import numpy_class
 from engine.errors import TraceError, user_line
 from engine.ops import TABLE
 from engine.value import NUMBERS, Value, record
-
-_WHOLE = (int, np.integer, np.bool_)
 
 
 class Condition:
@@ -79,8 +77,10 @@ class Condition:
     __rxor__ = __xor__
 
     def _combined(self, name: str, other: Any) -> Any:
-        if not isinstance(other, Condition) and not (isinstance(other, _WHOLE) and other in (0, 1)):
-            return NotImplemented
+        if not isinstance(other, Condition):
+            whole = isinstance(other, (Integral, numpy_class("bool_")))
+            if not (whole and other in (0, 1)):
+                return NotImplemented
         right = other.value if isinstance(other, Condition) else float(other)
         if name == "not_equal":
             return self.value != right

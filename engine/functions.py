@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import modes
 from engine.conditions import Condition, as_number
+from engine.deferred import numpy_class
 from engine.ops import TABLE, Op, inf
 from engine.randomness import next_draw
 from engine.value import Value, add_products, check_domain, computed_leaf, record, to_float
@@ -125,7 +126,7 @@ def where(condition: Any, x: Number, y: Number) -> Number:
     """
     if isinstance(condition, Condition):  # a comparison under trace
         return _where(condition.value, x, y)  # type: ignore[no-any-return]
-    if not isinstance(condition, bool) and type(condition).__name__ not in ("bool_", "bool"):
+    if not isinstance(condition, bool) and not isinstance(condition, numpy_class("bool_")):
         raise TypeError(
             f"where takes a comparison such as where(x > 0, ...), not {condition!r} as condition"
         )

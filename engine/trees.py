@@ -17,9 +17,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from engine.conditions import as_number
+from engine.deferred import numpy_class
 from engine.value import Value
 
 Rebuild = Callable[[Iterator[Any]], Any]
@@ -35,18 +34,19 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     ([1.0, 2.0, 3.0], {'w': [10.0, 20.0], 'b': 30.0})
     """
     parts, rebuild_parts = flatten_parts(tree)
+    ndarray = numpy_class("ndarray")
+    if not any(isinstance(part, ndarray) for part in parts):
+        return parts, rebuild_parts
     leaves: list[Any] = []
     for part in parts:
-        if isinstance(part, np.ndarray):
+        if isinstance(part, ndarray):
             for item in part.ravel().tolist():
                 _check_leaf(item)
                 leaves.append(item)
         else:
             leaves.append(part)
     # Of the parts only the shapes are kept: leaves may hold large graphs.
-    shapes = [part.shape if isinstance(part, np.ndarray) else None for part in parts]
-    if not any(isinstance(part, np.ndarray) for part in parts):
-        return leaves, rebuild_parts
+    shapes = [part.shape if isinstance(part, ndarray) else None for part in parts]
 
     def rebuild(others: list[Any]) -> Any:
         rest = iter(others)
@@ -104,7 +104,7 @@ def _flatten(tree: Any, parts: list[Any]) -> Rebuild:
         return lambda others: again(fields(others))
     if simple is not tree:
         return _flatten(simple, parts)
-    if not isinstance(tree, np.ndarray):
+    if not is_array(tree):
         _check_leaf(tree)
     parts.append(tree)
     return next
@@ -142,9 +142,11 @@ def simplified(tree: Any) -> Any:
     >>> simplified(range(3))
     [0, 1, 2]
     """
-    if isinstance(tree, np.ndarray):
+    if is_array(tree):
         return tree if tree.ndim else tree.item()
-    if isinstance(tree, str | bytes | list | tuple | dict | np.generic) or _is_module(tree):
+    if isinstance(tree, str | bytes | list | tuple | dict) or _is_module(tree):
+        return tree
+    if isinstance(tree, numpy_class("generic")):
         return tree
     if is_record(tree):
         found = ((name, getattr(tree, name)) for name in record_fields(tree))
@@ -153,7 +155,7 @@ def simplified(tree: Any) -> Any:
         return dict(tree)
     if isinstance(tree, Sequence):
         return list(tree)
-    return np.asarray(tree) if hasattr(tree, "__array__") else as_number(tree)
+    return _as_array(tree) if hasattr(tree, "__array__") else as_number(tree)
 
 
 def is_record(tree: Any) -> bool:
@@ -215,13 +217,13 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
             keys = list(tree) if isinstance(tree, dict) else type(tree).__name__
             raise ValueError(f"{name} must have the keys {list(like)}, not {keys}")
         return [x for key in like for x in flatten_like(tree[key], like[key], f"{name}[{key!r}]")]
-    if isinstance(like, np.ndarray):
-        array = np.asarray(tree)
+    if is_array(like):
+        array = _as_array(tree)
         if array.shape != like.shape:
             raise ValueError(f"{name} must have the shape {like.shape}, not {array.shape}")
         return flatten(array)[0]
     if isinstance(like, list | tuple):
-        if not isinstance(tree, list | tuple | np.ndarray) or len(tree) != len(like):
+        if not (isinstance(tree, list | tuple) or is_array(tree)) or len(tree) != len(like):
             length = len(tree) if hasattr(tree, "__len__") else "one number"
             raise ValueError(f"{name} must have {len(like)} entries, not {length}")
         pairs = enumerate(zip(tree, like, strict=True))
@@ -241,13 +243,26 @@ def holds_value(tree: Any) -> bool:
         return any(map(holds_value, simple.values()))
     if isinstance(simple, list | tuple):
         return any(map(holds_value, simple))
-    if isinstance(simple, np.ndarray):
+    if is_array(simple):
         return simple.dtype == object and any(map(holds_value, simple.ravel().tolist()))
     return isinstance(simple, Value)
 
 
+def is_array(tree: Any) -> bool:
+    """Whether this is an array of NumPy."""
+    return isinstance(tree, numpy_class("ndarray"))
+
+
+def _as_array(tree: Any) -> Any:
+    import numpy as np
+
+    return np.asarray(tree)
+
+
 def to_array(items: list[Any], shape: tuple[int, ...]) -> Any:
     """Return the items as an array: of floats, or of objects if they are anything else."""
+    import numpy as np
+
     if all(isinstance(item, Real) for item in items):
         return np.array(items, dtype=np.float64).reshape(shape)
     array = np.empty(len(items), dtype=object)

@@ -8,8 +8,10 @@
 17
 """
 
+from typing import TYPE_CHECKING
+
+from engine import deferred
 from nn import data, init, metrics
-from nn.compare import Comparison, compare_paths
 from nn.containers import ModuleList, Sequential
 from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
@@ -34,12 +36,9 @@ from nn.layers import (
     Tanh,
 )
 from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
-from nn.live import LivePlot
 from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
 from nn.metrics import Confusion
-from nn.minimize import minimize
 from nn.module import Module
-from nn.network_picture import draw_network
 from nn.optim import (
     SGD,
     Adagrad,
@@ -54,12 +53,35 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
-from nn.predicting import evaluate, predict
-from nn.saving import CheckpointError, load, save
 from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
-from nn.stopping import EarlyStopping
-from nn.train import fit
-from nn.updates import History
+
+if TYPE_CHECKING:
+    from nn.compare import Comparison, compare_paths
+    from nn.live import LivePlot
+    from nn.minimize import minimize
+    from nn.network_picture import draw_network
+    from nn.predicting import evaluate, predict
+    from nn.saving import CheckpointError, load, save
+    from nn.stopping import EarlyStopping
+    from nn.train import fit
+    from nn.updates import History
+
+# What trains, predicts, draws and saves: it knows the compiler, or takes long to load.
+__getattr__, __dir__ = deferred.attributes(
+    __name__,
+    {
+        "nn.compare": ("Comparison", "compare_paths"),
+        "nn.live": ("LivePlot",),
+        "nn.minimize": ("minimize",),
+        "nn.network_picture": ("draw_network",),
+        "nn.plots": (),
+        "nn.predicting": ("evaluate", "predict"),
+        "nn.saving": ("CheckpointError", "load", "save"),
+        "nn.stopping": ("EarlyStopping",),
+        "nn.train": ("fit",),
+        "nn.updates": ("History",),
+    },
+)
 
 __all__ = [
     "ELU",

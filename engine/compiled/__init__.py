@@ -6,8 +6,3 @@ function for each kind of them; `arguments`, `paths` and `program` are the way i
 large batches, `describe` and `source` are ways to look at it all. Only this package knows Numba,
 and it is loaded at the first run.
 """
-
-from engine.compiled.program import Program, compile
-from engine.compiled.threads import get_num_threads, set_num_threads
-
-__all__ = ["Program", "compile", "get_num_threads", "set_num_threads"]

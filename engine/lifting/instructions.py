@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from engine.compiled import Program
 from engine.compiled.describe import headline, titles
 from engine.compiled.lift import Instruction, L, S
 from engine.compiled.paths import Lifted, Paths
+from engine.compiled.program import Program
 from engine.compiled.source.inputs import arguments_of, parameters_of
 from engine.compiled.tape import TAKE
 from engine.drawing import Arrow, Box, Cluster, Drawing, Key, Picture, Row

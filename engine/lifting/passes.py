@@ -12,9 +12,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from engine import modes
-from engine.compiled import Program
 from engine.compiled.describe import titles
 from engine.compiled.lift import S
+from engine.compiled.program import Program
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE
 from engine.graph import topological_order
 from engine.lifting.instructions import lifted_of

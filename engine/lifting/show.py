@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.compiled import Program
+from engine.compiled.program import Program
 from engine.drawing import Drawing, Picture, fold
 from engine.drawing.player import body_of, page_of, save_page
 from engine.drawing.theme import markup

@@ -1,0 +1,51 @@
+"""What is loaded when it is used, and not before: names of a package, and NumPy's kinds.
+
+`import engine` is short because nobody pays for the compiler, or for NumPy, before using them.
+This module imports nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def attributes(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's `__getattr__` and `__dir__`, for names that wait in other modules.
+
+    `modules` says which module has which names. It is imported when one of them is first asked
+    for, or the module itself, if it is the package's own; from then on the package has that name
+    like any other.
+
+    >>> __getattr__, __dir__ = attributes(__name__, {"math": ("fsum", "pi")})
+    >>> "fsum" in __dir__(), __getattr__("fsum")([0.5, 0.25])
+    (True, 0.75)
+    """
+    names = vars(sys.modules[package])
+    homes = {name: module for module, found in modules.items() for name in found}
+
+    def __getattr__(name: str) -> Any:  # noqa: N807, the name that Python looks for
+        if name in homes:
+            names[name] = getattr(import_module(homes[name]), name)
+        elif (module := f"{package}.{name}") in modules:
+            import_module(module)  # which gives the package its name
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return names[name]
+
+    return __getattr__, lambda: sorted(names.keys() | homes.keys())
+
+
+def numpy_class(name: str) -> Any:
+    """Return one of NumPy's classes for `isinstance`, or where NumPy is not loaded ().
+
+    Then nothing is an instance of it, and there is no need to load NumPy to find that out.
+
+    >>> isinstance([1.0, 2.0], numpy_class("ndarray"))
+    False
+    """
+    return getattr(sys.modules.get("numpy"), name, ())
