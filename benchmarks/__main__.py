@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import plots, readme, runner
+from benchmarks.against import OlderBuildError
 from benchmarks.compare import comparison
 from benchmarks.harness import FULL, QUICK
 from benchmarks.results import BadResultsError, Results, load, save
@@ -22,10 +23,13 @@ _BUSY = 0.5  # load a core that leaves figures in doubt
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write and compare; return 0, 1 where something failed or became slower, 130 for
     an interrupt. A wrong call ends the process with 2, as argparse does."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.against and (chosen.source or chosen.readme):
+        parser.error("--against measures, and not for the README: without --from and --readme")
     try:
         return _run(chosen)
-    except (BadResultsError, OSError, ImportError) as error:
+    except (BadResultsError, OlderBuildError, OSError, ImportError) as error:
         print(f"gradloom bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -52,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--compare", type=Path, metavar="OLD.json", help="tell what changed since; 1 if slower"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="PYTHON",
+        default="",
+        help="measure beside the older build that this Python has, in place of the peers",
     )
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="RUN.json", help="take this run, don't measure"
@@ -93,7 +103,8 @@ def _measured(chosen: argparse.Namespace) -> Results:
         print(f"this machine is busy (load {os.getloadavg()[0]:.1f}): figures will be rough")
     names = chosen.only or list(NAMES)
     scale = QUICK if chosen.quick else FULL
-    return runner.run(names, scale, lambda so_far: save(chosen.out / "results.json", so_far))
+    path = chosen.out / "results.json"
+    return runner.run(names, scale, lambda so_far: save(path, so_far), chosen.against)
 
 
 if __name__ == "__main__":

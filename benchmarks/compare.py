@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from benchmarks.facts import same_machine
 from benchmarks.harness import ALONE, OURS, Measured
 from benchmarks.results import Results
-from benchmarks.tables import markdown, number_text, time_text
+from benchmarks.tables import amount_text, markdown, number_text
 
 _LEAST = 0.03  # a smaller change is noise, whatever the quartiles say
 
@@ -73,7 +73,7 @@ def _of_row(old: Measured, new: Measured, here: bool) -> Iterator[Change]:
                 now["median"] / was["median"],
                 _spread(was["low"], was["high"]) + _spread(now["low"], now["high"]),
             )
-    times = {t["name"]: t for t in old["times"]}
+    times, unit = {t["name"]: t for t in old["times"]}, new.get("unit", "s")
     for time in new["times"]:
         known = times.get(time["name"])
         ours = time["name"].startswith(OURS) or not new["ratios"]
@@ -81,8 +81,8 @@ def _of_row(old: Measured, new: Measured, here: bool) -> Iterator[Change]:
             yield Change(
                 new["name"],
                 time["name"],
-                time_text(known["seconds"]),
-                time_text(time["seconds"]),
+                amount_text(known["seconds"], unit),
+                amount_text(time["seconds"], unit),
                 known["seconds"] / time["seconds"],
                 _spread(known["low"], known["high"]) + _spread(time["low"], time["high"]),
                 comparable=here,

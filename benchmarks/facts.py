@@ -42,7 +42,7 @@ def facts() -> dict[str, Any]:
         "collector": {"enabled": gc.isenabled(), "thresholds": list(gc.get_threshold())},
         "threads": {name: os.environ[name] for name in _LIMITS if name in os.environ},
         "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
-        "commit": _commit(),
+        "commit": commit(Path(__file__).parent),
     }
 
 
@@ -68,6 +68,11 @@ def memory(kind: str = "MemTotal") -> int:
         return 0
     sizes = dict(line.split(":", 1) for line in lines)
     return int(sizes.get(kind, "0 kB").split()[0]) * 1024
+
+
+def fits(size: int) -> bool:
+    """Return whether so many bytes are available, as far as the system tells."""
+    return not 0 < memory("MemAvailable") < size
 
 
 def work_of_others() -> float | None:
@@ -106,12 +111,11 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    """The commit of the checkout, with a + where files were changed since."""
-    folder = str(Path(__file__).parent)
-    commit = _output(["git", "-C", folder, "rev-parse", "--short=12", "HEAD"])
-    changed = _output(["git", "-C", folder, "status", "--porcelain", "--untracked-files=no"])
-    return f"{commit}+" if commit and changed else commit
+def commit(folder: Path) -> str | None:
+    """Return the commit of a checkout, with a + where files were changed since."""
+    found = _output(["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"])
+    changed = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
+    return f"{found}+" if found and changed else found
 
 
 def _output(command: list[str]) -> str | None:

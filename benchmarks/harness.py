@@ -28,12 +28,22 @@ OURS = "gradloom"  # through the public way in, as users call it
 ALONE = "gradloom, the machine alone"  # without what Python does around a call
 BUILT = "gradloom, value_and_grad"  # where the public way is through buffers: the one with lists
 EAGER = "gradloom, eager"  # on Values, nothing compiled
+OLDER = "older build"  # the same in another environment: see `against`
 _LITTLE = 500  # objects that may be left by the work before
 _ATTEMPTS = 5  # at a difference of two times that is above 0
 
 
 class DisagreementError(Exception):
     """Two contenders computed different numbers: there is nothing to compare."""
+
+
+class SkippedError(Exception):
+    """A contender can't do the work here, and why."""
+
+
+def twin(name: str) -> str:
+    """Return what a way or a stage of ours is called in the older build."""
+    return f"{OLDER}{name.removeprefix(OURS)}" if name.startswith(OURS) else f"{OLDER}, {name}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Contender:
 
     work: Callable[[], Any]
     numbers: Callable[[], Any] | None
-    units: int = 1
+    units: float = 1
     before: Callable[[], Any] | None = None
     less: Callable[[], Any] | None = None
     clocked: bool = False
@@ -93,9 +103,11 @@ class Row:
     """A piece of work, and who does it.
 
     `contenders` are made when the row is measured, ours first; one whose library is missing is
-    skipped. In their place `stages` may be a function that returns the seconds of each part of
-    some work. `known` are figures from elsewhere, in seconds, shown beside ours. `collector`
-    says whether Python's garbage collector is on while measuring.
+    skipped, and one that raises SkippedError. In their place `stages` may be a function that
+    returns the seconds of each part of some work. `known` are figures from elsewhere, in seconds,
+    shown beside ours. `collector` says whether Python's garbage collector is on while measuring.
+    `skipped` are contenders that are known to be missing, and why. `unit` is "s", or "bytes" where
+    contenders, all `clocked`, return these.
     """
 
     name: str
@@ -107,6 +119,8 @@ class Row:
     dtype: str = "float64"
     collector: bool = True
     tolerance: float = 1e-9
+    skipped: dict[str, str] = field(default_factory=dict)
+    unit: str = "s"
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,11 @@ class AskedFigure(TypedDict):
     of: str
 
 
-class Measured(TypedDict):
+class _Unit(TypedDict, total=False):
+    unit: str  # seconds where it is left out, as in older files
+
+
+class Measured(_Unit):
     """What came out of a row. `others` is how many cores other processes kept busy meanwhile:
     then times mean little, most of all those of libraries with threads of their own."""
 
@@ -179,7 +197,7 @@ def measured(row: Row, scale: Scale) -> Measured:
     contenders, skipped = made(row)
     agree(contenders, row.tolerance)
     before, began = facts.work_of_others(), time.perf_counter()
-    with _collector(row.collector):
+    with collector(row.collector):
         all_times = _raced(contenders, scale) if contenders else _staged(row, scale)
     after, seconds = facts.work_of_others(), time.perf_counter() - began
     others = None
@@ -197,18 +215,26 @@ def measured(row: Row, scale: Scale) -> Measured:
         "rounds": len(times[0]["all"]),
         "others": others,
         "times": times,
-        "skipped": skipped,
+        "skipped": {**row.skipped, **skipped},
         "ratios": [
             _ratio(of, peer, all_times)
             for of in all_times
             for peer in all_times
-            if of.startswith(OURS) and not peer.startswith(OURS)
+            if _compared(of, peer)
         ],
         "asked": [
             {"ratio": a.ratio, "peer": a.peer, "seconds": a.seconds, "of": a.of} for a in row.asked
         ],
         "known": dict(row.known),
+        "unit": row.unit,
     }
+
+
+def _compared(of: str, peer: str) -> bool:
+    """Whether a ratio is taken: of ours to a peer, and of anything to its twin."""
+    if peer.startswith(OLDER):
+        return peer == twin(of)
+    return of.startswith(OURS) and not peer.startswith(OURS)
 
 
 def made(row: Row) -> tuple[dict[str, Contender], dict[str, str]]:
@@ -222,6 +248,8 @@ def made(row: Row) -> tuple[dict[str, Contender], dict[str, str]]:
             if name.startswith(OURS) or (error.name or "").split(".")[0] in ("engine", "nn"):
                 raise
             skipped[name] = f"{error.name} is not installed"
+        except SkippedError as error:
+            skipped[name] = str(error)
     return contenders, skipped
 
 
@@ -251,7 +279,7 @@ def agree(contenders: dict[str, Contender], tolerance: float) -> None:
 
 
 @contextmanager
-def _collector(on: bool) -> Iterator[None]:
+def collector(on: bool) -> Iterator[None]:
     """Python's garbage collector on or off for a while."""
     before = gc.isenabled()
     (gc.enable if on else gc.disable)()
@@ -266,12 +294,9 @@ def _raced(contenders: dict[str, Contender], scale: Scale) -> dict[str, list[flo
     counts, one_round = {}, 0.0
     found: dict[str, list[float]] = {}
     for name, contender in contenders.items():
-        once = _timed(contender, contender.work, 1)
-        if once < 10.0 * scale.seconds:  # in a long one, what is done only once is little
-            once = _timed(contender, contender.work, 1)
-        counts[name] = max(1, math.ceil(scale.seconds / max(once, 1e-9)))
-        one_round += counts[name] * once
-        found[name] = [once / contender.units]
+        counts[name], once, seconds = repeats(contender, scale)
+        one_round += counts[name] * seconds
+        found[name] = [once]
     if scale.fewest == 1 and one_round > scale.budget > 0.0:
         return found  # that was a round, and there is time for no more
     found = {name: [] for name in contenders}
@@ -279,7 +304,7 @@ def _raced(contenders: dict[str, Contender], scale: Scale) -> dict[str, list[flo
     for k in range(_rounds(one_round, scale)):
         first = k % len(names)
         for name in names[first:] + names[:first]:
-            found[name].append(_per_unit(contenders[name], counts[name]))
+            found[name].append(once_measured(contenders[name], counts[name]))
     return found
 
 
@@ -287,7 +312,19 @@ def _rounds(one_round: float, scale: Scale) -> int:
     return max(scale.fewest, min(scale.rounds, int(scale.budget / max(one_round, 1e-9))))
 
 
-def _per_unit(contender: Contender, count: int) -> float:
+def repeats(contender: Contender, scale: Scale) -> tuple[int, float, float]:
+    """How often the work is repeated in a measurement; seconds for a unit and for a call of it."""
+    if contender.clocked:
+        began = time.perf_counter()
+        seconds = once_measured(contender, 1)
+        return 1, seconds, time.perf_counter() - began
+    once = _timed(contender, contender.work, 1)
+    if once < 10.0 * scale.seconds:  # in a long one, what is done only once is little
+        once = _timed(contender, contender.work, 1)
+    return max(1, math.ceil(scale.seconds / max(once, 1e-9))), once / contender.units, once
+
+
+def once_measured(contender: Contender, count: int) -> float:
     """Seconds for one unit of work."""
     if contender.clocked:
         if contender.before is not None:

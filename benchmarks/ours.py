@@ -3,32 +3,30 @@
 In: models, functions and data of a row. Out: a `Contender`, either through the public way, as
 users call it, or the machine alone: the compiled code with its buffers in place, without what
 Python does before and after it. Rows say what is computed; only this file knows how it is run.
+
+What is no public name is imported where it is used: an older build (`against`) may lack it, and is
+then measured in the other ways.
 """
 
 from __future__ import annotations
 
 import ctypes
+import inspect
 import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import engine
 import nn
-from benchmarks.harness import Array, Contender
-from engine.compiled import kernels
-from engine.compiled.lift import lift
-from engine.compiled.machine import Machine, Training
-from engine.compiled.surroundings import Surroundings
-from engine.compiled.tape import tape_of
-from engine.compiled.trace import record_call
-from engine.trees import flatten
-from nn import paths
+from benchmarks.harness import Array, Contender, SkippedError
 from nn.optim import Optimizer
-from nn.optim.update import Update
+
+if TYPE_CHECKING:
+    from engine.compiled.machine import Training
 
 MakeOptimizer = Callable[[list[engine.Value]], Optimizer]
 Arguments = tuple[Any, ...]
@@ -36,6 +34,8 @@ Arguments = tuple[Any, ...]
 
 def numbers_of(tree: Any) -> Array:
     """All numbers of a nested structure, flat."""
+    from engine.trees import flatten
+
     parts = [np.ravel(np.asarray(leaf, np.float64)) for leaf in flatten(tree)[0]]
     return np.concatenate(parts)
 
@@ -80,7 +80,7 @@ class Fitting:
         self.optimizer = self.make_optimizer(self.parameters)
 
     def run(
-        self, epochs: int, rows: int | None = None, path: Any = "vectorised", scheduler: Any = None
+        self, epochs: int, rows: int | None = None, path: Any = "vectorised", **options: Any
     ) -> nn.History:
         """Train through nn.fit."""
         return nn.fit(
@@ -91,17 +91,17 @@ class Fitting:
             optimizer=self.optimizer,
             epochs=epochs,
             batch_size=self.batch_size,
-            scheduler=scheduler,
             path=path,
             dtype=self.dtype,
             progress=False,
+            **options,
         )
 
-    def checked(self, path: str = "vectorised") -> list[float]:
+    def checked(self, path: str = "vectorised", **options: Any) -> list[float]:
         """The numbers to compare: losses of updates, and the parameters at the end."""
         rows, epochs = self.check
         self.reset()
-        losses = self.run(epochs, rows, path).step_loss
+        losses = self.run(epochs, rows, path, **options).step_loss
         return [*losses, *(p.data for p in self.parameters)]
 
 
@@ -119,9 +119,12 @@ def fit(fitting: Fitting, epochs: int, units: int, path: str = "vectorised") -> 
     )
 
 
-def fit_epochs(fitting: Fitting, epochs: int) -> Contender:
-    """The median epoch of `nn.fit` after the first. A schedule that changes nothing is the clock:
-    it is stepped at the end of each."""
+def fit_epochs(fitting: Fitting, epochs: int, **options: Any) -> Contender:
+    """The median epoch of `nn.fit` after the first, with options of it that may be newer than a
+    build. A schedule that changes nothing is the clock: it is stepped at the end of each."""
+    missing = options.keys() - inspect.signature(nn.fit).parameters.keys()
+    if missing:
+        raise SkippedError(f"nn.fit has no option {', '.join(missing)}")
 
     def work() -> float:
         ends: list[float] = []
@@ -130,20 +133,35 @@ def fit_epochs(fitting: Fitting, epochs: int) -> Contender:
             ends.append(time.perf_counter())
             return 1.0
 
-        fitting.run(1 + epochs, scheduler=nn.LambdaLR(fitting.optimizer, note))
+        fitting.run(1 + epochs, scheduler=nn.LambdaLR(fitting.optimizer, note), **options)
         return float(np.median(np.diff(ends[1:])))
 
     return Contender(
         work=work,
         clocked=True,
         before=fitting.reset,
-        numbers=fitting.checked,
+        numbers=lambda: fitting.checked(**options),
         note="nn.fit, the median epoch",
+    )
+
+
+def fit_few(fitting: Fitting, rows: int) -> Contender:
+    """An epoch of `nn.fit` on the scalar path, from some of its rows: less a run of one, so that
+    what is done once a call is no part of it."""
+    return Contender(
+        work=lambda: fitting.run(1, 1 + rows, "scalar"),
+        less=lambda: fitting.run(1, 1, "scalar"),
+        before=fitting.reset,
+        units=rows / len(fitting.X),
+        numbers=lambda: fitting.checked("scalar"),
+        note=f"{rows} examples, extrapolated",
     )
 
 
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     """The same updates in one call of the compiled loop, less the time of a call for one epoch."""
+    from nn import paths
+
     f = fitting
     program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
     stepper = program.stepper(f.X[:1], f.y[:1], loss=f.loss)
@@ -170,6 +188,9 @@ def _trained(
     stepper: Any, columns: Array, starts: Array, optimizer: Optimizer, mean: bool
 ) -> Training:
     """Updates by a new optimiser in one call, each about the columns from a start to an end."""
+    from engine.compiled.machine import Training
+    from nn.optim.update import Update
+
     theta = np.array([p.data for p in optimizer.parameters()], columns.dtype)
     update = Update(optimizer)
     training = Training(
@@ -224,6 +245,16 @@ def gradient_alone(program: engine.Program, *args: Any, lifted: bool = True) -> 
     """The run of the machine in it; `lifted=False` is the plain tape."""
     run, numbers = _run(program, args, gradient=True, lifted=lifted)
     return Contender(work=run, numbers=numbers)
+
+
+def first_gradient(f: Callable[[], Any], wrt: Any) -> Contender:
+    """From a function to its first value and gradient, in a process that knows all its code."""
+
+    def first() -> Array:
+        value, gradient = engine.compile(f, wrt=wrt).value_and_grad()
+        return np.hstack([value, numbers_of(gradient)])
+
+    return Contender(work=first, numbers=first, note="compile, and program.value_and_grad")
 
 
 def values(program: engine.Program, *args: Any) -> Contender:
@@ -332,6 +363,8 @@ def minimize_alone(
 
 def eager_gradient(model: nn.Module, loss: nn.Loss, X: Array, y: Array) -> Contender:
     """The gradient of a batch on Values, example by example."""
+    from nn import paths
+
     parameters = model.parameters()
     path = paths.ScalarPath(model, loss, parameters, X, y, lambda: None)
     theta, rows = np.array([p.data for p in parameters]), np.arange(len(X))
@@ -358,6 +391,12 @@ def batch_program(model: nn.Module, loss: nn.Loss) -> engine.Program:
 def passes(f: Callable[[], Any], leaves: list[engine.Value]) -> tuple[dict[str, float], int]:
     """Seconds of tracing, of lowering to blocks, and of making machine code of these and running
     it once, backwards too; and how many scalar operations were recorded."""
+    from engine.compiled.lift import lift
+    from engine.compiled.machine import Machine
+    from engine.compiled.surroundings import Surroundings
+    from engine.compiled.tape import tape_of
+    from engine.compiled.trace import record_call
+
     times = [time.perf_counter()]
     recording = record_call(f, lambda leaves: ([], {}), [], (), Surroundings([f]))
     times.append(time.perf_counter())
@@ -381,6 +420,8 @@ PASSES = ("tracing", "lowering", "machine code")
 def block(f: Callable[[Any], Any], rows: Array) -> Contender:
     """A function of one number on a block of rows and lanes, by the code at its address: what a
     program does in between reading its arguments and giving results."""
+    from engine.compiled import kernels
+
     program = engine.compile(lambda x: [f(number) for number in x], in_axes=0)
     program(rows.T)
     arguments, found = program._prepared((rows.T,), {})

@@ -97,6 +97,8 @@ def _check(item: Any, kind: Any, where: str) -> None:
             raise BadResultsError(f"{where} is {item!r:.40}, not an object")
         for key, inner in typing.get_type_hints(kind).items():
             if key not in item:
+                if key in kind.__optional_keys__:
+                    continue
                 raise BadResultsError(f"{where} lacks {key!r}")
             _check(item[key], inner, f"{where}: {key}")
     elif origin is list and isinstance(item, list):

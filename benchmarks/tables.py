@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness import ALONE, OURS, AskedFigure, Measured, Ratio
+from benchmarks.harness import ALONE, OLDER, OURS, AskedFigure, Measured, Ratio, twin
 from benchmarks.results import MeasuredFigure, Results
 
 _BUSY = 0.25  # cores in use by other processes, from which on figures are in doubt
@@ -54,13 +54,16 @@ class Line:
         busy = (self.row["others"] or 0.0) > _BUSY
         return [
             self.row["work"] + (f"; {part}" if part else "") + (", MACHINE BUSY" if busy else ""),
-            time_text(self.seconds),
-            "" if alone is None else time_text(alone),
-            self.peer + (" (elsewhere)" if self.elsewhere else ""),
-            "" if self.peer_seconds is None else time_text(self.peer_seconds),
+            self._text(self.seconds),
+            "" if alone is None else self._text(alone),
+            OLDER if self.peer == twin(self.of) else self.peer + " (elsewhere)" * self.elsewhere,
+            "" if self.peer_seconds is None else self._text(self.peer_seconds),
             self._ratio_text(),
             self._asked_text(),
         ]
+
+    def _text(self, amount: float) -> str:
+        return amount_text(amount, self.row.get("unit", "s"))
 
     def _ratio_text(self) -> str:
         if self.elsewhere:
@@ -75,7 +78,7 @@ class Line:
         if self.asked is None:
             return ""
         if self.asked["seconds"] is not None:
-            text = f"at most {time_text(self.asked['seconds'])}"
+            text = f"at most {self._text(self.asked['seconds'])}"
         else:
             ratio = self.asked["ratio"] or 0.0
             at_most = f"at most {number_text(1.0 / ratio)}x its time" if ratio < 1.0 else ""
@@ -96,7 +99,8 @@ def lines_of(row: Measured) -> Iterator[Line]:
     for ratio in row["ratios"]:
         of, peer = ratio["of"], ratio["peer"]
         asked = asked_of_peers.get((of, peer))
-        if of == OURS or (of != ALONE and peer in known):  # another way of ours
+        # another way of ours is a line where something is asked of it, or beside the older build
+        if of == OURS or peer == twin(of) or (of != ALONE and peer in known):
             yield Line(row, of, times[of], peer, times[peer], ratio, asked=asked)
     for asked in row["asked"]:
         if asked["seconds"] is not None and asked["of"] in times:
@@ -120,14 +124,18 @@ def rows_table(results: Results, wanted: Callable[[Line], bool] = lambda line: T
 def report(results: Results) -> str:
     """Return all there is to say about a run, in Markdown."""
     parts = ["# Benchmarks\n", rows_table(results), footnote(results)]
-    skipped = {f"{name}: {why}" for row in results["rows"] for name, why in row["skipped"].items()}
+    skipped: dict[str, list[str]] = {}
+    for row in results["rows"]:
+        for name, why in row["skipped"].items():
+            skipped.setdefault(f"{name}: {why}", []).append(row["name"])
     notes: dict[str, list[str]] = {}
     for row in results["rows"]:
         for times in row["times"]:
             if times["note"]:
                 notes.setdefault(f"{times['name']}: {times['note']}", []).append(row["name"])
     if skipped:
-        parts.append("Skipped: " + "; ".join(sorted(skipped)) + ".\n")
+        texts = [f"{text} ({', '.join(rows)})" for text, rows in sorted(skipped.items())]
+        parts.append("Skipped: " + "; ".join(texts) + ".\n")
     if notes:
         told = [f"- {note} ({', '.join(rows)})\n" for note, rows in notes.items()]
         parts.append("".join(told))
@@ -144,6 +152,8 @@ def footnote(results: Results) -> str:
     rounds = [row["rounds"] for row in results["rows"]]
     others = max([row["others"] or 0.0 for row in results["rows"]], default=0.0)
     load = f"; load at the beginning {machine['load'][0]}" if machine["load"] else ""
+    build = machine.get("against")
+    older = f"; older build: {build['gradloom']}, commit {build['commit']}" if build else ""
     limits = "".join(f", {name}={value}" for name, value in machine["threads"].items())
     threads = {
         f", {times['name'].split()[0]} with {times['note']}"
@@ -156,8 +166,8 @@ def footnote(results: Results) -> str:
         f"{machine['system']}; {machine['python']}; {packages}{limits}"
         f"{''.join(sorted(threads))}. "
         f"gradloom {results['gradloom']}, commit {machine['commit']}, {results['taken'][:10]}"
-        f"{load}, other processes used up to {others:.2f} cores. Medians of {_span(rounds)} rounds "
-        "in turn, quartiles in brackets; float64 and the garbage collector on unless told "
+        f"{older}{load}, other processes used up to {others:.2f} cores. Medians of {_span(rounds)} "
+        "rounds in turn, quartiles in brackets; float64 and the garbage collector on unless told "
         "otherwise; compiling is not counted unless told.\n"
     )
 
@@ -226,6 +236,11 @@ def markdown(headings: tuple[str, ...], lines: list[list[str]]) -> str:
     """Return a table."""
     rows: list[list[Any]] = [list(headings), ["---"] * len(headings), *lines]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def amount_text(amount: float, unit: str) -> str:
+    """Return seconds, or bytes, with three digits."""
+    return time_text(amount) if unit == "s" else f"{number_text(amount / 1e6)} MB"
 
 
 def time_text(seconds: float) -> str:

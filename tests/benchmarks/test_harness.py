@@ -8,7 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import harness
-from benchmarks.harness import OURS, TINY, Asked, Contender, DisagreementError, Row, measured
+from benchmarks.harness import (
+    EAGER,
+    OURS,
+    TINY,
+    Asked,
+    Contender,
+    DisagreementError,
+    Row,
+    SkippedError,
+    measured,
+)
 
 SCALE = dataclasses.replace(TINY, rounds=4, fewest=3, budget=1e9)
 
@@ -199,3 +209,20 @@ def test_stages_are_told_one_by_one(clock: Clock) -> None:
     assert [times["name"] for times in result["times"]] == ["first", "second"]
     assert seconds_of(result, "second") == 2.0
     assert result["ratios"] == []
+
+
+def test_a_contender_that_cannot_do_the_work_is_skipped_with_its_reason(clock: Clock) -> None:
+    def refuse() -> Contender:
+        raise SkippedError("it has no such option")
+
+    row = Row("row", "work", {OURS: lambda: lasting(clock, 1.0), EAGER: refuse})
+    assert measured(row, SCALE)["skipped"] == {EAGER: "it has no such option"}
+
+
+def test_a_clocked_contender_says_its_seconds_itself(clock: Clock) -> None:
+    slow = lasting(clock, 100.0)
+    told = Contender(work=lambda: slow.work() or 3.0, numbers=slow.numbers, clocked=True)
+    for fewest, rounds in ((1, 1), (3, 4)):
+        scale = dataclasses.replace(SCALE, fewest=fewest, budget=1.0 if fewest == 1 else 1e9)
+        result = measured(Row("row", "work", {OURS: lambda: told}), scale)
+        assert (seconds_of(result, OURS), result["rounds"]) == (3.0, rounds)

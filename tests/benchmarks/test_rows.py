@@ -1,7 +1,6 @@
 """Every row at a tiny size: all who run it compute the same numbers, and it can be measured."""
 
 import itertools
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -12,22 +11,13 @@ from benchmarks.harness import OURS, TINY, Contender, Row, agree, made
 from benchmarks.results import BadResultsError, load, save
 from benchmarks.rows import NAMES
 
-WITH_PEERS = ["moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"]
+WITH_PEERS = [
+    *("moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"),
+]
 LONG = {"gpt", "growth"}  # even at their smallest
 ALL = pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
 )
-
-
-def rows_of(name: str) -> Iterator[Row]:
-    """The rows, and those along the axes of figures."""
-    module = rows.load(name)
-    if hasattr(module, "rows"):
-        yield from module.rows(TINY)
-    if hasattr(module, "figures"):
-        for figure in module.figures(TINY):
-            for _, row in figure.points:
-                yield row
 
 
 def ours(row: Row) -> dict[str, Contender]:
@@ -36,7 +26,7 @@ def ours(row: Row) -> dict[str, Contender]:
 
 @ALL
 def test_our_ways_compute_the_same(name: str) -> None:
-    for row in rows_of(name):
+    for row in rows.rows_of(name, TINY):
         agree(ours(row), row.tolerance)
 
 
@@ -45,7 +35,7 @@ def test_our_ways_compute_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_PEERS)
 def test_peers_compute_the_same(name: str) -> None:
     compared = 0
-    for row in rows_of(name):
+    for row in rows.rows_of(name, TINY):
         contenders, _ = made(row)
         agree(contenders, row.tolerance)
         compared += len(contenders) - len(ours(row))

@@ -60,10 +60,22 @@ def test_figures_from_elsewhere_are_shown_as_such() -> None:
     assert lines(row)[1].endswith("| C (elsewhere) | 500 us | 0.5x, another machine |  |")
 
 
+def test_a_row_of_bytes_is_told_in_megabytes() -> None:
+    row = {**race("a", 10.0, asked=9.0), "unit": "bytes", "asked": []}
+    row["times"] = [{**t, "seconds": 2.5e6 * t["seconds"] / 1e-3} for t in row["times"]]
+    assert lines(row)[0].startswith("| the work of a | 2.5 MB | 1.25 MB | Peer | 25 MB | 10x")
+
+
+def test_the_footnote_names_the_older_build() -> None:
+    made = results([race("a", 3.0)])
+    made["machine"]["against"] = {"gradloom": "0.0.9", "commit": "abc"}
+    assert "; older build: 0.0.9, commit abc" in footnote(made)
+
+
 def test_the_report_says_where_it_was_measured_and_what_was_skipped() -> None:
     text = report(results([race("a", 3.0)], failures={"b": "DisagreementError: no"}))
     assert "Abacus 1, 2 cores, 4.0 GiB" in text and "Peer with 2 threads" in text
-    assert "Skipped: Other: other is not installed." in text
+    assert "Skipped: Other: other is not installed (a)." in text
     assert "**b failed**: DisagreementError: no" in text
     assert "- Peer: 2 threads (a)" in text
     assert "float64 and the garbage collector on" in footnote(results([]))
