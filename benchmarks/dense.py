@@ -52,18 +52,23 @@ class Task:
         return [array.astype(self.dtype) for array in self.model.state_dict().values()]
 
 
-def contenders(task: Task, *, epochs: int, torch_epochs: int) -> dict[str, Any]:
-    """The ways to train it: ours and JAX's for some epochs at once, PyTorch's for fewer."""
-    fitting = ours.Fitting(
+def fitting_of(task: Task, dtype: str = "") -> ours.Fitting:
+    """What nn.fit is given for it."""
+    return ours.Fitting(
         model=task.model,
         X=task.X,
         y=task.y,
         loss=nn.CrossEntropyLoss() if task.cross_entropy else nn.MSELoss(),
         make_optimizer=lambda p: nn.Adam(p, lr=task.lr) if task.adam else nn.SGD(p, lr=task.lr),
         batch_size=task.batch,
-        dtype=task.dtype,
+        dtype=dtype or task.dtype,
         check=task.check,
     )
+
+
+def contenders(task: Task, *, epochs: int, torch_epochs: int) -> dict[str, Any]:
+    """The ways to train it: ours and JAX's for some epochs at once, PyTorch's for fewer."""
+    fitting = fitting_of(task)
     return {
         OURS: lambda: (
             ours.fit_epochs(fitting, epochs)

@@ -15,9 +15,10 @@ from benchmarks.harness import Row, Scale
 # What shares a process: those with the same peers. A garbage collector takes the longer the more
 # is loaded, so what builds graphs on Values is by itself.
 PROCESSES = (
+    ("importing", "compiling"),
     ("moons",),
-    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra"),
-    ("block-math", "lowering", "compiling"),
+    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "calls"),
+    ("block-math", "lowering", "fitting"),
     ("eager", "growth", "crossover"),
 )
 NAMES = [name for names in PROCESSES for name in names]

@@ -19,7 +19,7 @@ import nn
 from benchmarks import facts, ours
 from benchmarks.harness import EAGER, Contender, Figure, Row, Scale
 from benchmarks.rows.lowering import prepared
-from benchmarks.rows.moons import loss_of, make_model, moons
+from benchmarks.rows.moons import loss_of, make_model, moons, operations
 
 TAPE, LIFTED = "gradloom, plain tape", "gradloom, lifted"
 PREPARING = "gradloom, compiling it, once"
@@ -86,19 +86,14 @@ def _graphs(scale: Scale) -> Iterator[tuple[float, Row]]:
     limit, compiled, before, last = 120.0, True, 1, 0.0
     for points in scale.of((2, 15, 155, 1550, 4650, 15_500), (2, 50), (2,)):
         X, y = moons(points)
-        nodes = 644 * points + 677
+        nodes = operations(points)
         compiled = compiled and last * points / before < limit
-        compiled = compiled and _fits(nodes * _COMPILED_BYTES)
-        if not _fits(nodes * _EAGER_BYTES):
+        compiled = compiled and facts.fits(nodes * _COMPILED_BYTES)
+        if not facts.fits(nodes * _EAGER_BYTES):
             break
         before, began = points, time.perf_counter()
         yield nodes, _graph(X, y, nodes, compiled)
         last = time.perf_counter() - began
-
-
-def _fits(size: int) -> bool:
-    available = facts.memory("MemAvailable")
-    return not 0 < available < size
 
 
 def _graph(X: Any, y: Any, nodes: int, compiled: bool) -> Row:

@@ -6,15 +6,18 @@ step can't do without are measured by themselves, in NumPy, to see how much is l
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 
 import numpy as np
 
 import nn
-from benchmarks.dense import JAX, TORCH, Task, contenders
-from benchmarks.harness import Asked, Contender, Row, Scale
+from benchmarks import ours
+from benchmarks.dense import JAX, TORCH, Task, contenders, fitting_of
+from benchmarks.harness import OURS, Asked, Contender, Row, Scale
 
+NUMBA, SCALAR = "Numba's fallback", "the scalar path"
 PRODUCTS = "NumPy, the five matrix products alone"
 PIXELS, HIDDEN, CLASSES, BATCH = 784, 50, 10, 64
 
@@ -63,7 +66,7 @@ def products(task: Task) -> Contender:
 
 
 def rows(scale: Scale) -> Iterator[Row]:
-    """One row: an epoch."""
+    """An epoch beside the peers; and beside our other paths."""
     examples = scale.of(60_000, 6_400, 5 * BATCH + 7)
     digits = task(examples)
     made = contenders(digits, epochs=scale.of(3, 2, 1), torch_epochs=1)
@@ -72,6 +75,21 @@ def rows(scale: Scale) -> Iterator[Row]:
         f"784-50-10, batch 64, Adam, float32, an epoch of {examples:,} random examples",
         made | {PRODUCTS: lambda: products(digits)},
         asked=[Asked(2.0, TORCH), Asked(1.0, JAX), Asked(1 / 1.3, PRODUCTS)],
+        dtype="float32",
+        tolerance=2e-3,
+    )
+    few = scale.of(16, 4, 2)
+    by_path = dataclasses.replace(digits, check=(few, 1))
+    fitting = fitting_of(by_path)
+    epochs = scale.of(3, 2, 1)
+    yield Row(
+        "mnist-paths",
+        f"784-50-10, an epoch of {examples:,} examples by nn.fit's paths",
+        {
+            OURS: lambda: ours.fit_epochs(fitting, epochs),
+            NUMBA: lambda: ours.fit_epochs(fitting, epochs, native=False),
+            SCALAR: lambda: ours.fit_few(fitting_of(by_path, "float64"), few),
+        },
         dtype="float32",
         tolerance=2e-3,
     )

@@ -26,6 +26,11 @@ def moons(count: int, seed: int = 1) -> tuple[list[list[float]], list[int]]:
     return X.tolist(), [1 if label else -1 for label in y]
 
 
+def operations(points: int) -> int:
+    """How many scalar operations the loss is."""
+    return 644 * points + 677
+
+
 def make_model(mlp: Callable[..., Any] = nn.MLP) -> Any:
     """The demo's network in either library, from the same numbers: both draw from `random`."""
     state = random.getstate()

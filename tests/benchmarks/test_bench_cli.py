@@ -62,11 +62,11 @@ def test_it_measures_in_processes_and_writes_all_files(
     names = ["--only", "eager", "lowering"]
     assert nn.cli.main(["bench", "--quick", *names, "--out", str(out)]) == 0
     made = load(out / "results.json")
-    assert [row["name"] for row in made["rows"]] == ["lowering-4"]
-    figures = ["eager-stages", "eager-stages-no-collector"]
+    assert [row["name"] for row in made["rows"]] == ["getting-in-4", "lowering-4"]
+    figures = ["node-cost", "eager-stages", "eager-stages-no-collector"]
     assert [found["name"] for found in made["figures"]] == figures
     assert made["scale"] == "tiny" and not made["failures"]
-    plots = [f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+    plots = [f"{name}.{kind}" for name in ["ratios", *figures] for kind in ("png", "svg")]
     names = {path.name for path in out.iterdir()}
     assert names == {"results.json", "results.md", *plots}
     text = capsys.readouterr().out
