@@ -160,9 +160,9 @@ class Runs:
             within += [test] if left > 0 or test not in self.sound.seconds else []
         outcome = Outcome(5, "")
         with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-            for tests in (mirrored, within):
+            for name, tests in (("mirrored", mirrored), ("others", within)):
                 if tests and not outcome.noticed:
-                    tree = Path(folder) / f"tree{len(tests)}"
+                    tree = Path(folder) / name
                     self.copy(fault, tree)
                     seconds = sum(self.sound.seconds.get(test, 60.0) for test in tests)
                     outcome = self.run(tree, tests, 60 + 4 * seconds)
