@@ -16,6 +16,11 @@ from nn.optim.base import Optimizer, State
 Array = rules.Array
 
 
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    """What the arguments of a constructor set, of its local names: all but the parameters."""
+    return {name: x for name, x in given.items() if name not in ("self", "parameters", "__class__")}
+
+
 def _rows(steps: Array, *columns: Any) -> Array:
     """Settings as rows, one for each of the steps."""
     rows = np.empty((len(steps), len(columns)))
@@ -55,15 +60,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-        )
+        super().__init__(parameters, **_settings(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -111,16 +108,7 @@ class Adam(Optimizer):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
+        super().__init__(parameters, **_settings(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -176,16 +164,7 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=True,
-        )
+        super().__init__(parameters, **_settings(locals()), decoupled_weight_decay=True)
 
 
 class RMSprop(Optimizer):
@@ -217,16 +196,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            maximize=maximize,
-        )
+        super().__init__(parameters, **_settings(locals()))
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
@@ -269,15 +239,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            maximize=maximize,
-        )
+        super().__init__(parameters, **_settings(locals()))
 
     def _new_state(self, group: dict[str, Any]) -> State:
         state = super()._new_state(group)
