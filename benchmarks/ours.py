@@ -26,7 +26,7 @@ from benchmarks.harness import Array, Contender, SkippedError
 from nn.optim import Optimizer
 
 if TYPE_CHECKING:
-    from engine.compiled.machine import Training
+    from engine.compiled.training import Loop, Steps
 
 MakeOptimizer = Callable[[list[engine.Value]], Optimizer]
 Arguments = tuple[Any, ...]
@@ -160,21 +160,20 @@ def fit_few(fitting: Fitting, rows: int) -> Contender:
 
 def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     """The same updates in one call of the compiled loop, less the time of a call for one epoch."""
-    from nn import paths
+    from engine.compiled.training import Loop
+    from nn.compiled_model import loss_program
 
     f = fitting
-    program = paths.loss_program(f.model, f.loss, f.parameters, f.dtype)
-    stepper = program.stepper(f.X[:1], f.y[:1], loss=f.loss)
-    blocks = [f.X.reshape(len(f.X), -1), f.y.reshape(len(f.y), -1)]
-    columns = np.ascontiguousarray(np.hstack(blocks).astype(f.dtype).T)
+    program = loss_program(f.model, f.loss, f.parameters, f.dtype)
+    loop = Loop(program, f.X, f.y, loss=f.loss)
 
-    def train(rows: int, epochs: int) -> Training:
+    def train(rows: int, epochs: int) -> Steps:
         f.reset()
         size = rows if f.batch_size is None else f.batch_size
-        begins = np.arange(0, rows, size)
-        starts = np.stack([begins, np.minimum(begins + size, rows)], axis=1)
-        mean = f.loss.reduction == "mean"
-        return _trained(stepper, columns, np.tile(starts, (epochs, 1)), f.optimizer, mean)
+        ends = np.minimum(np.arange(0, rows, size) + size, rows)
+        starts = np.append(0, (np.arange(epochs)[:, None] * rows + ends).ravel())
+        order = np.tile(np.arange(rows), epochs)
+        return _trained(loop, order, starts, f.optimizer, f.loss.reduction == "mean")
 
     return Contender(
         work=lambda: train(len(f.X), 1 + epochs),
@@ -184,39 +183,25 @@ def fit_alone(fitting: Fitting, epochs: int, units: int) -> Contender:
     )
 
 
-def _trained(
-    stepper: Any, columns: Array, starts: Array, optimizer: Optimizer, mean: bool
-) -> Training:
-    """Updates by a new optimiser in one call, each about the columns from a start to an end."""
-    from engine.compiled.machine import Training
+def _trained(loop: Loop, order: Array, starts: Array, optimizer: Optimizer, mean: bool) -> Steps:
+    """Updates by a new optimiser in one call, each about some rows."""
+    from engine.compiled.training import Steps
     from nn.optim.update import Update
 
-    theta = np.array([p.data for p in optimizer.parameters()], columns.dtype)
+    theta = np.array([p.data for p in optimizer.parameters()], loop.dtype)
     update = Update(optimizer)
-    training = Training(
-        data=columns,
-        order=np.arange(max(1, columns.shape[1])),
-        in_order=True,
-        starts=starts,
-        theta=theta,
-        gradient=np.zeros_like(theta),
-        rule=update.rule,
-        slots=update.slots(theta.dtype),
-        steps=0,
-        settings=update.settings(len(starts)).astype(theta.dtype),
-        mean=mean,
-        losses=np.zeros((len(starts), 2)),
-        places=np.zeros(0, np.int64),
-    )
-    if stepper.run_steps(training) < len(starts):
+    settings = update.settings(len(starts) - 1).astype(theta.dtype)
+    slots, gradient = update.slots(theta.dtype), np.zeros_like(theta)
+    steps = Steps(order, starts, theta, gradient, update.rule, slots, settings, mean)
+    if loop.run(steps, (0, 0)) < len(starts) - 1:
         raise RuntimeError("the compiled loop ended before its last update")
-    return training
+    return steps
 
 
-def _figures(training: Training) -> Array:
+def _figures(steps: Steps) -> Array:
     """The losses of updates, and the parameters at the end."""
-    sums, weights = training.losses.T
-    return np.hstack([sums / weights if training.mean else sums, training.theta])
+    sums, weights = steps.losses.T
+    return np.hstack([sums / weights if steps.mean else sums, steps.theta])
 
 
 # --- calling a program ------------------------------------------------------------------------
@@ -342,13 +327,14 @@ def minimize_alone(
     program: engine.Program, beginning: Beginning, make_optimizer: MakeOptimizer, steps: int
 ) -> Contender:
     """The same updates in one call of the compiled loop."""
-    stepper = program.stepper()
+    from engine.compiled.training import Loop
 
-    def train(steps: int) -> Training:
+    loop = Loop(program)
+
+    def train(steps: int) -> Steps:
         beginning.reset()
         optimizer = make_optimizer(beginning.parameters)
-        none = np.zeros((0, 0))
-        return _trained(stepper, none, np.zeros((steps, 2), np.int64), optimizer, mean=False)
+        return _trained(loop, np.arange(steps), np.arange(steps + 1), optimizer, mean=False)
 
     return Contender(
         work=lambda: train(1 + steps),
@@ -363,10 +349,13 @@ def minimize_alone(
 
 def eager_gradient(model: nn.Module, loss: nn.Loss, X: Array, y: Array) -> Contender:
     """The gradient of a batch on Values, example by example."""
-    from nn import paths
+    try:
+        from nn.scalar_path import ScalarPath
+    except ImportError:  # an older build
+        from nn.paths import ScalarPath  # type: ignore[import-not-found, no-redef]
 
     parameters = model.parameters()
-    path = paths.ScalarPath(model, loss, parameters, X, y, lambda: None)
+    path = ScalarPath(model, loss, parameters, X, y, lambda: None)
     theta, rows = np.array([p.data for p in parameters]), np.arange(len(X))
 
     def numbers() -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 
 from engine.value import numbers_of
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
-from nn.paths import ScalarPath, VectorisedPath
+from nn.scalar_path import ScalarPath
+from nn.vectorised_path import VectorisedPath
 
 _REPEATS = 15
 

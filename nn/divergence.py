@@ -20,7 +20,7 @@ from engine.lines import Line
 from engine.randomness import drawing
 from engine.value import numbers_of
 from nn.optim import Optimizer
-from nn.paths import TrainingPath
+from nn.scalar_path import TrainingPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 OnNonfinite: TypeAlias = Literal["stop", "continue"]

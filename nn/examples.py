@@ -8,14 +8,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-import engine
 from nn.data import DataLoader
 from nn.identity import of_array
 from nn.losses import Loss
-from nn.module import Module
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
+_AS_THEY_ARE = {np.dtype(kind) for kind in "?bBhHiIlLqQefd"}  # types that data stay in
+_LOOKED_AT = 1 << 18  # numbers that are looked at together
 
 
 class Examples:
@@ -27,7 +27,6 @@ class Examples:
 
     def __init__(
         self,
-        model: Module,
         X: Any,
         y: Any,
         loss: Loss,
@@ -47,7 +46,7 @@ class Examples:
             X, y = _loaded(X, y, batch_size, shuffle)
         elif y is None:
             raise TypeError("y is missing: fit takes X and y, or a DataLoader in place of both")
-        self.X, self.y = checked_data(model, X, y, loss, "X", "y")
+        self.X, self.y = checked_data(X, y, loss, "X", "y")
         self.weights = _weights(self.y, sample_weight, class_weight)
         self.size = len(self.X) if batch_size is None else batch_size
         if self._loader is not None:
@@ -98,7 +97,7 @@ class Examples:
         """All that the batches depend on, in words, but for the state of a loader's generator."""
         loader = self._loader
         return {
-            "examples": f"X {of_array(self.X)}; y {of_array(self.y)}",
+            "examples": f"X {of_array(self.X, float)}; y {of_array(self.y, float)}",
             "weights": of_array(self.weights),
             "batch size": self.size,
             "order": self.order,
@@ -124,7 +123,7 @@ def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array |
         return None
     weights = np.ones(len(y))
     if sample_weight is not None:
-        weights = checked_rows(sample_weight, "sample_weight")
+        weights = checked_rows(sample_weight, "sample_weight").astype(np.float64)
         if weights.shape != (len(y),):
             raise ValueError(
                 f"sample_weight has the shape {weights.shape}; for {len(y)} examples it is "
@@ -162,19 +161,17 @@ def _of_classes(y: Array, class_weight: Any) -> Array:
     return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])[places]
 
 
-def predict_one(model: Module, x: Any) -> Any:
-    """Return the model's output for one row of an array, without recording it."""
-    with engine.no_grad():
-        return model(x.tolist() if isinstance(x, np.ndarray | np.number) else x)
-
-
 def checked_rows(data: Any, name: str) -> Array:
-    """The data as an array with one row an example; raises ValueError for what can't be one."""
+    """The data as an array with one row an example: numbers of any type, where they lie.
+
+    Raises TypeError for what is no numbers, ValueError for inf, nan, and rows of different lengths.
+    """
     try:
         array = np.asarray(data)
         if array.dtype.kind == "c":
             raise TypeError("complex numbers have no order, and no gradient here")
-        array = np.asarray(array, dtype=np.float64)
+        if array.dtype not in _AS_THEY_ARE:
+            array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         rows = [row for row in data if hasattr(row, "__len__")] if hasattr(data, "__len__") else []
         if rows and len(rows) == len(data) and len({len(row) for row in rows}) > 1:
@@ -186,18 +183,28 @@ def checked_rows(data: Any, name: str) -> Array:
         raise TypeError(f"{name} must be numbers, one row an example: {error}") from None
     if array.ndim == 0:
         raise ValueError(f"{name} is one number; it needs one row an example")
-    if not np.isfinite(array).all():
-        where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+    if where := _first_not_finite(array):
         column = f", column {where[-1]}" if array.ndim > 1 else ""
         between = "".join(f", position {place}" for place in where[1:-1])
         raise ValueError(f"{name} has {array[where]} in row {where[0]}{between}{column}")
     return array
 
 
-def checked_data(
-    model: Module, X: Any, y: Any, loss: Loss, X_name: str, y_name: str
-) -> tuple[Array, Array]:
-    """The data as arrays; differing lengths and shapes are found on the first example."""
+def _first_not_finite(array: Array) -> tuple[int, ...]:
+    """Where the first inf or nan is, or () if there is none. Rows are looked at some at a time."""
+    if array.dtype.kind != "f" or not array.size:
+        return ()
+    some = max(1, _LOOKED_AT * len(array) // array.size)
+    for first in range(0, len(array), some):
+        finite = np.isfinite(array[first : first + some])
+        if not finite.all():
+            row, *others = np.argwhere(~finite)[0].tolist()
+            return (first + row, *others)
+    return ()
+
+
+def checked_data(X: Any, y: Any, loss: Loss, X_name: str, y_name: str) -> tuple[Array, Array]:
+    """The data as arrays of as many rows; raises what `checked_rows` does, and ValueError."""
     if loss.reduction == "none":
         raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
     X, y = checked_rows(X, X_name), checked_rows(y, y_name)
@@ -205,13 +212,4 @@ def checked_data(
         raise ValueError(f"{X_name} has {len(X)} rows and {y_name} has {len(y)}")
     if len(X) == 0:
         raise ValueError(f"{X_name} has no rows: there are no examples")
-    output = predict_one(model, X[0])
-    try:
-        loss.terms(output, y[0].tolist())
-    except ValueError as error:
-        if y.ndim == 1 and isinstance(output, list) and len(output) == 1:
-            raise ValueError(
-                f"{error}; if each row of {y_name} is one number, use {y_name}.reshape(-1, 1)"
-            ) from None
-        raise
     return X, y

@@ -195,6 +195,8 @@ def check_length(output: list[Any], target: Any) -> None:
     """Raise ValueError unless the target is a list of as many entries as the output."""
     if not isinstance(target, list) or len(output) != len(target):
         what = f"{len(target)}" if isinstance(target, list) else f"one number, {target!r}"
+        if len(output) == 1 and not isinstance(target, list):
+            what += "; if each row of y is one number, use y.reshape(-1, 1)"
         raise ValueError(f"the output has {len(output)} numbers here, the target {what}")
 
 

@@ -12,12 +12,14 @@ import numpy as np
 from engine import Program, Value
 from engine.value import numbers_of
 from nn.adopting import optimizer_of, scheduler_of
+from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.interrupts import Interrupts
 from nn.optim.update import Update
-from nn.paths import CANT_COMPILE, FunctionPath, ScalarFunctionPath, TrainingPath
 from nn.progress import Bar
+from nn.scalar_path import ScalarFunctionPath, TrainingPath
 from nn.updates import History, PathName, Updates, check_path, write
+from nn.vectorised_path import FunctionPath
 
 
 def minimize(

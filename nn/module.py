@@ -109,9 +109,10 @@ class Module:
         """Yield the modules directly below this one with their names, each once."""
         seen: set[int] = set()
         for attribute, held in self._attributes().items():
-            if isinstance(held, _PLAIN):
+            if isinstance(held, _PLAIN) or _is_of_values(held):
                 continue
-            for name, item in _inside(attribute, held, _is_of_values):
+            alone = isinstance(held, Module)
+            for name, item in [(attribute, held)] if alone else _inside(attribute, held):
                 if isinstance(item, Module) and id(item) not in seen:
                     seen.add(id(item))
                     yield name, item
@@ -354,20 +355,23 @@ def _is_parameter(item: Any) -> bool:
 
 def _is_of_values(item: Any) -> bool:
     """Whether this is a Value, or a nested list of Values: in these there is no module."""
-    return isinstance(item, Value | list | tuple) and set(map(type, _leaves(item))) <= {Value}
+    if not isinstance(item, list | tuple):
+        return isinstance(item, Value)
+    kinds = set(map(type, item))
+    if kinds and kinds <= {list, tuple}:  # such as the rows of a matrix
+        kinds = set(map(type, chain.from_iterable(item)))
+    return kinds <= {Value} or set(map(type, _leaves(item))) <= {Value}
 
 
-def _inside(
-    name: str, item: Any, is_parameter: Callable[[Any], bool] = _is_parameter
-) -> Iterator[tuple[str, Any]]:
-    """The modules and parameters in an attribute, with their names."""
+def _inside(name: str, item: Any) -> Iterator[tuple[str, Any]]:
+    """The modules and parameters in an attribute that is neither, with their names."""
     path = [(0, iter([(name, item)]))]  # the containers that are open, and what is left in each
     inside = {0}  # their ids
     while path:
         for name, item in path[-1][1]:
             if isinstance(item, np.ndarray) and item.dtype == object:
                 item = item.tolist()
-            if isinstance(item, Module) or is_parameter(item):
+            if isinstance(item, Module) or _is_parameter(item):
                 yield name, item
                 continue
             parts = _parts(name, item)

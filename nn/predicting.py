@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias, overload
 
@@ -12,17 +12,25 @@ import numpy as np
 
 import engine
 from engine import Program, Value
-from engine.randomness import drawing
+from engine.randomness import drawing, stream
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
-from nn.examples import checked_data, checked_rows, predict_one
+from nn.compiled_model import (
+    CANT_COMPILE,
+    drop_output_program,
+    has_output_program,
+    loss_program,
+    output_program,
+)
+from nn.examples import checked_data, checked_rows
 from nn.losses import Loss
 from nn.module import Module, set_mode
-from nn.paths import CANT_COMPILE, loss_program, output_program
+from nn.scalar_path import row_of
 from nn.updates import PathName, check_path
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Metric: TypeAlias = Callable[[Array, Array], float]
 _WORTH_COMPILING = 100  # rows from which on a prediction is compiled
+_AT_ONCE = 1 << 21  # numbers of rows that go through a program together
 
 
 def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
@@ -30,13 +38,13 @@ def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
 
     The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
     `path` is as for `fit`; "auto" compiles for 100 rows or more, where that can be, and warns why
-    not where it can't. Raises ValueError for NaN and inf, and for rows of different lengths.
+    not where it can't; what was compiled then serves for fewer rows too. Raises ValueError for NaN
+    and inf, and for rows of different lengths.
     """
     model, X = model_of(model), checked_rows(X, "X")
     check_path(path)
     measure = Measure(model, X, X, path=path)
-    with evaluating(model):
-        outputs = measure.outputs()
+    outputs = measure.outputs()
     _say_why(measure)
     return outputs
 
@@ -73,8 +81,7 @@ def evaluate(
     model, loss = model_of(model), loss_of(loss)
     check_path(path)
     named = names_of(metrics or ())
-    with evaluating(model):
-        X, y = checked_data(model, X, y, loss, "X", "y")
+    X, y = checked_data(X, y, loss, "X", "y")
     measure = Measure(model, X, y, loss=loss, metrics=named, path=path)
     found = measure()
     _say_why(measure)
@@ -105,7 +112,8 @@ class Measure:
         self._model, self._X, self._y = model, X, y
         self._loss, self._metrics, self._path = loss, metrics, path
         self._evaluating, self._lenient = evaluating(model), lenient
-        self._compiles = path == "vectorised" or (path == "auto" and len(X) >= _WORTH_COMPILING)
+        worth = len(X) >= _WORTH_COMPILING or (loss is None and has_output_program(model))
+        self._compiles = path == "vectorised" or (path == "auto" and worth)
         self._programs: dict[str, Program] = {}
 
     def __call__(self) -> dict[str, float]:
@@ -117,20 +125,29 @@ class Measure:
                 mean = self._loss.reduction == "mean"
                 found["loss"] = float(engine.div(total, weight)) if mean else total
             if self._metrics:
-                outputs = self.outputs()
+                outputs = self._outputs()
                 unknown = self._lenient and not np.isfinite(outputs).all()
                 for name, metric in self._metrics.items():
-                    found[name] = math.nan if unknown else float(metric(self._y, outputs))
+                    found[name] = math.nan if unknown else float(metric(self._floats, outputs))
         return found
 
+    @property
+    def _floats(self) -> Array:
+        """What y is for metrics."""
+        return np.asarray(self._y, dtype=np.float64)
+
     def outputs(self) -> Array:
-        """The outputs for the rows of X."""
+        """The outputs for the rows of X, in evaluation mode."""
+        with self._evaluating:
+            return self._outputs()
+
+    def _outputs(self) -> Array:
         if (compiled := self._run("outputs", output_program, self._X)) is not None:
-            return np.asarray(compiled, dtype=np.float64)
+            return compiled[0] if len(compiled) == 1 else np.concatenate(compiled)
         rows = []
-        for place, x in enumerate(self._X):
-            with drawing(0, 0, place):
-                rows.append(_numbers(predict_one(self._model, x)))
+        for place in range(len(self._X)):
+            with engine.no_grad(), drawing(0, 0, place):
+                rows.append(_numbers(self._model(row_of(self._X, place))))
         return np.array(rows, dtype=np.float64)
 
     def _sums(self, loss: Loss) -> tuple[float, float]:
@@ -139,32 +156,51 @@ class Measure:
         def program(model: Module) -> Program:
             return loss_program(model, loss, model.parameters(), np.float64)
 
-        if (compiled := self._run("loss", program, self._X, self._y, loss=loss)) is not None:
-            return compiled[0], compiled[1]
         total, weight = 0.0, 0.0
-        for place, (x, target) in enumerate(zip(self._X, self._y, strict=True)):
-            with drawing(0, 0, place):
-                terms, weights = loss.terms(predict_one(self._model, x), target.tolist())
+        if (compiled := self._run("loss", program, self._X, self._y, loss=loss)) is not None:
+            for some, own in compiled:
+                total, weight = total + some, weight + own
+            return total, weight
+        for place in range(len(self._X)):
+            with engine.no_grad(), drawing(0, 0, place):
+                output = self._model(row_of(self._X, place))
+                terms, weights = loss.terms(output, row_of(self._y, place))
             total += sum(_numbers(term) for term in terms)
             weight += sum(weights)
         return total, weight
 
     def _run(
         self, name: str, make: Callable[[Module], Program], *data: Array, **keywords: Any
-    ) -> Any:
-        """What the program gives, or None where it is not worth one, or there can't be one."""
+    ) -> list[Any] | None:
+        """What the program gives for the rows, some at a time; None where it is not worth one, or
+        there can't be one."""
         if not self._compiles:
             return None
         try:
             if name not in self._programs:
                 self._programs[name] = make(self._model)
-            with drawing(0, 0):
-                return self._programs[name](*data, **keywords)
+            return list(_in_blocks(self._programs[name], data, keywords))
         except CANT_COMPILE as error:
+            drop_output_program(self._model)
             if self._path == "vectorised":
                 raise
             self._compiles, self.reason = False, str(error)
             return None
+
+
+def _in_blocks(program: Program, data: Sequence[Array], keywords: dict[str, Any]) -> Iterator[Any]:
+    """What a program gives for rows of arrays, as many at once as are not too much in memory."""
+    count = len(data[0])
+    some = max(1, _AT_ONCE * count // max(1, sum(array.size for array in data)))
+    for first in range(0, count, some):
+        with drawing(0, 0):
+            found = program(*(array[first : first + some] for array in data), **keywords)
+            draws = stream.step > 0
+        if draws and some < count:  # numbers that go by the example's place among all
+            with drawing(0, 0):
+                yield program(*data, **keywords)
+            return
+        yield found
 
 
 def _say_why(measure: Measure) -> None:
@@ -197,16 +233,16 @@ class evaluating:  # noqa: N801, used like a function
 
     def __init__(self, model: Module) -> None:
         self._modules = list(model.modules())
-        self._modes: list[tuple[Module, bool]] = []
+        self._changed: list[Module] = []
 
     def __enter__(self) -> None:
-        self._modes = [(module, module.training) for module in self._modules]
-        for module in self._modules:
+        self._changed = [module for module in self._modules if module.training]
+        for module in self._changed:
             set_mode(module, "training", False)
 
     def __exit__(self, *error: object) -> None:
-        for module, mode in self._modes:
-            set_mode(module, "training", mode)
+        for module in self._changed:
+            set_mode(module, "training", True)
 
 
 def _numbers(output: Any) -> Any:

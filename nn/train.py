@@ -21,6 +21,7 @@ from engine.value import numbers_of
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
 from nn.checkpoints import Checkpoints, check_can_be_saved
+from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
@@ -28,12 +29,13 @@ from nn.losses import Loss
 from nn.module import Module, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
-from nn.paths import CANT_COMPILE, ScalarPath, VectorisedPath
 from nn.predicting import Measure, Metric, names_of
 from nn.progress import Bar
+from nn.scalar_path import ScalarPath, check_first
 from nn.settings import Settings, check_monitor, check_moved, checked_callbacks, whole
 from nn.stopping import Best, EarlyStopping
 from nn.updates import History, PathName, Updates, write
+from nn.vectorised_path import VectorisedPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Callback: TypeAlias = Callable[[int, History], object]
@@ -130,7 +132,7 @@ def fit(
         epochs, path, dtype, seed, l2, clip_norm, evaluate_every, progress, on_nonfinite
     )
     examples = Examples(
-        *(model, X, y, loss),
+        *(X, y, loss),
         batch_size=whole("batch_size", batch_size, 1) if batch_size is not None else None,
         shuffle=shuffle,
         seed=settings.seed,
@@ -142,7 +144,7 @@ def fit(
         if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
             raise TypeError("validation_data is a pair of X and y, such as (X_test, y_test)")
         names = ("the validation X", "the validation y")
-        validation = checked_data(model, *validation_data, loss, *names)
+        validation = checked_data(*validation_data, loss, *names)
     named = names_of(metrics)
     check_monitor(early_stopping, validation is not None, named)
     run = _Run(model, loss, optimizer, scheduler, examples, settings)
@@ -204,6 +206,7 @@ class _Run:
         history = self.history
         try:
             self._step = self._training_path()
+            self._check_shapes()
             if checkpoint is not None:
                 self._go_on_from(checkpoint)
             if self.settings.path == "auto" and self.settings.progress:
@@ -271,9 +274,8 @@ class _Run:
             return f"update {update + 1:,}, in epoch {epoch} of {settings.epochs}"
 
         def loss_of(row: int) -> Callable[[], Any]:
-            x, y = (array[row : row + 1] for array in (examples.X, examples.y))
-            path = ScalarPath(model, loss, self.parameters, x, y, lambda: None)
-            return lambda: path.loss_of(0)[0]
+            path = ScalarPath(model, loss, self.parameters, examples.X, examples.y, lambda: None)
+            return lambda: path.loss_of(row)[0]
 
         parts = (self.optimizer, self.parameters, when, loss_of, model)
         return Watch(settings.on_nonfinite, *parts)
@@ -409,7 +411,7 @@ class _Run:
     def _identity(self) -> dict[str, Any]:
         """All that makes this the run that it is: see `fit` for what may be another."""
         settings, validation = self.settings, self._validation
-        held_out = None if validation is None else [identity.of_array(x) for x in validation]
+        held_out = None if validation is None else [identity.of_array(x, float) for x in validation]
         return {
             "model": identity.of_module(self.model),
             "shape of the parameter": identity.of_parameters(self.model),
@@ -465,6 +467,21 @@ class _Run:
         if type(self.optimizer).rule is None:
             history.reason += "; the optimiser's own step is called for every update"
         return step
+
+    def _check_shapes(self) -> None:
+        """Find outputs and targets of different shapes before the first update: tracing did that
+        for the examples of the vectorised path."""
+        model, loss, step = self.model, self.loss, self._step
+        own = self.examples.X, self.examples.y
+        if isinstance(step, ScalarPath):
+            check_first(model, loss, *own)
+        if self._validation is None:
+            return
+        alike = [x.shape[1:] for x in own] == [x.shape[1:] for x in self._validation]
+        if alike and isinstance(step, VectorisedPath):
+            step.check(*self._validation)
+        else:
+            check_first(model, loss, *self._validation)
 
     def _scalar_path(self, reason: str) -> ScalarPath:
         """The path on Values, and why it is taken."""

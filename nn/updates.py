@@ -14,11 +14,13 @@ from engine import Value
 from engine.showing import Shown, bundle, words
 from engine.value import set_leaves
 from nn import plots
+from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, Watch, not_finite
 from nn.optim import LRScheduler
 from nn.optim.update import Update
-from nn.paths import CANT_COMPILE, FunctionPath, TrainingPath, VectorisedPath
 from nn.progress import Bar
+from nn.scalar_path import TrainingPath
+from nn.vectorised_path import LoopPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 PathName: TypeAlias = Literal["auto", "scalar", "vectorised"]
@@ -157,7 +159,7 @@ class Updates:
     ) -> Array | None:
         """Some updates, as many as one call makes; None where of several one is not finite."""
         done = None
-        if isinstance(step, VectorisedPath | FunctionPath):
+        if isinstance(step, LoopPath):
             done = step.run_steps(
                 *(self.theta, order, starts, self._draws, self.update, scheduler),
                 *(self.gradient, self.mean, self.watch.watching),

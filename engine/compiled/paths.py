@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -177,21 +177,36 @@ class Paths:
         return call.result()
 
     def run_steps(
-        self, arguments: Arguments, draws: tuple[int, int], wanted: Wanted, training: Training
+        self,
+        arguments: Arguments,
+        draws: tuple[int, int],
+        wanted: Wanted,
+        moving: int,
+        trainings: Iterable[Training],
     ) -> int:
-        """Run updates in one call on the path used last; return how many were done."""
+        """Run updates of the first `moving` leaves, in a call for each training, on the path used
+        last; return how many were done."""
         path = self.paths[0]
         first = len(self.shared)
-        training.places = np.full(len(training.theta), -1, np.int64)
-        own = path.leaf_places < len(training.theta)
-        training.places[path.leaf_places[own]] = first + np.flatnonzero(own)
-        leaves = [self.leaves[k]._data for k in path.leaf_places.tolist()]
-        shared = np.array([*arguments.shared, *leaves], self.dtype)
+        own = path.leaf_places < moving
+        places = np.full(moving, -1, np.int64)
+        places[path.leaf_places[own]] = first + np.flatnonzero(own)
+        shared = np.zeros(first + len(own), self.dtype)  # those that move have their numbers there
+        shared[:first] = arguments.shared
+        others = path.leaf_places[~own].tolist()
+        shared[first:][~own] = [self.leaves[k]._data for k in others]
         machine, _ = self.machine(path, wanted, backward=True, lifted=True)
-        done = machine.run_steps(shared, training, draws)
-        if done == 0 and machine.nan_seen:  # as in `run_on`, for all of these steps at once
-            machine, _ = self.machine(path, wanted, backward=True, lifted=False)
-            done = machine.run_steps(shared, training, draws)
+        done = 0
+        for training in trainings:
+            training.places = places
+            step = (draws[0], draws[1] + done)
+            some = machine.run_steps(shared, training, step)
+            if some == 0 and machine.nan_seen:  # as in `run_on`, for all of these steps at once
+                exact, _ = self.machine(path, wanted, backward=True, lifted=False)
+                some = exact.run_steps(shared, training, step)
+            done += some
+            if some < len(training.starts):
+                break
         return done
 
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:

@@ -8,7 +8,6 @@ takes its arguments apart (`arguments`), runs, and puts the results together.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import math
 import operator
@@ -18,10 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import calculus, locks, modes
-from engine.compiled import jit, machine
+from engine.compiled import jit
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.describe import describe
-from engine.compiled.machine import Training
 from engine.compiled.paths import Array, Path, Paths, Result, Wanted
 from engine.compiled.portable import Portable, found_at, is_global, places_of
 from engine.compiled.source import Source, source
@@ -126,11 +124,6 @@ class Program(Shown):
             for leaf, gradient in zip(chosen, result.leaves.tolist(), strict=False):
                 leaf._grad += gradient
         return value
-
-    def stepper(self, *args: Any, **keywords: Any) -> Stepper:
-        """Return the program bound to arguments such as these, for training loops."""
-        arguments, paths = self._prepared(args, keywords)
-        return Stepper(self, arguments, paths)
 
     def buffered(self, *args: Any) -> Buffered:
         """Return the program with buffers for its numbers, for calls that build nothing.
@@ -461,64 +454,6 @@ def _as_slice(places: Array) -> Any:
     if len(places) and (np.diff(places) == 1).all():
         return slice(int(places[0]), int(places[0]) + len(places))
     return places
-
-
-class Stepper:
-    """A program bound to arguments of one kind, for training loops: flat arrays in and out.
-
-    Made by `Program.stepper`. Calling it runs a batch, of any number of examples, and returns the
-    outputs of each, and the gradient of the first output's sum over them by the leaves of `wrt`.
-    """
-
-    def __init__(self, program: Program, arguments: Arguments, paths: Paths) -> None:
-        self._program, self._arguments, self._paths = program, arguments, paths
-        self._wanted = Wanted((), tuple(range(len(program._leaves))))
-
-    def __call__(
-        self,
-        leaf_numbers: Array,
-        matrix: Array,
-        draws: tuple[int, int] = (0, 0),
-        *,
-        gradient: bool = True,
-    ) -> tuple[Array, Array]:
-        """Run a batch at these numbers of the leaves; one row of `matrix` has the batched numbers
-        of one example, in the order of the arguments; `draws` are the seed and the step."""
-        arguments = dataclasses.replace(self._arguments, matrix=matrix, count=len(matrix))
-        self._go_by_now()
-        with self._paths.lock:
-            weights = None
-            if gradient:
-                weights = np.zeros(self._paths.outputs(arguments, draws))
-                weights[0] = 1.0
-            result = self._paths.run(
-                arguments, draws, weights=weights, wanted=self._wanted, leaf_numbers=leaf_numbers
-            )
-        return result.outputs, result.leaves[: len(self._wanted.leaves or ())]
-
-    def _go_by_now(self) -> None:
-        """Take the paths of the surroundings as they are now."""
-        before, self._paths = self._paths, self._program._current(self._arguments)
-        self._paths.hot = self._paths.hot or before.hot
-        self._paths.expected = self._paths.expected or before.expected
-
-    def expect(self, runs: int, examples: int = 1) -> None:
-        """Say what is to come, before the first run: so many runs of so many examples are worth
-        more compilation, or not. It is no matter of time, nor of where a run was interrupted, so
-        that the same runs are the same."""
-        chunks = runs * -(-examples // machine.NATIVE_LANES)
-        self._paths.hot = self._paths.hot or chunks > machine.HOT
-        self._paths.expected = True
-
-    def run_steps(self, training: Training, draws: tuple[int, int] = (0, 0)) -> int:
-        """Run updates without Python in between; return how many were done. Where it is fewer
-        than asked for, the next one takes another path: call the stepper for it."""
-        if modes.state.raising:
-            return 0  # what is looked for is found example by example
-        self._go_by_now()
-        with self._paths.lock:
-            self._paths.outputs(self._arguments, draws)
-            return self._paths.run_steps(self._arguments, draws, self._wanted, training)
 
 
 def compile(

@@ -23,6 +23,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
+from engine.compiled.training import Loop
 from notes import Notes
 
 TEMPERATURE = 1.0
@@ -324,14 +325,15 @@ def test_a_static_argument_is_watched_too() -> None:
         assert program(3.0, settings.scaled) == 3.0 * k
 
 
-def test_steppers_and_buffers_go_by_the_numbers_of_now() -> None:
+def test_loops_and_buffers_go_by_the_numbers_of_now() -> None:
     numbers = [1.0]
     buffered = engine.compile(lambda x: x * numbers[0]).buffered(3.0)
-    stepper = engine.compile(lambda x: x * numbers[0], in_axes=0, wrt=[]).stepper([1.0])
+    program = engine.compile(lambda x: x * numbers[0], in_axes=0, wrt=[])
+    loop = Loop(program, np.array([3.0]))
     for k in (1.0, 2.0, 1.0):
         numbers[0] = k
         assert (buffered(), buffered.gradient.tolist()) == (3.0 * k, [k])
-        outputs, _ = stepper(np.zeros(0), np.array([[3.0]]))
+        outputs, _ = loop.gradient(np.zeros(0), np.arange(1), (0, 0))
         assert outputs.tolist() == [[3.0 * k]]
 
 

@@ -12,6 +12,7 @@ import engine
 import nn
 from engine import Value
 from engine.compiled import machine
+from engine.compiled.training import Loop
 
 
 @pytest.fixture
@@ -76,8 +77,8 @@ def test_training_says_what_is_to_come(made: list[str]) -> None:
 
 def test_where_that_was_said_runs_are_not_counted(made: list[str]) -> None:
     w = Value(0.5)
-    stepper = engine.compile(lambda: chain(w), wrt=[w]).stepper()
-    stepper.expect(3)
+    loop = Loop(engine.compile(lambda: chain(w), wrt=[w]))
+    loop.expect(3)
     for _ in range(10):  # as a run does that goes on where it was interrupted
-        stepper(np.array([0.5]), np.zeros((0, 0)))
+        loop.gradient(np.array([0.5]), np.arange(0), (0, 0))
     assert made == ["_by_kernels"]

@@ -38,16 +38,17 @@ from engine.compiled.cache import place
 
 HERE = Path(__file__).parent
 TRAINING = ("train", "updates", "examples", "stopping", "divergence", "settings")
+PATHS = ("scalar_path", "vectorised_path", "compiled_model")
 AREAS = {
     "ops": ["engine/ops.py"],
     "sweep": ["engine/sweep.py"],
     "calculus": ["engine/calculus.py"],
     "functions": ["engine/functions.py"],
-    "paths": ["engine/compiled/paths.py", "nn/paths.py"],
+    "paths": ["engine/compiled/paths.py", "engine/compiled/training.py"],
     "arguments": ["engine/compiled/arguments.py"],
     "losses": ["nn/losses.py", "nn/list_losses.py"],
     "optimisers": ["nn/optim/"],
-    "training": [f"nn/{name}.py" for name in TRAINING],
+    "training": [f"nn/{name}.py" for name in TRAINING + PATHS],
     "saving": ["nn/saving.py", "nn/checkpoints.py", "nn/identity.py"],
 }
 

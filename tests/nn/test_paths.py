@@ -11,7 +11,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
-from nn import paths
+from nn import vectorised_path
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
 from notes import Notes
@@ -366,13 +366,13 @@ def test_arms_not_taken_that_would_be_nan_leave_training_in_one_loop(
             return self.outer(roots)
 
     single: list[Any] = []
-    run = paths.VectorisedPath.__call__
+    run = vectorised_path.VectorisedPath.__call__
 
-    def noted(self: paths.VectorisedPath, *args: Any) -> Any:
+    def noted(self: vectorised_path.VectorisedPath, *args: Any) -> Any:
         single.append(args)
         return run(self, *args)
 
-    monkeypatch.setattr(paths.VectorisedPath, "__call__", noted)
+    monkeypatch.setattr(vectorised_path.VectorisedPath, "__call__", noted)
     X = np.random.default_rng(0).normal(size=(64, 3))
     losses = []
     for path in ("scalar", "vectorised"):

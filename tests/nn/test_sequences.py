@@ -10,7 +10,7 @@ import engine
 import nn
 from engine import Value
 from engine.randomness import draw
-from nn import paths
+from nn.compiled_model import loss_program
 
 
 def numbers_of(x):
@@ -235,7 +235,7 @@ def test_one_trace_serves_sequences_of_all_lengths() -> None:
     tokens, targets = sequences(30)
     model, loss = reader(random.Random(0)), nn.CrossEntropyLoss()
     nn.evaluate(model, tokens, targets, loss=loss, path="vectorised")
-    program = paths.loss_program(model.eval(), loss, model.parameters(), np.float64)
+    program = loss_program(model.eval(), loss, model.parameters(), np.float64)
     assert repr(program).endswith("1 path)")
 
 

@@ -1,0 +1,75 @@
+"""A model compiled: the program of its outputs, and that of a batch's loss, kept with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import engine
+from engine import Value
+from nn.losses import Loss
+from nn.module import Module
+
+CANT_COMPILE = (engine.TraceError, ImportError)  # the latter without Numba
+_MOST_PROGRAMS = 16  # of one model
+_OUTPUT = ("output",)
+
+
+def loss_program(
+    model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any
+) -> engine.Program:
+    """Return the program of a batch's loss: the sum of its terms, and of their weights.
+
+    Its arguments are X, y and, if examples count differently, a number for each of them; and by
+    its name the `loss`.
+    """
+
+    def batch_loss(x: Any, target: Any, own: Any = None, *, loss: Loss) -> Any:
+        terms, weights = loss.terms(model(_plain(x)), _plain(target))
+        sums = [engine.sum(terms), engine.sum(weights)]
+        if own is None:
+            return sums
+        # where it is 0 the loss counts for nothing, if it is inf or nan too
+        return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
+
+    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name)
+    options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}
+    return _kept(model, key, lambda: engine.compile(batch_loss, **options))
+
+
+def output_program(model: Module) -> engine.Program:
+    """Return the program of a model's output for each example of a batch."""
+
+    def output(x: Any) -> Any:
+        y = model(_plain(x))
+        return list(y) if isinstance(y, tuple | np.ndarray) else y
+
+    return _kept(model, _OUTPUT, lambda: engine.compile(output, in_axes=0))
+
+
+def has_output_program(model: Module) -> bool:
+    """Whether there is such a program by now."""
+    return _OUTPUT in model._programs
+
+
+def drop_output_program(model: Module) -> None:
+    """Forget it, if there is one: it turned out that the model does not compile."""
+    model._programs.pop(_OUTPUT, None)
+
+
+def _plain(x: Any) -> Any:
+    return x.tolist() if isinstance(x, np.ndarray) else x
+
+
+def _kept(
+    model: Module, key: tuple[Any, ...], make: Callable[[], engine.Program]
+) -> engine.Program:
+    """The program of a key, which goes by what the model is at every call."""
+    programs: dict[Any, engine.Program] = model._programs
+    if key not in programs:
+        while len(programs) >= _MOST_PROGRAMS:
+            del programs[next(iter(programs))]
+        programs[key] = make()
+    return programs[key]

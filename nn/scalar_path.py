@@ -1,0 +1,139 @@
+"""The scalar path: examples one by one, on Values; and what `fit` asks of any path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+import engine
+from engine import Value
+from engine.randomness import drawing
+from engine.value import set_leaves
+from nn.losses import Loss
+from nn.module import Module
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class BatchLoss(NamedTuple):
+    """A batch's loss: the sum of its terms, of their weights, and the gradient of the former."""
+
+    total: float
+    weight: float
+    gradient: Array
+
+
+class TrainingPath(Protocol):
+    """What `fit` asks for at every update: a BatchLoss, at some numbers of the parameters."""
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+        """`rows` are the numbers of the batch's examples, `draws` the seed and the step."""
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """The place in `rows` of the first example whose loss is inf or nan; 0 if there is none."""
+
+
+class ScalarPath:
+    """Examples one by one, on Values; `advance` is called after each.
+
+    `weights` has a number for each example, which its loss counts by; None is 1 for all.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        parameters: Sequence[Value],
+        X: Array,
+        y: Array,
+        advance: Callable[[], object],
+        weights: Array | None = None,
+    ) -> None:
+        self._model, self._loss, self._parameters = model, loss, parameters
+        self._X, self._y, self._weights = X, y, weights
+        self._advance = advance
+
+    def read_data(self) -> None:
+        """Nothing: the data are read where they are."""
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+        """Run and differentiate each example, adding into the parameters."""
+        set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
+        total, weight = 0.0, 0.0
+        for place, row in enumerate(rows.tolist()):
+            with engine.enable_grad(), drawing(*draws, place):
+                example, own = self.loss_of(row)
+            if isinstance(example, Value):
+                example.backward()
+                total += example.data
+            else:
+                total += example
+            weight += own
+            self._advance()
+        return BatchLoss(total, weight, np.array([p.grad for p in self._parameters]))
+
+    def loss_of(self, row: int) -> tuple[Any, Any]:
+        """The sum of the terms of the example in a row, and of their weights."""
+        own = 1.0 if self._weights is None else float(self._weights[row])
+        if own == 0.0:
+            return 0.0, 0.0  # whatever its loss is, inf and nan too
+        output = self._model(row_of(self._X, row))
+        terms, weights = self._loss.terms(output, row_of(self._y, row))
+        return own * engine.sum(terms), own * sum(weights)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """Compute the losses, up to the first that is not finite."""
+        for p, number in zip(self._parameters, theta.tolist(), strict=True):
+            p.data = number
+        for place, row in enumerate(rows.tolist()):
+            with engine.no_grad(), drawing(*draws, place):
+                example, _ = self.loss_of(row)
+            if not math.isfinite(getattr(example, "data", example)):
+                return place
+        return 0
+
+
+class ScalarFunctionPath:
+    """A loss without data, on Values; `advance` is called after each update."""
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        parameters: Sequence[Value],
+        advance: Callable[[int], object],
+    ) -> None:
+        self._function, self._parameters, self._advance = function, parameters, advance
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+        """Compute and differentiate the function once."""
+        set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
+        with engine.enable_grad(), drawing(*draws):
+            y = one_value(self._function())
+            y.backward()
+        self._advance(1)
+        return BatchLoss(y.data, 1.0, np.array([p.grad for p in self._parameters]))
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """There are no examples."""
+        return 0
+
+
+def one_value(y: Any) -> Value:
+    """What a function returned that is to be minimised. Raises TypeError for all but a Value."""
+    if not isinstance(y, Value):
+        raise TypeError(f"what is minimised is one Value, and the function returns {y!r}")
+    return y
+
+
+def row_of(array: Array, row: int) -> Any:
+    """An example's numbers: floats in nested lists, or one float."""
+    return np.asarray(array[row], np.float64).tolist()
+
+
+def check_first(model: Module, loss: Loss, X: Array, y: Array) -> None:
+    """Compute the loss of the first example. Raises what the model and the loss raise for it."""
+    with engine.no_grad():
+        loss.terms(model(row_of(X, 0)), row_of(y, 0))

@@ -1,0 +1,180 @@
+"""The vectorised path: all examples of a batch at once, and many batches in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import engine
+from engine import Value
+from engine.compiled.training import Loop, Steps
+from engine.value import numbers_of
+from nn.compiled_model import loss_program
+from nn.losses import Loss
+from nn.module import Module
+from nn.optim import LRScheduler
+from nn.optim.update import Update
+from nn.scalar_path import BatchLoss, one_value
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class LoopPath:
+    """What compiled paths have in common: a loop, which makes many updates in one call."""
+
+    _loop: Loop
+
+    def run_steps(
+        self,
+        theta: Array,
+        order: Array,
+        starts: Array,
+        draws: tuple[int, int],
+        update: Update,
+        scheduler: LRScheduler | None,
+        gradient: Array,
+        mean: bool,
+        watching: bool,
+    ) -> Array | None:
+        """Make the updates of some batches in one call, in place, as far as one path through the
+        model goes, with a step of the scheduler after each; return the sum of terms and of weights
+        of each that was made.
+
+        It ends before a batch without any weight. Where the loss, the gradient or a parameter
+        becomes inf or nan, and that is watched for, all is undone, and None returned.
+        """
+        count = len(starts) - 1
+        if not update.can_loop or not isinstance(scheduler, LRScheduler | None):
+            return np.zeros((0, 2))
+        before = theta.copy(), gradient.copy()
+        rates, back_to = (None, None) if scheduler is None else scheduler.ahead(count)
+        settings = update.settings(count, rates).astype(theta.dtype)
+        slots = update.slots(theta.dtype)
+        steps = Steps(order, starts, theta, gradient, update.rule, slots, settings, mean)
+        done = 0
+        try:
+            done = self._loop.run(steps, draws)
+        finally:
+            if back_to is not None and done < count:
+                back_to(done)
+        losses, penalties = steps.losses[:done], settings[:done, 0]
+        losses[:, 0] += penalties * (losses[:, 1] if mean else 1.0)
+        if watching and not (
+            np.isfinite(losses[:, 0]).all()
+            and np.isfinite(theta).all()
+            and (np.isfinite(slots) | ~np.isfinite(update.slots(theta.dtype))).all()
+        ):
+            theta[:], gradient[:] = before
+            if back_to is not None:
+                back_to(0)
+            return None
+        update.take(slots, done)
+        self._count(starts, losses)
+        return losses
+
+    def _count(self, starts: Array, losses: Array) -> None:
+        """Take note of the updates that were made."""
+        raise NotImplementedError
+
+
+class VectorisedPath(LoopPath):
+    """All examples of a batch at once, by a program; `weights` are as for `ScalarPath`.
+
+    `advance` is called with how many examples are done. Raises TraceError where there can be no
+    program, and ValueError where outputs and targets differ in shape.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        parameters: Sequence[Value],
+        X: Array,
+        y: Array,
+        advance: Callable[[int], object],
+        dtype: Any = np.float64,
+        batch_size: int | None = None,
+        updates: int = 1,
+        weights: Array | None = None,
+    ) -> None:
+        arrays = (X, y) if weights is None else (X, y, weights)
+        self.program = loss_program(model, loss, parameters, dtype)
+        self._loop = Loop(self.program, *arrays, loss=loss)
+        self._parameters, self._arrays = parameters, len(arrays)
+        self._size = min(batch_size or len(X), len(X))
+        self._loop.expect(updates, self._size)
+        # once now: what can't be compiled is found here, and code is made for such a batch
+        theta = np.array(numbers_of(parameters), dtype)
+        self._loop.gradient(theta, np.arange(self._size), (0, 0))
+        self._advance = advance
+
+    def check(self, X: Array, y: Array) -> None:
+        """Compute the loss of other examples of the same shapes, as many as in a batch.
+
+        Raises what the model and the loss raise for them.
+        """
+        theta = np.array(numbers_of(self._parameters), self._loop.dtype)
+        rows = np.arange(self._size) % len(X)
+        self._loop.outputs(theta, rows, (0, 0), (X, y, np.ones(len(X)))[: self._arrays])
+
+    def read_data(self) -> None:
+        """Take the data as they are now."""
+        self._loop.read_data()
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+        """Run the program on the rows."""
+        outputs, gradient = self._loop.gradient(theta, rows, draws)
+        total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
+        self._advance(len(rows))
+        return BatchLoss(total, weight, gradient)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """Compute the losses of all of them."""
+        outputs = self._loop.outputs(theta, rows, draws)
+        return int(np.argmin(np.isfinite(outputs[:, 0])))
+
+    def _count(self, starts: Array, losses: Array) -> None:
+        self._advance(int(starts[len(losses)] - starts[0]))
+
+
+class FunctionPath(LoopPath):
+    """A loss without data, compiled: every update is about the same function of the parameters.
+
+    `function` is a program with the gradient by `parameters`, or is made one. `advance` is called
+    with how many updates are done. Raises TraceError where there can be no program.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        parameters: Sequence[Value],
+        advance: Callable[[int], object],
+        dtype: Any = np.float64,
+        updates: int = 1,
+    ) -> None:
+        self.program = function
+        if not isinstance(function, engine.Program):
+            options = {"wrt": list(parameters), "dtype": dtype}
+            self.program = engine.compile(lambda: one_value(function()), **options)
+        self._loop, self._advance = Loop(self.program), advance
+        self._loop.expect(updates)
+        self._loop.gradient(np.array(numbers_of(parameters), dtype), _NONE, (0, 0))
+
+    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+        """Run the program once."""
+        outputs, gradient = self._loop.gradient(theta, _NONE, draws)
+        self._advance(1)
+        return BatchLoss(float(outputs[0, 0]), 1.0, gradient)
+
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+        """There are no examples."""
+        return 0
+
+    def _count(self, starts: Array, losses: Array) -> None:
+        losses[:, 1] = 1.0
+        self._advance(len(losses))
+
+
+_NONE = np.zeros(0, np.int64)  # the rows of no examples
