@@ -51,6 +51,7 @@ def run(program: str, kept: str | None = None) -> tuple[float, list[float]]:
     environment = {key: x for key, x in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment |= {
         "GRADLOOM_CACHE_DIR": kept,
+        "NUMBA_CACHE_DIR": kept,  # where older builds keep theirs
         "PYTHONPYCACHEPREFIX": _byte_code(),
         "PYTHONPATH": str(Path(engine.__file__).resolve().parents[1]),
     }
