@@ -58,7 +58,7 @@ def test_arrays_are_known_where_numpy_is_loaded_after_the_engine() -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["engine", "nn"])
+@pytest.mark.parametrize("package", ["engine", "nn", "nn.data"])
 def test_every_public_name_can_be_had_in_any_way(package: str) -> None:
     run(
         f"import {package} as package\n"
