@@ -119,7 +119,7 @@ class Linear(Module):
     """y = W x + b: `weight` is a list of `out_features` rows of `in_features`, `bias` a list.
 
     Both start uniform on [-1/√in_features, 1/√in_features]. For a sequence, a list of lists, it
-    applies to each position.
+    applies to each position. Raises ValueError for sizes below 1.
 
     >>> Linear(2, 3)
     Linear(in_features=2, out_features=3, bias=True)

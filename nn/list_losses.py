@@ -37,7 +37,10 @@ class NLLLoss(Loss):
         self.ignore_index = ignore_index
 
     def weighed(self, output: Any, target: Any) -> Any:
-        """Return the terms and weights, one pair for each list of classes."""
+        """Return the terms and weights, one pair for each list of classes.
+
+        Raises ValueError where shapes do not fit.
+        """
         shape = _shape(output)
         if 0 in shape or not shape:
             raise ValueError(f"the output has the shape {shape}, and there are no classes in it")

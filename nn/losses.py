@@ -32,7 +32,8 @@ class Loss(Module):
         self.reduction = reduction
 
     def term(self, y: Any, t: Any) -> Any:
-        """Return the loss of one output number and its target. A loss defines this."""
+        """Return the loss of one output number and its target. A loss defines this; else it raises
+        TypeError."""
         raise TypeError(f"{type(self).__name__} defines no term")
 
     def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
@@ -41,7 +42,10 @@ class Loss(Module):
         return [term for term, _ in pairs], [weight for _, weight in pairs]
 
     def weighed(self, output: Any, target: Any) -> Any:
-        """Return each term with its weight in the mean, a pair, in nested lists as the output's."""
+        """Return each term with its weight in the mean, a pair, in nested lists as the output's.
+
+        Raises ValueError where the two have different shapes.
+        """
         if not isinstance(output, list):
             if isinstance(target, list):
                 raise ValueError(f"the output is one number, the target a list of {len(target)}")
@@ -141,7 +145,10 @@ class BCELoss(Loss):
     """
 
     def term(self, y: Any, t: Any) -> Any:
-        """Return the cross-entropy of one probability and its target."""
+        """Return the cross-entropy of one probability and its target.
+
+        Raises ValueError where one of them is not from 0 to 1.
+        """
         for name, number in (("the input", y), ("the target", t)):
             if number != number:
                 raise ValueError(f"BCELoss takes probabilities, and {name} is nan")
@@ -171,7 +178,10 @@ class BCEWithLogitsLoss(Loss):
             self.pos_weight = self.pos_weight[0]
 
     def term(self, y: Any, t: Any, pos_weight: Any = None) -> Any:
-        """Return the cross-entropy of one logit and its target."""
+        """Return the cross-entropy of one logit and its target.
+
+        Raises ValueError where `pos_weight` is a list.
+        """
         pos_weight = self.pos_weight if pos_weight is None else pos_weight
         if isinstance(pos_weight, list):
             raise ValueError(f"the output is one number, pos_weight a list of {len(pos_weight)}")
@@ -179,7 +189,10 @@ class BCEWithLogitsLoss(Loss):
         return (1.0 - t) * y - weight * engine.log_sigmoid(y)
 
     def each(self, output: Any, target: Any) -> list[Any]:
-        """Return the terms and weights; each entry of a list has its own `pos_weight`."""
+        """Return the terms and weights; each entry of a list has its own `pos_weight`.
+
+        Raises ValueError where there are not as many of all three.
+        """
         if not isinstance(self.pos_weight, list) or (output and isinstance(output[0], list)):
             return super().each(output, target)
         check_length(output, target)

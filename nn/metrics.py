@@ -51,7 +51,7 @@ def confusion_matrix(
 
     There is a row for each of k outputs, two for labels 0 and 1, and else one for every number in
     y or `predicted`, in order. `normalize` divides by the sum of the row ("true"), of the column
-    ("pred") or of all; a row or column of no counts stays 0.
+    ("pred") or of all; a row or column of no counts stays 0. Raises ValueError for another.
 
     >>> confusion_matrix([1, 0, 0, 1], [0.9, 0.6, 0.1, 0.2]).tolist()
     [[1, 1], [1, 1]]

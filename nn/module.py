@@ -59,7 +59,7 @@ class Module:
         cls._slots = (*cls._slots, *([slots] if isinstance(slots, str) else slots))
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute the output for one example. A module defines this."""
+        """Compute the output for one example. A module defines this; else it raises TypeError."""
         raise TypeError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *inputs: Any) -> Any:

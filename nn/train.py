@@ -23,17 +23,18 @@ from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, sc
 from nn.checkpoints import Checkpoints, check_can_be_saved
 from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, OnNonfinite, Watch
+from nn.evaluation import Evaluation
 from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
 from nn.module import Module, values_of
 from nn.optim import LRScheduler, Optimizer
 from nn.optim.update import Update
-from nn.predicting import Measure, Metric, names_of
+from nn.predicting import Metric, names_of
 from nn.progress import Bar
 from nn.scalar_path import ScalarPath, check_first
 from nn.settings import Settings, check_monitor, check_moved, checked_callbacks, whole
-from nn.stopping import Best, EarlyStopping
+from nn.stopping import EarlyStopping
 from nn.updates import History, PathName, Updates, write
 from nn.vectorised_path import VectorisedPath
 
@@ -147,8 +148,15 @@ def fit(
         validation = checked_data(*validation_data, loss, *names)
     named = names_of(metrics)
     check_monitor(early_stopping, validation is not None, named)
-    run = _Run(model, loss, optimizer, scheduler, examples, settings)
-    run.evaluating(validation, named, early_stopping)
+    history = History()
+    evaluation = Evaluation(
+        *(model, loss, examples, history),
+        validation=validation,
+        metrics=named,
+        stopping=early_stopping,
+        path=settings.path,
+    )
+    run = _Run(model, loss, optimizer, scheduler, examples, settings, history, evaluation)
     run.callbacks = checked_callbacks(callbacks)
     return run.go(checkpoint)
 
@@ -164,6 +172,8 @@ class _Run:
         scheduler: LRScheduler | None,
         examples: Examples,
         settings: Settings,
+        history: History,
+        evaluation: Evaluation,
     ) -> None:
         self.model, self.loss, self.examples, self.settings = model, loss, examples, settings
         self.optimizer, self.scheduler = optimizer, scheduler
@@ -174,14 +184,12 @@ class _Run:
         l2 = _l2_of(model, self.parameters, settings.l2)
         self.update = Update(optimizer, l2=l2, clip_norm=settings.clip_norm)
         self.mean = loss.reduction == "mean"
-        self.history, self.best = History(), Best()
+        self.history, self._evaluation = history, evaluation
         self.epoch = 0  # how many are over
         self._began = time.perf_counter()
         self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
         self._interrupts = Interrupts()
         self._checkpoints: Checkpoints | None = None
-        self._measures: list[Measure] | None = None
-        self.evaluating(None, {}, None)
         total = settings.epochs * examples.each_epoch
         self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
         self._updates = Updates(
@@ -189,15 +197,6 @@ class _Run:
             *(self.history, self.bar, self._between_calls, self._watch()),
             fall_back=self._fall_back,
         )
-
-    def evaluating(
-        self,
-        validation: tuple[Array, Array] | None,
-        metrics: dict[str, Metric],
-        stopping: EarlyStopping | None,
-    ) -> None:
-        """Say what is looked at between epochs."""
-        self._validation, self._metrics, self._stopping = validation, metrics, stopping
 
     # --- from the beginning to the end ---
 
@@ -217,20 +216,20 @@ class _Run:
                     self._between_epochs()
             if self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
-            self._restore_best()
-            self._check_validation()
+            self._evaluation.restore_best(self.theta)
+            self._evaluation.check()
         except DivergenceError as end:
             history.stopped = str(end)
             self._note_epochs()
             if self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
-            self._restore_best()
+            self._evaluation.restore_best(self.theta)
             warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=3)
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Stopped) and self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
             history.stopped = f"Ctrl-C in epoch {self.epoch + 1} of {self.settings.epochs}"
-            kept = "best" if self._restore_best() else "last"
+            kept = "best" if self._evaluation.restore_best(self.theta) else "last"
             if self.settings.progress:
                 self.bar.say(f"stopped by {history.stopped}: the model has the {kept} weights")
         finally:
@@ -285,17 +284,13 @@ class _Run:
         return self.scheduler is not None and self.scheduler.interval == "epoch"
 
     @property
-    def _looking(self) -> bool:
-        return self._validation is not None or bool(self._metrics) or self._stopping is not None
-
-    @property
     def _epochs_at_once(self) -> int:
         """How many epochs there are before something is to be done between two."""
         own = self.examples.generator is not None  # its state is noted before every epoch
         if self.callbacks or self._each_epoch or own:
             return 1
         every, left = self.settings.evaluate_every, self.settings.epochs - self.epoch
-        return min(left, every - self.epoch % every) if self._looking else left
+        return min(left, every - self.epoch % every) if self._evaluation.is_asked_for else left
 
     def _between_calls(self) -> None:
         self._note_time()
@@ -305,14 +300,16 @@ class _Run:
 
     def _between_epochs(self) -> None:
         """What is to be done after an epoch, or several that need nothing in between."""
-        history, settings = self.history, self.settings
+        history, settings, evaluation = self.history, self.settings, self._evaluation
         if self.scheduler is not None and self._each_epoch:
             self.scheduler.step()
         due = self.epoch % settings.evaluate_every == 0 or self.epoch == settings.epochs
-        if (self._looking and due) or self.callbacks:
+        looking = evaluation.is_asked_for and due
+        if looking or self.callbacks:
             write(self.parameters, self.theta, self.gradient)
-        if self._looking and due:
-            self._evaluate()
+        if looking:
+            penalty = self.update.penalty(self.theta)
+            evaluation.look(self.epoch, self.theta, penalty, anew=bool(self.callbacks))
         self._note_time()
         self.bar.describe(self._described())
         for callback in self.callbacks:
@@ -323,61 +320,6 @@ class _Run:
         if self.callbacks:  # or have changed the data
             self._step.read_data()
         self._between_calls()
-
-    def _evaluate(self) -> None:
-        """Note the validation loss and the metrics, and whether it is time to stop."""
-        history, path, metrics = self.history, self.settings.path, self._metrics
-        if self._measures is None or self.callbacks:  # which may have changed the model
-            options: dict[str, Any] = {"metrics": metrics, "path": path, "lenient": True}
-            training = Measure(self.model, self.examples.X, self.examples.y, **options)
-            self._measures = [training]
-            if self._validation is not None:
-                held_out = Measure(self.model, *self._validation, loss=self.loss, **options)
-                self._measures.append(held_out)
-        found, *others = [measure() for measure in self._measures]
-        for numbers in others:
-            history.val_loss.append(self._per_example(numbers.pop("loss")))
-            found |= {f"val_{name}": number for name, number in numbers.items()}
-        for name, number in found.items():
-            history.metrics.setdefault(name, []).append(number)
-        history.evaluated.append(self.epoch)
-        if self._stopping is not None:
-            lists = {"val_loss": history.val_loss, **history.metrics}
-            number = lists[self._stopping.monitor][-1]
-            if self.best.see(self._stopping, number, self.epoch, self.theta):
-                history.stopped = (
-                    f"{self._stopping.monitor} has not improved since epoch {self.best.epoch}"
-                )
-            history.best_epoch = self.best.epoch
-
-    def _check_validation(self) -> None:
-        """Warn where the validation loss was not finite, in a run that did not diverge."""
-        wrong = np.flatnonzero(~np.isfinite(self.history.val_loss))
-        if len(wrong):
-            k = int(wrong[0])
-            warnings.warn(
-                f"the validation loss is {self.history.val_loss[k]} after epoch "
-                f"{self.history.evaluated[k]}, though the training loss is finite: are there "
-                "validation rows far from those of training? Early stopping takes it for no "
-                "improvement",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-
-    def _per_example(self, loss: float) -> float:
-        """The loss on the validation data as that of an epoch is told: L2 is part of it."""
-        penalty = self.update.penalty(self.theta)
-        if self.mean or self._validation is None:
-            return loss + penalty
-        examples = self.examples  # a sum has the penalty once a batch
-        return loss / len(self._validation[0]) + penalty * examples.updates / examples.each_epoch
-
-    def _restore_best(self) -> bool:
-        """Take the best weights, if they were to be kept."""
-        if self._stopping is None or not self._stopping.restore_best or self.best.theta is None:
-            return False
-        self.theta[:] = self.best.theta
-        return True
 
     # --- checkpoints ---
 
@@ -391,13 +333,14 @@ class _Run:
             optimizer=self.optimizer,
             scheduler=self.scheduler,
             history=self.history,
-            best=self.best,
+            best=self._evaluation.best,
         )
         progress = self._checkpoints.load()
         if progress is None:
             return
         self.epoch = progress["epoch"]
-        self.history.stopped, self.history.best_epoch = progress["stopped"], self.best.epoch
+        self.history.stopped = progress["stopped"]
+        self.history.best_epoch = self._evaluation.best.epoch
         examples = self.examples
         if examples.generator is not None and progress["generator"]:
             version, numbers, gauss = progress["generator"]
@@ -410,7 +353,8 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """All that makes this the run that it is: see `fit` for what may be another."""
-        settings, validation = self.settings, self._validation
+        settings, evaluation = self.settings, self._evaluation
+        validation = evaluation.validation
         held_out = None if validation is None else [identity.of_array(x, float) for x in validation]
         return {
             "model": identity.of_module(self.model),
@@ -428,9 +372,9 @@ class _Run:
             "clip_norm": settings.clip_norm,
             "on_nonfinite": settings.on_nonfinite,
             "validation data": held_out,
-            "metrics": [*self._metrics],
-            "evaluate_every": settings.evaluate_every if self._looking else None,
-            "early stopping": repr(self._stopping),
+            "metrics": [*evaluation.metrics],
+            "evaluate_every": settings.evaluate_every if evaluation.is_asked_for else None,
+            "early stopping": repr(evaluation.stopping),
         }
 
     def _progress(self) -> dict[str, Any]:
@@ -475,13 +419,14 @@ class _Run:
         own = self.examples.X, self.examples.y
         if isinstance(step, ScalarPath):
             check_first(model, loss, *own)
-        if self._validation is None:
+        held_out = self._evaluation.validation
+        if held_out is None:
             return
-        alike = [x.shape[1:] for x in own] == [x.shape[1:] for x in self._validation]
+        alike = [x.shape[1:] for x in own] == [x.shape[1:] for x in held_out]
         if alike and isinstance(step, VectorisedPath):
-            step.check(*self._validation)
+            step.check(*held_out)
         else:
-            check_first(model, loss, *self._validation)
+            check_first(model, loss, *held_out)
 
     def _scalar_path(self, reason: str) -> ScalarPath:
         """The path on Values, and why it is taken."""

@@ -25,7 +25,7 @@ from engine.compiled.program import Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 KEPT_BYTES = 1 << 22  # of data in the program's type, up to which they are copied whole
-BLOCK_BYTES = 1 << 21  # of rows that are copied together, unless a single step is about more
+BLOCK_BYTES = 6 << 20  # of rows that are copied together, unless a single step is about more
 NARROW = 64  # numbers of an example, up to which batches are read as columns, and not as rows
 
 

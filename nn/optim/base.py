@@ -246,6 +246,6 @@ class Optimizer:
         """Return what the rule is told of a group in some updates, one row each.
 
         `steps` says of each how many updates there were before it. The group's settings may be
-        arrays too, with one number an update.
+        arrays too, with one number an update. Raises TypeError in a class that defines none.
         """
         raise TypeError(f"{type(self).__name__} defines no settings")

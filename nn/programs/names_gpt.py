@@ -109,7 +109,10 @@ def made_up(model: GPT, rng: random.Random) -> str:
 
 
 def run(options: Options) -> Report:
-    """Train the model, report on names it has not seen, and make up new ones."""
+    """Train the model, report on names it has not seen, and make up new ones.
+
+    Raises ValueError for more points than half of the names.
+    """
     points = POINTS if options.points is None else options.points
     epochs = EPOCHS if options.epochs is None else options.epochs
     names = first_names()

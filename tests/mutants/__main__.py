@@ -37,7 +37,7 @@ from trees import CODE, KERNELS, ROOT, Outcome, SoundTree, files_of_checkout, ru
 from engine.compiled.cache import place
 
 HERE = Path(__file__).parent
-TRAINING = ("train", "updates", "examples", "stopping", "divergence", "settings")
+TRAINING = ("train", "updates", "examples", "evaluation", "stopping", "divergence", "settings")
 PATHS = ("scalar_path", "vectorised_path", "compiled_model")
 AREAS = {
     "ops": ["engine/ops.py"],
