@@ -32,9 +32,10 @@ class Scope:
     """A named part of a computation; nodes made in it are drawn as one cluster.
 
     `owner` is a weak reference to what it is of, such as a module, which this layer does not know.
+    While a function is traced, the nodes of its scopes are told to `made.note` (see `compiled`).
     """
 
-    __slots__ = ("name", "owner", "parent")
+    __slots__ = ("made", "name", "owner", "parent")
 
     def __init__(
         self, name: str, parent: Scope | None, owner: ReferenceType[Any] | None = None
@@ -42,6 +43,7 @@ class Scope:
         self.name = name
         self.parent = parent
         self.owner = owner
+        self.made: Any = None if parent is None else parent.made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Scope, (self.name, self.parent)

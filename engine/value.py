@@ -68,7 +68,12 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
         node._rest = ()
         node._grad = 0.0
         node.label = ""
-        node.scope = modes.current_scope() if modes.scoped else None
+        if modes.scoped:
+            scope = node.scope = modes.current_scope()
+            if scope is not None and scope.made is not None:
+                scope.made.note(node)
+        else:
+            node.scope = None
         return _attend(node) if modes.watched else node
 
     return method
@@ -588,8 +593,21 @@ def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: fl
     node._rest = ()
     node._grad = 0.0
     node.label = ""
-    node.scope = modes.current_scope() if modes.scoped else None
+    if modes.scoped:
+        _take_scope(node)
+    else:
+        node.scope = None
     return _attend(node) if modes.watched else node
+
+
+def _take_scope(node: Value) -> None:
+    """Set the scope of a node that an operation made; a function under trace is told of it."""
+    if modes.scoped:
+        scope = node.scope = modes.current_scope()
+        if scope is not None and scope.made is not None:
+            scope.made.note(node)
+    else:
+        node.scope = None
 
 
 def _set_operands(node: Value, operands: Sequence[tuple[Value | None, float]]) -> None:
@@ -645,6 +663,7 @@ def add_products(
     if modes.watched:
         return add_products_plainly(total, xs, ys)
     scope = modes.current_scope() if modes.scoped else None
+    made = None if scope is None else scope.made
     for x, y in zip(xs, ys, strict=True):
         if type(total) is not Value or type(x) is not Value:
             total = x * y if total is None else total + x * y
@@ -678,6 +697,9 @@ def add_products(
         node._grad = 0.0
         node.label = ""
         node.scope = scope
+        if made is not None:
+            made.note(product)
+            made.note(node)
         total = node
     return total
 
@@ -703,8 +725,8 @@ def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float
     """Return the node of an operation whose result is known."""
     node: Value = _new(Value)
     node._data, node.op, node._grad, node.label = data, op, 0.0, ""
-    node.scope = modes.current_scope() if modes.scoped else None
     _set_operands(node, pairs)
+    _take_scope(node)
     return _attend(node) if modes.watched else node
 
 

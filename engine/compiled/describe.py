@@ -99,7 +99,7 @@ def _line(i: Instruction, blocks: Blocks) -> tuple[str, str]:
     if i.kernel.startswith("gather"):
         return f"copy {i.n}", out + _source(i, here)
     if i.kernel == "segment":
-        written = blocks.segments.out[i.list_1 : i.list_1 + i.n]
+        written = blocks.written(i)
         rows = _rows(here, written[0], written[-1] - written[0] + 1)
         return f"tape of {_plural(i.n, 'operation')}", rows
     op = TABLE[i.kernel.removeprefix("ew_")]

@@ -16,7 +16,6 @@ import functools
 import hashlib
 import importlib.util
 import math
-import os
 import pickle
 import platform
 import sys
@@ -28,12 +27,12 @@ import numpy as np
 
 from engine import locks
 from engine.compiled import cache, kernels
+from engine.compiled.objects import DISABLED
 from engine.compiled.threads import compiling
 from engine.errors import TraceError
 from engine.ops import TABLE
 from engine.randomness import mix
 
-DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _SUMMING = (
     "mm",
     "mm_small",

@@ -138,14 +138,14 @@ class Machine:
             needs.rows[space][row] = 1
         both = blocks.instructions
         self._flags = [needs.of(i) for i in (*both[S], *both[L])]
-        self._native = native and not jit.DISABLED
+        self._native = native and not objects.DISABLED
         self.hot = len(blocks.segments.code) <= QUICK
         self.counting = True  # whether chunks that are run make it hot
         self._chunks = 0  # that were run
         self._wanted_numbers = tuple(wanted)
         self._others: list[Machine] = []  # for the other parts of batches that are divided
         self._parts_lock = locks.freed()
-        self._lane_seconds = _seconds(both[L]) if not jit.DISABLED else 0.0
+        self._lane_seconds = _seconds(both[L]) if not objects.DISABLED else 0.0
         self._encoded: list[_Encoded] = []
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, rows_l))
         self._most = max(16, most // 16 * 16)
@@ -258,9 +258,9 @@ class Machine:
         told: list[Any] = [width, self.dtype.name, jit.blas(), NATIVE_MOST, self._wanted]
         told += [blocks.instructions, blocks.constants, blocks.outputs, blocks.pool, self._flags]
         segments = blocks.segments
-        told += [segments.code, segments.out, segments.a, segments.b, segments.c]
+        told += segments.listed(0, len(segments.code))
         table = list(TABLE)  # as segments number it
-        names = {table[code] for code in {*segments.code}}
+        names = {table[code] for code in np.unique(segments.code).tolist()}
         for i in (*blocks.instructions[S], *blocks.instructions[L]):
             if i.kernel.startswith("ew_"):
                 names.add(i.kernel.removeprefix("ew_"))
@@ -623,7 +623,7 @@ def _as_word(counter: int) -> int:
 @functools.cache
 def _compiled(name: str) -> Callable[..., Any]:
     """A function of `loop` that is called from Python: "run" or "update"."""
-    if jit.DISABLED:
+    if objects.DISABLED:
         names: dict[str, Any] = {
             "instructions": loop.instructions_in_python,
             "update": loop.update_in_python,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 from engine.compiled import cache
 from engine.compiled.threads import compiling
 
+# Numba's variable, with which nothing becomes machine code: all runs in plain Python.
+DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _MOST_LINES = (
     20_000  # of a text that is optimised: LLVM takes some 0.1 ms for each then, else 10 us
 )
@@ -74,6 +77,18 @@ def compiled(text: str) -> bytes:
         module = llvm.parse_assembly(f"{text}\nattributes #0 = {{ {attributes} }}\n")
         level = 2 if text.count("\n") <= _MOST_LINES else 0
         return bytes(_target_machine(level).emit_object(module))
+
+
+def optimised(text: str) -> str:
+    """A module's text after LLVM's own passes, for what was written down plainly."""
+    llvm = cache.llvm()
+    with compiling:
+        module = llvm.parse_assembly(text)
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        builder = llvm.create_pass_builder(_target_machine(), options)
+        builder.getModulePassManager().run(module, builder)
+        return str(module)
 
 
 def vector_bytes() -> int:

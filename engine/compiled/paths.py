@@ -92,10 +92,6 @@ class Lifted:
     origins: Origins
 
 
-def _columns(tape: Tape) -> tuple[list[int], ...]:
-    return tape.op, tape.a, tape.b, tape.c
-
-
 def _same(x: float, y: float) -> bool:
     return _bits(x) == _bits(y)
 
@@ -336,7 +332,7 @@ class Paths:
             recording = record_call(self.f, self.build, inputs, outcomes, self.around)
         places: dict[Value, int] = {}
         tape = tape_of(recording, self.leaves, places)
-        if _columns(tape) != _columns(path.tape):
+        if not tape.equals(path.tape):
             raise TraceError(_SOMETHING_ELSE)
         return recording, places
 

@@ -2,7 +2,7 @@
 
 In: a `Recording`. Out: a `Tape`, in which a node is its place: operands come before results.
 Nothing is reordered or rewritten here beyond what keeps every number as it is: operations on
-constants are computed, x * 1, x / 1 and x ** 1 are x, and what was computed before is not
+constants are numbers, x * 1, x / 1 and x ** 1 are x, and what was computed before is not
 computed again. x * 0 is not 0, nor x - x: x may be infinite.
 """
 
@@ -10,17 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from engine.compiled.columns import (
+    CODES,
+    CONSTANT,
+    DRAW,
+    INPUT,
+    TAKE,
+    UNKNOWN,
+    Array,
+    columns_of,
+    with_outside,
+)
+from engine.compiled.numbering import numbered, reached_by
+from engine.compiled.sequential import is_worth_it
 from engine.compiled.trace import Recording, is_take
 from engine.errors import TraceError
-from engine.graph import topological_order
-from engine.ops import TABLE, Op
+from engine.ops import TABLE
 from engine.value import Value
 
-# What a node is that no row of the table makes; its `number` column says more.
-INPUT, CONSTANT, DRAW, TAKE = -1, -2, -3, -4
-_SHIFT = 24  # places below 2**24 = 16 million nodes, so that two and a code fit a small int
+__all__ = ["CONSTANT", "DRAW", "INPUT", "TAKE", "Tape", "TapeGuard", "tape_of"]
 
 
 class TapeGuard(NamedTuple):
@@ -32,22 +44,23 @@ class TapeGuard(NamedTuple):
     line: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Tape:
     """A traced function as columns. `op[i]` is the place of node i's row in `names`, or one of
     INPUT (`number` is the number of the input), CONSTANT (its number), DRAW (its call), TAKE.
 
-    `a`, `b` and `c` are the operands' places, -1 for none; of TAKE, `a` is the index and
-    `entries` has the rest. `leaves` are the Values from outside, numbered after the inputs.
+    `a`, `b` and `c` are the operands' places, -1 for none. Of TAKE, `a` is the index, and its
+    entries are `c` places from `b` on in `entries`. `leaves` are the Values from outside, numbered
+    after the inputs.
     """
 
     names: list[str]
-    op: list[int] = field(default_factory=list)
-    a: list[int] = field(default_factory=list)
-    b: list[int] = field(default_factory=list)
-    c: list[int] = field(default_factory=list)
-    number: list[float] = field(default_factory=list)
-    entries: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    op: Array  # int16
+    a: Array  # int32, as the next ones
+    b: Array
+    c: Array
+    entries: Array
+    number: Array  # float64
     leaves: list[Value] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     guards: list[TapeGuard] = field(default_factory=list)
@@ -56,14 +69,12 @@ class Tape:
     def __len__(self) -> int:
         return len(self.op)
 
-    def add(self, op: int, a: int = -1, b: int = -1, c: int = -1, number: float = 0.0) -> int:
-        """Append a node and return its place."""
-        self.op.append(op)
-        self.a.append(a)
-        self.b.append(b)
-        self.c.append(c)
-        self.number.append(number)
-        return len(self.op) - 1
+    def equals(self, other: Tape) -> bool:
+        """Whether both compute the same, leaves and lines aside."""
+        mine = (self.op, self.a, self.b, self.c, self.entries)
+        others = (other.op, other.a, other.b, other.c, other.entries)
+        numbers = self.number.view(np.int64), other.number.view(np.int64)
+        return all(map(np.array_equal, (*mine, numbers[0]), (*others, numbers[1])))
 
 
 def tape_of(
@@ -78,110 +89,194 @@ def tape_of(
     Raises TraceError for a node whose operation is not in the table: made by hand, by a custom
     operation, or a checkpoint outside of the function.
     """
-    tape = Tape(list(TABLE))
-    codes: dict[Op, int] = {op: code for code, op in enumerate(TABLE.values())}
-    identity, mul, div, pow_ = (
-        tape.names.index(name) for name in ("identity", "mul", "div", "pow")
+    if not is_worth_it(len(recording.nodes)):
+        return _Plain(recording, leaves, {} if places is None else places).tape()
+    x = columns_of(recording, leaves)
+    reached = reached_by(x)
+    for i in np.flatnonzero((x.code == UNKNOWN) & (reached[len(x.leaves) :] > 0)).tolist():
+        raise TraceError(_unknown(x.nodes[i]))
+    found = numbered(x, len(recording.inputs), len(recording.draws), reached)
+    if places is not None:
+        rows = zip([*x.leaves, *x.nodes], found.place.tolist(), strict=True)
+        places.update((node, place) for node, place in rows if place >= 0)
+    return Tape(
+        [*TABLE],
+        *(found.op, found.a, found.b, found.c, found.entries, found.number),
+        [x.leaves[row] for row in found.leaves],
+        found.results[: len(recording.outputs)],
+        _guards(recording, found.results[len(recording.outputs) :]),
+        found.recorded,
     )
-    forwards = [op.forward for op in TABLE.values()]
-    op_column, number, add = tape.op, tape.number, tape.add
-    roots = [y for y in recording.outputs if isinstance(y, Value)]
-    order = topological_order([*roots, *[guard.node for guard in recording.guards]])
-    known: dict[int | tuple[int, ...], int] = {}  # the place of each operation computed so far
-    constants: dict[float | str, int] = {}
-    place: dict[Value, int] = {} if places is None else places
-    for i, leaf in enumerate(recording.inputs):
-        place[leaf] = add(INPUT, number=float(i))
-    for k, leaf in enumerate(recording.draws):
-        place[leaf] = add(DRAW, number=float(k))
-    reached = {node for node in order if node.op is None}
-    found_leaves = [leaf for leaf in leaves if leaf in reached and leaf not in place]
-    found_leaves += [
-        node
-        for node in order
-        if node.op is None and node not in place and not recording.made_inside(node)
-    ]
-    for leaf in dict.fromkeys(found_leaves):
-        place[leaf] = add(INPUT, number=float(len(recording.inputs) + len(tape.leaves)))
-        tape.leaves.append(leaf)
 
-    def constant(x: float) -> int:
-        key: float | str = x if x == x and x != 0.0 else repr(x)  # -0.0 is not 0.0; nan is nan
-        found = constants.get(key)
-        if found is None:
-            found = constants[key] = add(CONSTANT, number=x)
+
+def _guards(recording: Recording, places: Sequence[int]) -> list[TapeGuard]:
+    pairs = zip(recording.guards, places, strict=True)
+    return [TapeGuard(place, guard.kind, guard.number, guard.line) for guard, place in pairs]
+
+
+class _Plain:
+    """The same in plain Python, which for few nodes is faster: columns are lists, and what was
+    computed before is found in dicts. `place` gets the place of each node."""
+
+    def __init__(
+        self, recording: Recording, leaves: Sequence[Value], place: dict[Value, int]
+    ) -> None:
+        self.recording, self.place = recording, place
+        self.op: list[int] = []
+        self.operands: list[tuple[int, int, int]] = []
+        self.number: list[float] = []
+        self.entries: list[int] = []
+        self.known: dict[tuple[int, ...], int] = {}  # the place of each operation computed so far
+        self.constants: dict[float | str, int] = {}
+        self.ends = [y for y in recording.outputs if isinstance(y, Value)]
+        self.ends += [guard.node for guard in recording.guards]
+        nodes, used = recording.nodes, self._operands_of(recording.nodes)
+        made = {*nodes}
+        roots = [x for x in used if x.op is not None and x not in made]
+        if roots:
+            nodes = with_outside(recording, roots)
+            used = self._operands_of(nodes)
+        reached: set[Value | None] = {*self.ends}
+        self.nodes: list[Value] = []
+        for node in reversed(nodes):
+            if node in reached:
+                self.nodes.append(node)
+                reached.add(node._a)
+                reached.add(node._b)
+                if node._rest:
+                    reached.update([x for x, _ in node._rest])
+        self.nodes.reverse()
+        for i, leaf in enumerate(recording.inputs):
+            place[leaf] = self.add(INPUT, number=float(i))
+        for k, leaf in enumerate(recording.draws):
+            place[leaf] = self.add(DRAW, number=float(k))
+        found = [x for x in used if x.op is None and not recording.made_inside(x)]
+        outside = dict.fromkeys([*leaves, *found])
+        self.leaves = [x for x in outside if x in reached and x not in place]
+        for k, leaf in enumerate(self.leaves, len(recording.inputs)):
+            place[leaf] = self.add(INPUT, number=float(k))
+
+    def _operands_of(self, nodes: Sequence[Value]) -> dict[Value, None]:
+        """What some nodes are computed of, and the results, in the order of their first use."""
+        found: dict[Any, None] = {}
+        for node in nodes:
+            found[node._a] = found[node._b] = None
+            if node._rest:
+                found.update([(x, None) for x, _ in node._rest])
+        found.update(dict.fromkeys(self.ends))
+        found.pop(None, None)
         return found
 
-    for node in order:
-        op = node.op
-        if op is None:
-            if node not in place:
-                place[node] = constant(node._data)
-            continue
-        tape.recorded += 1
-        code = codes.get(op, TAKE)
-        arity = op.arity
-        operand = node._a
-        a = place[operand] if operand is not None else constant(node._x)
-        key: int | tuple[int, ...]
-        b = c = -1
-        if code == TAKE:
-            if not is_take(op):
-                raise TraceError(_unknown(op, node))
-            entries = tuple(
-                constant(x) if entry is None else place[entry] for entry, x in node._operands()[1:]
-            )
-            key = (TAKE, a, *entries)
-        elif arity == 1:
-            if code == identity:
-                place[node] = a
-                continue
-            if op_column[a] == CONSTANT:
-                place[node] = constant(forwards[code](number[a]))  # type: ignore[misc]
-                continue
-            key = (code << 2 * _SHIFT) + a
-        else:
-            operand = node._b
-            b = place[operand] if operand is not None else constant(node._y)
-            if arity == 2:
-                fixed_a, fixed_b = op_column[a] == CONSTANT, op_column[b] == CONSTANT
-                if fixed_a and fixed_b:
-                    place[node] = constant(forwards[code](number[a], number[b]))  # type: ignore[misc]
-                    continue
-                if fixed_b and number[b] == 1.0 and code in (mul, div, pow_):
-                    place[node] = a
-                    continue
-                if fixed_a and number[a] == 1.0 and code == mul:
-                    place[node] = b
-                    continue
-                key = (code << 2 * _SHIFT) + (a << _SHIFT) + b
-            else:
-                operand, x = node._rest[0]
-                c = place[operand] if operand is not None else constant(x)
-                if op_column[a] == CONSTANT:  # `where`: its arm is known
-                    place[node] = b if number[a] else c
-                    continue
-                key = (code, a, b, c)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = add(code, a, b, c)
-            if code == TAKE:
-                tape.entries[found] = entries
-        place[node] = found
-    if len(tape) >> _SHIFT:
-        raise TraceError(
-            f"the function has {len(tape):,} operations and numbers, and a compiled one has at "
-            f"most {1 << _SHIFT:,}; compile the part that it repeats"
+    def tape(self) -> Tape:
+        """Give each node its place."""
+        for node in self.nodes:
+            self._place(node)
+        outputs = [
+            self.operand(y, 0.0) if isinstance(y, Value) else self.constant(y)
+            for y in self.recording.outputs
+        ]
+        guards = [self.operand(guard.node, 0.0) for guard in self.recording.guards]
+        operands = np.array(self.operands, np.int32).reshape(-1, 3)
+        a, b, c = (column.copy() for column in operands.T)
+        return Tape(
+            [*TABLE],
+            np.array(self.op, np.int16),
+            *(a, b, c),
+            np.array(self.entries, np.int32),
+            np.array(self.number, np.float64),
+            self.leaves,
+            outputs,
+            _guards(self.recording, guards),
+            len(self.nodes),
         )
-    tape.outputs = [place[y] if isinstance(y, Value) else constant(y) for y in recording.outputs]
-    tape.guards = [TapeGuard(place[g.node], g.kind, g.number, g.line) for g in recording.guards]
-    return tape
+
+    def add(self, op: int, a: int = -1, b: int = -1, c: int = -1, number: float = 0.0) -> int:
+        """Append a node and return its place."""
+        self.op.append(op)
+        self.operands.append((a, b, c))
+        self.number.append(number)
+        return len(self.op) - 1
+
+    def constant(self, x: float) -> int:
+        """The place of a number."""
+        key: float | str = x if x == x and x != 0.0 else repr(x)  # -0.0 is not 0.0; nan is nan
+        found = self.constants.get(key)
+        if found is None:
+            found = self.constants[key] = self.add(CONSTANT, number=x)
+        return found
+
+    def operand(self, x: Value | None, number: float) -> int:
+        """The place of an operand, or of the number that it is."""
+        found = None if x is None else self.place.get(x)
+        if found is None:
+            return self.constant(number if x is None else x._data)
+        return found
+
+    def _place(self, node: Value) -> None:
+        """Give an operation its place: that of one computed before, or a new one."""
+        assert node.op is not None
+        op, number, place = self.op, self.number, self.place
+        code, arity = CODES.get(node.op, UNKNOWN), node.op.arity
+        key: tuple[int, ...]
+        a = place.get(node._a)  # type: ignore[arg-type]
+        if a is None:
+            a = self.operand(node._a, node._x)
+        if code == UNKNOWN:
+            if not is_take(node.op):
+                raise TraceError(_unknown(node))
+            key = (TAKE, a, *[self.operand(x, y) for x, y in node._operands()[1:]])
+        elif arity == 1:
+            if code == _IDENTITY:
+                place[node] = a
+                return
+            if op[a] == CONSTANT:  # what it gives was computed when it was recorded
+                place[node] = self.constant(node._data)
+                return
+            key = (code, a)
+        else:
+            b = place.get(node._b)  # type: ignore[arg-type]
+            if b is None:
+                b = self.operand(node._b, node._y)
+            if arity == 3:
+                c = self.operand(*node._rest[0])
+                if op[a] == CONSTANT:  # `where`: its arm is known
+                    place[node] = b if number[a] else c
+                    return
+                key = (code, a, b, c)
+            else:
+                if op[b] == CONSTANT:
+                    if op[a] == CONSTANT:
+                        place[node] = self.constant(node._data)
+                        return
+                    if number[b] == 1.0 and code in (_MUL, _DIV, _POW):
+                        place[node] = a
+                        return
+                elif code == _MUL and op[a] == CONSTANT and number[a] == 1.0:
+                    place[node] = b
+                    return
+                key = (code, a, b)
+        found = self.known.get(key)
+        place[node] = self._new(key) if found is None else found
+
+    def _new(self, key: tuple[int, ...]) -> int:
+        if key[0] == TAKE:
+            found = self.add(TAKE, key[1], len(self.entries), len(key) - 2)
+            self.entries += key[2:]
+        else:
+            found = self.add(*key)
+        self.known[key] = found
+        return found
 
 
-def _unknown(op: Op, node: Value) -> str:
+_IDENTITY, _MUL, _DIV, _POW = map([*TABLE].index, ("identity", "mul", "div", "pow"))
+
+
+def _unknown(node: Value) -> str:
+    assert node.op is not None
     label = f" labelled {node.label!r}" if node.label else ""
     return (
-        f"the operation {op.name!r} of a node{label} is not in the table, so it can't be compiled: "
-        "a custom operation, a checkpoint or a node made by hand, reached from outside of the "
-        "function; compute it inside, in functions of engine, or give its number as an argument"
+        f"the operation {node.op.name!r} of a node{label} is not in the table, so it can't be "
+        "compiled: a custom operation, a checkpoint or a node made by hand, reached from outside "
+        "of the function; compute it inside, in functions of engine, or give its number as an "
+        "argument"
     )

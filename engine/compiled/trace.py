@@ -37,20 +37,48 @@ class Guard:
     line: str  # the user's source line
 
 
+class Made:
+    """The nodes that operations make under trace, told by `Value` as they are made.
+
+    The scopes of a trace refer to it, and nodes to their scopes: so that no cycle stays behind it
+    gives up its nodes when the trace ends.
+    """
+
+    __slots__ = ("_nodes", "note")
+
+    def __init__(self) -> None:
+        self._nodes: list[Value] = []
+        self.note: Callable[[Value], None] = self._nodes.append
+
+    def end(self) -> list[Value]:
+        """Return the nodes, in the order in which they were made, and note no more."""
+        nodes, self._nodes, self.note = self._nodes, [], _forget
+        return nodes
+
+
+def _forget(node: Value) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one run of a function left: its results, and what a replay has to know beside them."""
+    """What one run of a function left: its results, and what a replay has to know beside them.
+
+    `nodes` are those that operations made, each behind its operands, and perhaps more than the
+    results need; what was reached from outside is not among them.
+    """
 
     outputs: list[Value | float]
     rebuild: Callable[[list[Any]], Any]
     inputs: list[Value]
     guards: list[Guard]
     draws: list[Value]
-    mark: modes.Scope  # nodes made by the function have it among their scopes
+    nodes: list[Value]
+    made: Made
 
     def made_inside(self, node: Value) -> bool:
         """Whether the function made this node, or reached it from outside."""
-        return is_under(node.scope, self.mark)
+        return node.scope is not None and node.scope.made is self.made
 
 
 def is_under(scope: modes.Scope | None, mark: modes.Scope | None) -> bool:
@@ -95,20 +123,18 @@ def _recorded(
     inputs: list[Value],
     outcomes: Sequence[float],
 ) -> Recording:
-    trace = Trace(outcomes)
-    with (
-        modes.traced_by(trace),
-        modes.enable_grad(),
-        modes.scope("compiled"),
-    ):
-        mark = modes.state.scope
-        result = f(*args, **keywords)
-    assert mark is not None
+    trace, made = Trace(outcomes), Made()
+    with modes.traced_by(trace), modes.enable_grad(), modes.scope("compiled"):
+        modes.state.scope.made = made
+        try:
+            result = f(*args, **keywords)
+        finally:
+            nodes = made.end()
     if result is None:
         raise TypeError("the function returned None; does it lack a return statement?")
     outputs, rebuild = flatten(result)
     outputs = [y if isinstance(y, Value) else to_float(y) for y in outputs]
-    return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, mark)
+    return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, nodes, made)
 
 
 class Trace:

@@ -118,11 +118,9 @@ class Needs:
 
     def _of_segment(self, i: Instruction) -> list[int]:
         """The same for operations on single rows, of which there may be millions."""
-        own, segments = self.rows[i.space], self._segments
-        part = slice(i.list_1, i.list_1 + i.n)
-        columns = (segments.code, segments.out, segments.a, segments.b, segments.c)
+        own = self.rows[i.space]
         found = []
-        for code, out, a, b, c in zip(*[column[part] for column in columns], strict=True):
+        for code, out, a, b, c in self._segments.listed(i.list_1, i.n):
             by_a, by_b, by_c = self._bits[code]
             flags = (own[a] and by_a) | (by_b and own[b] and by_b) | (by_c and own[c] and by_c)
             if flags:

@@ -15,13 +15,12 @@ from engine.compiled.describe import headline, titles
 from engine.compiled.lift import lift_with_origins
 from engine.compiled.paths import Lifted
 from engine.compiled.tape import tape_of
-from engine.compiled.trace import Recording
+from engine.compiled.trace import Made, Recording
 from engine.drawing import LARGE, Box, Picture, fold
 from engine.drawing.flow import index_of
 from engine.graph import Graph, topological_order
 from engine.lifting.instructions import family_of
 from engine.lines import Recorder
-from engine.modes import Scope
 from engine.value import Value
 
 LISTED = 4  # source lines that a tooltip names
@@ -49,8 +48,9 @@ def lifted_values(roots: Sequence[Value]) -> tuple[Lifted, dict[Value, int]]:
 
     Raises TraceError for operations that are not in the table.
     """
-    mark = Scope("blocks", None)  # no leaf was made in it: all are numbers that may change
-    recording = Recording(list(dict.fromkeys(roots)), lambda leaves: leaves, [], [], [], mark)
+    nodes = [node for node in topological_order(roots) if node.op is not None]
+    made = Made()  # in none of its scopes: all leaves are numbers that may change
+    recording = Recording([*dict.fromkeys(roots)], lambda leaves: leaves, [], [], [], nodes, made)
     places: dict[Value, int] = {}
     tape = tape_of(recording, _matrices_first(roots), places)
     return Lifted(tape, *lift_with_origins(tape)), places

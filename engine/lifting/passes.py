@@ -217,7 +217,7 @@ class Passes:
     def _sign(self, k: int) -> str:
         """The name of an operation of the tape."""
         tape = self.lifted.tape
-        return tape.names[tape.op[k]] if tape.op[k] >= 0 else "look-up" * (tape.op[k] == TAKE)
+        return tape.names[tape.op[k]] if tape.op[k] >= 0 else "look-up" * int(tape.op[k] == TAKE)
 
 
 def _listed(found: Counter[str]) -> str:

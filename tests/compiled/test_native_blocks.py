@@ -40,7 +40,7 @@ class Maker:
         self.rng, self.width = rng, width
         self.rows = [INPUTS, INPUTS]
         self.pool = [0] * POOL_HEADER
-        self.segments = Segments()
+        self.singles: list[tuple[int, ...]] = []  # operations of segments, as `Segments` has them
         self.instructions: list[Instruction] = []
         self.constants: tuple[dict[int, float], dict[int, float]] = ({}, {})
         for space in (S, L):  # some of the inputs are known, alone and in runs
@@ -184,7 +184,7 @@ class Maker:
         self.add("take", space, n, **fields, list_1=self.list(table))
 
     def segment(self, space: int) -> None:
-        segments, first = self.segments, len(self.segments.code)
+        first = len(self.singles)
         count = self.rng.choice((1, 3, 20, 150))
         for _ in range(count):
             row = self.rng.choice(ROWS)
@@ -192,10 +192,7 @@ class Maker:
             rows = [self.rng.choice((*recent, self.place(space, 1))) for _ in range(3)]
             if row == "where":
                 rows[0] = self.rng.randrange(INPUTS)
-            segments.code.append(list(TABLE).index(row))
-            segments.out.append(self.new(space, 1))
-            for column, operand in zip((segments.a, segments.b, segments.c), rows, strict=True):
-                column.append(operand)
+            self.singles.append((list(TABLE).index(row), self.new(space, 1), *rows))
         self.instructions.append(Instruction("segment", space, count, 0, list_1=first))
 
     # --- all of it ---
@@ -218,7 +215,7 @@ class Maker:
             outputs=list(dict.fromkeys(outputs)),
             constants=self.constants,
             pool=self.pool,
-            segments=self.segments,
+            segments=Segments(*np.array(self.singles, np.int32).reshape(-1, 5).T),
         )
         return Program(blocks, wanted, self.width, dtype, by_kernel)
 
@@ -235,7 +232,7 @@ def written_rows(blocks: Blocks) -> tuple[set[int], set[int]]:
     segments = blocks.segments
     for i in (*blocks.instructions[S], *blocks.instructions[L]):
         if i.kernel == "segment":
-            found[i.space].update(segments.out[i.list_1 : i.list_1 + i.n])
+            found[i.space].update(segments.out[i.list_1 : i.list_1 + i.n].tolist())
         else:
             found[i.space].update(range(i.out, i.out + i.n * (i.cols if i.kernel == "mm" else 1)))
     return found

@@ -65,15 +65,15 @@ def _contribution(
 
 def segment(e: Layout, f: Function, i: Instruction) -> None:
     """Operations on single rows, one after the other."""
-    columns = e.blocks.segments
+    part = e.blocks.segments.listed(i.list_1, i.n)
 
     def body(o: Any, w: int) -> None:
         rows = Rows(e, f, i.space, o, w)
-        for k in range(i.list_1, i.list_1 + i.n):
-            name = e.names[columns.code[k]]
-            operands = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
+        for code, out, *found in part:
+            name = e.names[code]
+            operands = found[: TABLE[name].arity]
             y = vectormath.row(f, name, *map(rows.read, operands))
-            rows.write(columns.out[k], y)
+            rows.write(out, y)
             if name == "pass_on":
                 note(f, y)
 
@@ -82,18 +82,17 @@ def segment(e: Layout, f: Function, i: Instruction) -> None:
 
 def segment_back(e: Layout, f: Function, i: Instruction, flags: Sequence[int]) -> None:
     """Their adjoints, from the last to the first."""
-    columns = e.blocks.segments
+    part = e.blocks.segments.listed(i.list_1, i.n)
 
     def body(o: Any, w: int) -> None:
         rows = Rows(e, f, i.space, o, w)
-        for k in range(i.list_1 + i.n - 1, i.list_1 - 1, -1):
-            flag = flags[k - i.list_1]
-            g = rows.arrived(columns.out[k]) if flag else None
+        for flag, (code, out, *found) in zip(reversed(flags), reversed(part), strict=True):
+            g = rows.arrived(out) if flag else None
             if g is None:
                 continue
-            name = e.names[columns.code[k]]
-            operands = (columns.a[k], columns.b[k], columns.c[k])[: TABLE[name].arity]
-            numbers = [*map(rows.read, operands), rows.read(columns.out[k])]
+            name = e.names[code]
+            operands = found[: TABLE[name].arity]
+            numbers = [*map(rows.read, operands), rows.read(out)]
             for j, row in enumerate(operands):
                 if flag >> j & 1:
                     rows.add(row, _contribution(e, f, name, j, g, numbers))

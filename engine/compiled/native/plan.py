@@ -146,7 +146,7 @@ class _Planner:
         if i.kernel == "segment":
             codes = self.blocks.segments.code[i.list_1 : i.list_1 + i.n]
             return len(self.blocks.segments.code) <= _OPERATIONS and all(
-                self._translates(self.layout.names[code]) for code in {*codes}
+                self._translates(self.layout.names[code]) for code in {*codes.tolist()}
             )
         if i.kernel.startswith("ew_"):
             return self._translates(i.kernel.removeprefix("ew_"))

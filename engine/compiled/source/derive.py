@@ -234,33 +234,29 @@ class _Derive:
         self._write(space, out, layout, value, back if partials else None)
 
     def _segment(self, i: Instruction) -> None:
-        segments = self.blocks.segments
-        part = slice(i.list_1, i.list_1 + i.n)
-        columns = (segments.code, segments.out, segments.a, segments.b, segments.c)
         names = list(TABLE)
         if i.n > LONG:
             self._tape(i, names)
             return
-        for code, out, *operands in zip(*[column[part] for column in columns], strict=True):
+        for code, out, *operands in self.blocks.segments.listed(i.list_1, i.n):
             row = names[code]
             self._row(row, i.space, 1, out, tuple(operands[: TABLE[row].arity]))
 
     def _tape(self, i: Instruction, names: list[str]) -> None:
         """A long segment: its rows are one array, filled by a loop over a table."""
-        segments, space = self.blocks.segments, i.space
-        part = range(i.list_1, i.list_1 + i.n)
-        written = {segments.out[k]: k for k in part}
+        space, part = i.space, self.blocks.segments.listed(i.list_1, i.n)
+        written = {out for _, out, *_ in part}
         entries: dict[int, int] = {}
         operations = []
-        for k in part:
-            row = names[segments.code[k]]
-            operands = (segments.a[k], segments.b[k], segments.c[k])[: TABLE[row].arity]
+        for code, _, *found in part:
+            row = names[code]
+            operands = found[: TABLE[row].arity]
             for r in operands:
                 if r not in written:
                     entries.setdefault(r, len(entries))
             operations.append((row, operands))
         count = len(entries)
-        place = {**entries, **{segments.out[k]: count + j for j, k in enumerate(part)}}
+        place = {**entries, **{out: count + j for j, (_, out, *_) in enumerate(part)}}
         size = count + i.n
         read = self.rows.read(space, list(entries), (count,))
         shape = (size, *lanes(space))

@@ -1,0 +1,162 @@
+"""Lifting: find the blocks in a tape of scalars.
+
+In: a `Tape`. Out: `Blocks`, a short list of instructions on rows of numbers, each of which stands
+for many scalar operations. There are two spaces of rows. In the shared space S a row is one
+number; whatever depends on no batched input lives there. In the lane space L a row has one number
+for each example of a batch, and is computed after all of S.
+
+The passes, each in a file of its own:
+
+1. `marks`: space of each node, and how often it is used. What nobody uses is dropped.
+2. `sums`, by the loops in `terms`: an addition chain, with the products in it, becomes one sum of
+   products.
+3. `levels`: the level of each node, as late as possible, so that what corresponds in two
+   parts of a computation meets on one level; and nodes of one space, level and operation as one
+   group.
+4. `rows`, `emit`, `products`: rows are handed out group by group, in an order in which operands
+   are contiguous where that can be; where it can't, they are gathered first. Sums of products with
+   the same right-hand sides become the rows of a matrix, and such matrices that are equal become
+   one matrix product. This finds dense layers, weights shared over positions, and convolutions.
+
+Passes that go node by node are loops of `sequential`: machine code where there are many nodes.
+With ``lifted=False`` every node is an instruction of its own: the plain tape, which computes each
+scalar, and each step of the chain rule, as the eager engine does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.compiled.lift import emit, wide
+from engine.compiled.lift.blocks import (
+    POOL_HEADER,
+    Blocks,
+    Check,
+    Instruction,
+    L,
+    Origins,
+    S,
+    Segments,
+)
+from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, schedule
+from engine.compiled.lift.marks import Nodes
+from engine.compiled.lift.origins import origins_of
+from engine.compiled.lift.products import Terms, emit_sums
+from engine.compiled.lift.rows import LONG, Rows
+from engine.compiled.lift.sums import Maxima, Sums, find_maxima, find_sums
+from engine.compiled.tape import CONSTANT, Tape
+
+__all__ = [
+    "POOL_HEADER",
+    "Blocks",
+    "Check",
+    "Instruction",
+    "L",
+    "Origins",
+    "S",
+    "Segments",
+    "lift",
+    "lift_with_origins",
+]
+
+
+def lift(
+    tape: Tape,
+    lane_inputs: Iterable[int] = (),
+    split: Iterable[int] = (),
+    *,
+    lifted: bool = True,
+    batched: bool | None = None,
+) -> Blocks:
+    """Return the blocks of a tape.
+
+    `lane_inputs` are the numbers of the batched inputs; `split` those of shared inputs whose
+    gradient is wanted for each example, and which therefore count as batched. `batched` says
+    whether there are examples where no input is batched.
+    """
+    return _lifted(tape, list(lane_inputs), list(split), lifted, batched)[0]
+
+
+def lift_with_origins(
+    tape: Tape,
+    lane_inputs: Iterable[int] = (),
+    split: Iterable[int] = (),
+    *,
+    batched: bool | None = None,
+) -> tuple[Blocks, Origins]:
+    """Return the blocks of a tape, and which nodes of it each instruction stands for.
+
+    The blocks are those of `lift`. Every node that is an operation and is used has one instruction;
+    copies, and the sums of several biases, stand for none.
+    """
+    blocks, rows, terms, groups = _lifted(tape, list(lane_inputs), list(split), True, batched)
+    return blocks, origins_of(rows, terms, groups, blocks)
+
+
+def _lifted(
+    tape: Tape, lanes: list[int], split: list[int], lifted: bool, batched: bool | None
+) -> tuple[Blocks, Rows, Terms, Groups]:
+    nodes = Nodes.of(tape)
+    nodes.mark([*lanes, *split], bool(lanes) if batched is None else batched)
+    sums = find_sums(nodes) if lifted else Sums.none(nodes)
+    maxima = find_maxima(nodes) if lifted else Maxima.none(nodes)
+    groups = schedule(nodes, sums, maxima, apart=not lifted)
+    rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
+    _emit(rows, groups, terms, maxima)
+    segments = rows.finish(not lifted)
+    blocks = Blocks(
+        rows.out,
+        (rows.rows[S], rows.rows[L]),
+        rows.constants,
+        rows.shared,
+        lanes,
+        rows.split_rows,
+        [(rows.space_at[y], rows.row_at[y]) for y in tape.outputs],
+        [*_checks(tape, rows)],
+        rows.pool,
+        Segments(*segments),
+        tape.recorded,
+    )
+    return blocks, rows, terms, groups
+
+
+def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima) -> None:
+    """Emit all groups in their order."""
+    starts, spaces, tags = map(rows.viewed, (groups.start, groups.space, groups.tag))
+    members, g, count = rows.viewed(groups.members), 0, len(groups)
+    while g < count:
+        first, last, space, tag = starts[g], starts[g + 1], spaces[g], tags[g]
+        g += 1
+        if tag >= 0:
+            if last - first == 1:
+                g = emit.ones(rows, groups, g - 1)
+                if g < count and starts[g] == first:
+                    emit.one(rows, tag, space, members[first])
+                    g += 1
+            elif rows.nodes.many and last - first >= LONG:
+                emit.elementwise(rows, tag, space, groups.members[first:last])
+            else:
+                emit.elementwise(rows, tag, space, list(members[first:last]))
+            continue
+        if tag == TAG_SUM and rows.nodes.many and last - first >= LONG:
+            wide.emit_sums(rows, terms.sums, space, groups.members[first:last])
+            continue
+        own = list(members[first:last])
+        if tag == TAG_SUM:
+            emit_sums(rows, terms, space, own)
+        elif tag == TAG_TAKE:
+            emit.takes(rows, space, own)
+        elif tag == TAG_DRAW:
+            emit.draws(rows, space, own)
+        else:
+            emit.maxima(rows, maxima, space, own)
+
+
+def _checks(tape: Tape, rows: Rows) -> Iterable[Check]:
+    """What guards check of which rows."""
+    for order, guard in enumerate(tape.guards):
+        node = guard.place
+        if tape.op[node] != CONSTANT or guard.kind == "index":
+            length = int(guard.number) if guard.kind == "index" else 0
+            number = 0.0 if length else guard.number
+            yield Check(rows.row_at[node], rows.space_at[node], order, length, number)

@@ -1,0 +1,173 @@
+"""From groups to instructions: single operations, elementwise blocks, look-ups, draws, maxima."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from engine.compiled.lift.blocks import Instruction, L, S
+from engine.compiled.lift.levels import Groups
+from engine.compiled.lift.marks import Column
+from engine.compiled.lift.rows import LONG, Rows, runs
+from engine.compiled.lift.sums import Maxima
+from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
+from engine.ops import TABLE
+
+GATHER_FROM = 4  # operands in runs shorter than this are gathered, in blocks of at least as many
+_NAMES = [f"ew_{name}" for name in TABLE]
+
+
+def ones(rows: Rows, groups: Groups, g: int) -> int:
+    """Emit groups of one operation on single rows, from group g on, as far as there are such and
+    their operands have rows in the right space; return the group to go on with."""
+    nodes = rows.nodes
+    space = int(groups.space[g])
+    given = nodes.new(2, 0, np.int64)
+    given[0], given[1] = rows.rows[space], rows.single
+    done: int = _ones.over(nodes.count)(
+        *(groups.members, groups.start, groups.space, groups.tag),
+        *(nodes.op, nodes.a, nodes.b, nodes.c, nodes.arity, nodes.space),
+        *(rows.row, rows.lane_row, *rows.segments, given, g, len(groups)),
+    )
+    if given[1] > rows.single:
+        rows.begin_segment(space)
+        rows.rows[space], rows.single = int(given[0]), int(given[1])
+    return done
+
+
+@loop
+def _ones(
+    members: Ints,
+    start: Ints,
+    group_space: Bytes,
+    group_tag: Shorts,
+    op: Shorts,
+    a: Ints,
+    b: Ints,
+    c: Ints,
+    arity: Shorts,
+    space: Bytes,
+    row: Ints,
+    lane_row: Ints,
+    code: Ints,
+    out: Ints,
+    first: Ints,
+    second: Ints,
+    third: Ints,
+    at: Longs,
+    g: int,
+    groups: int,
+) -> int:
+    """`ones`: `at` has the next row and the next place among single operations."""
+    here = group_space[g]
+    while g < groups and group_space[g] == here and group_tag[g] >= 0:
+        if start[g + 1] - start[g] > 1:
+            break
+        i = members[start[g]]
+        k = at[1]
+        for j in range(arity[group_tag[g]]):
+            x = c[i] if j == 2 else (b[i] if j else a[i])
+            y = row[x]
+            if space[x] != here:
+                y = lane_row[x]
+                if y < 0:
+                    return g
+            if j == 0:
+                first[k] = y
+            elif j == 1:
+                second[k] = y
+            else:
+                third[k] = y
+        code[k] = op[i]
+        out[k] = at[0]
+        row[i] = at[0]
+        at[0] += 1
+        at[1] += 1
+        g += 1
+    return g
+
+
+def one(rows: Rows, code: int, space: int, i: int) -> None:
+    """An operation on single rows, some of which may have to be repeated in L first."""
+    nodes = rows.nodes
+    operands = [int(column[i]) for column in (nodes.a, nodes.b, nodes.c)[: nodes.arity[code]]]
+    found = rows.of(operands) if space == S else rows.rows_in(L, operands)
+    out = rows.row_at[i] = rows.new(space, 1)
+    rows.append_one(code, space, out, found)
+
+
+def elementwise(rows: Rows, code: int, space: int, members: Column) -> None:
+    """Operations of one kind, in the order of their operands' rows, so that these are
+    contiguous."""
+    nodes = rows.nodes
+    columns = [nodes.a, nodes.b, nodes.c][: nodes.arity[code]]
+    if isinstance(members, np.ndarray):
+        keys = [rows.row[column[members]] for column in columns]
+        members = members[np.lexsort(keys[::-1])]
+        operands = [column[members] for column in columns]
+    else:
+        views = [rows.viewed(column) for column in columns]
+        row = rows.row_at
+        members = sorted(members, key=lambda i: [row[view[i]] for view in views])
+        operands = [[view[i] for i in members] for view in views]
+    found = [rows.rows_in(space, nodes_of) for nodes_of in operands]
+    count = len(members)
+    out = rows.give(space, members)
+    starts = runs(found)
+    if len(starts) > 1 and count >= GATHER_FROM and len(starts) * GATHER_FROM > count:
+        firsts = [rows.contiguous(space, column) for column in found]
+        rows.append(Instruction(_NAMES[code], space, count, out, *firsts))
+        return
+    for first, last in itertools.pairwise([*starts, count]):
+        each = [int(column[first]) for column in found]
+        if last - first == 1:
+            rows.append_one(code, space, out + first, each)
+        else:
+            rows.append(Instruction(_NAMES[code], space, last - first, out + first, *each))
+
+
+def maxima(rows: Rows, found: Maxima, space: int, members: list[int]) -> None:
+    """Chains of maxima: an instruction for those of one length."""
+    by_length: dict[int, list[int]] = {}
+    start, terms = found.start, found.terms
+    for i in members:
+        k = found.of_node[i]
+        by_length.setdefault(int(start[k + 1] - start[k]), []).append(i)
+    for length, nodes in by_length.items():
+        parts = [terms[start[k] : start[k] + length] for k in (found.of_node[i] for i in nodes)]
+        operands = [int(x) for part in parts for x in part]
+        listed = rows.listed(rows.rows_in(space, as_column(rows, operands)))
+        out = rows.give(space, nodes)
+        rows.append(Instruction("max", space, len(nodes), out, inner=length, list_1=listed))
+
+
+def takes(rows: Rows, space: int, members: list[int]) -> None:
+    """Look-ups: an instruction for those of one index and length."""
+    nodes = rows.nodes
+    calls: dict[tuple[int, int], list[int]] = {}
+    for i in members:
+        calls.setdefault((int(nodes.a[i]), int(nodes.c[i])), []).append(i)
+    for (index, length), own in calls.items():
+        # entry after entry, the numbers of each together; all in one space
+        tables = [nodes.entries[nodes.b[i] : nodes.b[i] + length] for i in own]
+        table = [int(x) for entries in zip(*tables, strict=True) for x in entries]
+        shared = all(rows.space_at[x] == S for x in table)
+        column = as_column(rows, table)
+        found = rows.of(column) if shared else rows.rows_in(L, column)
+        listed, out = rows.listed(found), rows.give(space, own)
+        where = (rows.row_at[index], rows.space_at[index], S if shared else L)
+        call = Instruction("take", space, len(own), out, *where, inner=length, list_1=listed)
+        rows.append(call)
+
+
+def draws(rows: Rows, space: int, members: list[int]) -> None:
+    """Draws of random numbers."""
+    out = rows.give(space, members)
+    calls = [int(rows.nodes.number[i]) for i in members]
+    rows.append(Instruction("draw", space, len(members), out, list_1=rows.listed(calls)))
+
+
+def as_column(rows: Rows, nodes: list[int]) -> Column:
+    """Nodes as an array where they are many."""
+    return np.array(nodes, np.int64) if rows.nodes.many and len(nodes) >= LONG else nodes

@@ -1,0 +1,237 @@
+"""Levels: when each node is computed, and what is computed together.
+
+A node's level is the latest one before all of its users, so that what corresponds in two parts of
+a computation meets on one level. Nodes of one space, level and operation become one group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.compiled.lift.marks import Column, Nodes
+from engine.compiled.lift.sums import Maxima, Sums
+from engine.compiled.lift.terms import BIAS, FIELDS, INIT, PRODUCT, SINGLE
+from engine.compiled.sequential import Bytes, Ints, Shorts, loop
+from engine.compiled.tape import DRAW, TAKE
+
+TAG_SUM, TAG_MAX, TAG_TAKE, TAG_DRAW = -1, -2, -3, -4  # groups that no row of the table makes
+_TAGS = 4  # of these
+
+
+@dataclass(slots=True)
+class Groups:
+    """Group g is the nodes from `start[g]` up to `start[g + 1]` of `members`, in ascending order,
+    which are in `space[g]` and of the operation `tag[g]`. Groups are in the order of computation.
+    """
+
+    members: Column
+    start: Column
+    space: Column
+    tag: Column
+    late: Column  # by node: 0 for results, -1 before these
+
+    def __len__(self) -> int:
+        return len(self.space)
+
+
+def schedule(nodes: Nodes, sums: Sums, maxima: Maxima, *, apart: bool) -> Groups:
+    """Give each node its level and its group; with `apart` each of a row of the table has a group
+    of its own."""
+    total = nodes.count + sums.made
+    late, tag = nodes.new(total), nodes.new(total, 0, np.int16)
+    columns = (nodes.op, nodes.a, nodes.b, nodes.c, nodes.entries, nodes.arity)
+    of_sums = (sums.of_node, sums.table, sums.left, sums.right, sums.singles)
+    of_maxima = (maxima.of_node, maxima.start, maxima.terms)
+    levels = 1 - _lower_all.over(nodes.count)(
+        *(*columns, *of_sums, *of_maxima, nodes.uses, nodes.absorbed, nodes.space, late),
+        nodes.count,
+    )
+    chosen = nodes.new(total)
+    count = _choose.over(nodes.count)(
+        *(nodes.op, sums.of_node, maxima.of_node, nodes.uses, nodes.absorbed, tag, chosen),
+        *(nodes.count, total),
+    )
+    members = chosen[:count]
+    tags = _TAGS + len(nodes.arity)
+    if not nodes.many:
+        space = nodes.space
+        keys = {i: ((space[i] * levels + late[i]) * tags) + tag[i] for i in members}
+        members.sort(key=keys.__getitem__)  # stable: members stay in ascending order
+        ordered = [keys[i] for i in members]
+        start = [
+            k
+            for k in range(count)
+            if k == 0 or ordered[k] != ordered[k - 1] or (apart and tag[members[k]] >= 0)
+        ]
+        firsts = [members[k] for k in start]
+        spaces, kinds = [space[i] for i in firsts], [tag[i] for i in firsts]
+        return Groups(members, [*start, count], spaces, kinds, late)
+    other = nodes.new(count)
+    when = nodes.space[:total].astype(np.int32) * levels + late + (levels - 1)
+    key: Column
+    for key, size in ((tag.astype(np.int32) + _TAGS, tags), (when, 2 * levels)):
+        _sort_by.over(nodes.count)(key, members, other, nodes.new(size + 1), count, size)
+        members, other = other, members
+    key = when[members].astype(np.int64) * tags + tag[members]
+    starts = np.flatnonzero((np.diff(key, prepend=-99) != 0) | (apart & (tag[members] >= 0)))
+    firsts = members[starts]
+    ends = np.append(starts, count).astype(np.int32)
+    return Groups(members, ends, nodes.space[firsts], tag[firsts], late)
+
+
+@loop
+def _lower(late: Ints, space: Bytes, x: int, before: int, here: int) -> int:
+    """Have an operand computed before a level, if it is in the same space."""
+    if x >= 0 and before < late[x] and space[x] == here:
+        late[x] = before
+    return 0
+
+
+@loop
+def _lower_terms(
+    late: Ints,
+    space: Bytes,
+    table: Ints,
+    left: Ints,
+    right: Ints,
+    singles: Ints,
+    k: int,
+    before: int,
+    here: int,
+) -> int:
+    """The same for the terms of a sum."""
+    for j in range(table[k * FIELDS + PRODUCT], table[k * FIELDS + FIELDS + PRODUCT]):
+        x = left[j]
+        if x < 0:
+            x = ~x
+        if before < late[x] and space[x] == here:
+            late[x] = before
+        x = right[j]
+        if before < late[x] and space[x] == here:
+            late[x] = before
+    for j in range(table[k * FIELDS + SINGLE], table[k * FIELDS + FIELDS + SINGLE]):
+        x = singles[j]
+        if x < 0:
+            x = ~x
+        if before < late[x] and space[x] == here:
+            late[x] = before
+    return 0
+
+
+@loop
+def _lower_all(
+    op: Shorts,
+    a: Ints,
+    b: Ints,
+    c: Ints,
+    entries: Ints,
+    arity: Shorts,
+    sum_of: Ints,
+    table: Ints,
+    left: Ints,
+    right: Ints,
+    singles: Ints,
+    max_of: Ints,
+    start: Ints,
+    terms: Ints,
+    uses: Ints,
+    absorbed: Bytes,
+    space: Bytes,
+    late: Ints,
+    count: int,
+) -> int:
+    """Give each node the latest level before all of its users; return the earliest."""
+    first = 0
+    for i in range(count - 1, -1, -1):
+        if not uses[i] or absorbed[i]:
+            continue
+        before = late[i] - 1
+        here = space[i]
+        code = op[i]
+        k = sum_of[i]
+        if k >= 0:
+            _lower_terms(late, space, table, left, right, singles, k, before, here)
+            for side in range(2):
+                x = table[k * FIELDS + (INIT if side else BIAS)]
+                _lower(late, space, x, before, here)
+                if x >= count:  # made for this sum: nothing else uses it
+                    if late[x] < first:
+                        first = late[x]
+                    _lower_terms(
+                        late,
+                        space,
+                        table,
+                        left,
+                        right,
+                        singles,
+                        sum_of[x],
+                        late[x] - 1,
+                        space[x],
+                    )
+        elif max_of[i] >= 0:
+            for j in range(start[max_of[i]], start[max_of[i] + 1]):
+                _lower(late, space, terms[j], before, here)
+        elif code >= 0:
+            _lower(late, space, a[i], before, here)
+            if arity[code] >= 2:
+                _lower(late, space, b[i], before, here)
+                if arity[code] == 3:
+                    _lower(late, space, c[i], before, here)
+        elif code == TAKE:
+            _lower(late, space, a[i], before, here)
+            for j in range(b[i], b[i] + c[i]):
+                _lower(late, space, entries[j], before, here)
+        if before < first:
+            first = before
+    return first
+
+
+@loop
+def _choose(
+    op: Shorts,
+    sum_of: Ints,
+    max_of: Ints,
+    uses: Ints,
+    absorbed: Bytes,
+    tag: Shorts,
+    chosen: Ints,
+    count: int,
+    total: int,
+) -> int:
+    """List the nodes that have a group, and their tags."""
+    found = 0
+    for i in range(total):
+        kind = 0
+        if sum_of[i] >= 0:
+            kind = TAG_SUM
+        elif max_of[i] >= 0:
+            kind = TAG_MAX
+        else:
+            code = op[i]
+            if not uses[i] or absorbed[i] or not (code >= 0 or code in (TAKE, DRAW)):
+                continue
+            kind = code
+            if code == TAKE:
+                kind = TAG_TAKE
+            elif code == DRAW:
+                kind = TAG_DRAW
+        tag[i] = kind
+        chosen[found] = i
+        found += 1
+    return found
+
+
+@loop
+def _sort_by(keys: Ints, members: Ints, into: Ints, places: Ints, count: int, size: int) -> int:
+    """Sort members by their keys, which are below `size`; equal ones stay as they are."""
+    for k in range(count):
+        places[keys[members[k]] + 1] += 1
+    for k in range(size):
+        places[k + 1] += places[k]
+    for k in range(count):
+        key = keys[members[k]]
+        into[places[key]] = members[k]
+        places[key] += 1
+    return 0
