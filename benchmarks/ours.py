@@ -10,7 +10,6 @@ then measured in the other ways.
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import itertools
 import time
@@ -277,7 +276,7 @@ def _run(
     def run() -> Any:
         return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
 
-    again = machine.repeater(shared) if gradient and not len(lanes) else run
+    again = _alone(machine, shared) if gradient and not len(lanes) else run
 
     def numbers() -> Array:
         done = run()
@@ -292,6 +291,27 @@ def _run(
         return np.hstack([value, by_leaf if len(by_leaf) else by_input])
 
     return again, numbers
+
+
+def _alone(machine: Any, shared: Array) -> Callable[[], Any]:
+    """The machine code without anything around it."""
+    try:
+        from engine.compiled.seats import Seats
+    except ImportError:  # an older build
+        repeated: Callable[[], Any] = machine.repeater(shared)
+        return repeated
+    machine.hot = True
+    seats = Seats.of(machine, backward=True, views=[("vs", slice(0, len(shared)), shared.shape)])
+    assert seats is not None
+    _, at, numbers, _ = seat = seats.make()
+    drive = seats.drive
+
+    def again() -> Any:
+        numbers[:] = shared
+        drive(at)
+        return seat  # which keeps its memory
+
+    return again
 
 
 # --- whole updates of a function without data ----------------------------------------------------
@@ -408,33 +428,23 @@ PASSES = ("tracing", "lowering", "machine code")
 
 def block(f: Callable[[Any], Any], rows: Array) -> Contender:
     """A function of one number on a block of rows and lanes, by the code at its address: what a
-    program does in between reading its arguments and giving results."""
-    from engine.compiled import kernels
-
+    program does between its arguments, which lie there as an array, and its results."""
     program = engine.compile(lambda x: [f(number) for number in x], in_axes=0)
     program(rows.T)
     arguments, found = program._prepared((rows.T,), {})
     path = found.paths[0]
     machine, _ = found.machine(path, program._wanted(arguments, (rows.T,)), False, True)
-    encoded = machine._begin(np.zeros(0), rows.shape[1], (0, 0), backward=False)
-    if encoded.width != rows.shape[1]:
-        raise ValueError(f"a chunk has {encoded.width} lanes, and the block {rows.shape[1]}")
-    v, ids = machine._vl, np.arange(encoded.width)
-    v[: rows.size] = rows.ravel()
-    shape = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 7, ctypes.c_int64)
-    words = encoded.words[encoded.counts[0] : encoded.counts[1]]
-    buffers = [a.ctypes.data for a in (machine._pool, ids, v, v, v, v)]
-    calls = [
-        (shape(int(row[kernels.FORWARD])), (row.ctypes.data, *buffers, encoded.width))
-        for row in words
-    ]
+    machine.run(np.zeros(0), rows.T, np.arange(rows.shape[1]), (0, 0))
+    ready, width = machine._ready[0], rows.shape[1]
+    if ready.drive is None or ready.width != width:
+        raise ValueError(f"a chunk has {ready.width} lanes, and the block {width}")
+    drive, job = ready.drive, machine._job.copy()
 
-    def work(kept: Any = (machine, words, ids)) -> None:  # what the addresses point to
-        for call, operands in calls:
-            call(*operands)
+    def work(kept: Any = (machine, machine._held, job)) -> None:  # what the addresses point to
+        drive(job.ctypes.data)
 
     def numbers() -> Array:
         work()
-        return numbers_of(v.reshape(-1, encoded.width)[machine._outputs[:, 1]])
+        return numbers_of(machine._vl.reshape(-1, width)[[row for _, row in machine._outputs]])
 
     return Contender(work=work, numbers=numbers, note="the code of the block, at its address")

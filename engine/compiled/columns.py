@@ -8,6 +8,7 @@ apart by their ids, which are their own as long as the recording lives.
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +19,26 @@ import numpy as np
 from engine.compiled.sequential import Ints, Longs, loop
 from engine.compiled.trace import Recording, is_take
 from engine.graph import topological_order
-from engine.ops import TABLE
+from engine.ops import TABLE, Op
 from engine.value import Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 INPUT, CONSTANT, DRAW, TAKE = -1, -2, -3, -4  # what a node is that no row of the table makes
 UNKNOWN = -5
-CODES = {op: code for code, op in enumerate(TABLE.values())}
-ARITY = np.array([op.arity for op in TABLE.values()] + [0] * -UNKNOWN, np.int16)  # by code
+
+
+def coded() -> tuple[dict[Op, int], Array]:
+    """The code of each operation, its place in the table, and by code how many operands it has.
+
+    Rows may be added to the table, and replaced in it, at any time.
+    """
+    return _coded(tuple(TABLE.values()))
+
+
+@functools.lru_cache(maxsize=4)
+def _coded(table: tuple[Op, ...]) -> tuple[dict[Op, int], Array]:
+    arity = [op.arity for op in table] + [0] * -UNKNOWN  # the latter for what no row makes
+    return {op: code for code, op in enumerate(table)}, np.array(arity, np.int16)
 
 
 @dataclass(slots=True)
@@ -83,7 +96,7 @@ class _Reader:
         self.leaves = [*dict.fromkeys([*recording.inputs, *recording.draws, *leaves])]
         parts = [_read(nodes[k : k + _PART]) for k in range(0, len(nodes), _PART)] or [_read([])]
         self.ids, self.code, a, b = (np.concatenate(x) for x in list(zip(*parts, strict=True))[:4])
-        arity = ARITY[self.code]
+        arity = coded()[1][self.code]
         self.second, self.third = np.flatnonzero(arity >= 2), np.flatnonzero(arity == 3)
         self.takes = np.flatnonzero(self.code == TAKE)
         chosen = [nodes[i]._operands()[1:] for i in self.takes.tolist()]
@@ -176,7 +189,8 @@ def _read(part: list[Value]) -> tuple[Any, ...]:
     """The ids of some nodes, their codes, the ids of their first and second operands, and the
     numbers of those of them that are literals."""
     ops = [x.op for x in part]
-    look_up: Any = CODES.get
+    codes, arity_of = coded()
+    look_up: Any = codes.get
     code = np.fromiter(map(look_up, ops, itertools.repeat(UNKNOWN)), np.int16, len(part))
     for i in np.flatnonzero(code == UNKNOWN).tolist():
         op = ops[i]
@@ -184,7 +198,7 @@ def _read(part: list[Value]) -> tuple[Any, ...]:
             code[i] = TAKE
     a, b = _ids([x._a for x in part]), _ids([x._b for x in part])
     first = np.flatnonzero(a == id(None)).tolist()
-    second = np.flatnonzero((b == id(None)) & (ARITY[code] >= 2)).tolist()
+    second = np.flatnonzero((b == id(None)) & (arity_of[code] >= 2)).tolist()
     return _ids(part), code, a, b, [part[i]._x for i in first], [part[i]._y for i in second]
 
 

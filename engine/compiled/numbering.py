@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.compiled.columns import ARITY, CONSTANT, DRAW, INPUT, TAKE, Array, Columns
+from engine.compiled.columns import CONSTANT, DRAW, INPUT, TAKE, Array, Columns, coded
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
 from engine.ops import TABLE
 
@@ -57,7 +57,7 @@ def numbered(x: Columns, inputs: int, draws: int, reached: Array) -> Numbered:
     size = _number_values.over(count)(
         *(x.code, x.a, x.b, x.c, x.entries, _bits(x.literals), _fixed(x, reached), reached),
         *(place, op, a, b, c, entries, number.view(np.int64)),
-        *(np.zeros(slots, np.int32), np.zeros(slots, np.int32), x.roots, results, rows, ARITY),
+        *(np.zeros(slots, np.int32), np.zeros(slots, np.int32), x.roots, results, rows, coded()[1]),
         *(first, count, len(x.roots), size, slots - 1),
     )
     entries = entries[: c[op == TAKE].sum()].copy()
@@ -71,7 +71,7 @@ def reached_by(x: Columns) -> Array:
     """Which rows the results depend on, as bytes."""
     first, count = len(x.leaves), len(x.nodes)
     reached = np.zeros(first + count, np.uint8)
-    columns = (x.code, x.a, x.b, x.c, x.entries, x.roots, reached, ARITY)
+    columns = (x.code, x.a, x.b, x.c, x.entries, x.roots, reached, coded()[1])
     _reach.over(count)(*columns, first, count, len(x.roots))
     return reached
 
@@ -80,7 +80,7 @@ def _fixed(x: Columns, reached: Array) -> Array:
     """The bits of what operations on constants give: it was computed when they were recorded."""
     first, count = len(x.leaves), len(x.nodes)
     fixed = np.zeros(first + count, np.uint8)
-    _find_fixed.over(count)(x.code, x.a, x.b, x.c, fixed, ARITY, first, count)
+    _find_fixed.over(count)(x.code, x.a, x.b, x.c, fixed, coded()[1], first, count)
     numbers = np.zeros(count)
     chosen = np.flatnonzero(fixed[first:] & reached[first:])
     numbers[chosen] = [x.nodes[i]._data for i in chosen.tolist()]

@@ -105,7 +105,8 @@ class Paths:
     """All paths of a function for arguments of one signature, and one state of its surroundings.
 
     `leaves` are the first of the Values from outside that it reads, in the order in which their
-    gradients are wanted. Raises what the function raises when it is traced.
+    gradients are wanted. With `native` machine code is emitted where that can be.
+    Raises what the function raises when it is traced.
     """
 
     def __init__(
@@ -115,8 +116,9 @@ class Paths:
         leaves: Sequence[Value],
         dtype: str,
         around: Surroundings,
+        native: bool = True,
     ) -> None:
-        self.f, self.dtype, self.around = f, dtype, around
+        self.f, self.dtype, self.around, self.native = f, dtype, around, native
         self.lanes = [i for i, lane in enumerate(arguments.is_lane) if lane]
         self.shared = [i for i, lane in enumerate(arguments.is_lane) if not lane]
         self.batched = arguments.count is not None
@@ -228,6 +230,13 @@ class Paths:
         self.paths.insert(0, path)
         return path
 
+    def use(self, path: Path | None) -> None:
+        """Have a path be the one used last."""
+        with self.lock:
+            for k, other in enumerate(self.paths):
+                if other is path:
+                    self.paths.insert(0, self.paths.pop(k))
+
     def machine(
         self, path: Path, wanted: Wanted, backward: bool, lifted: bool
     ) -> tuple[Machine, dict[tuple[str, int], int]]:
@@ -252,7 +261,7 @@ class Paths:
             if blocks is None:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
-            machine = Machine(blocks, [*numbers.values()], self.dtype, native=lifted)
+            machine = Machine(blocks, [*numbers.values()], self.dtype, native=self.native)
             self._tell(machine)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
         made = (machine, columns if backward else {})
@@ -265,6 +274,7 @@ class Paths:
         """Have a machine know what is known of the runs to come."""
         machine.hot = machine.hot or self.hot
         machine.counting = not self.expected
+        machine.trained = machine.trained or self.expected
 
     @contextmanager
     def naming(self, example: int) -> Iterator[None]:

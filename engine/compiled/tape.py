@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.compiled.columns import (
-    CODES,
     CONSTANT,
     DRAW,
     INPUT,
     TAKE,
     UNKNOWN,
     Array,
+    coded,
     columns_of,
     with_outside,
 )
@@ -122,6 +122,7 @@ class _Plain:
         self, recording: Recording, leaves: Sequence[Value], place: dict[Value, int]
     ) -> None:
         self.recording, self.place = recording, place
+        self.codes, _ = coded()
         self.op: list[int] = []
         self.operands: list[tuple[int, int, int]] = []
         self.number: list[float] = []
@@ -216,7 +217,7 @@ class _Plain:
         """Give an operation its place: that of one computed before, or a new one."""
         assert node.op is not None
         op, number, place = self.op, self.number, self.place
-        code, arity = CODES.get(node.op, UNKNOWN), node.op.arity
+        code, arity = self.codes.get(node.op, UNKNOWN), node.op.arity
         key: tuple[int, ...]
         a = place.get(node._a)  # type: ignore[arg-type]
         if a is None:

@@ -34,17 +34,16 @@ class Steps:
     """Updates to make in one call: step k is about the rows `order[starts[k] : starts[k + 1]]`.
 
     `theta` are the numbers that move, those of the program's `wrt`, and `gradient` the last
-    gradient, both changed in place, as are `slots`, what the rule keeps. The `rule` is a function
-    of (theta, gradient, slots, settings, 0, 0, steps, count) that works number by number, so that
-    it can be compiled; of `settings` it is told the row of its update. With `mean` the gradient is
-    divided by the sum of the batch's weights, the program's second output.
+    gradient, both changed in place, as are `slots`, what the rule keeps. For the `rule` and what
+    it is told, a row of `settings` an update, see `updates`. With `mean` the gradient is divided by
+    the sum of the batch's weights, the program's second output.
     """
 
     order: Array
     starts: Array
     theta: Array
     gradient: Array
-    rule: Callable[..., None]
+    rule: Callable[..., tuple[Any, ...]]
     slots: Array
     settings: Array
     mean: bool
@@ -72,7 +71,7 @@ class Loop:
         """Say what is to come, before the first run: so many runs of so many examples are worth
         more compilation, or not. It is no matter of time, nor of where a run was interrupted, so
         that the same runs are the same."""
-        chunks = runs * -(-examples // machine.NATIVE_LANES)
+        chunks = runs * -(-examples // machine.LANES)
         self._paths.hot = self._paths.hot or chunks > machine.HOT
         self._paths.expected = True
 
@@ -145,7 +144,6 @@ class Loop:
                 gradient=steps.gradient,
                 rule=steps.rule,
                 slots=steps.slots,
-                steps=0,
                 settings=steps.settings[some],
                 mean=steps.mean,
                 losses=steps.losses[some],

@@ -6,8 +6,8 @@ names. `settings` are numbers for this update; what depends on the update alone,
 bias correction, is computed there and not for every parameter (`Optimizer.settings`).
 
 A rule is plain arithmetic that holds for a number and for arrays alike: `applied` runs it on arrays
-for `Optimizer.step`, and Numba compiles `LOOPS` around it, number by number, into training loops.
-The order of operations is PyTorch's. Branches are on settings only, so that loops vectorise.
+for `Optimizer.step`, and machine code is made of it for training loops (`engine.compiled.updates`).
+The order of operations is PyTorch's. Branches are on settings only.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Rule: TypeAlias = Callable[..., tuple[Any, ...]]
-
-rule: Any = None  # what LOOPS are about: each rule takes this name in turn
 
 
 def sgd(w: Any, g: Any, momentum_buffer: Any, settings: Array) -> tuple[Any, Any]:
@@ -135,42 +133,3 @@ def applied(rule: Rule, theta: Array, g: Array, slots: Array, settings: Array) -
         for slot, new in zip(slots, kept, strict=True):
             slot[:] = new
         theta[:] = moved
-
-
-# --- `applied`, number by number; slots lie one after the other ---------------------------------
-
-
-def with_no_slot(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
-    """For a rule that keeps nothing."""
-    for i in range(count):
-        (theta[i],) = rule(theta[i], g[i], settings)
-
-
-def with_one_slot(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
-    """For a rule that keeps one number beside each parameter."""
-    for i in range(count):
-        theta[i], slots[i] = rule(theta[i], g[i], slots[i], settings)
-
-
-def with_two_slots(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
-    """For a rule that keeps two numbers."""
-    for i in range(count):
-        j = i + count
-        theta[i], slots[i], slots[j] = rule(theta[i], g[i], slots[i], slots[j], settings)
-
-
-def with_three_slots(theta: Any, g: Any, slots: Any, settings: Any, count: Any) -> None:
-    """For a rule that keeps three numbers."""
-    for i in range(count):
-        j, k = i + count, i + 2 * count
-        theta[i], slots[i], slots[j], slots[k] = rule(
-            theta[i], g[i], slots[i], slots[j], slots[k], settings
-        )
-
-
-LOOPS: dict[int, Callable[..., None]] = {
-    0: with_no_slot,
-    1: with_one_slot,
-    2: with_two_slots,
-    3: with_three_slots,
-}

@@ -1,21 +1,18 @@
 """One update of all parameters: L2 is added to the gradient, it is clipped, the optimiser moves.
 
-`Update.step` does so on arrays, once. For training loops `Update.rule` is the same as one function
-over pointers, which Numba compiles, with the numbers that it works on laid out by `Update.slots`
-and `Update.settings`.
+`Update.step` does so on arrays, once. Training loops do the same in machine code made of the
+optimiser's rule (`engine.compiled.updates`), with the numbers that it works on laid out by
+`Update.slots` and `Update.settings`.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from engine.compiled.kernels import carray
-from engine.rebind import rebind
+from engine.compiled.updates import factor
 from nn.optim import rules
 from nn.optim.base import Optimizer
 
@@ -45,7 +42,7 @@ class Update:
                 penalty = self.penalty(theta)
                 gradient += self.l2 * theta
             if self.clip_norm < math.inf:
-                gradient *= _factor(float(np.linalg.norm(gradient)), self.clip_norm)
+                gradient *= factor(float(np.linalg.norm(gradient)), self.clip_norm)
             self.optimizer.update(theta, gradient)
         return penalty
 
@@ -57,15 +54,15 @@ class Update:
 
     @property
     def can_loop(self) -> bool:
-        """Whether this optimiser has a `rule`, and keeps at most three numbers each."""
-        return type(self.optimizer).rule is not None and self.optimizer.slots in rules.LOOPS
+        """Whether this optimiser has a `rule`."""
+        return type(self.optimizer).rule is not None
 
     @property
-    def rule(self) -> Callable[..., None]:
-        """A function of (theta, gradient, slots, settings, 0, 0, steps, count): see `whole`."""
+    def rule(self) -> rules.Rule:
+        """The optimiser's rule: see `engine.compiled.updates` for what it is told."""
         rule = type(self.optimizer).rule
         assert rule is not None  # asked for where it `can_loop`
-        return _rule(rule, self.optimizer.slots)
+        return rule
 
     def slots(self, dtype: Any) -> Array:
         """The numbers beside the parameters, flat: their L2, then each group's slots."""
@@ -83,7 +80,7 @@ class Update:
             first = last
 
     def settings(self, count: int, rates: Array | None = None) -> Array:
-        """What `whole` is told of `count` updates, one row each.
+        """What `updates` is told of `count` updates, one row each.
 
         `rates` are learning rates in place of the groups' own, a row an update, a column a group.
         """
@@ -98,61 +95,3 @@ class Update:
             last += len(group["params"])
             rows += [np.tile([float(last), float(own.shape[1])], (count, 1)), own]
         return np.concatenate(rows, axis=1)
-
-
-def _factor(norm: Any, most: Any) -> Any:
-    """What a gradient of some norm is multiplied by: 1 at most, nan where the norm is."""
-    factor = most / (norm + 1e-6)
-    return 1.0 if factor >= 1.0 else factor
-
-
-# --- compiled around a rule -----------------------------------------------------------------
-
-move: Any = None  # one of `rules.LOOPS`, about the rule
-SLOTS: Any = None  # how many numbers the rule keeps beside each parameter
-
-
-@functools.cache
-def _rule(rule: Callable[..., Any], slots: int) -> Callable[..., None]:
-    """One object for each rule, so that it is compiled once."""
-    loop = rebind(rules.LOOPS[slots], {"rule": rule})
-    return rebind(whole, {"move": loop, "SLOTS": slots})
-
-
-def whole(
-    theta: Any, gradient: Any, slots: Any, settings: Any, _1: Any, _2: Any, steps: Any, count: Any
-) -> None:
-    """`Update.step` over pointers.
-
-    `settings` are a place for the penalty, which is left there; the largest norm; whether the
-    slots begin with the parameters' L2; how many groups there are; and for each group where it
-    ends, how many numbers its rule is told, and these. Slots of a group follow one another.
-    """
-    told = carray(settings, (1 << 40,))
-    w, g = carray(theta, (count,)), carray(gradient, (count,))
-    kept = carray(slots, (1 << 40,))
-    at = 0
-    if told[2] != 0.0:
-        at = count
-        penalty = 0.5 * (kept[0] * w[0] * w[0])
-        g[0] += kept[0] * w[0]
-        for i in range(1, count):
-            pull = kept[i] * w[i]
-            penalty += 0.5 * (pull * w[i])
-            g[i] += pull
-        told[0] = penalty
-    if told[1] < math.inf:
-        norm = g[0] * g[0]
-        for i in range(1, count):
-            norm += g[i] * g[i]
-        factor = _factor(math.sqrt(norm), told[1])
-        for i in range(count):
-            g[i] *= factor
-    first, s = 0, 4
-    for _ in range(int(told[3])):
-        last, size = int(told[s]), int(told[s]) - first
-        part = kept[at : at + SLOTS * size]
-        move(w[first:last], g[first:last], part, told[s + 2 : s + 2 + int(told[s + 1])], size)
-        at += SLOTS * size
-        s += 2 + int(told[s + 1])
-        first = last

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 
 import engine
-from compiled import blas_variants
-from compiled.blas_variants import VARIANTS
 from compiled.graph_batches import TOLERANCE, batch_of
 from compiled.liftable import LIFTABLE
 from engine import Value
-from engine.compiled import jit, machine, paths
+from engine.compiled import assembly, jitted, machine, paths
+from engine.compiled.instructions import sums
 from engine.ops import TABLE, Op
 from engine.randomness import drawing
 from random_graphs import TOLERANCE_2, disagreement
@@ -39,34 +38,38 @@ def in_chunks(count: int) -> Any:
 
 
 IN_FULL = pytest.param("native in full", marks=pytest.mark.full)
-LOOPS, BLAS = VARIANTS
-BLAS = pytest.param("BLAS", marks=[*BLAS.marks, pytest.mark.slow])
+SCIPY = pytest.mark.skipif(
+    jitted.DISABLED or not machine.blas(), reason="BLAS comes with SciPy, for machine code"
+)
+BLAS = pytest.param("BLAS", marks=[SCIPY, pytest.mark.slow])
 
 
-@pytest.fixture(params=["native", IN_FULL, "tape", LOOPS, BLAS], autouse=True)
+@pytest.fixture(params=["native", IN_FULL, "tape", "interpreted", BLAS], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How programs run: as usual, written out; or all by kernels: the plain tape, or lifted, with
-    matrix products by loops or by BLAS."""
+    """How programs run: as usual, as machine code, also with every matrix product by BLAS; or by
+    the interpreter, lifted or the plain tape."""
     if request.param.startswith("native"):
         return str(request.param)
+    if request.param == "BLAS":
+        for module_ in (sums, machine):
+            monkeypatch.setattr(module_, "BLAS_FROM", 0)
+        monkeypatch.setattr(sums, "_SMALL", 0)
+        sources = assembly.sources()  # code is kept by a name that has these
+        monkeypatch.setattr(assembly, "sources", lambda: f"{sources}, all by BLAS")
+        return "BLAS"
     monkeypatch.setattr(
-        paths, "Machine", lambda *args, native: machine.Machine(*args, native=False)
+        paths, "Machine", lambda *args, native=True, **keywords: interpreted(*args, **keywords)
     )
     if request.param == "tape":
         lift = paths.lift
         monkeypatch.setattr(
             paths, "lift", lambda *args, lifted, **keywords: lift(*args, lifted=False, **keywords)
         )
-        return "tape"
-    usual = jit.address
-
-    def address(name: str, backward: bool, dtype: str) -> int:
-        if name in ("mm", "mm_small"):
-            return blas_variants.address(request.param, "mm", backward, dtype)
-        return usual(name, backward, dtype)
-
-    monkeypatch.setattr(jit, "address", address)
     return str(request.param)
+
+
+def interpreted(*args: Any, **keywords: Any) -> machine.Machine:
+    return machine.Machine(*args, native=False, **keywords)
 
 
 @pytest.fixture
@@ -235,7 +238,7 @@ SUMS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize(
-    "way", ["native", "tape", "loops"], indirect=True
+    "way", ["native", "tape", "interpreted"], indirect=True
 )  # BLAS begins sums with 0.0
 @pytest.mark.parametrize("count", [1, 8], ids=["one example", "eight examples"])
 @pytest.mark.parametrize("formula", SUMS)

@@ -1,4 +1,4 @@
-"""Long functions of single operations are run by kernels until they are worth writing out."""
+"""Long functions of single operations are read by a loop until they are worth writing out."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ import engine
 import nn
 from engine import Value
 from engine.compiled import machine
+from engine.compiled.blocks import Instruction, View
+from engine.compiled.native import layout
 from engine.compiled.training import Loop
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How each machine's instructions were made; 10 operations are many, and 5 runs."""
-    monkeypatch.setattr(machine, "QUICK", 10)
+    """How each machine's operations are emitted; 10 of them are many, and 5 runs."""
+    for module in (machine, layout):
+        monkeypatch.setattr(module, "WRITTEN", 10)
     monkeypatch.setattr(machine, "HOT", 5)
     found: list[str] = []
-    for name in ("_written_out", "_by_kernels"):
-        usual = getattr(machine.Machine, name)
 
-        def noting(self: Any, width: int, usual: Any = usual, name: str = name) -> Any:
-            found.append(name)
-            return usual(self, width)
+    def noting(*args: Any) -> layout.Layout:
+        e = layout.Layout(*args)
+        found.append("written out" if e.writes_out(Instruction("segment", View(0, 0, 0))) else LOOP)
+        return e
 
-        monkeypatch.setattr(machine.Machine, name, noting)
+    monkeypatch.setattr(machine, "Layout", noting)
     return found
+
+
+LOOP = "read by a loop"
 
 
 def chain(x: Any) -> Any:
@@ -42,7 +47,7 @@ def test_a_short_function_is_written_out_at_once(made: list[str]) -> None:
     program = engine.compile(lambda x: engine.sin(x) * 1.5)
     for _ in range(10):
         assert program(0.5) == pytest.approx(1.5 * math.sin(0.5), rel=1e-15)
-    assert made == ["_written_out"]
+    assert made == ["written out"]
 
 
 def test_a_long_one_when_it_was_run_often(made: list[str]) -> None:
@@ -50,25 +55,25 @@ def test_a_long_one_when_it_was_run_often(made: list[str]) -> None:
     expected = engine.value_and_grad(chain)(0.5)
     for _ in range(10):
         assert program.value_and_grad(0.5) == pytest.approx(expected, rel=1e-13)
-    assert made == ["_by_kernels", "_written_out"]
+    assert made == [LOOP, "written out"]
 
 
 def test_chunks_of_a_batch_count(made: list[str]) -> None:
     program = engine.compile(chain, in_axes=0)
     for _ in range(2):
         program([0.001 * k for k in range(300)])  # 5 chunks of 64 lanes at most
-    assert made == ["_by_kernels", "_written_out"]
+    assert made == [LOOP, "written out"]
 
 
 def test_buffers_are_for_many_runs(made: list[str]) -> None:
     buffered = engine.compile(chain).buffered(0.5)
-    assert made == ["_by_kernels"]
+    assert made == [LOOP]
     assert buffered() == pytest.approx(chain(Value(0.5)).data, rel=1e-13)
-    assert made[-1] == "_written_out"
+    assert made[-1] == "written out"
 
 
 def test_training_says_what_is_to_come(made: list[str]) -> None:
-    for steps, expected in ((3, ["_by_kernels"]), (6, ["_written_out"])):
+    for steps, expected in ((3, [LOOP]), (6, ["written out"])):
         made.clear()
         w = Value(0.5)
         nn.minimize(lambda w=w: chain(w), nn.SGD([w], lr=1e-3), steps=steps, progress=False)
@@ -81,4 +86,4 @@ def test_where_that_was_said_runs_are_not_counted(made: list[str]) -> None:
     loop.expect(3)
     for _ in range(10):  # as a run does that goes on where it was interrupted
         loop.gradient(np.array([0.5]), np.arange(0), (0, 0))
-    assert made == ["_by_kernels"]
+    assert made == [LOOP]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 
 import engine
-from compiled.native_runs import Buffers, Program, blocks_of, written
-from engine.compiled import jit
-from engine.compiled.lift import Instruction, S
+from compiled.instruction_programs import Program
+from compiled.program_runs import emitted, layout_of, state_of
+from engine.compiled import jitted
+from engine.compiled.blocks import POOL_HEADER, Instruction, Lists, S, Segments, View
+from engine.compiled.instructions import ROWS
 from engine.compiled.native import vectormath
 from engine.ops import TABLE, Op
 from umath_tables import TABLES, read
 
-pytestmark = pytest.mark.skipif(jit.DISABLED, reason="nothing is written out without Numba")
+pytestmark = pytest.mark.skipif(jitted.DISABLED, reason="nothing is emitted without Numba")
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 INF, NAN = math.inf, math.nan
@@ -40,46 +43,52 @@ class Request:
     constant: float | None = None  # of the last operand, if that is known beforehand
 
 
+def program_of(request: Request) -> Program:
+    """A row on n rows of S an operand, and its edges, each to adjoints that are still 0."""
+    op, n = TABLE[request.name], len(request.operands[0])
+    views = [View(S, k * n, n) for k in range(op.arity + 1)]
+    constants: dict[int, float] = {}
+    if request.constant is not None:
+        last = views[op.arity - 1]
+        constants = dict.fromkeys(range(last.first, last.first + n), request.constant)
+    instructions = [Instruction("map", views[-1], tuple(views[:-1]), name=op.name)]
+    for k, cut in enumerate(op.cuts):
+        if cut is not True and not (constants and k == op.arity - 1):
+            operands = (views[-1].adjoint, *views)
+            fields = {"name": op.name, "shape": (k,)}
+            instructions.append(Instruction("edge", views[k].adjoint, operands, **fields))
+    none = np.zeros(0, np.int32)
+    lists = Lists(np.zeros(POOL_HEADER, np.int64), Segments(), (constants, {}), exact=False)
+    checks = np.zeros((0, 3), np.int64), np.zeros(0)
+    rows, parts = ((op.arity + 1) * n, 0), {"forward_lanes": instructions}
+    return Program(parts, lists, rows, 1, request.dtype, (0, 0), (), (), none, *checks)
+
+
 def results(requests: Sequence[Request]) -> list[list[Any]]:
     """For each request the row's numbers, then its partial by each operand; all in one module."""
-    programs = []
-    for request in requests:
-        arity, n = TABLE[request.name].arity, len(request.operands[0])
-        operands = [(S, row) for row in range(arity * n)]
-        constants = {}
-        if request.constant is not None:
-            constants = dict.fromkeys(range((arity - 1) * n, arity * n), request.constant)
-        firsts = [k * n for k in range(arity)]
-        blocks = blocks_of(
-            [Instruction(f"ew_{request.name}", S, n, arity * n, *firsts)],
-            ((arity + 1) * n, 0),
-            outputs=[(S, arity * n + k) for k in range(n)],
-            constants=(constants, {}),
-        )
-        programs.append(
-            Program(blocks, operands[: (arity - bool(constants)) * n], 1, request.dtype)
-        )
+    programs = [program_of(request) for request in requests]
     found = []
-    for request, native in zip(requests, written(programs), strict=True):
-        buffers, arity, n = Buffers(native.program), len(request.operands), len(request.operands[0])
+    for request, program, run in zip(requests, programs, emitted(programs), strict=True):
+        state, arity = state_of(program, random.Random(0), 1, full=False), len(request.operands)
+        n = len(request.operands[0])
         with np.errstate(over="ignore"):
-            buffers.vs[: arity * n] = np.concatenate(request.operands)
-        native.run(buffers, S, backward=False)
-        native.clear(buffers, S)
-        buffers.gs[-n:] = 1.0
-        native.run(buffers, S, backward=True)
-        found.append([buffers.vs[-n:], *buffers.gs[:-n].reshape(-1, n)[:arity]])
+            state.vs[: arity * n] = np.concatenate(request.operands)
+        state.gs[:] = 0.0
+        state.gs[-n:] = 1.0
+        run(state)
+        found.append([state.vs[-n:], *state.gs[:-n].reshape(-1, n)[:arity]])
     return found
 
 
-KEPT = {"fmod", "remainder", "floor_divide"}  # as kernels
+KEPT = {"fmod", "remainder", "floor_divide"}  # for Numba
 
 
-def test_all_rows_but_those_with_a_remainder_are_translated() -> None:
+@DTYPES
+def test_all_rows_but_those_with_a_remainder_are_translated(dtype: str) -> None:
     for name, op in TABLE.items():
-        instruction = Instruction(f"ew_{name}", S, 1, op.arity, *range(op.arity))
-        plan = Program(blocks_of([instruction], (4, 0)), [], 1, "float64").plan()
-        assert plan.steps[S] == [-1 if name in KEPT else 0]
+        program = program_of(Request(name, (np.zeros(1),) * op.arity, dtype))
+        for i in program.parts["forward_lanes"]:
+            assert ROWS[i.kind].emits(layout_of(program), i) == (name not in KEPT)
 
 
 # --- accuracy --------------------------------------------------------------------------------

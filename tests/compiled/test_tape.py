@@ -227,12 +227,19 @@ def test_an_operation_that_is_not_in_the_table_matters_only_where_it_is_reached(
 
 def parts(blocks: Blocks) -> list[Any]:
     """All that blocks are, to be compared."""
-    segments = blocks.segments
-    single = segments.listed(0, len(segments.code))
-    constants = [repr(sorted(numbers.items())) for numbers in blocks.constants]
+    segments = blocks.lists.segments
+    columns = (segments.code, segments.out, segments.a, segments.b, segments.c)
+    single = [column.tolist() for column in columns]
+    constants = [repr(sorted(numbers.items())) for numbers in blocks.lists.constants]
     found: Sequence[Any] = (
         *(blocks.instructions, blocks.rows, constants, blocks.shared_inputs, blocks.lane_inputs),
-        *(blocks.split_inputs, blocks.outputs, repr(blocks.checks), blocks.pool, single),
+        *(
+            blocks.split_inputs,
+            blocks.outputs,
+            repr(blocks.checks),
+            blocks.lists.pool.tolist(),
+            single,
+        ),
     )
     return [*found]
 

@@ -1,5 +1,5 @@
-"""Under NUMBA_DISABLE_JIT=1 kernels run as the Python that they are written in, with the same
-answers: so they can be stepped through with a debugger, and their coverage be measured."""
+"""Under NUMBA_DISABLE_JIT=1 programs run by the interpreter, as the Python that it is, with the
+same answers: so they can be stepped through with a debugger, and their coverage be measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-GRAPHS = "test_graphs_of_batches_and_shared_numbers[loops-seeds 0 to 49-float64]"
+GRAPHS = "test_graphs_of_batches_and_shared_numbers[interpreted-seeds 0 to 49-float64]"
 SELECTED = {  # tests, and an expression that chooses among them
-    "kernels": (["test_kernels.py"], "float64 and not special_points"),
+    "instructions": (["test_instructions.py"], "by_numba"),
     "graphs": ([f"test_agreement.py::{GRAPHS}"], ""),
-    "functions": (["test_agreement.py"], "loops and not float32 and not graphs and not full_chunk"),
+    "functions": (
+        ["test_agreement.py"],
+        "interpreted and not float32 and not graphs and not full_chunk",
+    ),
     "contract": (sorted(path.name for path in HERE.glob("test_contract_*.py")), ""),
 }
 

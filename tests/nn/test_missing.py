@@ -13,7 +13,7 @@ import pytest
 
 import engine
 import nn
-from engine.compiled import jit
+from engine.compiled import jitted
 from nn.cli import main
 
 
@@ -32,7 +32,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def without_numba(without: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jit, "DISABLED", False)
+    monkeypatch.setattr(jitted, "DISABLED", False)
     without("numba", "llvmlite")
 
 

@@ -159,13 +159,13 @@ def blas() -> dict:
     import numpy as np
 
     import engine
-    from engine.compiled import jit
+    from engine.compiled import machine
 
-    assert jit.blas()
-    W, X = np.ones((60, 50)), np.arange(100.0 * 50).reshape(100, 50)
+    assert machine.blas() and machine.gemm("float64") and machine.gemm("float32")
+    W, X = np.ones((300, 500)), np.arange(64.0 * 500).reshape(64, 500)
     program = engine.compile(lambda W, x: (W @ x).sum(), in_axes=(None, 0), reduce="sum")
     value, gradient = program.value_and_grad(W, X)
-    assert value == 60.0 * X.sum() and (gradient == X.sum(axis=0)).all()
+    assert value == 300.0 * X.sum() and (gradient == X.sum(axis=0)).all()
     return {}
 
 

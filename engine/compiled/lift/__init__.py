@@ -27,17 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
+from engine.compiled.blocks import L, Lists, S, Segments
 from engine.compiled.lift import emit, wide
-from engine.compiled.lift.blocks import (
-    POOL_HEADER,
-    Blocks,
-    Check,
-    Instruction,
-    L,
-    Origins,
-    S,
-    Segments,
-)
+from engine.compiled.lift.blocks import Blocks, Check, Origins
 from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, schedule
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.origins import origins_of
@@ -46,18 +40,7 @@ from engine.compiled.lift.rows import LONG, Rows
 from engine.compiled.lift.sums import Maxima, Sums, find_maxima, find_sums
 from engine.compiled.tape import CONSTANT, Tape
 
-__all__ = [
-    "POOL_HEADER",
-    "Blocks",
-    "Check",
-    "Instruction",
-    "L",
-    "Origins",
-    "S",
-    "Segments",
-    "lift",
-    "lift_with_origins",
-]
+__all__ = ["Blocks", "Check", "Origins", "lift", "lift_with_origins"]
 
 
 def lift(
@@ -103,18 +86,17 @@ def _lifted(
     groups = schedule(nodes, sums, maxima, apart=not lifted)
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
     _emit(rows, groups, terms, maxima)
-    segments = rows.finish(not lifted)
+    segments = Segments(*rows.finish())
+    pool = np.array(rows.pool, np.int64)
     blocks = Blocks(
         rows.out,
+        Lists(pool, segments, rows.constants, exact=not lifted),
         (rows.rows[S], rows.rows[L]),
-        rows.constants,
         rows.shared,
         lanes,
         rows.split_rows,
         [(rows.space_at[y], rows.row_at[y]) for y in tape.outputs],
-        [*_checks(tape, rows)],
-        rows.pool,
-        Segments(*segments),
+        sorted(_checks(tape, rows), key=lambda check: (check.space, check.order)),
         tape.recorded,
     )
     return blocks, rows, terms, groups

@@ -6,16 +6,14 @@ import itertools
 
 import numpy as np
 
-from engine.compiled.lift.blocks import Instruction, L, S
+from engine.compiled.blocks import Instruction, L, S, View
 from engine.compiled.lift.levels import Groups
 from engine.compiled.lift.marks import Column
 from engine.compiled.lift.rows import LONG, Rows, runs
 from engine.compiled.lift.sums import Maxima
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
-from engine.ops import TABLE
 
 GATHER_FROM = 4  # operands in runs shorter than this are gathered, in blocks of at least as many
-_NAMES = [f"ew_{name}" for name in TABLE]
 
 
 def ones(rows: Rows, groups: Groups, g: int) -> int:
@@ -117,14 +115,20 @@ def elementwise(rows: Rows, code: int, space: int, members: Column) -> None:
     starts = runs(found)
     if len(starts) > 1 and count >= GATHER_FROM and len(starts) * GATHER_FROM > count:
         firsts = [rows.contiguous(space, column) for column in found]
-        rows.append(Instruction(_NAMES[code], space, count, out, *firsts))
+        rows.append(_map(nodes.tape.names[code], View(space, out, count), firsts))
         return
     for first, last in itertools.pairwise([*starts, count]):
         each = [int(column[first]) for column in found]
         if last - first == 1:
             rows.append_one(code, space, out + first, each)
         else:
-            rows.append(Instruction(_NAMES[code], space, last - first, out + first, *each))
+            part = View(space, out + first, last - first)
+            rows.append(_map(nodes.tape.names[code], part, each))
+
+
+def _map(name: str, out: View, firsts: list[int]) -> Instruction:
+    operands = tuple(out._replace(first=first) for first in firsts)
+    return Instruction("map", out, operands, name=name)
 
 
 def maxima(rows: Rows, found: Maxima, space: int, members: list[int]) -> None:
@@ -138,8 +142,9 @@ def maxima(rows: Rows, found: Maxima, space: int, members: list[int]) -> None:
         parts = [terms[start[k] : start[k] + length] for k in (found.of_node[i] for i in nodes)]
         operands = [int(x) for part in parts for x in part]
         listed = rows.listed(rows.rows_in(space, as_column(rows, operands)))
-        out = rows.give(space, nodes)
-        rows.append(Instruction("max", space, len(nodes), out, inner=length, list_1=listed))
+        out = View(space, rows.give(space, nodes), len(nodes))
+        given = (View(space, listed, len(operands), True),)
+        rows.append(Instruction("max", out, given, shape=(length,)))
 
 
 def takes(rows: Rows, space: int, members: list[int]) -> None:
@@ -155,17 +160,17 @@ def takes(rows: Rows, space: int, members: list[int]) -> None:
         shared = all(rows.space_at[x] == S for x in table)
         column = as_column(rows, table)
         found = rows.of(column) if shared else rows.rows_in(L, column)
-        listed, out = rows.listed(found), rows.give(space, own)
-        where = (rows.row_at[index], rows.space_at[index], S if shared else L)
-        call = Instruction("take", space, len(own), out, *where, inner=length, list_1=listed)
-        rows.append(call)
+        listed, out = rows.listed(found), View(space, rows.give(space, own), len(own))
+        entries = View(S if shared else L, listed, len(table), True)
+        chosen_by = View(rows.space_at[index], rows.row_at[index], 1)
+        rows.append(Instruction("take", out, (chosen_by, entries), shape=(length,)))
 
 
 def draws(rows: Rows, space: int, members: list[int]) -> None:
     """Draws of random numbers."""
-    out = rows.give(space, members)
+    out = View(space, rows.give(space, members), len(members))
     calls = [int(rows.nodes.number[i]) for i in members]
-    rows.append(Instruction("draw", space, len(members), out, list_1=rows.listed(calls)))
+    rows.append(Instruction("draw", out, shape=(rows.listed(calls),)))
 
 
 def as_column(rows: Rows, nodes: list[int]) -> Column:

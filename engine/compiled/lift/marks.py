@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.lift.blocks import L, S
+from engine.compiled.blocks import L, S
+from engine.compiled.columns import coded
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, is_worth_it, loop
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE, Tape
 from engine.ops import TABLE
 
-ARITY = [op.arity for op in TABLE.values()]
 CODES = {name: code for code, name in enumerate(TABLE)}
 Column = Any  # NumPy's for many nodes, for few a list, which plain Python is faster with
 
@@ -48,7 +48,7 @@ class Nodes:
             column if many else column.tolist()
             for column in (tape.op, tape.a, tape.b, tape.c, tape.entries, tape.number)
         )
-        arity = np.array(ARITY, np.int16) if many else ARITY
+        arity = coded()[1] if many else coded()[1].tolist()
         return cls(tape, many, len(tape), op, a, b, c, entries, number, arity)
 
     def new(self, size: int, fill: int = 0, dtype: Any = np.int32) -> Column:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from engine.compiled.lift.blocks import Blocks, L, Origins
+from engine.compiled.blocks import Instruction, L
+from engine.compiled.lift.blocks import Blocks, Origins
 from engine.compiled.lift.levels import Groups
 from engine.compiled.lift.marks import CODES
 from engine.compiled.lift.products import Terms
@@ -19,7 +20,7 @@ def origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Orig
     count = nodes.count
     maker: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for k, instruction in enumerate(itertools.chain(*blocks.instructions)):
-        maker[instruction.space].update(dict.fromkeys(blocks.written(instruction), k))
+        maker[instruction.out.space].update(dict.fromkeys(_written(blocks, instruction), k))
     group_of = [-1] * len(rows.row)
     for g, (first, last) in enumerate(itertools.pairwise(groups.start)):
         for i in groups.members[first:last]:
@@ -44,3 +45,11 @@ def origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Orig
         instruction_of.append(maker[rows.space_at[made_by]][row] if operation else -1)
     used = [bool(nodes.uses[i] > 0) for i in range(count)]
     return Origins(used, head, group, level, instruction_of[::-1])
+
+
+def _written(blocks: Blocks, i: Instruction) -> list[int]:
+    """The rows that an instruction sets."""
+    if i.kind == "segment":
+        first, count = i.shape
+        return blocks.lists.segments.out[first : first + count].tolist()  # type: ignore[no-any-return]
+    return blocks.lists.rows(i.out).tolist()  # type: ignore[no-any-return]

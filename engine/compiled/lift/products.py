@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.compiled.lift.blocks import Instruction, L, S
+from engine.compiled import blocks
+from engine.compiled.blocks import L, S
 from engine.compiled.lift.marks import Nodes
-from engine.compiled.lift.rows import Rows, is_run
+from engine.compiled.lift.rows import Rows, dots, is_run, product
 from engine.compiled.lift.sums import Sums
 from engine.compiled.lift.terms import BIAS, CHAINS, FLAGS, INIT, MATRIX, PRODUCT, SINGLE, ZERO
 
@@ -125,9 +126,8 @@ def _emit_matrix(rows: Rows, terms: Terms, space: int, matrix: Matrix) -> bool:
     a, b = rows.contiguous(S, left), rows.contiguous(space, right)
     out = rows.give(space, outputs)
     n, inner, cols = len(order), len(matrix.left[0]), len(places)
-    c = _flags([terms.flags[of[i]] for i in outputs])
-    rest = {"inner": inner, "cols": cols, "bias": bias, "init": init}
-    rows.append(Instruction("mm", space, n, out, a, b, c, **rest))
+    flags = _flags([terms.flags[of[i]] for i in outputs])
+    rows.append(product(space, out, (n, inner, cols), (a, b, bias, init), flags))
     return True
 
 
@@ -149,15 +149,14 @@ def _emit_dots(
         signed = [r if x >= 0 else ~r for r, x in zip(found, operands, strict=True)]
         lists.append(rows.listed(signed))
     out = rows.give(space, nodes)
-    c = _flags([terms.flags[terms.of_node[i]] for i in nodes])
-    rest = {"inner": products, "cols": singles}
-    rest |= {f"list_{k}": place for k, place in enumerate(lists, 1)}
-    rows.append(Instruction("dot", space, len(nodes), out, c=c, **rest))
+    flags = _flags([terms.flags[terms.of_node[i]] for i in nodes])
+    rows.append(dots(space, out, len(nodes), products, singles, lists, flags))
 
 
 def _flags(flags: Sequence[int]) -> int:
-    """What holds for some sums: 1 that 0.0 is a term, 2 that steps of the chain rule are."""
-    return int(flags[0] & ZERO > 0) + 2 * any(flag & CHAINS for flag in flags)
+    """What is told of some sums: that 0.0 is a term, that steps of the chain rule are."""
+    noted = any(flag & CHAINS for flag in flags)
+    return (blocks.ZERO if flags[0] & ZERO else 0) | (blocks.NOTED if noted else 0)
 
 
 def _signed(row: Sequence[int], x: int) -> int:

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.kernels import EXACT
-from engine.compiled.lift.blocks import POOL_HEADER, Instruction, L, S
+from engine.compiled.blocks import POOL_HEADER, Instruction, L, S, View
 from engine.compiled.lift.marks import Column, Nodes
 from engine.compiled.tape import CONSTANT, INPUT
 
@@ -63,7 +62,8 @@ class Rows:
         self.rows[S] = len(shared)
         self.split_rows = {i: self.new(L, 1) for i in split}
         for i in split:  # contiguous rows of S make one instruction of it
-            self.append(Instruction("broadcast", L, 1, self.split_rows[i], a=shared_row[i]))
+            out = View(L, self.split_rows[i], 1)
+            self.append(Instruction("broadcast", out, (View(S, shared_row[i], 1),)))
         for node in inputs:
             i = int(nodes.number[node])
             rows = self.split_rows if i in self.split_rows else lanes
@@ -157,17 +157,16 @@ class Rows:
                 self.lane_at[i] = self._constant_block(L, [i])[0]
         if live:
             first = self.new(L, len(live))
-            self._copy("broadcast", first, [self.row_at[i] for i in live])
+            self._copy("broadcast", View(L, first, len(live)), [self.row_at[i] for i in live])
             for k, i in enumerate(live):
                 self.lane_at[i] = first + k
 
-    def _copy(self, kernel: str, out: int, rows: Column, space: int = L) -> None:
+    def _copy(self, kind: str, out: View, rows: Column) -> None:
         """Copy rows to new ones: from where they begin, or by a list."""
-        if is_run(rows):
-            copy = Instruction(kernel, space, len(rows), out, a=int(rows[0]))
-        else:
-            copy = Instruction(f"{kernel}_list", space, len(rows), out, list_1=self.listed(rows))
-        self.append(copy)
+        listed = not is_run(rows)
+        first = self.listed(rows) if listed else int(rows[0])
+        source = View(S if kind == "broadcast" else out.space, first, len(rows), listed)
+        self.append(Instruction(kind, out, (source,)))
 
     def contiguous(self, space: int, rows: Column) -> int:
         """The first of contiguous rows with the numbers of `rows`; ~row is a row's negative."""
@@ -177,14 +176,14 @@ class Rows:
         found = self.gathered.get(key)
         if found is None:
             found = self.gathered[key] = self.new(space, len(rows))
-            self._copy("gather", found, rows, space)
+            self._copy("gather", View(space, found, len(rows)), rows)
         return found
 
     # --- instructions ---
 
     def append(self, instruction: Instruction) -> None:
-        self.end_segment(instruction.space)
-        self.out[instruction.space].append(instruction)
+        self.end_segment(instruction.out.space)
+        self.out[instruction.out.space].append(instruction)
 
     def append_one(self, code: int, space: int, out: int, rows: Sequence[int]) -> None:
         """An operation on single rows: part of the segment under way, or of a new one."""
@@ -203,14 +202,14 @@ class Rows:
         first = self.open[space]
         if first >= 0:
             self.open[space] = -1
-            count = self.single - first
-            self.out[space].append(Instruction("segment", space, count, 0, list_1=first))
+            rows = self.segment_at[1]
+            out = View(space, int(rows[first]), int(rows[self.single - 1] - rows[first]) + 1)
+            self.out[space].append(Instruction("segment", out, shape=(first, self.single - first)))
 
-    def finish(self, exact: bool) -> list[Any]:
+    def finish(self) -> list[Any]:
         """End what is under way; return the columns of segments."""
         self.end_segment(S)
         self.end_segment(L)
-        self.pool[EXACT] = int(exact)
         return [np.array(column[: self.single], np.int32) for column in self.segments]
 
 
@@ -243,3 +242,36 @@ def runs(columns: Sequence[Column]) -> list[int]:
     for column in columns:
         breaks[1:] |= np.diff(column) != 1
     return [int(k) for k in np.flatnonzero(breaks)]
+
+
+def product(
+    space: int,
+    out: int,
+    shape: tuple[int, int, int],
+    firsts: tuple[int, int, int, int],
+    flags: int,
+) -> Instruction:
+    """A matrix product of this shape, of the rows where matrix, block, bias and init begin; -1 for
+    none."""
+    n, inner, cols = shape
+    matrix, block, bias, init = firsts
+    operands = (
+        View(S, matrix, n * inner),
+        View(space, block, inner * cols),
+        View(S, bias, n) if bias >= 0 else None,
+        View(space, init, n * cols) if init >= 0 else None,
+    )
+    return Instruction("product", View(space, out, n * cols), operands, shape, flags=flags)
+
+
+def dots(
+    space: int, out: int, count: int, products: int, singles: int, places: list[int], flags: int
+) -> Instruction:
+    """So many sums, each of so many products and single terms, whose lists are at these places."""
+    views = [View(space, place, count * products, True) for place in places[:2]]
+    operands = (
+        *(views if products else (None, None)),
+        View(space, places[2], count * singles, True) if singles else None,
+    )
+    shape = (products, singles)
+    return Instruction("dot", View(space, out, count), operands, shape, flags=flags)

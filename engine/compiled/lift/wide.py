@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.compiled.lift.blocks import Array, Instruction, L, S
-from engine.compiled.lift.rows import Rows, is_run
+from engine.compiled import blocks
+from engine.compiled.blocks import Array, L, S
+from engine.compiled.lift.rows import Rows, dots, is_run, product
 from engine.compiled.lift.sums import Sums
 from engine.compiled.lift.terms import (
     BIAS,
@@ -151,9 +152,8 @@ def _emit_matrix(rows: Rows, sums: Sums, space: int, matrix: _Matrix) -> bool:
         init = rows.contiguous(space, rows.rows_in(space, sums.field(INIT)[outputs].ravel()))
     a, b = rows.contiguous(S, left), rows.contiguous(space, right)
     out = rows.give(space, sums.field(NODE)[outputs].ravel())
-    c = _flags(sums.field(FLAGS)[outputs].ravel())
-    rest = {"inner": inner, "cols": cols, "bias": bias, "init": init}
-    rows.append(Instruction("mm", space, n, out, a, b, c, **rest))
+    flags = _flags(sums.field(FLAGS)[outputs].ravel())
+    rows.append(product(space, out, (n, inner, cols), (a, b, bias, init), flags))
     return True
 
 
@@ -175,15 +175,14 @@ def _emit_dots(rows: Rows, sums: Sums, space: int, numbers: Array) -> None:
         found = rows.rows_in(space, np.where(operands >= 0, operands, ~operands))
         lists.append(rows.listed(np.where(operands >= 0, found, ~np.asarray(found))))
     out = rows.give(space, sums.field(NODE)[numbers])
-    fields = {"inner": products, "cols": single.shape[1]}
-    fields |= {f"list_{k}": at for k, at in enumerate(lists, 1)}
     flags = _flags(sums.field(FLAGS)[numbers])
-    rows.append(Instruction("dot", space, len(numbers), out, c=flags, **fields))
+    rows.append(dots(space, out, len(numbers), products, single.shape[1], lists, flags))
 
 
 def _flags(flags: Array) -> int:
-    """What holds for some sums: 1 that 0.0 is a term, 2 that steps of the chain rule are."""
-    return int(flags[0] & ZERO > 0) + 2 * int((flags & CHAINS).any())
+    """What is told of some sums: that 0.0 is a term, that steps of the chain rule are."""
+    noted = (flags & CHAINS).any()
+    return (blocks.ZERO if flags[0] & ZERO else 0) | (blocks.NOTED if noted else 0)
 
 
 def _signed(row: Array, nodes: Array) -> Array:

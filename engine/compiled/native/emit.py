@@ -11,12 +11,14 @@ LLVM then allots registers and writes the code: see `native`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # What a Lanes holds: floating-point numbers, 64-bit integers of as many lanes, truth values; or
 # one index, with which addresses are computed.
 FLOAT, INTEGER, TRUTH, INDEX = "float", "integer", "truth", "index"
+DOUBLE = "double"  # one number in double precision, whatever the others are
 _MOST_BRANCHES = 12  # on one way through a plain function
 _MOST_WAYS = 256  # through one, all written out
 
@@ -123,12 +125,14 @@ class Lanes:
 class Function:
     """The body of a function under construction, on numbers of one type.
 
-    `number` is "double" or "float". Equal instructions are written once, as long as the first is
+    `number` is "double" or "float". Without `contract` a product and a sum stay two operations,
+    each rounded. Equal instructions are written once, as long as the first is
     sure to have run.
     """
 
-    def __init__(self, number: str) -> None:
-        self.number = number
+    def __init__(self, number: str, *, contract: bool = True) -> None:
+        self.number, self._contract = number, contract
+        self.single = number == "float"  # what operands are rounded to, also in `in_double`
         self.lines: list[str] = []
         self.declared: set[str] = set()
         # Numbers of single rows by space and row, and adjoints not yet stored: see `layout.Rows`.
@@ -167,8 +171,7 @@ class Function:
         x = float(x)
         if self.number == "float":
             x = _rounded(x)
-        text = f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
-        return Lanes(self, self.splat(self.number, text, width), FLOAT, width, x)
+        return Lanes(self, self.splat(self.number, self._hex(x), width), FLOAT, width, x)
 
     def integers(self, x: int, width: int = 1) -> Lanes:
         """A known integer, as wide as a number."""
@@ -178,6 +181,10 @@ class Function:
     def index(self, x: int) -> Lanes:
         """A known index."""
         return Lanes(self, str(x), INDEX, 1, x)
+
+    def given(self, name: str) -> Lanes:
+        """A count or a place that the function was given."""
+        return Lanes(self, name, INDEX, 1)
 
     def result(self, text: str, kind: str, width: int, pure: bool = True) -> Lanes:
         """What an instruction gives."""
@@ -249,6 +256,8 @@ class Function:
         instruction = _INSTRUCTIONS.get((kind, name))
         if instruction is None:
             raise UntranslatableError(f"{name} of {kind}s")
+        if not self._contract:
+            instruction = instruction.removesuffix(" contract")
         return self.result(f"{instruction} {left.type} {left.name}, {right.name}", kind, left.width)
 
     def compare(self, how: str, x: Any, y: Any) -> Lanes:
@@ -412,6 +421,50 @@ class Function:
             self.number = "float"
         return self.result(f"fptrunc {kind} {out.name} to {out.type}", FLOAT, out.width)
 
+    # --- numbers in double precision, whatever the others are ---
+
+    def load_double(self, buffer: str, offset: Any) -> Lanes:
+        """A double of a buffer, for `from_double`, `quotient` and `differs`."""
+        name = offset.name if isinstance(offset, Lanes) else str(offset)
+        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
+        text = f"load double, ptr {where.name}, align 8"
+        return Lanes(self, self.result(text, FLOAT, 1, pure=False).name, DOUBLE, 1)
+
+    def put_double(self, x: Lanes, buffer: str, offset: Any) -> None:
+        """Set a double of a buffer."""
+        wide = x if x.kind == DOUBLE else self._double(x)
+        name = offset.name if isinstance(offset, Lanes) else str(offset)
+        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
+        self.lines.append(f" store double {wide.name}, ptr {where.name}, align 8")
+
+    def add_double(self, x: Lanes, buffer: str, offset: Any) -> None:
+        """Add to a double of a buffer."""
+        before, wide = self.load_double(buffer, offset), self._double(x)
+        text = f"fadd double {before.name}, {wide.name}"
+        both = Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
+        self.put_double(both, buffer, offset)
+
+    def quotient(self, x: float, y: Lanes) -> Lanes:
+        """x / y for a double y."""
+        text = f"fdiv double {self._hex(x)}, {y.name}"
+        return Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
+
+    def from_double(self, x: Lanes) -> Lanes:
+        """A double as a number."""
+        return self._single(x) if self.number == "float" else Lanes(self, x.name, FLOAT, 1)
+
+    def differs(self, x: Lanes, number: float) -> Lanes:
+        """Whether a number or a double is not this one; nan is none."""
+        kind = "double" if x.kind == DOUBLE else self.number
+        return self.result(f"fcmp une {kind} {x.name}, {self._hex(number)}", TRUTH, 1)
+
+    def as_word(self, address: str) -> Lanes:
+        """An address as a word."""
+        return self.result(f"ptrtoint ptr {address} to i64", INDEX, 1)
+
+    def _hex(self, x: float) -> str:
+        return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
+
     # --- memory ---
 
     def address(self, buffer: str, offset: Any) -> str:
@@ -462,21 +515,94 @@ class Function:
         flags = ", ".join("i1 1" if k < used else "i1 0" for k in range(width))
         return f"<{width} x i1> <{flags}>"
 
+    # --- words: addresses, counts and flags, 64 bits each ---
+
+    def word(self, buffer: str, offset: Any) -> Lanes:
+        """A word of a buffer."""
+        where = self._word_at(buffer, offset)
+        return self.result(f"load i64, ptr {where}, align 8", INDEX, 1, pure=False)
+
+    def put_word(self, x: Any, buffer: str, offset: Any) -> None:
+        """Set a word of a buffer."""
+        name = x.name if isinstance(x, Lanes) else str(x)
+        self.lines.append(f" store i64 {name}, ptr {self._word_at(buffer, offset)}, align 8")
+
+    def pointer(self, buffer: str, offset: Any) -> str:
+        """The address that a word of a buffer is."""
+        where = self._word_at(buffer, offset)
+        return self.result(f"load ptr, ptr {where}, align 8", INDEX, 1, pure=False).name
+
+    def operation_word(self, offset: Any) -> Lanes:
+        """A word of the operations that segments have, which are 32 bits each."""
+        name = offset.name if isinstance(offset, Lanes) else str(offset)
+        where = self.result(f"getelementptr inbounds i32, ptr %ops, i64 {name}", INDEX, 1).name
+        narrow = self.result(f"load i32, ptr {where}, align 4", INDEX, 1, pure=False)
+        return self.result(f"sext i32 {narrow.name} to i64", INDEX, 1, pure=False)
+
+    def _word_at(self, buffer: str, offset: Any) -> str:
+        name = offset.name if isinstance(offset, Lanes) else str(offset)
+        return self.result(f"getelementptr inbounds i64, ptr {buffer}, i64 {name}", INDEX, 1).name
+
+    def holds(self, how: str, x: Any, y: Any) -> Lanes:
+        """A comparison of words, as "slt" or "eq"."""
+        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
+        return self.result(f"icmp {how} i64 {names[0]}, {names[1]}", TRUTH, 1)
+
+    def whole(self, condition: Lanes, x: Any, y: Any) -> Lanes:
+        """The word x where the condition holds, else y."""
+        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
+        text = f"select i1 {condition.name}, i64 {names[0]}, i64 {names[1]}"
+        return self.result(text, INDEX, 1)
+
+    def number_of(self, x: Lanes) -> Lanes:
+        """A word as a number."""
+        return self.result(f"sitofp i64 {x.name} to {self.number}", FLOAT, 1)
+
+    def word_of(self, x: Lanes) -> Lanes:
+        """A number without its fraction, as a word."""
+        return self.result(f"fptosi {x.type} {x.name} to i64", INDEX, 1)
+
+    def any(self, condition: Lanes) -> Lanes:
+        """Whether a condition holds in any lane."""
+        width = condition.width
+        if width == 1:
+            return condition
+        cast = self.result(f"bitcast {condition.type} {condition.name} to i{width}", TRUTH, 1)
+        return self.result(f"icmp ne i{width} {cast.name}, 0", TRUTH, 1)
+
+    def note_nan(self, x: Lanes, status: int) -> None:
+        """Set a status word where there is a nan among the lanes at hand."""
+        found = self.any(self.compare("uno", x, x))
+        word = self.result(f"zext i1 {found.name} to i64", INDEX, 1)
+        before = self.word("%pool", status)
+        either = self.result(f"or i64 {before.name}, {word.name}", INDEX, 1, pure=False)
+        self.put_word(either, "%pool", status)
+
     # --- control ---
 
     def loop(
         self,
-        count: int,
+        count: Any,
         body: Callable[..., Sequence[Lanes]],
         carried: Sequence[Lanes] = (),
         step: int = 1,
     ) -> list[Lanes]:
         """Run body(i, *carried) for i = 0, step, … below count; it returns the next `carried`.
 
-        Returns the last ones. A body that runs once is no loop.
+        Returns the last ones. A body that runs once is no loop; `count` may be known at run time.
         """
-        if count <= step:
-            return list(body(0, *carried)) if count > 0 else list(carried)
+        known = count.constant if isinstance(count, Lanes) else count
+        if known is not None and known <= step:
+            return list(body(0, *carried)) if known > 0 else list(carried)
+        if known is not None:
+            return self._repeat(str(known), body, carried, step)
+        some = self.holds("sgt", count, 0)
+        return self.when(some, lambda: self._repeat(count.name, body, carried, step), carried)
+
+    def _repeat(
+        self, count: str, body: Callable[..., Sequence[Lanes]], carried: Sequence[Lanes], step: int
+    ) -> list[Lanes]:
+        """The same, at least once."""
         self._count += 1
         head, after = f"loop{self._count}", f"done{self._count}"
         before = self._label
@@ -492,7 +618,7 @@ class Function:
         ]
         following = list(body(i, *inside))
         later = self.result(f"add nuw nsw i64 {i.name}, {step}", INDEX, 1, pure=False)
-        more = self.result(f"icmp ult i64 {later.name}, {count}", TRUTH, 1, pure=False)
+        more = self.result(f"icmp slt i64 {later.name}, {count}", TRUTH, 1, pure=False)
         self.lines += [f" br i1 {more.name}, label %{head}, label %{after}", f"{after}:"]
         ends = [(self.index(0), later), *zip(carried, following, strict=True)]
         for k, (name, (x, y)) in enumerate(zip(names, ends, strict=True)):
@@ -503,7 +629,79 @@ class Function:
         self._label = after
         return following
 
+    def when(
+        self,
+        condition: Lanes,
+        body: Callable[[], Sequence[Lanes] | None],
+        otherwise: Sequence[Lanes] = (),
+    ) -> list[Lanes]:
+        """Run a body where the condition, of one lane, holds; return what it returns, else the
+        same of `otherwise`."""
+        self._count += 1
+        inside, after, before = f"when{self._count}", f"after{self._count}", self._label
+        text = f" br i1 {condition.name}, label %{inside}, label %{after}"
+        self.lines += [text, f"{inside}:"]
+        self._label = inside
+        self._known.append({})
+        given = list(body() or ())
+        self._known.pop()
+        self.lines += [f" br label %{after}", f"{after}:"]
+        out = [
+            self.result(
+                f"phi {y.type} [ {x.name}, %{self._label} ], [ {y.name}, %{before} ]",
+                y.kind,
+                y.width,
+                pure=False,
+            )
+            for x, y in zip(given, otherwise, strict=True)
+        ]
+        self._label = after
+        return out
+
+    def switch(self, word: Lanes, cases: dict[int, Callable[[], None]]) -> None:
+        """Run the body whose number a word is; it is one of them."""
+        self._count += 1
+        after, labels = f"after{self._count}", {k: f"case{self._count}_{k}" for k in cases}
+        arms = " ".join(f"i64 {k}, label %{label}" for k, label in labels.items())
+        self.lines.append(f" switch i64 {word.name}, label %{after} [ {arms} ]")
+        for k, body in cases.items():
+            self.lines.append(f"{labels[k]}:")
+            self._label = labels[k]
+            self._known.append({})
+            body()
+            self._known.pop()
+            self.lines.append(f" br label %{after}")
+        self.lines.append(f"{after}:")
+        self._label = after
+
+    def new_label(self, name: str) -> str:
+        """A label of its own."""
+        self._count += 1
+        return f"{name}{self._count}"
+
+    def label(self, name: str) -> None:
+        """Begin a block of that label, which comes after all that was written before it."""
+        self.lines.append(f"{name}:")
+        self._label = name
+
+    def jump(self, label: str) -> None:
+        """Go on there."""
+        self.lines.append(f" br label %{label}")
+
+    def branch(self, condition: Lanes, there: str, else_: str) -> None:
+        """Go on there where the condition holds."""
+        self.lines.append(f" br i1 {condition.name}, label %{there}, label %{else_}")
+
     # --- plain functions ---
+
+    @contextmanager
+    def uncontracted(self) -> Iterator[None]:
+        """Have products and sums stay two operations meanwhile, each rounded."""
+        before, self._contract = self._contract, False
+        try:
+            yield
+        finally:
+            self._contract = before
 
     def decide(self, condition: Lanes) -> bool:
         """The way taken at a branch of the function under `traced`."""
@@ -520,6 +718,10 @@ class Function:
 
     def traced(self, function: Callable[..., Any], *operands: Lanes) -> Lanes:
         """What a plain function of floats gives: each way through it, selected among."""
+        return self.traced_all(function, *operands)[0]
+
+    def traced_all(self, function: Callable[..., Any], *operands: Lanes) -> list[Lanes]:
+        """The same for a function that gives several numbers."""
         outer = self._trail, self._prefix, self._ways
         self._ways = 0
         try:
@@ -527,40 +729,46 @@ class Function:
         finally:
             self._trail, self._prefix, self._ways = outer
         width = max(x.width for x in operands)
-        return self.widened(found, width) if found.width != width else found
+        return [self.widened(x, width) for x in found]
 
     def _explored(
         self, function: Callable[..., Any], operands: Sequence[Lanes], prefix: list[bool]
-    ) -> Lanes:
+    ) -> list[Lanes]:
         self._trail, self._prefix = [], prefix
         self._ways += 1
         if self._ways > _MOST_WAYS:
             raise UntranslatableError("so many ways")
-        out = function(*operands)
-        trail = self._trail
-        if not isinstance(out, Lanes):
-            out = self.literal(out, max(x.width for x in operands))
+        given = function(*operands)
+        trail, width = self._trail, max(x.width for x in operands)
+        out = [
+            x if isinstance(x, Lanes) else self.literal(x, width)
+            for x in (given if isinstance(given, tuple) else (given,))
+        ]
         for k in range(len(trail) - 1, len(prefix) - 1, -1):
             other = self._explored(function, operands, [way for _, way in trail[:k]] + [False])
-            out = self.select(trail[k][0], out, other)
+            out = [self.select(trail[k][0], x, y) for x, y in zip(out, other, strict=True)]
         return out
 
-    def text(self, name: str) -> str:
-        """The whole function, which kernels call like another kernel."""
-        return f"define void @{name}({_PARAMETERS}) #0 {{\nentry:\n" + "\n".join(
-            [*self.lines, " ret void\n}\n"]
-        )
+    def text(self, name: str, parameters: str = "", *, inner: bool = True) -> str:
+        """The whole function: a part of a program, or with `parameters` of its own."""
+        linkage = "internal " if inner else ""
+        head = f"define {linkage}void @{name}({parameters or PARAMETERS}) #0 {{\nentry:\n"
+        return head + "\n".join([*self.lines, " ret void\n}\n"])
 
 
-_NAMES = ("%ins", "%pool", "%ids", "%vs", "%gs", "%vl", "%gl")
-_PARAMETERS = ", ".join(f"ptr noalias {name}" for name in _NAMES) + ", i64 %w"
-_GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %w"
+# What each part of a program is given: lists and status words, the operations of segments, the
+# job (see `driver`), values and adjoints of both spaces, the first example of the lanes at hand
+# and how many of them count.
+_NAMES = ("%pool", "%ops", "%job", "%vs", "%gs", "%vl", "%gl")
+PARAMETERS = ", ".join(f"ptr noalias {name}" for name in _NAMES) + ", i64 %start, i64 %w"
+GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %start, i64 %w"
 
 
 def calls(name: str, others: Sequence[str]) -> str:
-    """A function that calls others, one after the other."""
-    lines = [f" call void @{other}({_GIVEN})" for other in others]
-    return f"define void @{name}({_PARAMETERS}) #0 {{\n" + "\n".join([*lines, " ret void\n}\n"])
+    """A part that calls others, one after the other."""
+    lines = [f" call void @{other}({GIVEN})" for other in others]
+    head = f"define internal void @{name}({PARAMETERS}) #0 {{\n"
+    return head + "\n".join([*lines, " ret void\n}\n"])
 
 
 _INSTRUCTIONS = {  # of LLVM's, by kind and operator
@@ -573,7 +781,12 @@ _INSTRUCTIONS = {  # of LLVM's, by kind and operator
     **{(INTEGER, name): name for name in ("add", "sub", "mul", "and", "or", "shl", "ashr")},
     (INTEGER, "lshr"): "lshr",
     (INDEX, "add"): "add nsw",
+    (INDEX, "sub"): "sub nsw",
     (INDEX, "mul"): "mul nsw",
+    # of hashes, which wrap around
+    (INDEX, "plus"): "add",
+    (INDEX, "times"): "mul",
+    **{(INDEX, name): name for name in ("xor", "and", "or", "lshr", "ashr")},
 }
 _FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda a, b: a + b,

@@ -8,7 +8,7 @@ from typing import Any
 from engine.compiled.native.emit import Function, Lanes
 from engine.compiled.native.layout import Layout
 
-_UNROLLED = 512  # multiplications up to which a product is written without loops
+_UNROLLED = 128  # multiplications up to which a product is written without loops
 
 
 def products(
@@ -124,7 +124,7 @@ def reductions(
             return out
 
         sums: list[Lanes] = []
-        if full * height * across <= _UNROLLED // 4:
+        if full * height * across <= _UNROLLED:
             for o, w, used in strips:
                 sums = step(f.index(o), *sums, used=used, w=w)
         else:

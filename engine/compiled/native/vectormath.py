@@ -17,7 +17,10 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
-from engine.compiled.native.emit import Function, Lanes, UntranslatableError
+import numpy as np
+
+from engine.compiled.fingerprints import row_fingerprint
+from engine.compiled.native.emit import FLOAT, Function, Lanes, UntranslatableError
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
@@ -197,17 +200,37 @@ def _falling(f: Function, x: Lanes) -> Lanes:
     return _scaled(f, near, q + 1.0, _exponent(f, shifted))
 
 
+def _near(f: Function) -> float:
+    """Up to where 1 less the result, as it is rounded, has all digits but one."""
+    return 1.0 if f.single else 2.5
+
+
+def _unless(f: Function, far: Lanes, plain: Lanes, exact: Callable[[], Lanes]) -> Lanes:
+    """`plain`, and what is `exact` in lanes far out: that is computed only if there are any."""
+    (y,) = f.when(f.any(far), lambda: [f.select(far, exact(), plain)], [plain])
+    return y
+
+
 def _tanh_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
-    """sech(x) ** 2, for which the result saves the division: 1 + e ** -2|x| is 2 / (1 + |out|)."""
+    """1 - out ** 2; far out sech(x) ** 2, for which the result saves the division: 1 + e ** -2|x|
+    is 2 / (1 + |out|)."""
     size = f.call("fabs", x)
-    above = f.call("fabs", out) + 1.0
-    return _falling(f, -(size + size)) * (above * above)
+
+    def exact() -> Lanes:
+        above = f.call("fabs", out) + 1.0
+        return _falling(f, -(size + size)) * (above * above)
+
+    return _unless(f, size > _near(f), 1.0 - out * out, exact)
 
 
 def _sigmoid_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
-    """sech(x / 2) ** 2 / 4: 1 / (1 + e ** -|x|) is the larger of the result and what it lacks."""
-    larger = f.select(x < 0.0, 1.0 - out, out)
-    return _falling(f, -f.call("fabs", x)) * (larger * larger)
+    """out * (1 - out); far to the right sech(x / 2) ** 2 / 4: 1 / (1 + e ** -|x|) is the result."""
+    return _unless(
+        f,
+        x > _near(f),
+        out * (1.0 - out),
+        lambda: _falling(f, -f.call("fabs", x)) * (out * out),
+    )
 
 
 def _silu_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
@@ -246,6 +269,8 @@ def _pass_on(f: Function, g: Lanes, p: Lanes) -> Lanes:
     product = g * p
     return f.select(_is_nothing(f, g), -0.0, f.select(product == 0.0, 0.0, product))
 
+
+_FUSED = ("add", "sub", "mul", "square")  # a product may be added to something unrounded
 
 # Rows that are written anew here, instead of being translated from their forwards.
 _ROWS: dict[str, Callable[..., Lanes]] = {
@@ -323,6 +348,19 @@ class _Math:
         return [x if isinstance(x, Lanes) else self._f.literal(x, width) for x in operands]
 
 
+class _NumPy:
+    """Stands for NumPy in the rule of an optimiser, which is about arrays too."""
+
+    def __init__(self, f: Function) -> None:
+        self._f = f
+
+    def sqrt(self, x: Any) -> Lanes:
+        return self._f.call("sqrt", x)
+
+    def maximum(self, x: Any, y: Any) -> Lanes:
+        return row(self._f, "maximum", x, y)  # type: ignore[no-any-return]
+
+
 _IN_LIBRARY = {
     *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh"),
     *("atanh", "log2", "log10", "cbrt", "hypot", "pow", "erf", "erfc"),
@@ -341,7 +379,34 @@ def row(f: Function, name: str, *operands: Any) -> Any:
     if written is not None and _ORIGINAL[name] is op:
         return written(f, *lanes)
     assert isinstance(op.forward, FunctionType)
-    return f.traced(_in(f, op.forward), *lanes)
+    if name in _FUSED:
+        return f.traced(on_lanes(f, op.forward), *lanes)
+    with f.uncontracted():  # where terms cancel, what an unrounded product leaves may be huge
+        return f.traced(on_lanes(f, op.forward), *lanes)
+
+
+def translates(number: str, name: str) -> bool:
+    """Whether a row of the table, its partials and its cuts can be emitted.
+
+    Raises TraceError for a forward that calls itself.
+    """
+    key = (number, TABLE[name])
+    if key not in _translatable:
+        row_fingerprint(name)  # refuses what calls itself
+        f, op = Function(number), TABLE[name]
+        x = Lanes(f, "%x", FLOAT, 2)
+        try:
+            row(f, name, *[x] * op.arity)
+            for k in range(op.arity):
+                partial(f, op, k, *[x] * (op.arity + 1))
+                cut(f, op, k, *[x] * op.arity)
+            _translatable[key] = True
+        except (UntranslatableError, TypeError, AttributeError):  # a row may do anything
+            _translatable[key] = False
+    return _translatable[key]
+
+
+_translatable: dict[tuple[str, Op], bool] = {}
 
 
 def partial(f: Function, op: Op, i: int, *operands: Lanes) -> Any:
@@ -350,16 +415,16 @@ def partial(f: Function, op: Op, i: int, *operands: Lanes) -> Any:
     written = _PARTIALS.get(op.name)
     if written is not None and _ORIGINAL[op.name] is op:
         return f.in_double(written, *operands)
-    return f.traced(_in(f, p), *operands) if callable(p) else float(p)
+    return f.traced(on_lanes(f, p), *operands) if callable(p) else float(p)
 
 
 def cut(f: Function, op: Op, i: int, *operands: Lanes) -> Lanes | None:
     """Where the edge to operand i is cut; None if nowhere. Everywhere is asked by nobody."""
     where = op.cuts[i]
-    return None if isinstance(where, bool) else f.traced(_in(f, where), *operands) != 0.0
+    return None if isinstance(where, bool) else f.traced(on_lanes(f, where), *operands) != 0.0
 
 
-def _in(f: Function, function: Callable[..., Any]) -> Callable[..., Any]:
+def on_lanes(f: Function, function: Callable[..., Any]) -> Callable[..., Any]:
     """A plain function whose names mean what they do on Lanes."""
     assert isinstance(function, FunctionType)
     names: dict[str, Any] = {}
@@ -369,6 +434,8 @@ def _in(f: Function, function: Callable[..., Any]) -> Callable[..., Any]:
             names[name] = lambda *operands, _name=name: row(f, _name, *operands)
         elif meaning is math:
             names[name] = _Math(f)
+        elif meaning is np:
+            names[name] = _NumPy(f)
         elif isinstance(meaning, FunctionType):
-            names[name] = _in(f, meaning)
+            names[name] = on_lanes(f, meaning)
     return rebind(function, names)

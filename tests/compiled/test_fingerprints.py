@@ -1,7 +1,7 @@
 """The cache of machine code on disk: shared by processes, and never an answer to another question.
 
-Numba knows a cached function by its file, its name and its line. What else decides what a kernel
-computes, the constants and functions that it reaches, must be in the fingerprint.
+Numba knows a cached function by its file, its name and its line. What else decides what a row of
+the table computes, the constants and functions that it reaches, must be in the fingerprint.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import engine
-from engine.compiled import cache, jit
-from engine.compiled.jit import fingerprint
+from engine.compiled import cache, jitted
+from engine.compiled.fingerprints import fingerprint
 from engine.ops import TABLE, row
 from engine.value import record
 
@@ -114,7 +114,7 @@ def test_an_attribute_of_a_functions_own_name_is_no_recursion() -> None:
     assert fingerprint(f) == fingerprint(f)
 
 
-@pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
+@pytest.mark.skipif(jitted.DISABLED, reason="nothing is compiled")
 def test_what_numba_has_compiled_counts_by_its_code() -> None:
     numba = pytest.importorskip("numba")
     one, other = (fingerprint(defined(TEXT, meaning=numba.njit(f))) for f in (TWICE, THRICE))
@@ -267,13 +267,13 @@ def test_files_that_are_cut_short_are_made_anew(left: float, tmp_path: Path) -> 
     assert all(path.stat().st_size > int(left * size) for path, size in sizes.items())
 
 
-def test_another_constant_is_another_kernel(processes: Processes) -> None:
+def test_another_constant_is_other_code(processes: Processes) -> None:
     assert processes.run("stretched", 3.0) == [[6.0, 12.0], [6.0, 6.0]]
     assert processes.run("stretched", 5.0) == [[10.0, 20.0], [10.0, 10.0]]
 
 
 @pytest.mark.slow
-def test_another_precision_is_another_kernel(processes: Processes) -> None:
+def test_another_precision_is_other_code(processes: Processes) -> None:
     third = float(np.float32(0.1))
     assert processes.run("shrunk", 0.1)[0] == [0.05, 0.1]
     assert processes.run("shrunk", 0.1, "float32")[0] == [third / 2.0, third]
@@ -299,12 +299,10 @@ def test_an_edit_of_a_constant_in_another_file_counts(processes: Processes) -> N
 # --- what others teach Numba ----------------------------------------------------------------------
 
 # Both lack in Numba. To the first it is taught here for what others compile, and must not be what
-# our kernels use; a row of the user's may use the second as it is taught.
+# our rows use; a row of the user's may use the second as it is taught.
 TAUGHT = """\
 import json, math, sys
 import engine
-from engine.compiled import jit
-from engine.compiled.machine import Machine
 from engine.ops import row, TABLE
 from engine.value import record
 from numba.extending import overload
@@ -335,7 +333,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(jit.DISABLED, reason="nothing is compiled")
+@pytest.mark.skipif(jitted.DISABLED, reason="nothing is compiled")
 def test_what_others_teach_numba_is_not_kept_for_those_who_do_not(tmp_path: Path) -> None:
     environment = {**os.environ, cache.VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
     answers = []
@@ -353,10 +351,10 @@ WITHOUT_SCIPY = """\
 import sys
 sys.modules["scipy"] = None  # as if it were not installed
 import engine, numpy
-W, X = numpy.ones((60, 50)), numpy.arange(100.0 * 50).reshape(100, 50)
+W, X = numpy.ones((300, 500)), numpy.arange(64.0 * 500).reshape(64, 500)
 program = engine.compile(lambda W, x: (W @ x).sum(), in_axes=(None, 0), reduce="sum")
 value, gradient = program.value_and_grad(W, X)
-assert value == 60.0 * X.sum(), value
+assert value == 300.0 * X.sum(), value
 assert (gradient == X.sum(axis=0)).all()
 """
 

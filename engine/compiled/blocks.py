@@ -1,0 +1,111 @@
+"""Blocks: rows of numbers, views of them, and the instructions that compute some from others.
+
+An instruction computes a block of rows from others. There are two spaces of rows: in the shared
+space S a row is one number, in the lane space L one number for each example of a chunk. Each row
+has an adjoint beside it, in the space of the same number with `ADJOINT`. A `View` names rows: a
+run of them, or a list in the pool, where ~row means the negative of a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+S, L = 0, 1  # the spaces of values
+ADJOINT = 2  # added to one of them: the space of the adjoints of its rows
+
+# Flags of sums of products: 0.0 is a term, a nan is noted, the matrix lies transposed.
+ZERO, NOTED, TRANSPOSED = 1, 2, 4
+
+# The first words of the pool. What draws depend on; whether a row was inf or nan (-1 asks for
+# that); whether a sum of products or a gradient was nan, so that the exact rule is to be asked.
+SEED, STEP, NOT_FINITE, NAN_SEEN = range(4)
+POOL_HEADER = 5
+
+
+class View(NamedTuple):
+    """Rows of a space: `count` from row `first` on, or those of the list at place `first`."""
+
+    space: int
+    first: int
+    count: int  # type: ignore[assignment]  # a tuple's method of this name is not needed
+    listed: bool = False
+
+    @property
+    def adjoint(self) -> View:
+        """The adjoints of the same rows."""
+        return self._replace(space=self.space | ADJOINT)
+
+    def part(self, first: int, count: int) -> View:
+        """Some of the rows."""
+        return self._replace(first=self.first + first, count=count)
+
+
+class Instruction(NamedTuple):
+    """One block operation: `kind` is its row in the table of instructions, which says what
+    `operands`, `shape`, `name`, `number` and `flags` mean to it.
+
+    With `adds` it adds to the rows of `out`, else it sets them.
+    """
+
+    kind: str
+    out: View
+    operands: tuple[View | None, ...] = ()
+    shape: tuple[int, ...] = ()
+    name: str = ""  # of an operation of the scalar table
+    adds: bool = False
+    number: float = 0.0
+    flags: int = 0
+
+
+def _column() -> Array:
+    return np.zeros(0, np.int32)
+
+
+@dataclass(slots=True)
+class Segments:
+    """Operations on single rows, in columns: what the instructions "segment" stand for. `code` is
+    the place of an operation in the scalar table."""
+
+    code: Array = field(default_factory=_column)
+    out: Array = field(default_factory=_column)
+    a: Array = field(default_factory=_column)
+    b: Array = field(default_factory=_column)
+    c: Array = field(default_factory=_column)
+
+
+@dataclass(slots=True)
+class Lists:
+    """What instructions refer to by places: lists of rows, operations on single rows, and numbers
+    that fill rows beforehand."""
+
+    pool: Array
+    segments: Segments
+    constants: tuple[dict[int, float], dict[int, float]]
+    exact: bool  # whether adjoints follow the chain rule exactly, nothing being -0.0
+
+    def rows(self, view: View) -> Array:
+        """The rows of a view, ~row for a negative one."""
+        if view.listed:
+            return self.pool[view.first : view.first + view.count]
+        return np.arange(view.first, view.first + view.count)
+
+    def runs(self, view: View) -> list[tuple[int, int, int]]:
+        """The same as runs of rows: the first, the sign, and the length of each."""
+        if not view.listed or not view.count:
+            return [(view.first, 1, view.count)] if view.count else []
+        rows = self.rows(view)
+        signs = rows < 0
+        rows = np.where(signs, ~rows, rows)
+        breaks = np.ones(view.count, bool)
+        breaks[1:] = (np.diff(rows) != 1) | (signs[1:] != signs[:-1])
+        starts = np.flatnonzero(breaks)
+        lengths = np.diff([*starts, view.count])
+        return [
+            (int(rows[s]), -1 if signs[s] else 1, int(n))
+            for s, n in zip(starts, lengths, strict=True)
+        ]

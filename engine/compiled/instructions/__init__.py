@@ -1,0 +1,32 @@
+"""The table of instructions: what a lifted function is made of. One row an instruction.
+
+A row says what the instruction reads, how its adjoint goes on as instructions of the same table,
+what it computes in Python (its slow twin), and how it is emitted. Whoever handles instructions asks
+the table: to add an instruction, add a row.
+"""
+
+from engine.compiled.instructions import maps, moves, sums
+from engine.compiled.instructions.row import Row
+
+ROWS: dict[str, Row] = {
+    row.kind: row
+    for row in (
+        maps.Map(),
+        maps.Edge(),
+        maps.Segment(),
+        maps.SegmentBack(),
+        sums.Product(),
+        sums.Outer(),
+        sums.Dot(),
+        moves.Gather(),
+        moves.Scatter(),
+        moves.Broadcast(),
+        moves.Total(),
+        moves.Fill(),
+        moves.Take(),
+        moves.Put(),
+        moves.Max(),
+        moves.Draw(),
+        moves.Guard(),
+    )
+}

@@ -1,0 +1,99 @@
+"""What a row of the table of instructions says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from engine.compiled.blocks import ADJOINT, Instruction, Lists, View
+
+if TYPE_CHECKING:
+    from engine.compiled.adjoint import Adjoint
+    from engine.compiled.interpreter import Interpreter
+    from engine.compiled.native.emit import Function
+    from engine.compiled.native.layout import Layout
+
+
+class Row:
+    """A row of the table of instructions. A new one says what each of these methods does."""
+
+    kind = ""
+    word = ""  # what it is, in a word or two; "" for the operation's name
+    family = "reduction"  # of the scalar table, for a colour; "" for what computes nothing wide
+    is_copy = False  # of rows as they are: an arrow is enough of a picture
+    is_product = False  # of matrices
+
+    def named(self, i: Instruction) -> str:
+        """What it is, in a word or two."""
+        return self.word or i.name
+
+    def colour(self, i: Instruction) -> str:
+        """The family of the scalar table whose colour it has."""
+        return self.family
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """What it does, and how large it is."""
+        raise NotImplementedError
+
+    def text(self, lists: Lists, i: Instruction) -> tuple[str, str]:
+        """The same, and which rows it writes and reads."""
+        operands = [view for view in i.operands if view is not None]
+        read = "" if any(view.listed for view in operands) else ", ".join(map(spelled, operands))
+        out, *more = map(spelled, self.writes(lists, i))
+        where = f"{out}, …" if more else out
+        return self.title(lists, i), f"{where} = {read}" if read else where
+
+    def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The rows that it writes."""
+        yield i.out
+
+    def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The rows that it reads, but for those of `out` where it adds."""
+        yield from (view for view in i.operands if view is not None)
+
+    def mark(self, a: Adjoint, i: Instruction) -> None:
+        """Say in `a` whether `out` depends on what is wanted; without it, it has no derivative."""
+
+    def adjoint(self, a: Adjoint, i: Instruction) -> None:
+        """Add to `a` the instructions that pass the adjoint of `out` on to the operands."""
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """Compute it in Python: the slow twin of what is emitted."""
+        raise NotImplementedError
+
+    def emits(self, e: Layout, i: Instruction) -> bool:
+        """Whether it can be emitted."""
+        return True
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Whether it is emitted as straight-line code that keeps single rows at hand (`Rows`)."""
+        return False
+
+    def fuses(self, some: Sequence[Instruction], i: Instruction) -> bool:
+        """Whether `emit` takes i together with some that come right before it."""
+        return False
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """Append machine instructions for it, and for more that it fuses with, to a function."""
+        raise NotImplementedError
+
+
+def spelled(view: View) -> str:
+    """Rows as they are called in a text: s0:3 are three of S, dl5 the adjoint of one of L."""
+    letter = "d" * (view.space & ADJOINT > 0) + "sl"[view.space % 2]
+    if view.listed:
+        return f"{view.count} of {letter}"
+    end = f":{view.first + view.count}" if view.count > 1 else ""
+    return f"{letter}{view.first}{end}"
+
+
+def plural(count: int, noun: str) -> str:
+    """So many of something."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def of_lanes(space: int, cols: int) -> str:
+    """How wide a block of so many columns is."""
+    if space % 2 == 0:
+        return str(cols)
+    return "lanes" if cols == 1 else f"{cols} × lanes"

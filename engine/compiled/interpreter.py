@@ -1,0 +1,274 @@
+"""The interpreter: a program's instructions run one by one in Python, on arrays.
+
+It computes what the emitted code does, and is its slow twin. Matrix products and rows of the table
+are functions that Numba compiles (`jitted`), so that it serves as the way of a program that is not
+emitted, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.compiled import jitted, updates
+from engine.compiled.blocks import (
+    ADJOINT,
+    NAN_SEEN,
+    NOT_FINITE,
+    STEP,
+    Array,
+    Instruction,
+    L,
+    Lists,
+    S,
+    View,
+)
+from engine.compiled.instructions import ROWS
+
+
+@dataclass(slots=True)
+class Work:
+    """What a call is about: the words of the job (`native.job`), as arrays."""
+
+    starts: Array
+    ids: Array
+    data: Array
+    order: Array
+    in_order: bool
+    outputs: Array
+    fail: Array
+    found: Array
+    weights: Array
+    lane_gradient: Array
+    backward: bool
+    training: bool
+    trusted: int
+    theta: Array
+    gradient: Array
+    places: Array
+    rule: Any
+    slots: Array
+    settings: Array
+    mean: bool
+    losses: Array
+
+
+class Interpreter:
+    """A program's buffers for chunks of `lanes` examples, and what its instructions see of it."""
+
+    def __init__(
+        self,
+        parts: dict[str, Sequence[Instruction]],
+        lists: Lists,
+        steps: Array,
+        buffers: tuple[Array, Array, Array, Array],
+        lanes: int,
+        checks: Array,
+        expected: Array,
+    ) -> None:
+        self.parts, self.lists, self.steps, self.lanes = parts, lists, steps, lanes
+        self.see(buffers, lanes)
+        self.checks, self.expected = checks, expected
+        self.ids, self.fail, self.found = (np.zeros(0, np.int64),) * 3
+        self._rows_of: dict[View, tuple[Array, Array]] = {}
+        self.start = self.trusted = 0
+        self._counted = 1
+
+    def see(self, buffers: tuple[Array, Array, Array, Array], lanes: int) -> None:
+        """Take the buffers of S, L, and their adjoints, as rows."""
+        vs, vl, gs, gl = buffers
+        self.dtype = vs.dtype
+        widths = (1, lanes, 1, lanes)
+        self.buffers = tuple(
+            x[: len(x) // w * w].reshape(-1, w)
+            for x, w in zip((vs, vl, gs, gl), widths, strict=True)
+        )
+
+    # --- what instructions ask for ---
+
+    def rows(self, view: View | None) -> Array:
+        """A run of rows, as an array of its own buffer."""
+        assert view is not None
+        return self.buffers[view.space][view.first : view.first + view.count]
+
+    def rows_and_signs(self, view: View | None) -> tuple[Array, Array]:
+        """The numbers of rows, and 1 or -1 for each, in a column."""
+        assert view is not None
+        found = self._rows_of.get(view)
+        if found is None:
+            rows = self.lists.rows(view)
+            signs = np.where(rows < 0, -1, 1)[:, None].astype(self.dtype)
+            found = self._rows_of[view] = np.where(rows < 0, ~rows, rows), signs
+        return found
+
+    def put(self, out: Array, numbers: Array, adds: bool) -> None:
+        """Set some rows, or add to them."""
+        out[:] = out + numbers if adds else numbers
+
+    def width(self, space: int) -> int:
+        """How many numbers a row has."""
+        return self.lanes if space & 1 == L else 1
+
+    def counted(self, space: int) -> int:
+        """How many of them count."""
+        return self._counted if space & 1 == L else 1
+
+    def map(self, name: str, operands: Sequence[Array], out: Array) -> None:
+        """A row of the table, number by number."""
+        jitted.map_of(name, self.dtype)(*[x.reshape(-1) for x in operands], out.reshape(-1))
+
+    def edge(
+        self, name: str, k: int, g: Array, numbers: Sequence[Array], to: Array, adds: bool
+    ) -> None:
+        """What passes from a row's result to its operand k, number by number."""
+        given = [x.reshape(-1) for x in (g, *numbers, to)]
+        jitted.edge_of(name, k, self.dtype)(*given, adds, self.lists.exact)
+
+    def product(self, x: Array, y: Array) -> Array:
+        """A matrix product."""
+        out = np.empty((x.shape[0], y.shape[1]), x.dtype)
+        jitted.matrix_product(self.dtype)(np.ascontiguousarray(x), np.ascontiguousarray(y), out)
+        return out
+
+    def note_nan(self, x: Any) -> None:
+        """Note whether there is a nan: the exact rule might have none."""
+        if np.isnan(x).any():
+            self.lists.pool[NAN_SEEN] = 1
+
+    # --- the driver ---
+
+    def _run(self, part: str, start: int = 0, counted: int = 1) -> None:
+        self.start, self._counted = start, counted
+        for i in self.parts.get(part, ()):
+            ROWS[i.kind].run(self, i)
+
+    def drive(
+        self,
+        work: Work,
+        outputs: Sequence[tuple[int, int]],
+        inputs: tuple[int, int],
+        columns: Sequence[int],
+    ) -> int:
+        """Run steps as `native.driver` says; return how many were done."""
+        self.ids, self.fail, self.found = work.ids, work.fail, work.found
+        self.trusted = work.trusted
+        with np.errstate(all="ignore"):
+            for step in range(len(work.starts)):
+                if not self._step(work, step, outputs, inputs, columns):
+                    return step
+        return len(work.starts)
+
+    def _step(
+        self,
+        work: Work,
+        step: int,
+        outputs: Sequence[tuple[int, int]],
+        inputs: tuple[int, int],
+        columns: Sequence[int],
+    ) -> bool:
+        vs, _, gs, _ = self.buffers
+        pool, checked = self.lists.pool, len(self.checks) > 0
+        nothing = -0.0 if self.lists.exact else 0.0
+        first, last = work.starts[step].tolist()
+        count = last - first
+        own, places = self._moving(work.places)
+        if work.training:
+            vs[places, 0] = work.theta[own]
+            work.losses[step] = 0.0
+            if checked:
+                work.fail[:] = -1
+        self._run("begin")
+        if work.backward:
+            gs[[row for space, row in outputs if space == S]] = nothing
+        self._run("forward_shared")
+        if pool[NOT_FINITE] and not np.isfinite(vs).all():
+            pool[NOT_FINITE] = 1
+        if checked and work.fail[0] >= 0:
+            work.fail[:], work.found[:] = work.fail[0], work.found[0]
+        held = 0
+        for start in range(0, count, self.lanes):
+            held += self._chunk(work, step, start, first, count, outputs, inputs[L], columns)
+        for k, (space, row) in enumerate(outputs):
+            if space != S:
+                continue
+            if work.training:
+                work.losses[step, k] = vs[row, 0] * max(1, count)
+            else:
+                work.outputs[k] = vs[row, 0]
+            seed = work.weights[k] * (held if count else 1)
+            if work.backward and seed != 0.0:
+                gs[row] += seed
+        if work.training and work.rule and len(outputs) > 1 and work.losses[step, 1] == 0.0:
+            return False
+        if work.backward:
+            self._run("backward_shared")
+            scale = 1.0 / work.losses[step, 1] if work.training and work.mean else 1.0
+            gs[: inputs[S]] = gs[: inputs[S]] * gs.dtype.type(scale) + 0.0
+            self.note_nan(gs[: inputs[S]])
+        if not work.training:
+            return True
+        if pool[NAN_SEEN] or (checked and work.fail[: max(1, count)].max() >= 0):
+            return False
+        work.gradient[:] = 0.0
+        work.gradient[own] = gs[places, 0]
+        if work.rule:
+            given = (work.theta, work.gradient, work.slots, work.settings[step])
+            updates.apply(work.rule, *given)
+        pool[STEP] += 1
+        return True
+
+    def _moving(self, places: Array) -> tuple[Any, Any]:
+        """Which of the numbers that move the program reads, and their rows in S; as slices, if
+        they follow each other there."""
+        if len(places) and places[0] >= 0 and (np.diff(places) == 1).all():
+            return slice(None), slice(int(places[0]), int(places[0]) + len(places))
+        own = places >= 0
+        return own, places[own]
+
+    def _chunk(
+        self,
+        work: Work,
+        step: int,
+        start: int,
+        first: int,
+        count: int,
+        outputs: Sequence[tuple[int, int]],
+        inputs: int,
+        columns: Sequence[int],
+    ) -> int:
+        """Run the examples from `start` on; return for how many of them the guards held."""
+        _, vl, _, gl = self.buffers
+        pool, w = self.lists.pool, min(self.lanes, count - start)
+        here = np.full(self.lanes, first + start)
+        here[:w] += np.arange(w)
+        if work.in_order:
+            vl[:inputs] = work.data[:inputs, here]
+        else:
+            vl[:inputs] = work.data[work.order[here]].T
+        self._run("forward_lanes", start, w)
+        if pool[NOT_FINITE] and not np.isfinite(vl[:, :w]).all():
+            pool[NOT_FINITE] = 1
+        for k, (space, row) in enumerate(outputs):
+            if space == L and work.training:
+                work.losses[step, k] += vl[row, :w].sum()
+            elif space == L:
+                work.outputs[k, start : start + w] = vl[row, :w]
+        if not work.backward:
+            return w
+        holds = work.fail[start : start + w] < 0 if len(self.checks) else np.ones(w, bool)
+        gl[[row for space, row in outputs if space == L]] = -0.0 if self.lists.exact else 0.0
+        for k, (space, row) in enumerate(outputs):
+            if space == L and work.weights[k] != 0.0:
+                gl[row, :w][holds] += work.weights[k]
+        self._run("backward_lanes", start, w)
+        if len(columns):
+            found = gl[list(columns), :w].T
+            work.lane_gradient[start : start + w] = found + 0.0
+            self.note_nan(found)
+        return int(holds.sum())
+
+
+assert ADJOINT == 2  # the order of the buffers

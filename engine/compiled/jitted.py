@@ -1,0 +1,301 @@
+"""What Numba compiles: matrix products on batches, and rows of the operation table on arrays.
+
+This is the jitted path that works without emission: the interpreter calls it, where a program is
+asked for with ``native=False``, or has a row whose forward can't be emitted. What Numba makes is
+kept on disk (`cache`), not in Numba's own cache, which knows a function by file, qualified name and
+line, but not by what the names in it mean: code rebound to another callee would be taken for the
+same. Numba is imported when the first function is asked for; under NUMBA_DISABLE_JIT=1 all of them
+are the plain Python that stands here.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import pickle
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from engine import locks
+from engine.compiled import cache
+from engine.compiled.fingerprints import fingerprint, names_of
+from engine.compiled.objects import DISABLED
+from engine.compiled.threads import compiling
+from engine.ops import TABLE
+from engine.rebind import rebind
+
+
+def require() -> None:
+    """Raise ImportError with what to install where nothing can be compiled."""
+    if not DISABLED and any(importlib.util.find_spec(x) is None for x in ("numba", "llvmlite")):
+        raise ImportError(cache.NEEDED, name="numba")
+
+
+# --- what is compiled: plain Python on flat arrays -------------------------------------------
+
+# Names that mean something else in every function compiled.
+forward: Any = None
+partial: Any = None
+cut: Any = None
+pass_on: Any = TABLE["pass_on"].forward
+constant: float = 0.0
+
+
+def product(x: Any, y: Any, out: Any) -> None:
+    """out = x @ y, for matrices."""
+    n, inner = x.shape
+    cols = y.shape[1]
+    for i in range(n):
+        row = out[i]
+        for c in range(cols):
+            row[c] = -0.0  # which changes nothing that it is added to
+        rest = inner % 4
+        for j in range(rest):
+            m0, x0 = x[i, j], y[j]
+            for c in range(cols):
+                row[c] += m0 * x0[c]
+        for j in range(rest, inner, 4):
+            m0, m1, m2, m3 = x[i, j], x[i, j + 1], x[i, j + 2], x[i, j + 3]
+            x0, x1, x2, x3 = y[j], y[j + 1], y[j + 2], y[j + 3]
+            for c in range(cols):
+                row[c] += (m0 * x0[c] + m1 * x1[c]) + (m2 * x2[c] + m3 * x3[c])
+
+
+def map_1(x: Any, out: Any) -> None:
+    """out = forward(x)."""
+    for i in range(len(out)):
+        out[i] = forward(x[i])
+
+
+def map_2(x: Any, y: Any, out: Any) -> None:
+    """out = forward(x, y)."""
+    for i in range(len(out)):
+        out[i] = forward(x[i], y[i])
+
+
+def map_3(x: Any, y: Any, z: Any, out: Any) -> None:
+    """out = forward(x, y, z)."""
+    for i in range(len(out)):
+        out[i] = forward(x[i], y[i], z[i])
+
+
+def edge_1(g: Any, x: Any, out: Any, to: Any, adds: Any, exact: Any) -> None:
+    """What passes from an adjoint g to the operand: see policy 3 in `maps.passed`."""
+    for i in range(len(to)):
+        passed = -0.0 if exact else 0.0
+        if not cut(x[i]):
+            p = partial(x[i], out[i])
+            passed = pass_on(g[i], p) if exact else g[i] * p
+        to[i] = to[i] + passed if adds else passed
+
+
+def edge_2(g: Any, x: Any, y: Any, out: Any, to: Any, adds: Any, exact: Any) -> None:
+    """The same for a row of two operands."""
+    for i in range(len(to)):
+        passed = -0.0 if exact else 0.0
+        if not cut(x[i], y[i]):
+            p = partial(x[i], y[i], out[i])
+            passed = pass_on(g[i], p) if exact else g[i] * p
+        to[i] = to[i] + passed if adds else passed
+
+
+def edge_3(g: Any, x: Any, y: Any, z: Any, out: Any, to: Any, adds: Any, exact: Any) -> None:
+    """The same for a row of three operands."""
+    for i in range(len(to)):
+        passed = -0.0 if exact else 0.0
+        if not cut(x[i], y[i], z[i]):
+            p = partial(x[i], y[i], z[i], out[i])
+            passed = pass_on(g[i], p) if exact else g[i] * p
+        to[i] = to[i] + passed if adds else passed
+
+
+_MAPS: tuple[Callable[..., None], ...] = (map_1, map_2, map_3)
+_EDGES: tuple[Callable[..., None], ...] = (edge_1, edge_2, edge_3)
+
+
+def map_of(name: str, dtype: Any) -> Callable[..., None]:
+    """A row of the table on arrays: its operands, then the result."""
+    op = TABLE[name]
+    return _made(op, -1, dtype, _MAPS[op.arity - 1], {"forward": op.forward})
+
+
+def edge_of(name: str, k: int, dtype: Any) -> Callable[..., None]:
+    """What a row passes to operand k: the adjoint, operands and result, the target, whether it is
+    added to, and whether the chain rule is followed exactly."""
+    op = TABLE[name]
+    names = {
+        "partial": _function(op.arity + 1, op.partials[k]),
+        "cut": _function(op.arity, op.cuts[k]),
+    }
+    return _made(op, k, dtype, _EDGES[op.arity - 1], names)
+
+
+def matrix_product(dtype: Any) -> Callable[..., None]:
+    """`product`, compiled."""
+    return _made(None, -1, dtype, product, {}, fast=True)
+
+
+_made_of: dict[tuple[Any, ...], Callable[..., None]] = {}
+
+
+def _made(
+    op: Any,
+    k: int,
+    dtype: Any,
+    function: Callable[..., None],
+    names: dict[str, Any],
+    *,
+    fast: bool = False,
+) -> Callable[..., None]:
+    single = np.dtype(dtype) == np.float32
+    key = (op, k, single, function)
+    with compiling:
+        if key not in _made_of:
+            bound = rebind(function, names)
+            _made_of[key] = bound if DISABLED else _Compiler(fast, single).entry(bound)
+        return _made_of[key]
+
+
+def _function(arguments: int, meaning: Any) -> Callable[..., Any]:
+    """A partial or a cut of a row, as a function also where it is the same everywhere."""
+    if isinstance(meaning, FunctionType):
+        return meaning
+    return rebind(_CONSTANT[arguments], {"constant": float(meaning)})
+
+
+def _constant_1(x: float) -> float:
+    return constant
+
+
+def _constant_2(x: float, y: float) -> float:
+    return constant
+
+
+def _constant_3(x: float, y: float, z: float) -> float:
+    return constant
+
+
+def _constant_4(x: float, y: float, z: float, out: float) -> float:
+    return constant
+
+
+_CONSTANT: dict[int, Callable[..., Any]] = {
+    1: _constant_1,
+    2: _constant_2,
+    3: _constant_3,
+    4: _constant_4,
+}
+
+
+# --- compiling -------------------------------------------------------------------------------
+
+
+@functools.cache
+def _numba() -> Any:
+    with compiling:
+        import numba
+        from numba.core.compiler_lock import global_compiler_lock
+
+        locks.waited_for(2, global_compiler_lock)
+        return numba
+
+
+@functools.cache
+def _math_with_cbrt() -> ModuleType:
+    """`math` for Numba, which lacks one function that the table uses. To teach it that one would
+    be for all that this process compiles, whoever does."""
+    made = ModuleType("math")
+    vars(made).update(vars(math), cbrt=_numba().njit(lambda x: np.cbrt(x)))
+    return made
+
+
+class _Kept:
+    """Where Numba asks for code that is kept, and gives what it has made: in place of its own
+    cache of a function."""
+
+    cache_path = None
+
+    def __init__(self, unique: str) -> None:
+        self._unique = unique
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """What is kept for a signature, ready to run; else None."""
+        from numba.core.compiler import CompileResult
+
+        target.refresh()
+        content = cache.read(self._name(signature, target.codegen()))
+        if content is None:
+            return None
+        rebuild: Any = CompileResult._rebuild
+        return rebuild(target, *pickle.loads(content))
+
+    def save_overload(self, signature: Any, made: Any) -> None:
+        """Keep what was made, unless it can serve this process only."""
+        from numba.core import serialize
+
+        dumps: Callable[[Any], bytes] = serialize.dumps
+        if not made.library.has_dynamic_globals:
+            cache.keep(self._name(signature, made.library.codegen), dumps(made._reduce()))
+
+    def _name(self, signature: Any, codegen: Any) -> str:
+        made_by = (_numba().__version__, codegen.magic_tuple())  # the processor as Numba was told
+        return cache.name_of("kernel", self._unique, str(signature), *made_by)
+
+
+class _Compiler:
+    """Functions compiled, and what they call; each under a name made of all that it reaches.
+
+    Where additions may be done in any order it is `fast`; `single` has constants in single
+    precision: a double one would make results double.
+    """
+
+    def __init__(self, fast: bool, single: bool) -> None:
+        self._fast, self._single = fast, single
+        self._unique = f"{fast:d}{single:d}"
+
+    def entry(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that is called from Python."""
+        assert isinstance(function, FunctionType)
+        unique = f"{function.__name__}_{fingerprint(function)}_{self._unique}"
+        made = self._compiled(function, unique, nogil=True, no_cfunc_wrapper=True)
+        made._cache = _Kept(unique)
+        return made  # type: ignore[no-any-return]
+
+    def _callee(self, function: FunctionType) -> Any:
+        """A function that is compiled into those that call it."""
+        unique = f"{function.__name__}_{fingerprint(function)}_{self._unique}"
+        if unique not in _callees:
+            options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            _callees[unique] = self._compiled(function, unique, **options)
+        return _callees[unique]
+
+    def _compiled(self, function: FunctionType, unique: str, **options: Any) -> Any:
+        # Numba's "numpy" error model is IEEE 754's division, which the rows are written for.
+        fast = {"fastmath": {"contract", "reassoc"}} if self._fast else {}
+        named = self._named(function, unique)
+        return _numba().njit(error_model="numpy", **fast, **options)(named)
+
+    def _named(self, function: FunctionType, unique: str) -> FunctionType:
+        """The function with what its names mean to Numba, and a name of its own."""
+        code, names = function.__code__, dict(function.__globals__)
+        for name in names_of(code):
+            meaning = names.get(name)
+            if meaning is math and "cbrt" in code.co_names:
+                names[name] = _math_with_cbrt()
+            elif isinstance(meaning, FunctionType):
+                names[name] = self._callee(meaning)
+            elif isinstance(meaning, float) and self._single:
+                names[name] = np.float32(meaning)
+        if self._single:
+            constants = [np.float32(c) if type(c) is float else c for c in code.co_consts]
+            code = code.replace(co_consts=tuple(constants))
+        made = FunctionType(code, names, unique, function.__defaults__, function.__closure__)
+        made.__qualname__, made.__module__ = unique, function.__module__
+        return made
+
+
+_callees: dict[str, Any] = {}

@@ -1,0 +1,538 @@
+"""The driver: what runs a program's parts in order, emitted with them.
+
+`drive(job)` runs steps. In each, S forwards; then, chunk by chunk of lanes, the examples are read,
+L goes forwards and backwards; then S backwards. A chunk that is not full is filled up with copies
+of its first example, to which no adjoint arrives. In training the step ends with an update by the
+rule, a function at an address. `done` says how many steps were done: all, or those before an
+update in which a guard failed, a nan was seen, or the weights' sum is 0; nothing is kept of that.
+
+The Python of it is `interpreter.drive`, line by line: its slow twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
+from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.layout import Layout
+
+_PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
+_BLOCK = 16  # inputs of an example that are read together: what a line of the cache holds, or two
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the driver knows of a program besides its parts."""
+
+    rows: tuple[int, int]  # of S and of L
+    inputs: tuple[int, int]  # how many of S and of L come first
+    outputs: Sequence[tuple[int, int]]  # space and row
+    columns: Sequence[int]  # rows of L whose adjoints are asked for, example by example
+    checked: bool
+    backward: bool  # whether there is an adjoint at all
+    training: bool  # whether it can be trained, too
+    parts: frozenset[str]  # those that are there
+
+
+def drive(e: Layout, frame: Frame) -> Function:
+    """Return the function `drive`."""
+    return _Driver(e, frame).function()
+
+
+class _Driver:
+    def __init__(self, e: Layout, frame: Frame) -> None:
+        self.e, self.frame = e, frame
+        self.f = Function(e.number)
+        for name in ("pool", "ops", "vs", "gs", "vl", "gl"):
+            pointer = self.f.pointer("%job", e.job(name))
+            self.f.lines.append(f" %{name} = getelementptr i8, ptr {pointer}, i64 0")
+        self.lanes = any(space == L for space, _ in frame.outputs) or frame.inputs[L] > 0
+        self.lanes = self.lanes or "forward_lanes" in frame.parts
+
+    # --- small things ---
+
+    def word(self, name: str) -> Lanes:
+        """A word of the job."""
+        return self.f.word("%job", self.e.job(name))
+
+    def at(self, name: str) -> str:
+        """An address in the job."""
+        return self.f.pointer("%job", self.e.job(name))
+
+    def flag(self, name: str) -> Lanes:
+        """Whether a word of the job is set."""
+        return self.f.holds("ne", self.word(name), 0)
+
+    def call(self, part: str, start: Any = 0, w: Any = 1) -> None:
+        """Run a part of the program, if it has this one."""
+        if part in self.frame.parts:
+            words = [f"i64 {x.name if isinstance(x, Lanes) else x}" for x in (start, w)]
+            self.f.lines.append(" call " + _PART.format(part, *words))
+
+    def either(self, in_training: Callable[[], None] | None, else_: Callable[[], None]) -> None:
+        """Write down what is done in training, and what else."""
+        if not self.frame.training:
+            else_()
+            return
+        if in_training is not None:
+            self.f.when(self.training, in_training)
+        self.f.when(~self.training, else_)
+
+    # --- the whole ---
+
+    def function(self) -> Function:
+        f = self.f
+        steps = self.word("steps")
+        f.put_word(0, "%job", self.e.job("done"))
+        if self.frame.training:
+            self.training = self.flag("training")
+            self.theta, self.gradient = self.numbers_that_move()
+        some = f.holds("sgt", steps, 0)
+
+        def all_steps() -> None:
+            head, after = f.new_label("step"), f.new_label("ended")
+            f.jump(head)
+            f.label(head)
+            done = self.word("done")
+            ok = self.step(done)
+            later = done + 1
+            f.when(ok, lambda: f.put_word(later, "%job", self.e.job("done")))
+            again = ok & f.holds("slt", later, steps)
+            f.branch(again, head, after)
+            f.label(after)
+
+        f.when(some, all_steps)
+        if self.frame.training:
+            self.give_back(steps)
+        return f
+
+    def step(self, step: Lanes) -> Lanes:
+        """Run a step; return whether it was done."""
+        f, frame = self.f, self.frame
+        starts = self.at("starts")
+        first, last = f.word(starts, step * 2), f.word(starts, step * 2 + 1)
+        count = f.binary("sub", last, first)
+        self.first, self.count = first, count
+        if frame.training:
+            f.when(self.training, lambda: self.prepare(step, count))
+        self.call("begin")
+        backward = self.flag("backward") if frame.backward else None
+        if frame.backward:
+            for row in dict.fromkeys(row for space, row in frame.outputs if space == S):
+                f.store(f.literal(-0.0 if self.e.lists.exact else 0.0), "%gs", row)
+        self.call("forward_shared")
+        watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
+        f.when(watching, lambda: self.watch("%vs", frame.rows[S], 1, 1))
+        if frame.checked and self.lanes:
+            self.spread_failure(count)
+        held = f.index(0)
+        if self.lanes:
+            held = self.chunks(step, backward, watching)
+        weights = self.at("weights")
+        for k, (space, row) in enumerate(frame.outputs):
+            if space == S:
+                self.shared_output(step, k, row, weights, held, backward)
+        ok: Lanes = f.holds("eq", 0, 0)
+        if frame.training and len(frame.outputs) > 1:
+            total = f.load_double(self.at("losses"), step * 2 + 1)  # there is one where it counts
+            ok = f.holds("eq", self.word("rule"), 0) | f.differs(total, 0.0)
+        if backward is not None:
+            both = ok & backward
+            f.when(both, lambda: self.back(step))
+        if frame.training:
+            ok = ok & (~self.training | self.update(step, ok, count))
+        return ok
+
+    # --- guards and watching ---
+
+    def watch(self, buffer: str, rows: int, width: int, w: Any) -> None:
+        """Note whether there is an inf or a nan in the first w lanes of any row."""
+        f = self.f
+
+        def row(r: Any) -> list[Lanes]:
+            def lane(i: Any) -> list[Lanes]:
+                x = f.load(buffer, r * width + i)
+                finite = f.call("fabs", x) < float("inf")
+                f.when(~finite, lambda: f.put_word(1, "%pool", NOT_FINITE))
+                return []
+
+            f.loop(w, lane)
+            return []
+
+        f.loop(rows, row)
+
+    def spread_failure(self, count: Lanes) -> None:
+        """A guard of S that failed, failed for all examples."""
+        f, fail, found = self.f, self.at("fail"), self.at("found")
+        order, number = f.word(fail, 0), f.load(found, 0)
+
+        def all_of_them() -> None:
+            def one(i: Any) -> list[Lanes]:
+                f.put_word(order, fail, i)
+                f.store(number, found, i)
+                return []
+
+            f.loop(count, one)
+
+        f.when(f.holds("sge", order, 0), all_of_them)
+
+    # --- lanes ---
+
+    def chunks(self, step: Lanes, backward: Lanes | None, watching: Lanes) -> Lanes:
+        """Run the examples chunk by chunk; return for how many of them the guards held."""
+        f, e, frame = self.f, self.e, self.frame
+        width = e.lanes
+        total = f.binary("sub", f.binary("plus", self.count, width), 1)
+        chunks = f.result(f"sdiv i64 {total.name}, {width}", "index", 1)
+
+        def chunk(c: Any, held: Lanes) -> list[Lanes]:
+            start = c * width
+            rest = f.binary("sub", self.count, start)
+            w = f.whole(f.holds("slt", rest, width), rest, width)
+            self.read_examples(start, w)
+            self.call("forward_lanes", start, w)
+            f.when(watching, lambda: self.watch("%vl", frame.rows[L], width, w))
+            for k, (space, row) in enumerate(frame.outputs):
+                if space == L:
+                    self.lane_output(step, k, row, start, w)
+            if backward is None:
+                return [held]
+
+            def back() -> list[Lanes]:
+                self.seed_lanes(start, w)
+                self.call("backward_lanes", start, w)
+                self.lane_gradients(start, w)
+                return [held + self.held(start, w)]
+
+            return f.when(backward, back, [held])
+
+        carried = [f.index(0)]
+        return f.loop(chunks, chunk, carried)[0]
+
+    def read_examples(self, start: Lanes, w: Lanes) -> None:
+        """Fill the inputs of L."""
+        f, inputs, width = self.f, self.frame.inputs[L], self.e.lanes
+        if not inputs:
+            return
+        data, stride = self.at("data"), self.word("stride")
+        first = self.first + start
+        in_order = self.flag("in_order")
+
+        def by_columns() -> None:
+            def row(r: Any) -> list[Lanes]:
+                at, to = r * stride + first, r * width
+                filling = f.load(data, at)
+
+                def lane(i: Any) -> list[Lanes]:
+                    f.store(f.load(data, at + i), "%vl", to + i)
+                    return []
+
+                def rest(i: Any) -> list[Lanes]:
+                    f.store(filling, "%vl", to + w + i)
+                    return []
+
+                full = f.holds("eq", w, width)
+
+                def whole() -> None:
+                    def strip(o: Any, v: int, used: int) -> None:
+                        f.store(f.load(data, at + o, v, used), "%vl", to + o, used)
+
+                    self.e.flat(f, width, strip, unrolled=1)
+
+                f.when(full, whole)
+                f.when(
+                    ~full,
+                    lambda: f.loop(w, lane),
+                )
+                f.loop(f.binary("sub", f.index(width), w), rest)
+                return []
+
+            f.loop(inputs, row)
+
+        def by_rows() -> None:
+            order = self.at("order")
+
+            def some(part: Any, count: int) -> None:
+                def lane(i: Any) -> list[Lanes]:
+                    which = f.whole(f.holds("slt", i, w), i, 0)
+                    at = f.word(order, first + which) * stride
+                    for r in range(count):
+                        x = f.load(data, at + (part + r))
+                        f.store(x, "%vl", (part + r) * width + i)
+                    return []
+
+                f.loop(width, lane)
+
+            def block(part: Any) -> list[Lanes]:
+                some(part, _BLOCK)
+                return []
+
+            whole = inputs // _BLOCK * _BLOCK
+            f.loop(whole, block, step=_BLOCK)
+            if inputs > whole:
+                some(f.index(whole), inputs - whole)
+
+        f.when(in_order, by_columns)
+        f.when(~in_order, by_rows)
+
+    def lane_output(self, step: Lanes, k: int, row: int, start: Lanes, w: Lanes) -> None:
+        """Give an output of the examples at hand, or add them up in training."""
+        f, at = self.f, row * self.e.lanes
+
+        def add_up() -> None:
+            # by four sums that need not wait for each other
+            quads = f.binary("and", w, -4)
+
+            def four(i: Any, *totals: Lanes) -> list[Lanes]:
+                return [t + f.load("%vl", i + (at + j)) for j, t in enumerate(totals)]
+
+            sums = f.loop(quads, four, [f.literal(0.0)] * 4, step=4)
+
+            def one(i: Any, total: Lanes) -> list[Lanes]:
+                return [total + f.load("%vl", quads + i + at)]
+
+            (last,) = f.loop(f.binary("sub", w, quads), one, [sums[0]])
+            total = (last + sums[1]) + (sums[2] + sums[3])
+            f.add_double(total, self.at("losses"), step * 2 + k)
+
+        def give() -> None:
+            outputs, columns = self.at("outputs"), self.word("columns")
+
+            def each(i: Any) -> list[Lanes]:
+                f.store(f.load("%vl", i + at), outputs, columns * k + start + i)
+                return []
+
+            f.loop(w, each)
+
+        self.either(add_up if k < 2 else None, give)
+
+    def seed_lanes(self, start: Lanes, w: Lanes) -> None:
+        """Set the adjoints of outputs: weights, where guards held."""
+        f, width, weights = self.f, self.e.lanes, self.at("weights")
+        rows = dict.fromkeys(row for space, row in self.frame.outputs if space == L)
+        nothing = -0.0 if self.e.lists.exact else 0.0
+        for row in rows:
+
+            def clear(o: Any, v: int, used: int, row: int = row) -> None:
+                f.store(f.literal(nothing, v), "%gl", o + row * width, used)
+
+            self.e.flat(f, width, clear, unrolled=1)
+        fail = self.at("fail")
+        for k, (space, row) in enumerate(self.frame.outputs):
+            if space != L:
+                continue
+            weight = f.load(weights, k)
+
+            def one(i: Any, row: int = row, weight: Lanes = weight) -> list[Lanes]:
+                def put() -> None:
+                    place = i + row * width
+                    f.store(f.load("%gl", place) + weight, "%gl", place)
+
+                if self.frame.checked:
+                    f.when(f.holds("slt", f.word(fail, start + i), 0), put)
+                else:
+                    put()
+                return []
+
+            def all_of_them(one: Callable[[Any], list[Lanes]] = one) -> None:
+                f.loop(w, one)
+
+            f.when(f.differs(weight, 0.0), all_of_them)
+
+    def held(self, start: Lanes, w: Lanes) -> Lanes:
+        """For how many of the examples at hand all guards held."""
+        f = self.f
+        if not self.frame.checked:
+            return w
+        fail = self.at("fail")
+
+        def one(i: Any, held: Lanes) -> list[Lanes]:
+            holds = f.holds("slt", f.word(fail, start + i), 0)
+            return [held + f.whole(holds, 1, 0)]
+
+        return f.loop(w, one, [f.index(0)])[0]
+
+    def lane_gradients(self, start: Lanes, w: Lanes) -> None:
+        """Give the gradients that are asked for example by example."""
+        f, columns = self.f, self.frame.columns
+        if not columns:
+            return
+        out = self.at("lane_gradient")
+        for k, row in enumerate(columns):
+            at = row * self.e.lanes
+
+            def one(i: Any, k: int = k, at: int = at) -> list[Lanes]:
+                g = f.load("%gl", i + at)
+                f.store(g + 0.0, out, (start + i) * len(columns) + k)
+                f.when(f.compare("uno", g, g), lambda: f.put_word(1, "%pool", NAN_SEEN))
+                return []
+
+            f.loop(w, one)
+
+    # --- S, after the lanes ---
+
+    def shared_output(
+        self,
+        step: Lanes,
+        k: int,
+        row: int,
+        weights: str,
+        held: Lanes,
+        backward: Lanes | None,
+    ) -> None:
+        """Give an output of S, for each example; and set its adjoint."""
+        f, x = self.f, self.f.load("%vs", row)
+        at_least_one = f.whole(f.holds("sgt", self.count, 1), self.count, 1)
+
+        def note() -> None:
+            f.put_double(x * f.number_of(at_least_one), self.at("losses"), step * 2 + k)
+
+        def give() -> None:
+            outputs, columns = self.at("outputs"), self.word("columns")
+
+            def one(i: Any) -> list[Lanes]:
+                f.store(x, outputs, columns * k + i)
+                return []
+
+            f.loop(columns, one) if self.lanes else one(0)
+
+        self.either(note if k < 2 else None, give)
+        if backward is None:
+            return
+        there = f.holds("sgt", self.count, 0)
+        times = f.whole(there, held, 1) if self.lanes else f.index(1)
+        seed = f.load(weights, k) * f.number_of(times)
+        seed = f.select(f.differs(seed, 0.0), seed, -0.0 if self.e.lists.exact else 0.0)
+        f.when(backward, lambda: f.store(f.load("%gs", row) + seed, "%gs", row))
+
+    def back(self, step: Lanes) -> None:
+        """S backwards; its gradient, scaled, is then in the adjoints of the inputs."""
+        f, shared = self.f, self.frame.inputs[S]
+        self.call("backward_shared")
+        scale = f.literal(1.0)
+        if self.frame.training:
+
+            def inverse() -> list[Lanes]:
+                total = f.load_double(self.at("losses"), step * 2 + 1)
+                return [f.from_double(f.quotient(1.0, total))]
+
+            (scale,) = f.when(self.flag("mean"), inverse, [scale])
+
+        def some(o: Any, w: int, used: int) -> None:
+            g = f.load("%gs", o, w, used)
+            g = g * f.widened(scale, w) + 0.0 if self.frame.training else g + 0.0
+            f.store(g, "%gs", o, used)
+            f.note_nan(g, NAN_SEEN)
+
+        self.e.flat(f, shared, some)
+
+    # --- training ---
+
+    def numbers_that_move(self) -> tuple[Lanes, Lanes]:
+        """Where the rule finds the numbers that move, and their gradient: in S, if they follow
+        each other there, where they live for the time being; else where the caller has them."""
+        f = self.f
+        places, size = self.at("places"), self.word("size")
+        self.base = f.word(places, 0)
+
+        def one(p: Any, together: Lanes) -> list[Lanes]:
+            follows = f.holds("eq", f.word(places, p), self.base + p)
+            return [f.whole(follows, together, 0)]
+
+        begins = f.whole(f.holds("sge", self.base, 0), 1, 0)
+        (together,) = f.loop(size, one, [begins])
+        self.together = f.holds("ne", together, 0)
+        theta = self.at("theta")
+
+        def move_in() -> None:
+            def put(p: Any) -> list[Lanes]:
+                f.store(f.load(theta, p), "%vs", self.base + p)
+                return []
+
+            f.loop(size, put)
+
+        f.when(self.together, move_in)
+        found = []
+        for buffer, name in (("%vs", "theta"), ("%gs", "gradient")):
+            here = f.as_word(f.address(buffer, self.base))
+            found.append(f.whole(self.together, here, self.word(name)))
+        return found[0], found[1]
+
+    def prepare(self, step: Lanes, count: Lanes) -> None:
+        """Begin a step: numbers that move in their rows, no sums, no failed guards."""
+        f = self.f
+        theta, places = self.at("theta"), self.at("places")
+
+        def put(p: Any) -> list[Lanes]:
+            row = f.word(places, p)
+            f.when(f.holds("sge", row, 0), lambda: f.store(f.load(theta, p), "%vs", row))
+            return []
+
+        f.when(~self.together, lambda: f.loop(self.word("size"), put))
+        losses = self.at("losses")
+        for k in range(2):
+            f.put_double(f.literal(0.0), losses, step * 2 + k)
+        if self.frame.checked:
+            fail = self.at("fail")
+
+            def none(i: Any) -> list[Lanes]:
+                f.put_word(-1, fail, i)
+                return []
+
+            f.loop(f.whole(f.holds("sgt", count, 1), count, 1), none)
+
+    def update(self, step: Lanes, ok: Lanes, count: Lanes) -> Lanes:
+        """Move the numbers by the rule; return whether that was to be."""
+        f = self.f
+        fine = ok & self.training & f.holds("eq", f.word("%pool", NAN_SEEN), 0)
+        if self.frame.checked:
+            fail = self.at("fail")
+
+            def one(i: Any, good: Lanes) -> list[Lanes]:
+                return [f.whole(f.holds("slt", f.word(fail, i), 0), good, 0)]
+
+            examples = f.whole(f.holds("sgt", count, 1), count, 1)
+            (good,) = f.loop(examples, one, [f.index(1)])
+            fine = fine & f.holds("ne", good, 0)
+        size = self.word("size")
+
+        def move() -> None:
+            gradient, places = self.at("gradient"), self.at("places")
+
+            def out(p: Any) -> list[Lanes]:
+                row = f.word(places, p)
+                there = f.holds("sge", row, 0)
+                g = f.load("%gs", f.whole(there, row, 0))
+                f.store(f.select(there, g, 0.0), gradient, p)
+                return []
+
+            f.when(~self.together, lambda: f.loop(size, out))
+            told = f.as_word(f.address(self.at("settings"), step * self.word("told")))
+            given = [self.theta, self.gradient, self.word("slots"), told, size]
+            words = ", ".join(f"i64 {x.name}" for x in given)
+            rule = self.at("rule")
+            f.when(self.flag("rule"), lambda: f.lines.append(f" call void {rule}({words})"))
+            f.put_word(f.word("%pool", STEP) + 1, "%pool", STEP)
+
+        f.when(fine, move)
+        return fine
+
+    def give_back(self, steps: Lanes) -> None:
+        """At the end, put the numbers that lived in S where the caller has them."""
+        f, size = self.f, self.word("size")
+
+        def copy(name: str, buffer: str) -> None:
+            target = self.at(name)
+
+            def one(p: Any) -> list[Lanes]:
+                f.store(f.load(buffer, self.base + p), target, p)
+                return []
+
+            f.loop(size, one)
+
+        f.when(self.together, lambda: copy("theta", "%vs"))
+        whole = self.together & f.holds("eq", self.word("done"), steps)
+        f.when(whole, lambda: copy("gradient", "%gs"))
