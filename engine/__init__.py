@@ -80,7 +80,8 @@ def draw(
     `engine.lines.Recorder` that was on meanwhile, has tooltips name the source lines.
 
     A compiled `Program` that was called is drawn as its instructions: see
-    `engine.lifting.draw_program`; the options are then `limit`, `rankdir`, `theme` and `format`.
+    `engine.lifting.draw_program`; the options are then `backward` (those of the gradient as well),
+    `limit`, `rankdir`, `theme` and `format`.
     """
     from engine.drawing import draw_graph  # drawing is loaded on first use
 

@@ -5,7 +5,8 @@ asyncio task have their own, so that what one holds over an `await` is no other'
 what is started inside inherits it. Recording looks at a context's state only where a module
 variable says that there may be something: `watched` counts what is in force anywhere and asks for
 anything but the default, `tracing` the functions being traced for compilation or watched by a
-recorder, and `scoped` is true from the first scope on.
+recorder, and `scoped` is true from the first scope on. `special` counts all that is in force but
+scopes, for compiled programs, which look there alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from engine import locks
 
 watched = 0
 tracing = 0
+special = 0
+_inlining = 0
 scoped = False
 _lock = locks.freed()  # a frame may be freed, which counts it out, while one is counted in
 _counted: set[int] = set()  # the ids of the frames that `watched` counts
@@ -83,10 +86,11 @@ class _Frame:
 
 
 def _count(frame: _Frame, alive: bool) -> None:
-    global watched
+    global watched, special
     with _lock:
         (_counted.add if alive else _counted.discard)(id(frame))
         watched = len(_counted)
+        special = watched + tracing + _inlining
 
 
 class _Setting:
@@ -308,10 +312,11 @@ def recorded_by(recorder: Any) -> Iterator[None]:
 
 @contextmanager
 def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
-    global tracing
+    global tracing, special
     frame = setting.enter(observer, counts)
     with _lock:
         tracing += 1
+        special = watched + tracing + _inlining
     try:
         yield
     finally:
@@ -319,13 +324,21 @@ def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
         frame.end()  # for tasks started inside too: there is nobody to report to any more
         with _lock:
             tracing -= 1
+            special = watched + tracing + _inlining
 
 
 @contextmanager
 def inlining() -> Iterator[None]:
     """Have compiled functions called as they are, on Values."""
+    global _inlining, special
     frame = _inlined.enter(True, counts=False)
+    with _lock:
+        _inlining += 1
+        special = watched + tracing + _inlining
     try:
         yield
     finally:
         _inlined.leave(frame)
+        with _lock:
+            _inlining -= 1
+            special = watched + tracing + _inlining

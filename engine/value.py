@@ -27,6 +27,7 @@ from engine.sweep import reverse_sweep
 
 _new = object.__new__
 gradient_lock = locks.freed()
+compared: object = None  # what a caller puts here is gone as soon as any two are compared
 NUMBERS = (float, int, Real)  # the first two only for speed; NumPy's scalars are Real
 
 
@@ -112,6 +113,8 @@ def _comparison(
     """A comparison by data; while tracing, a Condition made of the row `name`."""
 
     def method(self: Value, other: object) -> Any:
+        global compared
+        compared = None
         if isinstance(other, Value):
             number: Any = other._data
         elif isinstance(other, NUMBERS):

@@ -18,7 +18,7 @@ _OUTPUT = ("output",)
 
 
 def loss_program(
-    model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any
+    model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any, native: bool = True
 ) -> engine.Program:
     """Return the program of a batch's loss: the sum of its terms, and of their weights.
 
@@ -34,8 +34,9 @@ def loss_program(
         # where it is 0 the loss counts for nothing, if it is inf or nan too
         return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
 
-    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name)
-    options = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters), "dtype": dtype}
+    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name, native)
+    options: dict[str, Any] = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters)}
+    options |= {"dtype": dtype, "native": native}
     return _kept(model, key, lambda: engine.compile(batch_loss, **options))
 
 

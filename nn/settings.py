@@ -23,6 +23,7 @@ class Settings:
     epochs: int
     path: PathName
     dtype: Any
+    native: bool
     seed: int
     l2: float
     clip_norm: float | None

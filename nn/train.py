@@ -54,6 +54,7 @@ def fit(
     shuffle: bool = False,
     path: PathName = "auto",
     dtype: Any = np.float64,
+    native: bool = True,
     seed: int = 0,
     validation_data: tuple[Any, Any] | None = None,
     sample_weight: Any = None,
@@ -95,7 +96,9 @@ def fit(
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
-    `dtype` is float64, or on the vectorised path float32.
+    `dtype` is float64, or on the vectorised path float32. There ``native=False`` runs what was
+    compiled on functions that Numba makes, in place of machine code of its own: see
+    `engine.compile`.
 
     A run that diverges stops: before the first update whose loss or gradient is inf or nan, or
     that would make a parameter so. A RuntimeWarning and `stopped` in the History say which update
@@ -130,7 +133,8 @@ def fit(
     if checkpoint is not None:
         check_can_be_saved(optimizer, scheduler)
     settings = Settings(
-        epochs, path, dtype, seed, l2, clip_norm, evaluate_every, progress, on_nonfinite
+        *(epochs, path, dtype, native, seed, l2, clip_norm),
+        *(evaluate_every, progress, on_nonfinite),
     )
     examples = Examples(
         *(X, y, loss),
@@ -367,6 +371,7 @@ class _Run:
             "scheduler": identity.of_scheduler(self.scheduler),
             "dtype": settings.dtype.name,
             "path": self.history.path,
+            **({} if settings.native else {"native": False}),
             "seed": settings.seed,
             "l2": settings.l2,
             "clip_norm": settings.clip_norm,
@@ -403,6 +408,7 @@ class _Run:
                 examples.size,
                 settings.epochs * examples.updates,
                 examples.weights,
+                native=settings.native,
             )
         except CANT_COMPILE as error:
             self._check_auto(error)

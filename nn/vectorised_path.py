@@ -98,9 +98,11 @@ class VectorisedPath(LoopPath):
         batch_size: int | None = None,
         updates: int = 1,
         weights: Array | None = None,
+        *,
+        native: bool = True,
     ) -> None:
         arrays = (X, y) if weights is None else (X, y, weights)
-        self.program = loss_program(model, loss, parameters, dtype)
+        self.program = loss_program(model, loss, parameters, dtype, native)
         self._loop = Loop(self.program, *arrays, loss=loss)
         self._parameters, self._arrays = parameters, len(arrays)
         self._size = min(batch_size or len(X), len(X))

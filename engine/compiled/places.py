@@ -27,6 +27,7 @@ _ABSENT: Any = object()
 _code_of = operator.attrgetter("__code__")
 _defaults_of = operator.attrgetter("__defaults__")
 _kwdefaults_of = operator.attrgetter("__kwdefaults__")
+_contents_of = operator.attrgetter("cell_contents", "cell_contents")
 
 
 def bits(x: Any) -> Any:
@@ -56,6 +57,17 @@ class Place:
     def live(self) -> Iterable[Any]:
         """What is gone through to see what is there now: where it can be, the container itself."""
         return self
+
+    @property
+    def quick(self) -> tuple[Callable[[Any], Any], Any, list[Any]] | None:
+        """A function that runs no code of Python's, what to call it with, and what it gave then:
+        for places that have one, in place of `live`."""
+        return None
+
+    @property
+    def tests(self) -> list[tuple[str, Any, Any]] | None:
+        """Whether something else is there now, as a few texts, each of two objects; None: ask."""
+        return None
 
     def now(self) -> list[Any]:
         """What is there now; nothing where the place is gone."""
@@ -102,11 +114,27 @@ class Entries(Place):
         chosen = (*self.names, *self.names[:1])  # of a single one itemgetter makes no tuple
         self._get = operator.itemgetter(*chosen) if chosen else lambda mapping: ()
 
+    @property
+    def size(self) -> int | None:
+        """How many entries there were, if that matters."""
+        return len(self._known) if self._counted else None
+
+    @property
+    def quick(self) -> tuple[Callable[[Any], Any], Any, list[Any]]:
+        """The entries by their names."""
+        return self._get, self.mapping, self.then[: len(self.then) - (self.size is not None)]
+
+    @property
+    def tests(self) -> list[tuple[str, Any, Any]] | None:
+        """Name by name."""
+        found = [(f"{{}}[{n!r}] is not {{}}", self.mapping, x) for n, x in self._then().items()]
+        if self.size is not None and self.then[-1]:
+            found.append((f"len({{}}) != {self.size}", self.mapping, None))
+        return found
+
     def __iter__(self) -> Iterator[Any]:
         found = self._get(self.mapping)
-        if self._counted:
-            return iter((*found, len(self.mapping) == len(self._known)))
-        return iter(found)
+        return iter(found if self.size is None else (*found, len(self.mapping) == self.size))
 
     def _then(self) -> dict[str, Any]:
         return dict(zip(self.names, self.then, strict=False))
@@ -148,9 +176,10 @@ class Attributes(Entries):
         self.before = dict(vars(item))
         super().__init__(label, vars(item), names)
 
-    def __iter__(self) -> Iterator[Any]:
-        mapping = self.mapping
-        return iter((*self._get(mapping), len(mapping) == len(self.before)))
+    @property
+    def size(self) -> int:
+        """How many attributes there were."""
+        return len(self.before)
 
     def mark(self) -> None:
         """Remember all attributes, also those of no interest."""
@@ -201,6 +230,16 @@ class Cell(Place):
     def __init__(self, label: str, cell: CellType) -> None:
         self.label, self.cell = label, cell
         super().__init__()
+
+    @property
+    def quick(self) -> tuple[Callable[[Any], Any], Any, list[Any]]:
+        """What is in it, twice, since two are a tuple."""
+        return _contents_of, self.cell, self.then * 2
+
+    @property
+    def tests(self) -> list[tuple[str, Any, Any]] | None:
+        """One."""
+        return [("{}.cell_contents is not {}", self.cell, self.then[0])]
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.cell.cell_contents,))

@@ -1,15 +1,15 @@
 """Program: what `engine.compile` returns. Called like the function, it runs compiled.
 
 In: a function and how to call it. Out: values and gradients, in the structures of JAX's
-transforms. The first call with arguments of a signature traces the function (`paths`); every call
-takes its arguments apart (`arguments`), runs, and puts the results together.
+transforms. The first call with arguments of a signature takes the full way: it takes them apart
+(`arguments`), traces the function, runs (`paths`), and puts the results together. Those after it
+go by a plan (`plan`), as long as nothing is unusual.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -17,17 +17,21 @@ from typing import Any, Literal
 import numpy as np
 
 from engine import calculus, locks, modes
-from engine.compiled import jit
+from engine.compiled import jitted
 from engine.compiled.arguments import Arguments, take_apart
+from engine.compiled.buffered import Buffered
 from engine.compiled.describe import describe
-from engine.compiled.paths import Array, Path, Paths, Result, Wanted
+from engine.compiled.paths import Array, Paths, Result, Wanted
+from engine.compiled.plan import AGAIN
+from engine.compiled.plans import FEW_EXAMPLES, Asked, Plans
 from engine.compiled.portable import Portable, found_at, is_global, places_of
+from engine.compiled.results import GradientTree, batched, of_examples, rebuilt
 from engine.compiled.source import Source, source
 from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, words
-from engine.trees import flatten, is_record, record_maker, simplified
+from engine.trees import flatten
 from engine.value import Value, gradient_lock
 
 Reduce = Literal["mean", "sum"] | None
@@ -46,10 +50,11 @@ class Program(Shown):
         argnums: int | Sequence[int] = 0,
         wrt: Any = None,
         dtype: Any = np.float64,
+        native: bool = True,
     ) -> None:
         if not callable(f):
             raise TypeError(f"compile takes a function, not {f!r}")
-        jit.require_numba()
+        jitted.require()
         if reduce not in (None, "mean", "sum"):
             raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
         if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -57,18 +62,21 @@ class Program(Shown):
         functools.update_wrapper(self, f, updated=())
         self._f, self._in_axes, self._reduce = f, in_axes, reduce
         self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums
-        self._dtype = np.dtype(dtype).name
+        self._dtype, self._native = np.dtype(dtype).name, bool(native)
         self._by_signature: dict[Any, list[Paths]] = {}  # the one used last comes first
         self._last: Paths | None = None
         self._wrt = wrt
         self._lock = locks.freed()
         self._wanted_of: dict[Any, Wanted] = {}
+        self._plans = Plans()
         self._leaves: list[Value] = []
         self._wrt_places: list[int] = []
         self._rebuild_wrt: Callable[[list[Any]], Any] | None = None
         if wrt is not None:
             tree = wrt.parameters() if hasattr(wrt, "parameters") else wrt
             named, self._rebuild_wrt = flatten(tree)
+            if type(tree) is list and {*map(type, tree)} <= {Value}:
+                self._rebuild_wrt = list
             self._leaves = list(dict.fromkeys(named))  # a tied one may be named twice
             place = {leaf: k for k, leaf in enumerate(self._leaves)}
             self._wrt_places = [place[leaf] for leaf in named]
@@ -83,30 +91,22 @@ class Program(Shown):
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Return f(*args), computed by the program."""
-        if _traced():
-            return self._inlined(args, keywords)
-        arguments, paths = self._prepared(args, keywords)
-        wanted = self._wanted(arguments, args, strict=False)
-        return self._value(arguments, self._run(paths, arguments, None, wanted))
+        found = self._plans.last.value(args, keywords)
+        return self._otherwise("value", args, keywords) if found is AGAIN else found
 
     def grad(self, *args: Any, **keywords: Any) -> Any:
         """Return the gradient with respect to `argnums`, or to `wrt`, in its structure.
 
         Raises TypeError where f returns anything but one number.
         """
-        if _traced():
-            return self._inlined_gradient(args, keywords)[1]
         return self.value_and_grad(*args, **keywords)[1]
 
     def value_and_grad(self, *args: Any, **keywords: Any) -> tuple[Any, Any]:
         """Return the value and the gradient, from one run."""
-        if _traced():
-            return self._inlined_gradient(args, keywords)
-        arguments, paths = self._prepared(args, keywords)
-        wanted = self._wanted(arguments, args)
-        result = self._run(paths, arguments, self._weight(arguments), wanted)
-        value = self._value(arguments, result)
-        return value, self._gradient(args, arguments, result, wanted)
+        found: tuple[Any, Any] = self._plans.last.value_and_grad(args, keywords)
+        if found is AGAIN:
+            found = self._otherwise("value_and_grad", args, keywords)
+        return found
 
     def backward(self, *args: Any, **keywords: Any) -> Any:
         """Add the gradient to the `grad` of the leaves that f reads; return the value.
@@ -114,10 +114,49 @@ class Program(Shown):
         The leaves are those of `wrt`, or all. Without `reduce`, gradients are summed over the
         examples.
         """
+        found = self._plans.last.backward(args, keywords)
+        return self._otherwise("backward", args, keywords) if found is AGAIN else found
+
+    def _otherwise(self, kind: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """The same where it is not like the last call: by another plan, or the full way."""
+        found, paths = self._plans.another(kind, args, keywords)
+        if paths is None:
+            return getattr(self, f"_{kind}_in_full")(args, keywords)
+        self._last = paths
+        return found
+
+    def _value_in_full(self, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        if _traced():
+            return self._inlined(args, keywords)
+        arguments, paths = self._prepared(args, keywords)
+        wanted = self._wanted(arguments, args, strict=False)
+        result = self._run(paths, arguments, None, wanted)
+        asked = Asked(examples=FEW_EXAMPLES if self._reduce is None else 0)
+        self._plans.keep("value", paths, wanted, arguments, asked)
+        return self._value(arguments, result)
+
+    def _value_and_grad_in_full(
+        self, args: Sequence[Any], keywords: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        if _traced():
+            return self._inlined_gradient(args, keywords)
+        arguments, paths = self._prepared(args, keywords)
+        wanted = self._wanted(arguments, args)
+        result = self._run(paths, arguments, self._weight(arguments), wanted)
+        asked = Asked(leaves=self._wrt_places, rebuild=self._rebuild_wrt)
+        if asked.rebuild is None:
+            asked = Asked(_chosen(self._argnums, args), isinstance(self._argnums, int))
+        self._plans.keep("value_and_grad", paths, wanted, arguments, asked)
+        value = self._value(arguments, result)
+        return value, self._gradient(args, arguments, result, wanted)
+
+    def _backward_in_full(self, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         _refuse_in_trace()
         arguments, paths = self._prepared(args, keywords)
         leaves = tuple(range(len(self._leaves))) if self._rebuild_wrt is not None else None
-        result = self._run(paths, arguments, self._weight(arguments), Wanted((), leaves))
+        wanted = Wanted((), leaves)
+        result = self._run(paths, arguments, self._weight(arguments), wanted)
+        self._plans.keep("backward", paths, wanted, arguments)
         value = self._value(arguments, result)
         chosen = paths.leaves if leaves is None else self._leaves
         with gradient_lock:  # two threads may share leaves
@@ -158,7 +197,7 @@ class Program(Shown):
                 around = Surroundings([self._f, *arguments.statics])
                 paths = next((p for p in kept if p.around.key == around.key), None)
                 if paths is None:
-                    options = (arguments, self._leaves, self._dtype, around)
+                    options = (arguments, self._leaves, self._dtype, around, self._native)
                     paths = Paths(self._f, *options)
                     kept.insert(0, paths)
                     del kept[MOST_STATES:]
@@ -211,14 +250,12 @@ class Program(Shown):
     def _value(self, arguments: Arguments, result: Result) -> Any:
         structure, outputs = result.structure, result.outputs
         if arguments.count is None:
-            return _rebuilt(structure, outputs[0].tolist(), self._dtype)
+            return rebuilt(structure, outputs[0].tolist(), self._dtype)
         if self._reduce is None:
-            if isinstance(structure, list) and structure == [*range(outputs.shape[1])]:
-                return outputs  # a flat list: as it is
-            return _batched(structure, list(outputs.T))
+            return of_examples(structure, outputs)
         with np.errstate(all="ignore"):
             total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)
-        return _rebuilt(structure, total.tolist(), self._dtype)
+        return rebuilt(structure, total.tolist(), self._dtype)
 
     def _gradient(
         self, args: Sequence[Any], arguments: Arguments, result: Result, wanted: Wanted
@@ -229,7 +266,7 @@ class Program(Shown):
                 structure = self._rebuild_wrt(list(range(len(places))))
                 zero = np.zeros(len(result.outputs), self._dtype)
                 columns = [result.columns.get(("leaf", k), zero) for k in places]
-                return _batched(structure, columns)
+                return batched(structure, columns)
             numbers = result.leaves.tolist()
             return self._rebuild_wrt([numbers[k] for k in places])
         chosen = _chosen(self._argnums, args)
@@ -247,7 +284,7 @@ class Program(Shown):
             else float(result.inputs[place[i]])
             for i in arguments.of_argument[k]
         ]
-        return _GradientTree(self._dtype, stacked).of(arg, self._axis(k), iter(entries))
+        return GradientTree(self._dtype, stacked).of(arg, self._axis(k), iter(entries))
 
     def _axis(self, k: int) -> Any:
         return self._in_axes[k] if isinstance(self._in_axes, tuple) else self._in_axes
@@ -298,7 +335,7 @@ class Program(Shown):
     def _options(self) -> dict[str, Any]:
         """What it was made with, besides the function and `wrt`."""
         options = {"in_axes": self._in_axes, "reduce": self._reduce, "dtype": self._dtype}
-        return {**options, "argnums": self._argnums}
+        return {**options, "argnums": self._argnums, "native": self._native}
 
     # --- looking at it ---
 
@@ -321,10 +358,17 @@ class Program(Shown):
 
         "numpy" is a function in NumPy of the same arguments, of the Values that f reads and, where
         it draws random numbers, of these: what it returns agrees with the program's results.
-        "latex" are its equations, which Jupyter shows. Both are derived from the instructions and
-        the table of operations. The text's `parameters()` are the Values as arrays, by its names.
+        "latex" are its equations, which Jupyter shows. Both print the program's instructions and
+        those of its adjoint. The text's `parameters()` are the Values as arrays, by its names.
 
-        Raises TraceError before the first call, ValueError for another kind.
+        "c" is a text in C99: `value` and `value_and_gradient`, functions of the number of examples
+        N (where there is a batch), of the same arrays by rows, of the seed and the step (where it
+        draws), of memory for WORK_SIZE numbers, and of arrays for the result and the gradients.
+        They return 0, or the number of the first check that failed: what the trace branched on or
+        read, or an index out of range. It compiles with ``cc -std=c99 -Wall -Wextra -Werror``.
+
+        Raises TraceError before the first call, ValueError for another kind, and TypeError for an
+        operation that can't be written down, as one whose forward loops.
 
         >>> import engine
         >>> f = lambda w, x: engine.exp(w * x)
@@ -332,17 +376,22 @@ class Program(Shown):
         >>> value = program(2.0, [0.0, 1.0])
         >>> [line.strip() for line in program.source().splitlines() if " = " in line]
         ['N = len(x)', 'h1 = np.exp(w * x)', 'C = np.sum(h1)', 'dw = np.sum(h1 * x)']
+        >>> [line for line in program.source("c").splitlines() if line.startswith("int")]
+        ['int value(', 'int value_and_gradient(']
         """
         paths = self._last
         if paths is None or not paths.paths:
             raise TraceError(
                 f"{self._name()} was not traced yet: call it once, then ask for source"
             )
-        wanted = self._wanted_of.get(paths.signature)
-        if wanted is None:
-            named = self._rebuild_wrt is not None
-            wanted = Wanted((), tuple(range(len(self._leaves))) if named else None)
+        wanted = self._wanted_last(paths)
         return source(kind, self._f, paths, wanted, self._reduce, self._parameter_names())
+
+    def _wanted_last(self, paths: Paths) -> Wanted:
+        """Whose gradient the last call's arguments had, or would have had."""
+        named = self._rebuild_wrt is not None
+        leaves = tuple(range(len(self._leaves))) if named else None
+        return self._wanted_of.get(paths.signature) or Wanted((), leaves)
 
     def _parameter_names(self) -> dict[str, Any]:
         """The parameters of the module that `wrt` is, by their names."""
@@ -358,104 +407,6 @@ class Program(Shown):
         return {**draw_program(self)._bundle(), "text/plain": text}
 
 
-class Buffered:
-    """A program of one number whose arguments are in an array, and its gradient in another.
-
-    Made by `Program.buffered`. Write the arguments' numbers into `numbers`, in their order, and
-    after them those of the leaves of `wrt`; call the object, which returns the value; `gradient`
-    then has the derivatives by the numbers of `argnums`, or by the leaves of `wrt`. Other leaves
-    that the function reads are read at every call, as are its guards.
-
-    >>> import engine
-    >>> buffered = engine.compile(lambda x: x[0] * engine.exp(x[1])).buffered([1.0, 0.0])
-    >>> buffered.numbers[:] = 3.0, 0.0
-    >>> buffered(), buffered.gradient.tolist()
-    (3.0, [1.0, 3.0])
-    """
-
-    def __init__(
-        self,
-        program: Program,
-        paths: Paths,
-        arguments: Arguments,
-        wanted: Wanted,
-        leaves: Sequence[Value],
-    ) -> None:
-        self._program, self._paths = program, paths
-        self._arguments, self._wanted = arguments, wanted
-        self._count = len(arguments.shared)
-        numbers = [*arguments.shared, *[leaf._data for leaf in leaves]]
-        self.numbers = np.array(numbers, paths.dtype)
-        self.gradient = np.zeros(len(wanted.inputs) or len(leaves), paths.dtype)
-        self._path: Path | None = None  # the one that `_again` replays
-
-    def __call__(self) -> float:
-        """Run the program at `numbers`; return the value and fill `gradient`."""
-        if not self._paths.around.hold():
-            self._paths = self._program._current(self._arguments)
-        paths = self._paths
-        with paths.lock:
-            if not paths.paths or paths.draws or modes.state.raising:
-                return self._anew()
-            if self._path is not paths.paths[0]:
-                self._bind(paths.paths[0])
-            self._shared[self._rows] = self.numbers[self._used]
-            if self._others:
-                self._shared[self._other_rows] = [leaf._data for leaf in self._others]
-            value, holds = self._again()
-            if not holds:
-                return self._anew()
-            self.gradient[self._into] = self._machine_gradient[self._taken]
-            return value
-
-    def _bind(self, path: Path) -> None:
-        """Prepare replays of a path: where each number goes, and each derivative comes from."""
-        paths, count = self._paths, self._count
-        made, _ = paths.machine(path, self._wanted, backward=True, lifted=True)
-        places = path.leaf_places
-        known = places < len(self.numbers) - count
-        rows = count + np.arange(len(places))
-        self._shared = np.zeros(count + len(places), paths.dtype)
-        self._rows = _as_slice(np.append(np.arange(count), rows[known]))
-        self._used = _as_slice(np.append(np.arange(count), count + places[known]))
-        self._other_rows = rows[~known]
-        self._others = [paths.leaves[k] for k in places[~known].tolist()]
-        self.gradient[:] = 0.0
-        taken, into = rows[known], places[known]
-        if self._wanted.inputs:
-            taken, into = np.array(self._wanted.inputs, np.int64), np.arange(len(self.gradient))
-        self._taken, self._into = _as_slice(taken), _as_slice(into)
-        self._again = made.repeater(self._shared)
-        self._machine_gradient = made.gradient(0, len(self._shared))
-        self._path = path
-
-    def _anew(self) -> float:
-        """The same by a run that may trace other paths, or go by the plain tape."""
-        arguments, count = self._arguments, self._count
-        arguments.shared = self.numbers[:count].tolist()
-        step = stream.step + (stream.call > 0)
-        result = self._paths.run(
-            arguments,
-            (stream.seed, step),
-            weights=np.ones(1),
-            wanted=self._wanted,
-            leaf_numbers=self.numbers[count:],
-        )
-        if self._paths.draws:
-            stream.step, stream.call = step + 1, 0
-        by_leaf = result.leaves[: len(self.gradient)]
-        by_input = result.inputs[list(self._wanted.inputs)]
-        self.gradient[:] = by_input if self._wanted.inputs else by_leaf
-        return float(result.outputs[0, 0])
-
-
-def _as_slice(places: Array) -> Any:
-    """The same places as a slice, if they follow each other: that is read and written faster."""
-    if len(places) and (np.diff(places) == 1).all():
-        return slice(int(places[0]), int(places[0]) + len(places))
-    return places
-
-
 def compile(
     f: Callable[..., Any],
     *,
@@ -464,6 +415,7 @@ def compile(
     argnums: int | Sequence[int] = 0,
     wrt: Any = None,
     dtype: Any = np.float64,
+    native: bool = True,
 ) -> Program:
     """Return a `Program`: f, traced once and replayed as block operations in machine code.
 
@@ -476,6 +428,8 @@ def compile(
     examples: None gives one result each, "mean" and "sum" one number. ``program.grad`` is with
     respect to `argnums`, or to `wrt`: a Value, a module, or a nested list of Values that f reads.
     Leaf Values that f reaches from outside are read at every call. `dtype` is float64 or float32.
+    With ``native=False`` the instructions are not written out as machine code, but run one by one,
+    on functions that Numba compiles: slower, and the same numbers up to rounding.
 
     What else f reads is watched, and f traced anew where it has changed, so that a call gives what
     Python would: numbers, texts and flags in globals, closures, defaults and attributes, in
@@ -499,7 +453,7 @@ def compile(
     >>> program([2.0, 0.0], [0.0, 1.0]).round(4).tolist()
     [0.0, 0.964]
     """
-    options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype}
+    options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype, "native": native}
     return Program(f, in_axes=in_axes, **options)
 
 
@@ -537,79 +491,3 @@ def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
                 "Values that the function reads there is wrt"
             )
     return [k % len(args) for k in chosen]
-
-
-def _rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
-    """A structure with numbers in the places that it says; arrays are of `dtype`."""
-    if isinstance(structure, dict):
-        return {key: _rebuilt(part, numbers, dtype) for key, part in structure.items()}
-    if is_record(structure):
-        return record_maker(structure)(_rebuilt(simplified(structure), numbers, dtype))
-    if isinstance(structure, np.ndarray):
-        flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
-        return flat.reshape(structure.shape)
-    if isinstance(structure, list | tuple):
-        parts = [_rebuilt(part, numbers, dtype) for part in structure]
-        if hasattr(structure, "_make"):
-            return type(structure)._make(parts)
-        return parts if isinstance(structure, list) else tuple(parts)
-    return numbers[structure]
-
-
-def _batched(structure: Any, columns: list[Array]) -> Any:
-    """The same with a column for each number: arrays with a leading batch axis. Lists become
-    arrays where they are rectangular; tuples and dicts stay."""
-    if isinstance(structure, dict):
-        return {key: _batched(part, columns) for key, part in structure.items()}
-    if is_record(structure):
-        return record_maker(structure)(_batched(simplified(structure), columns))
-    if isinstance(structure, np.ndarray):
-        stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
-        return stacked.reshape(-1, *structure.shape)
-    if isinstance(structure, list | tuple):
-        parts = [_batched(part, columns) for part in structure]
-        if hasattr(structure, "_make"):
-            return type(structure)._make(parts)
-        return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
-    return columns[structure]
-
-
-class _GradientTree:
-    """The gradient by an argument, in its structure, from one entry a number: a float, or a
-    column with one number an example. Where all are columns (`stacked`), lists of them become
-    arrays if they are rectangular. What is no number has the gradient None.
-    """
-
-    def __init__(self, dtype: str, stacked: bool) -> None:
-        self._dtype, self._stacked = dtype, stacked
-
-    def of(self, arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
-        """The gradient by `arg`, batched as `axis` says."""
-        if is_record(arg):
-            return record_maker(arg)(self.of(simplified(arg), axis, entries))
-        arg = simplified(arg)
-        if isinstance(arg, dict):
-            axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
-            return {key: self.of(part, axes[key], entries) for key, part in arg.items()}
-        if isinstance(arg, tuple) or (isinstance(arg, list) and axis != 0):
-            each = axis if isinstance(axis, list | tuple) else [axis] * len(arg)
-            parts = [self.of(part, a, entries) for part, a in zip(arg, each, strict=True)]
-            if isinstance(arg, list):
-                return _stacked(parts) if self._stacked else parts
-            return type(arg)._make(parts) if hasattr(arg, "_make") else tuple(parts)
-        if arg is None or isinstance(arg, str | bool) or callable(arg):
-            return None
-        shape = np.shape(arg)[1:] if axis == 0 else np.shape(arg)
-        if not shape and not (isinstance(arg, np.ndarray) and axis is None):
-            return next(entries)
-        numbers = [next(entries) for _ in range(math.prod(shape))]
-        if numbers and isinstance(numbers[0], np.ndarray):
-            return np.stack(numbers, axis=1).reshape(-1, *shape)
-        return np.array(numbers, self._dtype).reshape(shape)
-
-
-def _stacked(parts: list[Any]) -> Any:
-    """A list of arrays of one shape, each with a leading batch axis, as one such array."""
-    if parts and all(isinstance(p, np.ndarray) and p.shape == parts[0].shape for p in parts):
-        return np.stack(parts, axis=1)
-    return parts

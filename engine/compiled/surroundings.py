@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import value
 from engine.compiled import places
 from engine.compiled.places import CONTAINERS, PLAIN, Place, bits
 from engine.compiled.reads import HOUSE, origin, reads_of
@@ -34,6 +35,7 @@ from engine.value import Value
 
 MOST = 4_096  # numbers of a container that are watched; a larger one is told by identity
 _MOST_IN_ALL = 16 * MOST
+_FEW = 24  # objects that are looked at one by one
 _LONGEST_LABEL = 80  # of a path of attributes; beyond, a class's name begins another
 _IMMUTABLE = (tuple, frozenset)
 _SEPARATOR, _END = (object(),), (object(),)
@@ -78,28 +80,64 @@ class Surroundings:
         return list(self._walk.seen.values())
 
     def _watch(self) -> None:
+        """Note how everything is, in such a way that `hold` runs no code of Python's for most."""
         watched = [p for p in self.places if not isinstance(p, places.Definitions)]
-        self._live = [part for p in watched for part in (p.live, _SEPARATOR)] + [_END]
-        then = [part for p in watched for part in (p.then, _SEPARATOR)] + [_END]
-        self._then = [*itertools.chain.from_iterable(then)]
-        self._nothing = not watched
+        self.only_functions = not watched  # what is looked at, besides their code
         functions = self._walk.functions
-        self._functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
+        self.functions = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
+        quick = [p.quick for p in watched if p.quick is not None]
+        others = [p for p in watched if p.quick is None]
+        of_values = [p for p in others if _is_list_of_values(p)]
+        listed = [p for p in others if p.live is not p and not _is_list_of_values(p)]
+        others = [p for p in others if p.live is p]
+        sized = [p for p in watched if isinstance(p, places.Entries) and p.size is not None]
+        sized = [p for p in sized if p.then[-1]]
+        self._of_values, self._values = [p.live for p in of_values], [p.then for p in of_values]
+        self._readers, self._read = [q[0] for q in quick], [q[1] for q in quick]
+        self._live = [p.live for p in listed]
+        self._rest = [*[part for p in others for part in (p, _SEPARATOR)], _END]
+        self._sized = [*[p.mapping for p in sized], *self._live]
+        self._sizes = [*[p.size for p in sized], *[len(p.then) for p in listed]]
+        then = [*[q[2] for q in quick], *[p.then for p in listed]]
+        rest = [part for p in others for part in (p.then, _SEPARATOR)]
+        self._then = [*itertools.chain(*then, *rest, _END)]
 
     def hold(self) -> bool:
         """Whether all is as it was, object by object: fast, and no where an equal number is."""
-        for f, code, defaults, by_keyword in self._functions:
+        for f, code, defaults, by_keyword in self.functions:
             if f.__code__ is not code or f.__defaults__ is not defaults:
                 return False
             if f.__kwdefaults__ is not by_keyword:
                 return False
-        if self._nothing:
+        if self.only_functions:
             return True
         try:
-            now = itertools.chain.from_iterable(self._live)
+            # Lists are equal without a look at their items only where these are the same.
+            value.compared = _END
+            if self._of_values != self._values or value.compared is not _END:
+                return False
+            if [*map(len, self._sized)] != self._sizes:
+                return False
+            quick = map(operator.call, self._readers, self._read)
+            now = itertools.chain.from_iterable(itertools.chain(quick, self._live, self._rest))
             return all(map(operator.is_, now, self._then))
-        except (KeyError, AttributeError, ValueError, RuntimeError):
+        except (KeyError, AttributeError, TypeError, ValueError, RuntimeError):
             return False  # something is gone
+
+    @property
+    def tests(self) -> list[tuple[str, Any, Any]] | None:
+        """`hold` as texts, each of two objects, one of which is true where it would not; None
+        where that is no faster."""
+        tests = []
+        for part in ("code", "defaults", "kwdefaults"):
+            of = operator.attrgetter(f"__{part}__")
+            tests += [(f"{{}}.__{part}__ is not {{}}", f[0], of(f[0])) for f in self.functions]
+        for place in self.places:
+            if not isinstance(place, places.Definitions):
+                if place.tests is None:
+                    return None
+                tests += place.tests
+        return tests if len(tests) <= _FEW else None
 
     def hold_exactly(self) -> bool:
         """Whether all is as it was, number by number; if so it holds fast from now on, too."""
@@ -120,6 +158,10 @@ class Surroundings:
     def key(self) -> Any:
         """A key for the state: two have the same one if the function can't tell them apart."""
         return self._walk.key(self.places)
+
+
+def _is_list_of_values(place: Place) -> bool:
+    return type(place.live) is list and {*map(type, place.then)} == {Value}
 
 
 class _Walk:

@@ -1,0 +1,95 @@
+"""Results of a program: numbers put into the structures of what was returned, and of arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from engine.compiled.blocks import Array
+from engine.trees import is_record, record_maker, simplified
+
+
+def rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
+    """A structure with numbers in the places that it says; arrays are of `dtype`."""
+    if isinstance(structure, dict):
+        return {key: rebuilt(part, numbers, dtype) for key, part in structure.items()}
+    if is_record(structure):
+        return record_maker(structure)(rebuilt(simplified(structure), numbers, dtype))
+    if isinstance(structure, np.ndarray):
+        flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
+        return flat.reshape(structure.shape)
+    if isinstance(structure, list | tuple):
+        parts = [rebuilt(part, numbers, dtype) for part in structure]
+        if hasattr(structure, "_make"):
+            return type(structure)._make(parts)
+        return parts if isinstance(structure, list) else tuple(parts)
+    return numbers[structure]
+
+
+def of_examples(structure: Any, outputs: Array) -> Any:
+    """What a program returns for examples, with a row of outputs for each."""
+    if isinstance(structure, list) and structure == [*range(outputs.shape[1])]:
+        return outputs  # a flat list: as it is
+    return batched(structure, list(outputs.T))
+
+
+def batched(structure: Any, columns: list[Array]) -> Any:
+    """The same with a column for each number: arrays with a leading batch axis. Lists become
+    arrays where they are rectangular; tuples and dicts stay."""
+    if isinstance(structure, dict):
+        return {key: batched(part, columns) for key, part in structure.items()}
+    if is_record(structure):
+        return record_maker(structure)(batched(simplified(structure), columns))
+    if isinstance(structure, np.ndarray):
+        stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
+        return stacked.reshape(-1, *structure.shape)
+    if isinstance(structure, list | tuple):
+        parts = [batched(part, columns) for part in structure]
+        if hasattr(structure, "_make"):
+            return type(structure)._make(parts)
+        return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
+    return columns[structure]
+
+
+class GradientTree:
+    """The gradient by an argument, in its structure, from one entry a number: a float, or a
+    column with one number an example. Where all are columns (`stacked`), lists of them become
+    arrays if they are rectangular. What is no number has the gradient None.
+    """
+
+    def __init__(self, dtype: str, stacked: bool) -> None:
+        self._dtype, self._stacked = dtype, stacked
+
+    def of(self, arg: Any, axis: Any, entries: Iterator[Any]) -> Any:
+        """The gradient by `arg`, batched as `axis` says."""
+        if is_record(arg):
+            return record_maker(arg)(self.of(simplified(arg), axis, entries))
+        arg = simplified(arg)
+        if isinstance(arg, dict):
+            axes = axis if isinstance(axis, dict) else dict.fromkeys(arg, axis)
+            return {key: self.of(part, axes[key], entries) for key, part in arg.items()}
+        if isinstance(arg, tuple) or (isinstance(arg, list) and axis != 0):
+            each = axis if isinstance(axis, list | tuple) else [axis] * len(arg)
+            parts = [self.of(part, a, entries) for part, a in zip(arg, each, strict=True)]
+            if isinstance(arg, list):
+                return _stacked(parts) if self._stacked else parts
+            return type(arg)._make(parts) if hasattr(arg, "_make") else tuple(parts)
+        if arg is None or isinstance(arg, str | bool) or callable(arg):
+            return None
+        shape = np.shape(arg)[1:] if axis == 0 else np.shape(arg)
+        if not shape and not (isinstance(arg, np.ndarray) and axis is None):
+            return next(entries)
+        numbers = [next(entries) for _ in range(math.prod(shape))]
+        if numbers and isinstance(numbers[0], np.ndarray):
+            return np.stack(numbers, axis=1).reshape(-1, *shape)
+        return np.array(numbers, self._dtype).reshape(shape)
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """A list of arrays of one shape, each with a leading batch axis, as one such array."""
+    if parts and all(isinstance(p, np.ndarray) and p.shape == parts[0].shape for p in parts):
+        return np.stack(parts, axis=1)
+    return parts
