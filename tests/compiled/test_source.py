@@ -264,5 +264,5 @@ def test_there_is_nothing_to_print_before_a_call() -> None:
 
 
 def test_another_kind_of_text_is_refused(circles: engine.Program) -> None:
-    with pytest.raises(ValueError, match='"numpy" or "latex"'):
+    with pytest.raises(ValueError, match='"numpy", "latex" or "c"'):
         circles.source("fortran")

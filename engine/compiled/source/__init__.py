@@ -1,12 +1,14 @@
-"""A program as array code and as equations: what `Program.source` prints.
+"""A program as array code, as equations and as C: what `Program.source` prints.
 
-In: the trace of a compiled function. Out: the text of a function in NumPy, or equations in LaTeX,
-of the value and the gradient. Both are derived: from the instructions that lifting found, and from
-the rows of the operation table, whose partials are run on operands that write themselves down.
+In: the trace of a compiled function. Out: the text of a function in NumPy, equations in LaTeX, or
+functions in C99, of the value and the gradient. All print the instructions that lifting found and
+those of their adjoint; what an operation computes is said by the rows of its table, which are run
+on operands that write themselves down.
 
-Data flows one way: `inputs` names the arrays, `derive` goes forwards and backwards through the
-instructions, on expressions (`algebra`, `formulas`) of arrays (`blocks`); `tidy` puts lines
-together; `as_numpy` and `as_latex` write them. Nothing here computes, nor knows what is computed.
+Data flows one way: `inputs` names the arrays; `derive` goes through the instructions, some put more
+plainly (`plain`), on expressions (`algebra`, `formulas`) of arrays (`blocks`); `tidy` puts lines
+together; `as_numpy` and `as_latex` write them. C is written from the instructions as they are
+(`c_instructions`, `c_formulas`, `as_c`). Nothing here computes, nor knows what is computed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Blocks of rows as arrays: what an instruction reads, and where its adjoints go back to.
+"""Blocks of rows as arrays: what an instruction reads, and whose adjoints it adds to.
 
 A `Block` is an array that some rows of a space are: an input, or what an instruction wrote. An
-instruction reads rows wherever they are; `Rows.read` says which parts of which arrays these are,
-as one expression, and gives the way back: a function that adds an adjoint to these parts.
+instruction is about rows wherever they are; `Rows.at` says which parts of which arrays these are,
+as one expression, and as a function that adds to the adjoints of these parts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from engine.compiled.lift import L
+from engine.compiled.blocks import L
 from engine.compiled.source.algebra import (
     ALL,
     LANES,
@@ -60,10 +60,10 @@ class Block:
     space: int
     layout: tuple[int, ...]
     value: Expr
-    needs: bool = False  # an adjoint
     whole: list[Expr] = field(default_factory=list)  # adjoints of all of it
     parts: list[Statement] = field(default_factory=list)  # and of parts
     constants: list[float] | None = None
+    copied: bool = False  # from another one, which its adjoint is not called by
 
     @property
     def full(self) -> Shape:
@@ -82,16 +82,15 @@ class Block:
 
 
 class Operand(NamedTuple):
-    """What an instruction reads: it stands for `layout` numbers, and lanes."""
+    """Rows to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
 
     expr: Expr
-    back: Callable[[Expr], None]
-    needs: bool
+    add: Callable[[Expr], None]
 
 
 def lanes(space: int) -> Shape:
-    """The axis that is at the end of arrays of a space."""
-    return (LANES,) if space == L else ()
+    """The axis that is at the end of arrays of a space, and of its adjoints."""
+    return (LANES,) if space & L else ()
 
 
 class Rows:
@@ -101,7 +100,7 @@ class Rows:
         self.places: tuple[dict[int, tuple[Block, int]], ...] = ({}, {})
         self.statements: list[Statement] = []
         self._names = itertools.count()
-        self._known: dict[Expr, Expr] = {}
+        self._known: dict[Expr, Statement] = {}
 
     # --- writing ---
 
@@ -115,9 +114,10 @@ class Rows:
             return expr
         found = self._known.get(expr)
         if found is None:
-            found = self._known[expr] = self.fresh(expr.shape)
-            self.statements.append(Statement(found, expr, role, about))
-        return found
+            found = self._known[expr] = Statement(self.fresh(expr.shape), expr, role, about)
+            self.statements.append(found)
+        found.about = found.about or about
+        return found.target
 
     def result(self, expr: Expr, role: str, about: Expr | None = None) -> Expr:
         """Give something a statement of its own, whatever it is."""
@@ -135,40 +135,37 @@ class Rows:
             self.places[block.space][row] = (block, k)
         return block
 
-    def adjoint(self, block: Block) -> Expr | None:
-        """The adjoint of a block, once all that reads it has added to it; None if nothing did."""
-        if not block.whole and not block.parts:
-            return None
+    def adjoint(self, block: Block) -> Expr:
+        """The adjoint of a block, once all that reads it has added to it; 0 if nothing did."""
         expr = ZERO
         for term in block.whole:
             expr = plus(expr, term)
-        if not block.parts:
-            return self.emit(expr, "adjoint", block.value)
-        target = self.fresh(block.full)
-        flat = any(part.flat for part in block.parts)
-        start = (
-            Expr("zeros", (), block.full)
-            if expr == ZERO
-            else Expr("copy", (expr, flat), block.full)
-        )
-        self.statements.append(Statement(target, start, "adjoint", block.value))
-        for part in block.parts:
-            part.target = target
-            self.statements.append(part)
-        return target
+        if block.parts:
+            target = self.fresh(block.full)
+            flat = any(part.flat for part in block.parts)
+            start = Expr("copy", (expr, flat), block.full)
+            start = Expr("zeros", (), block.full) if expr == ZERO else start
+            self.statements.append(Statement(target, start, "adjoint", block.value))
+            for part in block.parts:
+                part.target = target
+                self.statements.append(part)
+            expr = target
+        elif expr != ZERO:
+            expr = self.emit(expr, "adjoint", None if block.copied else block.value)
+        block.whole, block.parts = [expr], []
+        return expr
 
-    # --- reading ---
+    # --- reading, and adding to adjoints ---
 
-    def read(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand:
+    def at(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand:
         """Rows as one expression; ~row is the negative of a row."""
         negative = [row < 0 for row in rows]
         if any(negative):
-            found = self.read(space, [row if row >= 0 else ~row for row in rows], layout)
+            found = self.at(space, [row if row >= 0 else ~row for row in rows], layout)
             signs = array([-1.0 if sign else 1.0 for sign in negative], layout)
             if signs.kind == "array":
                 signs = Expr("array", signs.parts, (*layout, *[1] * len(lanes(space))))
-            back = found.back
-            return Operand(times(signs, found.expr), lambda c: back(times(signs, c)), found.needs)
+            return Operand(times(signs, found.expr), lambda c: found.add(times(signs, c)))
         places = [self.places[space][row] for row in rows]
         blocks = list({id(block): block for block, _ in places}.values())
         if all(block.constants is not None for block in blocks):
@@ -176,7 +173,7 @@ class Rows:
             literal = array(numbers, layout)
             if literal.kind == "array":
                 literal = Expr("array", literal.parts, (*layout, *[1] * len(lanes(space))))
-            return Operand(literal, _nothing, False)
+            return Operand(literal, _nothing)
         repeated = self._repeated(space, rows, layout)
         if repeated is not None:
             return repeated
@@ -188,22 +185,22 @@ class Rows:
         """Rows that are the same all along an axis: read once, and broadcast."""
         lane = lanes(space)
         if len(layout) == 1 and layout[0] > 1 and len(set(rows)) == 1:
-            one = self.read(space, rows[:1], ())
+            one = self.at(space, rows[:1], ())
             shape = (*layout, *lane)
-            return Operand(one.expr, lambda c: one.back(total(c, shape, (0,))), one.needs)
+            return Operand(one.expr, lambda c: one.add(total(c, shape, (0,))))
         if len(layout) != 2 or layout[0] == 1:
             return None
         n, m = layout
         lines = [tuple(rows[k * m : (k + 1) * m]) for k in range(n)]
         shape = (*layout, *lane)
         if len(set(lines)) == 1:
-            row = self.read(space, lines[0], (m,))
+            row = self.at(space, lines[0], (m,))
             expr = row.expr if _is_small(row.expr, space) else index(row.expr, (None,))
-            return Operand(expr, lambda c: row.back(total(c, shape, (0,))), row.needs)
+            return Operand(expr, lambda c: row.add(total(c, shape, (0,))))
         if m > 1 and all(len(set(line)) == 1 for line in lines):
-            column = self.read(space, [line[0] for line in lines], (n,))
+            column = self.at(space, [line[0] for line in lines], (n,))
             expr = column.expr if _is_small(column.expr, space) else index(column.expr, (ALL, None))
-            return Operand(expr, lambda c: column.back(total(c, shape, (1,))), column.needs)
+            return Operand(expr, lambda c: column.add(total(c, shape, (1,))))
         return None
 
     def _part(self, block: Block, places: list[int], layout: tuple[int, ...]) -> Operand:
@@ -213,10 +210,10 @@ class Rows:
         if places == list(range(block.rows)):
             value = block.value if block.uniform else relaid(block.value, block.layout, layout)
 
-            def all_back(c: Expr) -> None:
+            def add_all(c: Expr) -> None:
                 block.whole.append(relaid(c, layout, block.layout))
 
-            return Operand(value, all_back, block.needs)
+            return Operand(value, add_all)
         n = len(places)
         if len(layout) == 2 and layout[0] > 1 and sorted(places) == list(range(block.rows)):
             a, b = layout
@@ -226,8 +223,7 @@ class Rows:
                 if len(whole.expr.shape) == len(order):
                     return Operand(
                         moved(whole.expr, order),
-                        lambda c: whole.back(moved(full(c, shape), order)),
-                        block.needs,
+                        lambda c: whole.add(moved(full(c, shape), order)),
                     )
         selection, natural, flat = _selection(block.layout, places)
         if block.uniform:
@@ -241,13 +237,14 @@ class Rows:
             value = relaid(index(value, selection), natural, layout)
         repeated = len(set(places)) < n
 
-        def back(c: Expr) -> None:
+        def add(c: Expr) -> None:
             c = relaid(c, layout, natural)
             if repeated:
                 c = full(c, (*natural, *lane))
-            block.parts.append(Statement(ZERO, c, "adjoint", None, selection, flat, repeated))
+            if c != ZERO:
+                block.parts.append(Statement(ZERO, c, "adjoint", None, selection, flat, repeated))
 
-        return Operand(value, back, block.needs)
+        return Operand(value, add)
 
     def _joined(
         self,
@@ -270,24 +267,22 @@ class Rows:
             together = Block(space, (sum(b.rows for b in blocks),), ZERO)
             every = self._pieces(space, [[(b, k) for k in range(b.rows)] for b in blocks])
             together.value = self.emit(every.expr, "value")
-            together.needs = every.needs
             found = self._part(together, [starts[id(b)] + k for b, k in places], layout)
 
             def through(c: Expr) -> None:
-                found.back(c)
+                found.add(c)
                 adjoint = self.adjoint(together)
-                together.whole, together.parts = [], []
-                assert adjoint is not None
-                every.back(adjoint)
+                together.whole = []
+                every.add(adjoint)
 
-            return Operand(found.expr, through, every.needs)
+            return Operand(found.expr, through)
         pieces = self._pieces(space, runs)
 
-        def back(c: Expr) -> None:
+        def add(c: Expr) -> None:
             c = relaid(full(c, (*layout, *lane)), layout, (n,))
-            pieces.back(self.emit(c, "value"))
+            pieces.add(self.emit(c, "value"))
 
-        return Operand(relaid(pieces.expr, (n,), layout), back, pieces.needs)
+        return Operand(relaid(pieces.expr, (n,), layout), add)
 
     def _pieces(self, space: int, runs: list[list[tuple[Block, int]]]) -> Operand:
         lane = lanes(space)
@@ -300,7 +295,7 @@ class Rows:
                 literal = array([block.constants[k] for _, k in run], (m,))
                 if literal.kind == "array":
                     literal = Expr("array", literal.parts, (m, *[1] * len(lane)))
-                part = Operand(literal, _nothing, False)
+                part = Operand(literal, _nothing)
             else:
                 places = [k for _, k in run]
                 if m > 1 and len(set(places)) == 1:
@@ -312,12 +307,11 @@ class Rows:
             last += m
             parts.append(full(part.expr, (m, *lane)))
 
-        def back(c: Expr) -> None:
+        def add(c: Expr) -> None:
             for first, end, part in ends:
-                if part.needs:
-                    part.back(index(c, (slice(first, end),)))
+                part.add(index(c, (slice(first, end),)))
 
-        return Operand(join(parts), back, any(part.needs for _, _, part in ends))
+        return Operand(join(parts), add)
 
 
 def relaid(e: Expr, layout: tuple[int, ...], other: tuple[int, ...]) -> Expr:
@@ -331,7 +325,7 @@ def relaid(e: Expr, layout: tuple[int, ...], other: tuple[int, ...]) -> Expr:
 
 
 def _spread(one: Operand, shape: Shape) -> Operand:
-    return Operand(one.expr, lambda c: one.back(total(c, shape, (0,))), one.needs)
+    return Operand(one.expr, lambda c: one.add(total(c, shape, (0,))))
 
 
 def _nothing(c: Expr) -> None:

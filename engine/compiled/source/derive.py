@@ -1,20 +1,24 @@
-"""Derive: the instructions of a lifted function as statements about arrays, forwards and then
-backwards. This is the reverse sweep once more, on expressions instead of numbers.
+"""Derive: the instructions of a lifted function, and those of its adjoint, as statements about
+arrays. Nothing is differentiated here: what `engine.compiled.adjoint` gives is written down.
 
 In: `Blocks`, and what the rows of its inputs are called. Out: `Derived`, statements in order, with
 the value, the gradients and the guards as expressions in their names.
 
-Each instruction is written down by a method that computes its block and returns how its adjoint
-goes on to the operands: the rules are those of `kernels`, the formulas those of the table.
+Each row of the table of instructions has a method that writes it down once. Those of forward
+instructions make blocks of their results; those of adjoints add to the adjoints of blocks.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.compiled.lift import Blocks, Instruction, L, S
+import numpy as np
+
+from engine.compiled.adjoint import adjoint
+from engine.compiled.blocks import Instruction, L, S, View
+from engine.compiled.lift import Blocks
 from engine.compiled.source.algebra import (
     ALL,
     LANES,
@@ -22,7 +26,6 @@ from engine.compiled.source.algebra import (
     ZERO,
     Expr,
     N,
-    Shape,
     alike,
     call,
     contract,
@@ -41,10 +44,9 @@ from engine.compiled.source.algebra import (
 )
 from engine.compiled.source.blocks import Block, Operand, Rows, Statement, lanes
 from engine.compiled.source.formulas import partial_of
-from engine.ops import TABLE
+from engine.compiled.source.plain import plain, singles
 
 LONG = 400  # operations of a segment, from which on they are a table and a loop
-_Back = Callable[[Expr], None]
 
 
 @dataclass(slots=True)
@@ -62,6 +64,16 @@ class Named:
     def shape(self) -> tuple[int | str, ...]:
         """The shape that the array has inside of the function: examples along the last axis."""
         return (*self.layout, *lanes(self.space))
+
+    def wanted_rows(self) -> Iterator[tuple[int, int]]:
+        """The same, row by row."""
+        space, rows = self.gradient
+        return ((space, row) for row in rows)
+
+    @property
+    def gradient(self) -> tuple[int, list[int]]:
+        """The space and the rows whose adjoints are its gradient."""
+        return (L, self.split) if self.split else (self.space, self.rows)
 
 
 @dataclass(slots=True)
@@ -105,40 +117,39 @@ def derive(
 class _Derive:
     def __init__(self, blocks: Blocks, inputs: list[Named]) -> None:
         self.blocks, self.inputs = blocks, inputs
+        given = (blocks.instructions, blocks.lists, blocks.rows)
+        self.instructions, self.lists, self.count = plain(*given)
+        self.steps = np.zeros(0, np.int32)
         self.rows = Rows()
-        self.backward: list[tuple[Block, _Back]] = []
         self.tapes: dict[int | str, Tape] = {}
+        self._tape_at: dict[int, tuple[Block, Operand]] = {}  # by the first operation
         self.of_input: dict[str, Block] = {}
         for each in inputs:
             self._place(each)
         for space in (S, L):
-            for row, x in blocks.constants[space].items():
+            for row, x in blocks.lists.constants[space].items():
                 block = Block(space, (), number(x), constants=[x])
                 self.rows.places[space][row] = (block, 0)
 
     def _place(self, each: Named) -> None:
         """Let the rows of an input be its array."""
-        per_example = bool(each.split)
         block = Block(each.space, each.layout, named(each.name, each.shape))
-        block.needs = each.wanted and not per_example
         self.rows.add(block, each.rows)
-        if per_example:
+        if each.split:
             value = block.value
             value = index(value, (*[ALL] * len(each.layout), None)) if each.layout else value
-            block = Block(L, each.layout, value, each.wanted)
-            self.rows.add(block, each.split)
+            block = self.rows.add(Block(L, each.layout, value), each.split)
         self.of_input[each.name] = block
 
     def run(self, reduce: str | None, batched: bool, gradient: bool) -> Derived:
         rows, blocks = self.rows, self.blocks
         split = {row for each in self.inputs for row in each.split}
-        for space in (S, L):
-            for i in _merged(blocks.instructions[space]):
-                if not (i.kernel == "broadcast" and i.n == 1 and i.out in split):
-                    getattr(self, "_" + _method(i.kernel))(i)
-        outputs = [rows.read(space, [row], ()) for space, row in blocks.outputs]
+        for i in itertools.chain(*self.instructions):
+            if not (i.kind == "broadcast" and i.out.count == 1 and i.out.first in split):
+                self._write_down(i)
+        outputs = [rows.at(space, [row], ()) for space, row in blocks.outputs]
         guards = [
-            Guard(rows.read(check.space, [check.row], ()).expr, check.length, check.number)
+            Guard(rows.at(check.space, [check.row], ()).expr, check.length, check.number)
             for check in blocks.checks
         ]
         value = outputs[0].expr
@@ -153,337 +164,302 @@ class _Derive:
             value = rows.result(value, "cost")
         gradients: dict[str, Expr] = {}
         if gradient:
-            if outputs[0].needs:
-                output = outputs[0]
-                if batched and not self._is_in_lanes():  # the same number for each example
-                    seed = total(seed, full_shape, (0,))
-                output.back(seed)
-            for block, back in reversed(self.backward):
-                adjoint = rows.adjoint(block) if block.needs else None
-                if adjoint is not None:
-                    back(adjoint)
-            for each in self.inputs:
-                if each.wanted:
-                    block = self.of_input[each.name]
-                    adjoint = rows.adjoint(block)
-                    zeros = Expr("zeros", (), block.full)
-                    found = zeros if adjoint is None else full(adjoint, block.full)
-                    about = named(each.name, each.shape)
-                    gradients[each.name] = rows.result(found, "gradient", about)
-        return Derived(
-            self.inputs,
-            rows.statements,
-            [output.expr for output in outputs],
-            value,
-            gradients,
-            guards,
-            self.tapes,
-        )
+            if batched and blocks.outputs[0][0] == S:  # the same number for each example
+                seed = total(seed, full_shape, (0,))
+            outputs[0].add(seed)
+            gradients = dict(self._gradients())
+        values = [output.expr for output in outputs]
+        return Derived(self.inputs, rows.statements, values, value, gradients, guards, self.tapes)
 
-    def _is_in_lanes(self) -> bool:
-        return self.blocks.outputs[0][0] == L
+    def _gradients(self) -> Iterator[tuple[str, Expr]]:
+        """The adjoint's instructions written down: what they leave for each input."""
+        inputs = [each for each in self.inputs if each.wanted]
+        wanted = [row for each in inputs for row in each.wanted_rows()]
+        given = (self.instructions, self.lists, self.count)
+        back = adjoint(*given, self.blocks.outputs[:1], wanted)
+        self.steps = back.steps
+        for i in (*back.begin, *back.lanes, *back.shared):
+            self._write_down(i)
+        for each in inputs:
+            block = self.of_input[each.name]
+            found = self.rows.adjoint(block)
+            found = Expr("zeros", (), block.full) if found == ZERO else full(found, block.full)
+            about = named(each.name, each.shape)
+            yield each.name, self.rows.result(found, "gradient", about)
 
-    def _write(
-        self,
-        space: int,
-        out: int,
-        layout: tuple[int, ...],
-        value: Expr,
-        back: _Back | None,
-        role: str = "value",
-    ) -> Block:
-        """Let rows from `out` on be a new block."""
-        needs = back is not None
-        block = Block(space, layout, self.rows.emit(value, role), needs)
-        self.rows.add(block, range(out, out + block.rows))
-        if back is not None:
-            self.backward.append((block, back))
-        return block
+    def _write_down(self, i: Instruction) -> None:
+        getattr(self, f"_{i.kind}")(i)
+
+    # --- rows ---
+
+    def _at(self, view: View | None, layout: tuple[int, ...]) -> Operand:
+        """Rows of a view as an array of a layout, to be read or to have something added to their
+        adjoints."""
+        assert view is not None
+        return self.rows.at(view.space & L, self.lists.rows(view).tolist(), layout)
+
+    def _block(self, view: View | None) -> Block:
+        """The block that an instruction wrote."""
+        assert view is not None
+        return self.rows.places[view.space & L][view.first][0]
+
+    def _arrived(self, view: View | None) -> tuple[Expr, tuple[int, ...]]:
+        """The adjoint of a block, and its layout."""
+        block = self._block(view)
+        return self.rows.adjoint(block), block.layout
+
+    def _new(self, out: View, layout: tuple[int, ...], value: Expr, role: str = "value") -> None:
+        """Let rows be a new block."""
+        block = Block(out.space, layout, self.rows.emit(value, role), copied=value.kind == "name")
+        self.rows.add(block, range(out.first, out.first + out.count))
+
+    def _layout_of(self, view: View) -> tuple[int, ...] | None:
+        """The layout of the block that some rows are all of."""
+        rows = self.lists.rows(view).tolist()
+        block, place = self.rows.places[view.space][max(rows[0], ~rows[0])]
+        last, end = self.rows.places[view.space][max(rows[-1], ~rows[-1])]
+        whole = last is block and place == 0 and end == block.rows - 1 == len(rows) - 1
+        return block.layout if whole else None
 
     # --- element by element ---
 
-    def _elementwise(self, i: Instruction) -> None:
-        row = i.kernel.removeprefix("ew_")
-        firsts = (i.a, i.b, i.c)[: TABLE[row].arity]
-        self._row(row, i.space, i.n, i.out, firsts)
-
-    def _row(self, row: str, space: int, n: int, out: int, firsts: tuple[int, ...]) -> None:
-        ranges = [range(first, first + n) for first in firsts]
-        layouts: list[tuple[int, ...]] = [(n,) if n > 1 else ()]
-        for rows in ranges:
-            block, place = self.rows.places[space][rows[0]]
-            if place == 0 and block.rows == n and not block.uniform and block.constants is None:
-                last, end = self.rows.places[space][rows[-1]]
-                if last is block and end == n - 1:
-                    layouts.append(block.layout)
+    def _map(self, i: Instruction) -> None:
+        layouts = [_line(i.out.count)]
+        for x in i.operands:
+            assert x is not None
+            block, layout = self._block(x), self._layout_of(x)
+            if layout is not None and not block.uniform and block.constants is None:
+                layouts.append(layout)
         layout = max(layouts, key=len)
-        operands = [self.rows.read(space, r, layout) for r in ranges]
-        args = tuple(operand.expr for operand in operands)
-        value = self.rows.emit(call(row, *args), "value")
-        partials = [
-            (operand, partial_of(row, k, args, value))
-            for k, operand in enumerate(operands)
-            if operand.needs
-        ]
-        partials = [(operand, p) for operand, p in partials if p != ZERO]
+        self._new(i.out, layout, call(i.name, *[self._at(x, layout).expr for x in i.operands]))
 
-        def back(g: Expr) -> None:
-            for operand, p in partials:
-                operand.back(times(g, p))
-
-        self._write(space, out, layout, value, back if partials else None)
+    def _edge(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[0])
+        if g != ZERO:
+            args = tuple(self._at(x, layout).expr for x in i.operands[1:-1])
+            out = self._block(i.operands[-1]).value
+            self._at(i.out, layout).add(times(g, partial_of(i.name, i.shape[0], args, out)))
 
     def _segment(self, i: Instruction) -> None:
-        names = list(TABLE)
-        if i.n > LONG:
-            self._tape(i, names)
+        if i.shape[1] > LONG:
+            self._tape(i)
             return
-        for code, out, *operands in self.blocks.segments.listed(i.list_1, i.n):
-            row = names[code]
-            self._row(row, i.space, 1, out, tuple(operands[: TABLE[row].arity]))
+        for each in singles(i, self.lists, self.steps):
+            self._map(each)
 
-    def _tape(self, i: Instruction, names: list[str]) -> None:
+    def _segment_back(self, i: Instruction) -> None:
+        if i.shape[0] not in self._tape_at:
+            for each in singles(i, self.lists, self.steps):
+                self._edge(each)
+            return
+        block, entries = self._tape_at[i.shape[0]]
+        swept = self.rows.fresh(block.full)
+        start = Expr("sweep", (full(self.rows.adjoint(block), block.full), block.value), ())
+        self.rows.statements.append(Statement(swept, start, "tape", block.value))
+        count = self.tapes[block.value.parts[0]].entries
+        entries.add(index(swept, (slice(0, count),)))
+
+    def _tape(self, i: Instruction) -> None:
         """A long segment: its rows are one array, filled by a loop over a table."""
-        space, part = i.space, self.blocks.segments.listed(i.list_1, i.n)
-        written = {out for _, out, *_ in part}
-        entries: dict[int, int] = {}
-        operations = []
-        for code, _, *found in part:
-            row = names[code]
-            operands = found[: TABLE[row].arity]
-            for r in operands:
-                if r not in written:
-                    entries.setdefault(r, len(entries))
-            operations.append((row, operands))
+        space, each = i.out.space, [*singles(i, self.lists, self.steps)]
+        written = {x.out.first: None for x in each}
+        used = [(x.name, [view.first for view in x.operands if view]) for x in each]
+        entries = dict.fromkeys(r for _, operands in used for r in operands if r not in written)
+        every = [*entries, *written]
+        place = {r: k for k, r in enumerate(every)}
         count = len(entries)
-        place = {**entries, **{out: count + j for j, (_, out, *_) in enumerate(part)}}
-        size = count + i.n
-        read = self.rows.read(space, list(entries), (count,))
-        shape = (size, *lanes(space))
-        array = self.rows.fresh(shape)
-        tape = Tape([(row, tuple(place[r] for r in rs)) for row, rs in operations], count)
+        read = self.rows.at(space, list(entries), (count,))
+        array = self.rows.fresh((len(every), *lanes(space)))
+        start = Expr("tape", (full(read.expr, (count, *lanes(space))),), array.shape)
+        self.rows.statements.append(Statement(array, start, "tape"))
+        tape = Tape([(row, tuple(place[r] for r in operands)) for row, operands in used], count)
         self.tapes[array.parts[0]] = tape
-        self.rows.statements.append(
-            Statement(
-                array, Expr("tape", (full(read.expr, (count, *lanes(space))),), shape), "tape"
-            )
-        )
-        block = Block(space, (size,), array, read.needs)
-        for r, at in place.items():
-            if r not in entries:
-                self.rows.places[space][r] = (block, at)
-
-        def back(g: Expr) -> None:
-            adjoint = self.rows.fresh(shape)
-            start = Expr("sweep", (full(g, shape), array), shape)
-            self.rows.statements.append(Statement(adjoint, start, "tape", array))
-            read.back(index(adjoint, (slice(0, count),)))
-
-        if read.needs:
-            self.backward.append((block, back))
+        block = Block(space, (len(every),), array)
+        for r in every[count:]:
+            self.rows.places[space][r] = (block, place[r])
+        self._tape_at[i.shape[0]] = (block, read)
 
     # --- moving rows ---
 
     def _gather(self, i: Instruction) -> None:
-        self._moved(i, i.space, self._list(i, i.list_1, i.n, i.a))
+        source = i.operands[0]
+        assert source is not None
+        layout = (None if source.listed else self._layout_of(source)) or _line(i.out.count)
+        value = self._at(source, layout).expr
+        if i.kind == "broadcast" and layout and len(value.shape) == len(layout):
+            value = index(value, (*[ALL] * len(layout), None))
+        self._new(i.out, layout, value)
 
-    def _broadcast(self, i: Instruction) -> None:
-        self._moved(i, S, self._list(i, i.list_1, i.n, i.a))
+    _broadcast = _gather
 
-    def _list(self, i: Instruction, place: int, count: int, first: int) -> list[int]:
-        if i.kernel.endswith("_list"):
-            return self.blocks.pool[place : place + count]
-        return list(range(first, first + count))
+    def _total(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[0])
+        if g != ZERO:
+            assert i.operands[0] is not None
+            kept = layout if i.operands[0].count == i.out.count else layout[:1]
+            shape = (*layout, *lanes(i.operands[0].space))
+            self._at(i.out, kept).add(total(g, shape, range(len(kept), len(shape))))
 
-    def _moved(self, i: Instruction, source: int, rows: list[int]) -> None:
-        layout: tuple[int, ...] = (i.n,) if i.n > 1 else ()
-        block, place = self.rows.places[source][max(rows[0], ~rows[0])]
-        if i.kernel != "gather_list" and block.rows == i.n and place == 0:
-            last, end = self.rows.places[source][max(rows[-1], ~rows[-1])]
-            if last is block and end == i.n - 1:
-                layout = block.layout
-        found = self.rows.read(source, rows, layout)
-        value, back = found.expr, found.back
-        if source != i.space:  # to each example
-            if len(value.shape) == len(layout) and layout:
-                value = index(value, (*[ALL] * len(layout), None))
-            shape: Shape = (*layout, LANES)
+    def _fill(self, i: Instruction) -> None:
+        """Zeros, that something is added to: only sums are written down."""
 
-            def summed(c: Expr) -> None:
-                c = total(c, shape, (len(layout),))
-                found.back(c)
-
-            back = summed
-        self._write(i.space, i.out, layout, value, back if found.needs else None)
+    def _guard(self, i: Instruction) -> None:
+        """Written at the end, with their numbers."""
 
     def _take(self, i: Instruction) -> None:
-        rows, pool = self.rows, self.blocks.pool
-        place = rows.read(i.b, [i.a], ()).expr
-        length, n, own = i.inner, i.n, i.c == L and i.b == L
-        layout: tuple[int, ...] = (n,) if n > 1 else ()
-        table = rows.read(i.c, pool[i.list_1 : i.list_1 + length * n], (length, *layout))
-        shape = (length, *layout, *lanes(i.c))
-        at = rows.emit(Expr("whole", (place,), place.shape), "index")
-        source = full(table.expr, shape)
-        in_lanes = i.b == L
-        value = Expr("lookup", (source, at, own), (*lanes(i.b), *layout, *lanes(i.c)[own:]))
-        turn = in_lanes and n > 1
-        value = transposed(value) if turn else value
+        place, table, shape, own = self._look_up(i.operands[0], i.operands[1], i.out.count)
+        layout = _line(i.out.count)
+        value = full(table.expr, shape)
+        in_lanes = place.shape == (LANES,)
+        rest = shape[1 + len(layout) :] if not own else ()
+        value = Expr("lookup", (value, place, own), (*place.shape, *layout, *rest))
+        self._new(i.out, layout, transposed(value) if in_lanes and layout else value)
 
-        def back(g: Expr) -> None:
-            g = full(g, (*layout, *lanes(i.space)))
-            g = transposed(g) if turn else g
-            target = rows.fresh(shape)
-            rows.statements.append(Statement(target, Expr("zeros", (), shape), "adjoint"))
-            rest = (ALL,) * (len(layout) if own else 0)
-            selection = (at, *rest, Expr("lanes", (), (LANES,))) if own else (at,)
-            rows.statements.append(
-                Statement(target, g, "adjoint", None, selection, repeated=in_lanes and not own)
-            )
-            table.back(target)
+    def _put(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[1])
+        if g == ZERO:
+            return
+        assert i.operands[1] is not None
+        place, table, shape, own = self._look_up(i.operands[0], i.out, i.operands[1].count)
+        in_lanes = place.shape == (LANES,)
+        g = full(g, (*layout, *lanes(i.operands[1].space)))
+        g = transposed(g) if in_lanes and layout else g
+        target = self.rows.fresh(shape)
+        rest = (ALL,) * (len(layout) if own else 0)
+        selection = (place, *rest, Expr("lanes", (), (LANES,))) if own else (place,)
+        zeros = Statement(target, Expr("zeros", (), shape), "adjoint")
+        added = Statement(target, g, "adjoint", selection=selection, repeated=in_lanes and not own)
+        self.rows.statements += [zeros, added]
+        table.add(target)
 
-        self._write(i.space, i.out, layout, value, back if table.needs else None)
+    def _look_up(
+        self, at: View | None, entries: View | None, n: int
+    ) -> tuple[Expr, Operand, tuple[int | str, ...], bool]:
+        """The index, the table, its shape, and whether each example has one of its own."""
+        assert at is not None and entries is not None
+        place = self._at(at, ()).expr
+        place = self.rows.emit(Expr("whole", (place,), lanes(at.space)), "index")
+        layout = (entries.count // n, *_line(n))
+        own = at.space == L == entries.space & L
+        return place, self._at(entries, layout), (*layout, *lanes(entries.space)), own
 
     def _draw(self, i: Instruction) -> None:
-        calls = self.blocks.pool[i.list_1 : i.list_1 + i.n]
         block = self.of_input["draws"]
-        for k, number_of_call in enumerate(calls):
-            self.rows.places[i.space][i.out + k] = (block, number_of_call)
+        for k in range(i.out.count):
+            call_number = int(self.lists.pool[i.shape[0] + k])
+            self.rows.places[i.out.space][i.out.first + k] = (block, call_number)
 
     def _max(self, i: Instruction) -> None:
-        rows = self.blocks.pool[i.list_1 : i.list_1 + i.n * i.inner]
-        layout: tuple[int, ...] = (i.n,) if i.n > 1 else ()
-        found = self.rows.read(i.space, rows, (*layout, i.inner))
-        shape = (*layout, i.inner, *lanes(i.space))
-        self._write(i.space, i.out, layout, largest(full(found.expr, shape), len(layout)), None)
+        layout = _line(i.out.count)
+        shape = (*layout, *i.shape, *lanes(i.out.space))
+        given = full(self._at(i.operands[0], (*layout, *i.shape)).expr, shape)
+        self._new(i.out, layout, largest(given, len(layout)))
 
     # --- sums of products ---
 
-    def _mm(self, i: Instruction) -> None:
-        space, lane = i.space, lanes(i.space)
-        n, inner, cols = i.n, i.inner, i.cols
-        if n == inner == 1:
-            self._multiples(i)
+    def _product(self, i: Instruction) -> None:
+        matrix, block, bias, init = i.operands
+        assert matrix is not None and block is not None
+        if i.out.space > L:
+            self._product_back(i)
             return
-        read = self.rows.read
+        n, inner, cols = i.shape
         layout: tuple[int, ...] = (n,) if cols == 1 else (n, cols)
-        within: tuple[int, ...] = (inner,) if cols == 1 else (inner, cols)
-        matrix_rows = range(i.a, i.a + n * inner)
-        if n == 1 and cols == 1 and self._natural(S, matrix_rows) == (inner,):
+        if n == cols == 1 and self._layout_of(matrix) == (inner,):
             layout = ()  # a vector, not a matrix of one row
-        a = read(S, matrix_rows, (*layout[:1], inner))
-        b = read(space, range(i.b, i.b + inner * cols), within)
-        left = full(a.expr, (*layout[:1], inner))
-        right = full(b.expr, (*within, *lane))
+        left, right = self._factors(matrix, block, layout, inner, cols)
         deep = len(right.shape) > 2
         value = contract(left, right, ((1,), (0,))) if deep else matmul(left, right)
-        bias = init = None
-        shape = (*layout, *lane)
-        if i.bias >= 0:
-            bias = read(S, range(i.bias, i.bias + n), layout[:1])
-            expr = bias.expr
+        shape = (*layout, *lanes(i.out.space))
+        if bias is not None:
+            expr = self._at(bias, layout[:1]).expr
             if expr.shape and len(shape) > 1:
                 expr = index(expr, (ALL, *[None] * (len(shape) - 1)))
             value = plus(value, expr)
-        if i.init >= 0:
-            init = read(space, range(i.init, i.init + n * cols), layout)
-            value = plus(value, init.expr)
+        if init is not None:
+            value = plus(value, self._at(init, layout).expr)
+        # A sum, where all factors are the same, is no product to name.
+        self._new(i.out, layout, value, "value" if alike(left) else "product")
 
-        def back(g: Expr) -> None:
-            g_full = full(g, shape) if a.needs or b.needs else g
-            if a.needs:
-                a.back(_by_left(g_full, right, layout, deep))
-            if b.needs:
-                b.back(_by_right(left, g_full, layout, deep))
-            if bias is not None and bias.needs:
-                bias.back(total(g, shape, tuple(range(len(layout[:1]), len(shape)))))
-            if init is not None and init.needs:
-                init.back(g)
+    def _factors(
+        self, matrix: View, block: View, layout: tuple[int, ...], inner: int, cols: int
+    ) -> tuple[Expr, Expr]:
+        """The matrix and the block of a product whose result has a layout."""
+        shape = (*layout[:1], inner)
+        within = (inner,) if cols == 1 else (inner, cols)
+        right = full(self._at(block, within).expr, (*within, *lanes(block.space)))
+        return full(self._at(matrix, shape).expr, shape), right
 
-        needs = a.needs or b.needs or bool(bias and bias.needs) or bool(init and init.needs)
-        role = "value" if alike(left) else "product"  # a sum, where all factors are the same
-        self._write(space, i.out, layout, value, back if needs else None, role)
+    def _product_back(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[1])
+        if g != ZERO:
+            inner, _, cols = i.shape
+            left, right = self._factors(_given(i.operands[0]), i.out, layout, inner, cols)
+            g = full(g, (*layout, *lanes(i.out.space)))
+            found = _by_right(left, g, layout, len(right.shape) > 2)
+            self._at(i.out, (inner,) if cols == 1 else (inner, cols)).add(found)
 
-    def _multiples(self, i: Instruction) -> None:
-        """Products of one number each: rows times rows of S, or times one of them."""
-        one = i.kernel == "mm"
-        count = i.cols if one else i.n
-        layout: tuple[int, ...] = (count,) if count > 1 else ()
-        shape = (*layout, *lanes(i.space))
-
-        def shared(first: int) -> Operand:
-            """Numbers of S, one for each row or one for all, for each example."""
-            found = self.rows.read(
-                S, range(first, first + (1 if one else count)), () if one else layout
-            )
-            expr = found.expr
-            if expr.shape and i.space == L:
-                expr = index(expr, (ALL, None))
-            axes = range(0 if one else len(layout), len(shape))
-            return Operand(expr, lambda c: found.back(total(c, shape, axes)), found.needs)
-
-        def own(first: int) -> Operand:
-            return self.rows.read(i.space, range(first, first + count), layout)
-
-        a, b = shared(i.a), own(i.b)
-        terms = [shared(i.bias)] if i.bias >= 0 else []
-        terms += [own(i.init)] if i.init >= 0 else []
-        value = times(a.expr, b.expr)
-        for term in terms:
-            value = plus(value, term.expr)
-        targets = [(a, b.expr), (b, a.expr), *[(term, ONE) for term in terms]]
-
-        def back(g: Expr) -> None:
-            for operand, factor in targets:
-                if operand.needs:
-                    operand.back(times(g, factor))
-
-        needs = any(operand.needs for operand, _ in targets)
-        self._write(i.space, i.out, layout, value, back if needs else None)
-
-    def _natural(self, space: int, rows: range) -> tuple[int, ...] | None:
-        """The layout of the block that these rows are all of."""
-        block, place = self.rows.places[space][rows[0]]
-        last, end = self.rows.places[space][rows[-1]]
-        whole = last is block and place == 0 and end == block.rows - 1 == len(rows) - 1
-        return block.layout if whole else None
+    def _outer(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[0])
+        if g != ZERO:
+            (g_view, block), (_, inner, cols) = map(_given, i.operands), i.shape
+            _, right = self._factors(i.out, block, layout, inner, cols)
+            g = full(g, (*layout, *lanes(g_view.space)))
+            found = _by_left(g, right, layout, len(right.shape) > 2)
+            self._at(i.out, (*layout[:1], inner)).add(found)
 
     def _dot(self, i: Instruction) -> None:
-        pool, space, n = self.blocks.pool, i.space, i.n
-        layout: tuple[int, ...] = (n,) if n > 1 else ()
-        lefts = pool[i.list_1 : i.list_1 + n * i.inner]
-        rights = pool[i.list_2 : i.list_2 + n * i.inner]
-        singles = pool[i.list_3 : i.list_3 + n * i.cols]
-        value, backs = ZERO, list[_Back]()
-        for terms in self._terms(space, n, i.cols, singles, singles):
-            term, back = self._sum_of(space, layout, [singles[k] for k in terms], None)
-            value = plus(value, term)
-            backs += back
-        for terms in self._terms(space, n, i.inner, lefts, rights):
-            both = [rights[k] for k in terms]
-            term, back = self._sum_of(space, layout, [lefts[k] for k in terms], both)
-            value = plus(value, term)
-            backs += back
+        n, value = i.out.count, ZERO
+        lefts, rights, singles = (
+            self.lists.rows(x).tolist() if x is not None else [] for x in i.operands
+        )
+        for some, others in ((singles, None), (lefts, rights)):
+            for terms in self._terms(i.out.space, n, some, others):
+                inside, (left, *right) = self._of_terms(i.out.space, n, terms, some, others)
+                term = times(left.expr, right[0].expr) if right else left.expr
+                if len(terms) > n:
+                    shape = (*inside, *lanes(i.out.space))
+                    term = total(term, shape, (len(inside) - 1,))
+                value = plus(value, term)
+        self._new(i.out, _line(n), value)
 
-        def back_all(g: Expr) -> None:
-            for back in backs:
-                back(g)
+    def _scatter(self, i: Instruction) -> None:
+        g, layout = self._arrived(i.operands[0])
+        if g == ZERO:
+            return
+        if not i.shape:
+            self._at(i.out, layout).add(g)
+            return
+        space, n = i.out.space & L, _given(i.operands[0]).count
+        targets = self.lists.rows(i.out).tolist()
+        others = self.lists.rows(_given(i.operands[1])).tolist() if len(i.operands) > 1 else None
+        for terms in self._terms(space, n, targets, others):
+            _, (target, *factor) = self._of_terms(space, n, terms, targets, others)
+            wide = len(terms) > n > 1 and len(g.shape) > len(lanes(space))
+            each = index(g, (ALL, None)) if wide else g
+            target.add(times(each, factor[0].expr) if factor else each)
 
-        self._write(space, i.out, layout, value, back_all if backs else None)
+    def _of_terms(
+        self, space: int, n: int, terms: list[int], some: list[int], others: list[int] | None
+    ) -> tuple[tuple[int, ...], list[Operand]]:
+        """Rows, and perhaps others beside them, of some terms of n sums, and their layout."""
+        inside = (*_line(n), *([len(terms) // n] if len(terms) > n else []))
+        each = [some] if others is None else [some, others]
+        return inside, [self.rows.at(space, [rows[k] for k in terms], inside) for rows in each]
 
     def _terms(
-        self, space: int, n: int, count: int, lefts: list[int], rights: list[int]
+        self, space: int, n: int, lefts: list[int], rights: list[int] | None
     ) -> list[list[int]]:
-        """How n sums of `count` terms each are best read: term by term, or all at once."""
+        """How the terms of n sums are best read: term by term, or all at once."""
+        count = len(lefts) // n
         if not count:
             return []
+        both = (lefts, lefts if rights is None else rights)
         columns = [list(range(j, n * count, count)) for j in range(count)]
-        if n == 1 and self._runs(space, lefts) + self._runs(space, rights) <= count:
+        if n == 1 and sum(self._runs(space, rows) for rows in both) <= count:
             return [list(range(count))]
         cost = sum(
-            self._runs(space, [rows[k] for k in column])
-            for rows in (lefts, rights)
-            for column in columns
+            self._runs(space, [rows[k] for k in column]) for rows in both for column in columns
         )
         few = count <= 4 and (n == 1 or cost <= 6 * count)
         return columns if count == 1 or few else [list(range(n * count))]
@@ -495,62 +471,19 @@ class _Derive:
         places = [self.rows.places[space][max(row, ~row)] for row in rows]
         return 1 + sum(a is not b or j != k + 1 for (a, k), (b, j) in itertools.pairwise(places))
 
-    def _sum_of(
-        self, space: int, layout: tuple[int, ...], lefts: list[int], rights: list[int] | None
-    ) -> tuple[Expr, list[_Back]]:
-        """Rows, or their products, summed where there are more than one for each result."""
-        count = len(lefts) // (layout[0] if layout else 1)
-        inside = layout if count == 1 else (*layout, count)
-        shape = (*inside, *lanes(space))
-        left = self.rows.read(space, lefts, inside)
-        factors = [left] if rights is None else [left, self.rows.read(space, rights, inside)]
-        value = left.expr if rights is None else times(left.expr, factors[1].expr)
-        if count > 1:
-            value = total(value, shape, (len(layout),))
 
-        def back_to(operand: Operand, other: Expr) -> _Back:
-            def back(g: Expr) -> None:
-                if count > 1 and layout and len(g.shape) > len(lanes(space)):
-                    g = index(g, (ALL, None))
-                operand.back(times(g, other))
-
-            return back
-
-        others = [ONE] if rights is None else [factors[1].expr, left.expr]
-        return value, [
-            back_to(operand, other)
-            for operand, other in zip(factors, others, strict=True)
-            if operand.needs
-        ]
+def _line(count: int) -> tuple[int, ...]:
+    """The layout of so many rows that are nothing else."""
+    return (count,) if count > 1 else ()
 
 
-def _merged(instructions: list[Instruction]) -> Iterator[Instruction]:
-    """The instructions, products of one number each on rows that follow each other as one."""
-    run: list[Instruction] = []
-    for i in [*instructions, None]:
-        single = i is not None and i.kernel == "mm" and i.n == i.inner == i.cols == 1
-        if run and not (single and i is not None and _follows(i, run[-1])):
-            yield run[0] if len(run) == 1 else run[0]._replace(kernel="multiples", n=len(run))
-            run = []
-        if single and i is not None:
-            run.append(i)
-        elif i is not None:
-            yield i
-
-
-def _follows(i: Instruction, j: Instruction) -> bool:
-    """Whether all rows of i are those after the rows of j."""
-    optional = all(x == y + 1 or x == y == -1 for x, y in ((i.bias, j.bias), (i.init, j.init)))
-    return optional and (i.out, i.a, i.b) == (j.out + 1, j.a + 1, j.b + 1)
-
-
-def _method(kernel: str) -> str:
-    """The method for a kernel."""
-    return "elementwise" if kernel.startswith("ew_") else kernel.removesuffix("_list")
+def _given(view: View | None) -> View:
+    assert view is not None
+    return view
 
 
 def _by_left(g: Expr, right: Expr, layout: tuple[int, ...], deep: bool) -> Expr:
-    """The adjoint of the matrix in a product, from that of the result."""
+    """g @ rightᵀ, in the layout of a matrix."""
     if deep:
         return contract(g, right, ((1, 2), (1, 2)))
     if not layout:
@@ -559,7 +492,7 @@ def _by_left(g: Expr, right: Expr, layout: tuple[int, ...], deep: bool) -> Expr:
 
 
 def _by_right(left: Expr, g: Expr, layout: tuple[int, ...], deep: bool) -> Expr:
-    """The same of what the matrix is multiplied by."""
+    """leftᵀ @ g."""
     if deep:
         return contract(transposed(left), g, ((1,), (0,)))
     if not layout:

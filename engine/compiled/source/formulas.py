@@ -74,6 +74,9 @@ class Symbol:
     def __ne__(self, other: object) -> Any:
         return _Test("!=", self, other)
 
+    def __bool__(self) -> bool:
+        return bool(_Test("!=", self, 0.0))
+
 
 class _Test:
     """A comparison in a forward: Python's `if` asks how it came out."""
@@ -119,8 +122,12 @@ def _expr(x: Any) -> Expr:
     return x.e if isinstance(x, Symbol) else number(x)
 
 
+_as_written: list[bool] = []  # whether to leave out no step
+
+
 def _call(row: str, *args: Any) -> Symbol:
-    return Symbol(call(row, *map(_expr, args)))
+    operands = map(_expr, args)
+    return Symbol(Expr("call", (row, *operands), ()) if _as_written else call(row, *operands))
 
 
 _names: dict[str, Any] = {name: functools.partial(_call, name) for name in TABLE}
@@ -196,6 +203,33 @@ def helper_of(name: str) -> str:
     return f"{row}_prime" if TABLE[row].arity == 1 else f"{row}_d{parameters(row)[k]}"
 
 
+def as_written(row: str) -> tuple[list[str], Expr]:
+    """The same as `forward`, step by step as the row has it: nothing is simplified."""
+    _as_written.append(True)
+    try:
+        return forward(row)
+    finally:
+        _as_written.pop()
+
+
+def edge(row: str, k: int) -> tuple[list[str], Expr, Expr | None]:
+    """What passes to operand k of a row: the names of the operands, the partial in these and `out`,
+    and what is not 0 where the edge is cut; step by step as the row has it."""
+    op, names = TABLE[row], parameters(row)
+    args = [Symbol(named(n, ())) for n in names]
+    p, cut = op.partials[k], op.cuts[k]
+    _as_written.append(True)
+    try:
+        slope = rebind(p, _names)(*args, Symbol(named("out", ()))) if callable(p) else p
+        return (
+            names,
+            _expr(slope),
+            None if isinstance(cut, bool) else _expr(rebind(cut, _names)(*args)),
+        )
+    finally:
+        _as_written.pop()
+
+
 # What a text calls its own, beside helpers and the tables LIST_1, …, TAPE_r1, …
 _OWN = {LANES, "np", "math", "draws", "FORWARD", "PARTIALS", "len", "list", "enumerate", "reversed"}
 _OWN |= {"zip", "float", "row", "places", "operands", "partial", "j", "k"}
@@ -239,13 +273,13 @@ def forward(row: str) -> tuple[list[str], Expr]:
 
 
 @functools.cache
-def _indicator(row: str) -> tuple[list[str], Expr] | None:
-    """The comparison whose outcome a row is, if it is such a row."""
+def _indicator(row: str, exactly: bool) -> tuple[list[str], Expr] | None:
+    """The comparison whose outcome a row is, if it is such a row; `exactly` for nan, too."""
     op = TABLE.get(row)
     if op is None or not op.is_flat:
         return None
     try:
-        names, formula = forward(row)
+        names, formula = as_written(row) if exactly else forward(row)
     except TypeError:  # it does more than can be written down, as rounding does
         return None
     if formula.kind == "call" and formula.parts[0] == "where" and formula.parts[2:] == (ONE, ZERO):
@@ -253,9 +287,9 @@ def _indicator(row: str) -> tuple[list[str], Expr] | None:
     return None
 
 
-def indicator(row: str, args: Sequence[Expr]) -> Expr | None:
+def indicator(row: str, args: Sequence[Expr], exactly: bool = False) -> Expr | None:
     """The comparison that a row is 1 for, and 0 where it does not hold; None for other rows."""
-    found = _indicator(row)
+    found = _indicator(row, exactly)
     if found is None:
         return None
     names, test = found
@@ -278,10 +312,12 @@ def _explored(f: Callable[..., Any], args: list[Symbol], told: list[bool]) -> Ex
         ways = _ways.pop()
     for k in reversed(range(len(told), len(ways.seen))):
         other = _explored(f, args, [*told, *[True] * (k - len(told)), False])
-        if other.kind == "number" and math.isnan(other.parts[0]):
-            continue  # what is nan may differ
         test = ways.seen[k]
-        if result.kind == "number" and math.isnan(result.parts[0]):
+        if _as_written:
+            result = Expr("call", ("where", test, result, other), ())
+        elif other.kind == "number" and math.isnan(other.parts[0]):
+            continue  # what is nan may differ
+        elif result.kind == "number" and math.isnan(result.parts[0]):
             result = other
         else:
             result = Expr("call", ("where", test, result, other), ())

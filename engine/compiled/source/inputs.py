@@ -8,6 +8,7 @@ named for what they are in matrix products: W1, b1, W2, …, and theta where the
 from __future__ import annotations
 
 import inspect
+import itertools
 import keyword
 import math
 import re
@@ -15,7 +16,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.compiled.lift import Blocks, L, S
+from engine.compiled.blocks import S
+from engine.compiled.lift import Blocks
+from engine.compiled.paths import Path, Paths, Wanted
 from engine.value import Value
 
 _LABEL = re.compile(r"(.*?)((?:\[\d+\])*)")
@@ -64,6 +67,14 @@ def _arrays(key: Any) -> Iterator[tuple[str, bool, tuple[int, ...]]]:
     for name, arrays in below:
         for suffix, lane, shape in arrays:
             yield f"_{name}{suffix}", lane, shape
+
+
+def numbers_wanted(paths: Paths, path: Path, wanted: Wanted) -> list[int]:
+    """The numbers of the inputs whose gradient is wanted; leaves come after the arguments."""
+    first = len(paths.shared) + len(paths.lanes)
+    places = enumerate(path.leaf_places.tolist())
+    leaves = [first + k for k, x in places if wanted.leaves is None or x in wanted.leaves]
+    return [*wanted.inputs, *leaves]
 
 
 def identifier(name: str) -> str:
@@ -149,20 +160,17 @@ def _by_label(leaves: Sequence[Value], row: dict[Value, int]) -> Iterator[Any]:
 
 def _by_role(blocks: Blocks, free: set[int]) -> Iterator[Any]:
     """Parameters that are the matrix or the bias of a product."""
+    instructions, lists = blocks.instructions, blocks.lists
     copies: dict[int, int] = {}
     claimed: set[int] = set()
-    for i in blocks.instructions[S]:
-        if i.kernel.startswith("gather"):
-            listed = i.kernel.endswith("_list")
-            rows = blocks.pool[i.list_1 :] if listed else range(i.a, i.a + i.n)
-            copies.update({i.out + k: rows[k] for k in range(i.n)})
-    for space in (S, L):
-        for i in blocks.instructions[space]:
-            if i.kernel != "mm":
-                continue
-            for first, shape in ((i.a, (i.n, i.inner)), (i.bias, (i.n,))):
-                rows = [copies.get(r, r) for r in range(first, first + math.prod(shape))]
-                if first >= 0 and free.issuperset(rows) and not claimed & {*rows}:
+    for i in itertools.chain(*instructions):
+        if i.kind == "gather" and i.out.space == S:
+            views = [view for view in (i.out, *i.operands) if view is not None]
+            copies.update(zip(*(lists.rows(view).tolist() for view in views), strict=True))
+        elif i.kind == "product":
+            for view, shape in ((i.operands[0], i.shape[:2]), (i.operands[2], i.shape[:1])):
+                rows = [copies.get(r, r) for r in lists.rows(view).tolist()] if view else []
+                if rows and free.issuperset(rows) and not claimed & {*rows}:
                     claimed.update(rows)
                     yield "", shape, rows
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from engine.compiled.lift import Blocks, L, S, lift
+from engine.compiled.adjoint import adjoint
+from engine.compiled.blocks import NOTED, L, S
+from engine.compiled.lift import Blocks, lift
 from engine.compiled.paths import Path, Paths, Wanted
+from engine.compiled.source.as_c import Program, c_text
 from engine.compiled.source.as_latex import latex_text
 from engine.compiled.source.as_numpy import numpy_text
 from engine.compiled.source.derive import Named, derive
 from engine.compiled.source.formulas import free_name
-from engine.compiled.source.inputs import arguments_of, identifier, parameters_of
+from engine.compiled.source.inputs import arguments_of, identifier, numbers_wanted, parameters_of
 from engine.compiled.source.tidy import tidy
 from engine.compiled.tape import DRAW
 from engine.trees import flatten, to_array
@@ -47,6 +52,13 @@ class Equations(Source):
         return self._repr_markdown_()
 
 
+class Code(Source):
+    """A text in C."""
+
+    def _repr_markdown_(self) -> str:
+        return f"```c\n{self}```"
+
+
 def source(
     kind: str,
     f: Callable[..., Any],
@@ -56,18 +68,23 @@ def source(
     by_module: Mapping[str, Any] | None,
 ) -> Source:
     """Return the text of the path used last. `by_module` are the parameters by a module's names."""
-    if kind not in ("numpy", "latex"):
-        raise ValueError(f'a source is "numpy" or "latex", not {kind!r}')
+    if kind not in ("numpy", "latex", "c"):
+        raise ValueError(f'a source is "numpy", "latex" or "c", not {kind!r}')
     path = paths.paths[0]
     one_number = isinstance(path.structure, int)
     blocks, numbers = _lifted(paths, path, wanted, one_number)
+    if kind == "c" and _chains(blocks):
+        blocks, numbers = _lifted(paths, path, wanted, one_number, lifted=False)
     inputs, leaves = _inputs(f, paths, path, blocks, numbers, by_module)
-    derived = derive(
-        blocks, inputs, reduce, batched=paths.batched, gradient=one_number and bool(numbers)
-    )
+    name = getattr(f, "__name__", type(f).__name__).replace("<lambda>", "the function")
+    gradient = one_number and bool(numbers)
+    if kind == "c":
+        result: Source = Code(_in_c(blocks, inputs, paths, path, reduce, gradient, name))
+        result.leaves = leaves
+        return result
+    derived = derive(blocks, inputs, reduce, batched=paths.batched, gradient=gradient)
     tidy(derived)
     shape = None if one_number else _shape(path.structure)
-    name = getattr(f, "__name__", type(f).__name__).replace("<lambda>", "the function")
     if kind == "numpy":
         result = Source(numpy_text(derived, name, _returns(reduce, paths.batched), shape))
     else:
@@ -77,18 +94,41 @@ def source(
 
 
 def _lifted(
-    paths: Paths, path: Path, wanted: Wanted, one_number: bool
-) -> tuple[Blocks, dict[int, None]]:
+    paths: Paths, path: Path, wanted: Wanted, one_number: bool, *, lifted: bool = True
+) -> tuple[Blocks, list[int]]:
     """The blocks, and the numbers of the inputs whose gradient is wanted."""
-    first = len(paths.shared) + len(paths.lanes)
-    numbers = dict.fromkeys(wanted.inputs)
-    for k, place in enumerate(path.leaf_places.tolist()):
-        if wanted.leaves is None or place in wanted.leaves:
-            numbers[first + k] = None
+    numbers = numbers_wanted(paths, path, wanted)
     lanes = {*paths.lanes}
     per_example = wanted.per_example and paths.batched and one_number
     split = [i for i in numbers if i not in lanes] if per_example else []
-    return lift(path.tape, paths.lanes, split, batched=paths.batched), numbers
+    return lift(path.tape, paths.lanes, split, lifted=lifted, batched=paths.batched), numbers
+
+
+def _chains(blocks: Blocks) -> bool:
+    """Whether sums have steps of the chain rule as their terms: they would follow it but nearly."""
+    return any(i.flags & NOTED for i in itertools.chain(*blocks.instructions))
+
+
+def _in_c(
+    blocks: Blocks,
+    inputs: list[Named],
+    paths: Paths,
+    path: Path,
+    reduce: str | None,
+    gradient: bool,
+    name: str,
+) -> str:
+    """The text in C."""
+    instructions, lists = blocks.instructions, replace(blocks.lists, exact=True)
+    inputs = [each for each in inputs if each.rows]  # draws are made where they are needed
+    back = None
+    if gradient:
+        wanted = [row for each in inputs if each.wanted for row in each.wanted_rows()]
+        back = adjoint(instructions, lists, blocks.rows, blocks.outputs[:1], wanted)
+    real = "float" if paths.dtype == "float32" else "double"
+    lines = [str(guard.line) for guard in path.tape.guards]
+    given = (blocks, instructions, lists, back, inputs, reduce, paths.batched, real, name, lines)
+    return c_text(Program(*given))
 
 
 def _inputs(
@@ -96,7 +136,7 @@ def _inputs(
     paths: Paths,
     path: Path,
     blocks: Blocks,
-    wanted: dict[int, None],
+    wanted: list[int],
     by_module: Mapping[str, Any] | None,
 ) -> tuple[list[Named], dict[str, Array]]:
     """The arrays that the function takes, and the leaves that some of them are."""
@@ -104,13 +144,14 @@ def _inputs(
     rows |= {i: (L, row) for row, i in enumerate(blocks.lane_inputs)}
     found: list[Named] = []
     taken: set[str] = set()
+    asked = {*wanted}
 
     def add(name: str, layout: tuple[int, ...], numbers: Sequence[int]) -> str:
         name = free_name(name, taken)
         taken.add(name)
         places = [rows[i] for i in numbers]
         split = [blocks.split_inputs[i] for i in numbers if i in blocks.split_inputs]
-        chosen = bool(numbers) and all(i in wanted for i in numbers)
+        chosen = bool(numbers) and asked.issuperset(numbers)
         space = places[0][0] if places else S
         each = Named(name, space, layout, [r for _, r in places], chosen, split)
         if numbers:
