@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from engine.compiled.describe import headline, titles
+from engine.compiled.describe import headline
+from engine.compiled.instructions import ROWS
 from engine.compiled.lift import lift_with_origins
 from engine.compiled.paths import Lifted
 from engine.compiled.tape import tape_of
@@ -19,7 +20,6 @@ from engine.compiled.trace import Made, Recording
 from engine.drawing import LARGE, Box, Picture, fold
 from engine.drawing.flow import index_of
 from engine.graph import Graph, topological_order
-from engine.lifting.instructions import family_of
 from engine.lines import Recorder
 from engine.value import Value
 
@@ -83,8 +83,9 @@ def _matrices_first(roots: Sequence[Value]) -> list[Value]:
 
 def _folded(graph: Graph, roots: Sequence[Value], limit: int, recorder: Recorder | None) -> Picture:
     lifted, places = lifted_values(roots)
-    instructions = [*itertools.chain(*lifted.blocks.instructions)]
-    texts = titles(lifted.blocks)
+    both, lists = lifted.blocks.instructions, lifted.blocks.lists
+    instructions = [*itertools.chain(*both)]
+    texts = [ROWS[i.kind].title(lists, i) for i in instructions]
     groups: dict[int, str] = {}
     values: dict[int, Value] = {}
     for value, index in index_of(graph, roots).items():
@@ -102,7 +103,8 @@ def _folded(graph: Graph, roots: Sequence[Value], limit: int, recorder: Recorder
         lines = _lines([values[i] for i in box.members if i in groups], recorder)
         detail = "\n".join([texts[k], box.detail, *lines])
         title = texts[k] if box.operations > 1 else box.title
-        family = family_of(instructions[k]) if box.operations > 1 else box.family
+        i = instructions[k]
+        family = ROWS[i.kind].colour(i) if box.operations > 1 else box.family
         return replace(box, title=title, family=family, detail=detail)
 
     caption = f"{headline(lifted.blocks)}; {len(graph.nodes):,} nodes in {len(picture.boxes)} boxes"

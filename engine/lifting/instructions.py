@@ -15,26 +15,33 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from engine.compiled.describe import headline, titles
-from engine.compiled.lift import Instruction, L, S
+from engine.compiled.adjoint import adjoint
+from engine.compiled.blocks import ADJOINT, L, Lists, S, View
+from engine.compiled.describe import headline
+from engine.compiled.instructions import ROWS
+from engine.compiled.instructions.row import plural
 from engine.compiled.paths import Lifted, Paths
 from engine.compiled.program import Program
-from engine.compiled.source.inputs import arguments_of, parameters_of
+from engine.compiled.source.inputs import arguments_of, numbers_wanted, parameters_of
 from engine.compiled.tape import TAKE
 from engine.drawing import Arrow, Box, Cluster, Drawing, Key, Picture, Row
 from engine.errors import TraceError
-from engine.ops import TABLE
 
 LIMIT = 60  # boxes of instructions, beyond which they are rolled up
-_FRAMES = ("shared: once a run", "lanes: for each example")
+_FRAMES = (  # by the space of what is written there
+    "shared: once a run",
+    "lanes: for each example",
+    "backward, shared: once a run",
+    "backward, lanes: for each example",
+)
 _LISTED = 8  # of what a tooltip names
-_COPIES = ("gather", "broadcast")
 _GUARD = "custom"  # the family whose colour guards have
 
 
 def draw_program(
     program: Program,
     *,
+    backward: bool = False,
     limit: int = LIMIT,
     rankdir: Literal["LR", "TB", "RL", "BT"] = "LR",
     theme: Literal["auto", "light", "dark"] = "auto",
@@ -44,9 +51,12 @@ def draw_program(
 
     A box says what an instruction does, and for how many scalar operations it stands; frames tell
     what is computed once a run from what is computed for each example. Where there are more than
-    `limit` instructions, those of one kind in a row share a box, and copies are arrows only.
+    `limit` instructions, those of one kind in a row share a box, and copies are arrows only. With
+    `backward` the instructions of the gradient are there, too, in frames of their own: what they
+    read of the forward ones is what a run keeps.
 
-    Raises TraceError before the program's first call, ValueError for a limit below 1.
+    Raises TraceError before the program's first call, ValueError for a limit below 1, and TypeError
+    for `backward` where the program's result is not one number.
 
     >>> import engine
     >>> layer = lambda w, x: [engine.tanh(sum(a * b for a, b in zip(row, x))) for row in w]
@@ -61,7 +71,7 @@ def draw_program(
     """
     if not isinstance(limit, int) or limit < 1:
         raise ValueError(f"limit is a whole number from 1 on, not {limit!r}")
-    return Drawing(picture_of(program, limit), rankdir, theme, format)
+    return Drawing(picture_of(program, limit, backward=backward), rankdir, theme, format)
 
 
 def lifted_of(program: Program) -> tuple[Paths, Lifted]:
@@ -76,10 +86,10 @@ def lifted_of(program: Program) -> tuple[Paths, Lifted]:
     return paths, lifted
 
 
-def picture_of(program: Program, limit: int = LIMIT) -> Picture:
+def picture_of(program: Program, limit: int = LIMIT, *, backward: bool = False) -> Picture:
     """Return the picture of a program's instructions; see `draw_program`."""
     paths, lifted = lifted_of(program)
-    return _Writer(program, paths, lifted, limit).picture()
+    return _Writer(program, paths, lifted, limit, backward).picture()
 
 
 def stood_for(lifted: Lifted) -> Counter[int]:
@@ -88,22 +98,27 @@ def stood_for(lifted: Lifted) -> Counter[int]:
     return Counter(k for op, k in found if k >= 0 and (op >= 0 or op == TAKE))
 
 
-def family_of(instruction: Instruction) -> str:
-    """The family that gives an instruction its colour; "" for what computes nothing wide."""
-    kernel = instruction.kernel
-    if kernel.startswith("ew_"):
-        return TABLE[kernel.removeprefix("ew_")].family
-    return "reduction" if kernel in ("mm", "dot", "max") else ""
-
-
 class _Writer:
     """Writes the picture of one program."""
 
-    def __init__(self, program: Program, paths: Paths, lifted: Lifted, limit: int) -> None:
+    def __init__(
+        self, program: Program, paths: Paths, lifted: Lifted, limit: int, backward: bool
+    ) -> None:
         self.program, self.paths, self.lifted = program, paths, lifted
         self.blocks = lifted.blocks
-        self.all = [*itertools.chain(*self.blocks.instructions)]
-        self.titles = titles(self.blocks)
+        instructions, self.lists = self.blocks.instructions, self.blocks.lists
+        self.all = [*itertools.chain(*instructions)]
+        self.frames = [i.out.space for i in self.all]  # of each, by where it is run
+        self.forward = len(self.all)
+        self.wanted = self._wanted() if backward else []
+        if backward:
+            given = (instructions, self.lists, self.blocks.rows, self.blocks.outputs, self.wanted)
+            back = adjoint(*given)
+            for space, section in ((L, back.lanes), (S, back.shared)):
+                some = [i for i in section if i.kind != "fill"]  # zeros, where a sum begins
+                self.all += some
+                self.frames += [space | ADJOINT] * len(some)
+        self.titles = [ROWS[i.kind].title(self.lists, i) for i in self.all]
         self.scalars = stood_for(lifted)
         self.groups = self._groups(limit)
 
@@ -112,13 +127,24 @@ class _Writer:
         alone = [[k] for k in range(len(self.all))]
         if len(alone) <= limit:
             return alone
-        alone = [[k] for [k] in alone if not self.all[k].kernel.startswith(_COPIES)]
-        groups = _in_a_row(alone, lambda k: (self.all[k].space, self._kind(k)))
+        alone = [[k] for [k] in alone if not ROWS[self.all[k].kind].is_copy]
+        groups = _in_a_row(alone, lambda k: (self.frames[k], self._kind(k)))
         if len(groups) <= limit:
             return groups
         return _in_a_row(
-            groups, lambda k: (self.all[k].space, k if self.all[k].kernel == "mm" else -1)
+            groups, lambda k: (self.frames[k], k if ROWS[self.all[k].kind].is_product else -1)
         )
+
+    def _wanted(self) -> list[tuple[int, int]]:
+        """The rows whose gradient is wanted."""
+        paths, blocks = self.paths, self.blocks
+        if not isinstance(paths.paths[0].structure, int):
+            raise TypeError(f"{self.program._name()} returns more than one number: no gradient")
+        rows = {n: (S, row) for row, n in enumerate(blocks.shared_inputs)}
+        rows |= {n: (L, row) for row, n in enumerate(blocks.lane_inputs)}
+        rows |= {n: (L, row) for n, row in blocks.split_inputs.items()}
+        wanted = self.program._wanted_last(paths)
+        return [rows[n] for n in numbers_wanted(paths, paths.paths[0], wanted)]
 
     def _kind(self, k: int) -> str:
         """What several instructions in a row have in common, if they share a box."""
@@ -126,37 +152,37 @@ class _Writer:
 
     def picture(self) -> Picture:
         inputs = list(self._inputs())
-        box_of: tuple[dict[int, str], dict[int, str]] = ({}, {})  # by row of S and L
-        for box, space, rows in inputs:
-            box_of[space].update(dict.fromkeys(rows, box.id))
+        box_of = self._boxes_of(inputs)
         boxes = [self._box(group) for group in self.groups]
         used: dict[tuple[str, str], set[tuple[int, int]]] = {}
         name = {k: box.id for box, group in zip(boxes, self.groups, strict=True) for k in group}
-        for k, instruction in enumerate(self.all):
-            own = box_of[instruction.space]
-            written = self.blocks.written(instruction)
+        for k, i in enumerate(self.all):
+            row = ROWS[i.kind]
+            written = [x for view in row.writes(self.lists, i) for x in _rows(self.lists, view)]
+            read = [x for view in row.reads(self.lists, i) for x in _rows(self.lists, view)]
             if k not in name:  # a copy: its rows come from where those that it copies do
-                for row, (space, source) in zip(
-                    written, self.blocks.read(instruction), strict=True
-                ):
+                for (own, to), (space, source) in zip(written, read, strict=True):
                     if source in box_of[space]:
-                        own[row] = box_of[space][source]
+                        box_of[own][to] = box_of[space][source]
                 continue
-            for space, row in self.blocks.read(instruction):
-                source_box = box_of[space].get(row, name[k])  # constants have no box
-                if source_box != name[k]:
-                    used.setdefault((source_box, name[k]), set()).add((space, row))
-            own.update(dict.fromkeys(written, name[k]))
+            for space, source in read:
+                for source_box in box_of[space].get(source, ()):  # constants have no box
+                    if source_box != name[k]:
+                        used.setdefault((source_box, name[k]), set()).add((space, source))
+            for space, to in written:  # an adjoint is a sum of what several instructions add
+                before = box_of[space].get(to, ()) if space & ADJOINT else ()
+                box_of[space][to] = (*(x for x in before if x != name[k]), name[k])
         guards, watched = self._guards(box_of)
+        gradients = list(self._gradients(inputs, box_of, used))
         arrows = [
-            Arrow(a, b, len(rows), detail=_plural(len(rows), "number"))
+            Arrow(a, b, len(rows), detail=plural(len(rows), "number"))
             for (a, b), rows in used.items()
         ]
-        roots = {box_of[space].get(row) for space, row in self.blocks.outputs}
+        roots = {x for space, row in self.blocks.outputs for x in box_of[space].get(row, ())}
         sources = {arrow.source for arrow in (*arrows, *watched)} | roots
         shown = [box for box, _, _ in inputs if box.id in sources] + boxes
         whole = tuple(_as_root(box) if box.id in roots else box for box in shown)
-        every = (*whole, *guards)
+        every = (*whole, *guards, *gradients)
         clusters = [
             Cluster(f"c{space}", title, count=sum(self.scalars[k] for k in self._of(space)))
             for space, title in enumerate(_FRAMES)
@@ -165,8 +191,52 @@ class _Writer:
         caption = self._caption(len(every))
         return Picture(every, (*arrows, *watched), tuple(clusters), caption, _legend(every))
 
+    def _boxes_of(
+        self, inputs: list[tuple[Box, int, Sequence[int]]]
+    ) -> tuple[dict[int, tuple[str, ...]], ...]:
+        """By row of S, L and their adjoints, the boxes that it comes from: so far, the inputs, and
+        the result for its own adjoint."""
+        box_of: tuple[dict[int, tuple[str, ...]], ...] = ({}, {}, {}, {})
+        for box, space, rows in inputs:
+            box_of[space].update(dict.fromkeys(rows, (box.id,)))
+        for space, row in self.blocks.outputs:
+            last = [
+                k
+                for k, group in enumerate(self.groups)
+                for i in map(self.all.__getitem__, group)
+                for view in ROWS[i.kind].writes(self.lists, i)
+                if (space, row) in _rows(self.lists, view)
+            ]
+            if last:
+                box_of[space | ADJOINT][row] = (f"i{self.groups[last[-1]][-1]}",)
+        return box_of
+
+    def _gradients(
+        self,
+        inputs: list[tuple[Box, int, Sequence[int]]],
+        box_of: Sequence[dict[int, tuple[str, ...]]],
+        used: dict[tuple[str, str], set[tuple[int, int]]],
+    ) -> Iterator[Box]:
+        """Boxes of what the backward instructions leave for the inputs, with arrows to them."""
+        split = {
+            self.blocks.shared_inputs.index(n): row for n, row in self.blocks.split_inputs.items()
+        }
+        wanted = {*self.wanted}
+        for box, own, rows in inputs:
+            places = [(L, split[row]) if own == S and row in split else (own, row) for row in rows]
+            asked = [place for place in places if place in wanted]
+            if not asked:
+                continue
+            space = asked[0][0] | ADJOINT
+            title, detail = f"gradient by {box.title}", plural(len(asked), "number")
+            made = replace(box, id=f"d{box.id}", title=title, detail=detail, cluster=f"c{space}")
+            for _, row in asked:
+                for source in box_of[space].get(row, ()):
+                    used.setdefault((source, made.id), set()).add((space, row))
+            yield _as_root(made)
+
     def _of(self, space: int) -> Iterator[int]:
-        return (k for k, i in enumerate(self.all) if i.space == space)
+        return (k for k in range(len(self.all)) if self.frames[k] == space)
 
     def _caption(self, boxes: int) -> str:
         name = self.program._name()
@@ -176,23 +246,26 @@ class _Writer:
         away = self.blocks.recorded - self.scalars.total()
         if away:
             parts.append(f"{away:,} scalars were constants, repeated or not used")
+        if len(self.all) > self.forward:
+            parts.append(f"{plural(len(self.all) - self.forward, 'instruction')} backward")
         if len(self.groups) < len(self.all):
             parts.append(f"drawn as {boxes} boxes, without copies; print(program) lists them all")
         return "; ".join(parts)
 
     def _box(self, group: list[int]) -> Box:
-        first, last = self.all[group[0]], group[-1]
-        families = {family_of(self.all[k]) for k in group}
+        last = group[-1]
+        families = {ROWS[self.all[k].kind].colour(self.all[k]) for k in group}
         count = sum(self.scalars[k] for k in group)
         kinds = {self._kind(k) for k in group}
         title, label, repeats = _spanned([self.titles[k] for k in group]), "", len(group)
         listed = [self.titles[k] for k in group]
         if len(kinds) > 1:
-            names = Counter(_name(self.all[k]) for k in group).most_common()
-            title, repeats = _plural(len(group), "instruction"), 1
+            names = Counter(ROWS[self.all[k].kind].named(self.all[k]) for k in group).most_common()
+            title, repeats = plural(len(group), "instruction"), 1
             label = ", ".join([name for name, _ in names[:3]]) + ", …" * (len(names) > 3)
             listed = [f"{times} × {name}" for name, times in names]
         more = [f"… and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
+        stands = [plural(count, "scalar operation")] * (last < self.forward)
         return Box(
             id=f"i{last}",
             kind="fold",
@@ -202,9 +275,9 @@ class _Writer:
             count=count,
             operations=max(1, count),
             repeats=repeats,
-            cluster=f"c{first.space}",
+            cluster=f"c{self.frames[group[0]]}",
             family=families.pop() if len(families) == 1 else "",
-            detail="\n".join([*listed[:_LISTED], *more, _plural(count, "scalar operation")]),
+            detail="\n".join([*listed[:_LISTED], *more, *stands]),
         )
 
     def _inputs(self) -> Iterator[tuple[Box, int, Sequence[int]]]:
@@ -215,7 +288,7 @@ class _Writer:
         def box(name: str, shape: Sequence[int], space: int, what: str) -> Box:
             size = math.prod(shape)
             title = f"{name}: {' × '.join(map(str, shape))}" if shape else name
-            detail = f"{what}\n{_plural(size, 'number')}"
+            detail = f"{what}\n{plural(size, 'number')}"
             frame = f"c{space}"
             return Box(f"x{next(count)}", "fold", title, count=size, cluster=frame, detail=detail)
 
@@ -230,13 +303,14 @@ class _Writer:
         for name, shape, found in parameters_of(leaves, next_row[S], self.blocks, named):
             yield box(name, shape, S, "Values that the function reads"), S, found
 
-    def _guards(self, box_of: Sequence[dict[int, str]]) -> tuple[list[Box], list[Arrow]]:
+    def _guards(
+        self, box_of: Sequence[dict[int, tuple[str, ...]]]
+    ) -> tuple[list[Box], list[Arrow]]:
         """What is checked at every run, by the box that it is checked of."""
         tape = self.lifted.tape
         found: dict[tuple[str, int], list[str]] = {}
         for check in self.blocks.checks:
-            source = box_of[check.space].get(check.row)
-            if source is not None:
+            for source in box_of[check.space].get(check.row, ()):
                 says = f"is {check.number:g}"
                 if check.length:
                     says = f"is an index below {check.length}"
@@ -274,11 +348,9 @@ def _spanned(texts: list[str]) -> str:
     return "".join(last)
 
 
-def _name(instruction: Instruction) -> str:
-    """What an instruction is, in a word or two."""
-    kernel = instruction.kernel
-    words = {"dot": "sums", "max": "largest", "segment": "tape", "mm": "matrix product"}
-    return words.get(kernel, kernel.removeprefix("ew_"))
+def _rows(lists: Lists, view: View) -> list[tuple[int, int]]:
+    """The rows of a view, each with its space."""
+    return [(view.space, max(row, ~row)) for row in lists.rows(view).tolist()]
 
 
 def _legend(boxes: Sequence[Box]) -> tuple[Key, ...]:
@@ -289,7 +361,3 @@ def _legend(boxes: Sequence[Box]) -> tuple[Key, ...]:
 
 def _as_root(box: Box) -> Box:
     return replace(box, is_root=True)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from engine import modes
+from engine.compiled.blocks import S
 from engine.compiled.describe import titles
-from engine.compiled.lift import S
 from engine.compiled.program import Program
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE
 from engine.graph import topological_order
@@ -111,7 +111,7 @@ class Passes:
         for node, fate in zip(self.recorded, self.fate, strict=True):
             if isinstance(fate, int):
                 inside.setdefault(fate, []).append(node)
-        spaces = [i.space for i in itertools.chain(*blocks.instructions)]
+        spaces = [i.out.space for i in itertools.chain(*blocks.instructions)]
         for k, (title, space) in enumerate(zip(titles(blocks), spaces, strict=True)):
             nodes = inside.get(k, [])
             lines = Counter(str(self._line(node) or "a line that is not known") for node in nodes)
@@ -153,7 +153,7 @@ class Passes:
         heads = {origins.head[k] for k in kept}
         by_level: dict[tuple[int, int], Counter[str]] = {}
         by_group: dict[int, Counter[str]] = {}
-        spaces = [i.space for i in itertools.chain(*self.lifted.blocks.instructions)]
+        spaces = [i.out.space for i in itertools.chain(*self.lifted.blocks.instructions)]
         for k in sorted(heads):
             space = spaces[origins.instruction[k]]
             what = "sum" if self._parts[k] > 1 else self._sign(k)

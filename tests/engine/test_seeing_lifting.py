@@ -108,6 +108,40 @@ def test_a_program_is_drawn_as_its_instructions(program: Program) -> None:
     assert sum(box.is_root for box in picture.boxes) == 1
 
 
+def test_backward_is_drawn_in_frames_of_its_own(program: Program) -> None:
+    forward, picture = engine.draw(program).picture, engine.draw(program, backward=True).picture
+    check(picture)
+    assert [c.name for c in picture.clusters] == [
+        *("shared: once a run", "lanes: for each example"),
+        *("backward, shared: once a run", "backward, lanes: for each example"),
+    ]
+    assert {box.title for box in forward.boxes} <= {box.title for box in picture.boxes}
+    frame = {box.id: int((box.cluster or "c0")[1]) >= 2 for box in picture.boxes}
+    title = {box.id: box.title for box in picture.boxes}
+    backward = [name for name in title if frame[name]]
+    sources = {name: {a.source for a in picture.arrows if a.target == name} for name in backward}
+    assert all(sources.values())  # each comes from something, in the end from the result
+    assert not any(frame[a.source] and not frame[a.target] for a in picture.arrows)
+    [tanh] = [name for name in backward if title[name] == "back through tanh of 3"]
+    assert "tanh of 3" in {title[name] for name in sources[tanh]}
+    gradients = [box for box in picture.boxes if box.title.startswith("gradient by")]
+    assert sum(box.count for box in gradients) == 16 and all(box.is_root for box in gradients)
+    assert "instructions backward" in picture.caption
+
+
+def test_a_long_backward_is_rolled_up_too(program: Program) -> None:
+    whole, short = (engine.draw(program, backward=True, limit=n).picture for n in (1000, 6))
+    check(short)
+    assert len(short.boxes) < len(whole.boxes)
+
+
+def test_only_one_number_has_a_backward() -> None:
+    program = engine.compile(lambda x: [x, x * x])
+    program(2.0)
+    with pytest.raises(TypeError, match="more than one number"):
+        engine.draw(program, backward=True)
+
+
 def test_what_a_product_reads_are_its_arrows(program: Program) -> None:
     picture = engine.draw(program).picture
     title = {box.id: box.title for box in picture.boxes}
