@@ -244,6 +244,15 @@ def test_a_custom_operation_in_plain_floats_has_one_order_and_says_so() -> None:
         engine.hessian(sine)(0.3)
 
 
+def test_what_a_partial_raises_on_floats_is_left_as_it_is() -> None:
+    def slope(x: float, out: float) -> float:
+        raise TypeError("no slope today")
+
+    sine = engine.custom_op("sine", math.sin, [slope])
+    with pytest.raises(TypeError, match="no slope today"):
+        sine(Value(0.5)).backward()
+
+
 def test_a_custom_operation_of_three_operands() -> None:
     fma = engine.custom_op(
         "fma",

@@ -152,6 +152,15 @@ def test_what_a_product_reads_are_its_arrows(program: Program) -> None:
     assert users == {"tanh of 3"}
 
 
+def test_the_way_of_the_last_run_is_what_is_drawn() -> None:
+    w, b = Value(0.5), Value(1.0)
+    program = engine.compile(lambda x: engine.tanh(w * x + b), in_axes=0, wrt=[w, b])
+    program([1.0, 2.0])
+    assert "matrix product (" in str(engine.draw(program))
+    program.grad([1.0, 2.0])  # one an example: w and b are repeated in each lane
+    assert "matrix product (" not in str(engine.draw(program))
+
+
 def test_a_long_program_is_rolled_up(program: Program) -> None:
     whole, short = engine.draw(program).picture, engine.draw(program, limit=6).picture
     check(short)
