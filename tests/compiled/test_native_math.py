@@ -268,21 +268,6 @@ def test_the_polynomial_of_exp_goes_through_the_nodes() -> None:
     assert coefficients == list(vectormath._EXP)
 
 
-def test_the_fraction_of_tanh_is_lamberts() -> None:
-    above, below = [1], [15]  # polynomials in z: the fraction from its end
-    for k in range(13, 0, -2):
-        sums = [k * c for c in below] + [0] * len(above)
-        for place, c in enumerate(above):
-            sums[place + 1] += c
-        while not sums[-1]:
-            sums.pop()
-        above, below = below, sums
-    assert below == list(vectormath._TANH_BELOW)
-    padded = above + [0] * (len(below) - len(above))
-    rest = [a - b for a, b in zip(padded, below, strict=True)]
-    assert rest == [0, *vectormath._TANH_ABOVE]
-
-
 # --- special points --------------------------------------------------------------------------
 
 POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e-320, -1e-320, 1e308, -1e308, INF, -INF, NAN)

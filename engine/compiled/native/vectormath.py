@@ -58,9 +58,6 @@ _LOG = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
-# x / (1 + z / (3 + z / (5 + ... z / 15))) - x over x z, where z is x²: Lambert's fraction for tanh
-_TANH_ABOVE = (-675675.0, -45045.0, -594.0, -1.0)
-_TANH_BELOW = (2027025.0, 945945.0, 51975.0, 630.0, 1.0)
 
 
 def _polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
@@ -163,17 +160,13 @@ def _log1p(f: Function, x: Lanes) -> Lanes:
 
 
 def _tanh(f: Function, x: Lanes) -> Lanes:
-    """1 - 2 / (e ** 2x + 1), or x and a fraction for small x: one division serves both."""
+    """E / (E + 2) with E = e ** 2|x| - 1."""
     size = f.call("fabs", x)
     near = f.select(size > 22.0, 22.0, size)
     shifted, q = _reduced(near + near)
     power = _power_of_two(f, _exponent(f, shifted))
-    square = near * near
-    above = near * square * _polynomial(square, _TANH_ABOVE)
-    below = _polynomial(square, _TANH_BELOW)
-    large = size > 0.55
-    quotient = f.select(large, -2.0, above) / f.select(large, power * q + (power + 1.0), below)
-    return f.call("copysign", f.select(large, 1.0, size) + quotient, x)
+    above = power * q + (power - 1.0)
+    return f.call("copysign", above / (above + 2.0), x)
 
 
 def _sigmoid(f: Function, x: Lanes) -> Lanes:
