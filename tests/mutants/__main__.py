@@ -39,6 +39,15 @@ from engine.compiled.cache import place
 HERE = Path(__file__).parent
 TRAINING = ("train", "updates", "examples", "evaluation", "stopping", "divergence", "settings")
 PATHS = ("scalar_path", "vectorised_path", "compiled_model")
+COMPILED = {
+    "record": ["columns.py", "numbering.py", "tape.py", "trace.py"],
+    "lift": ["lift/"],
+    "instructions": ["instructions/"],
+    "adjoint": ["adjoint.py"],
+    "emission": ["native/", "assembly.py", "updates.py"],
+    "plan": ["plan.py", "plans.py", "seats.py", "results.py", "buffered.py"],
+    "source": ["source/"],
+}
 AREAS = {
     "ops": ["engine/ops.py"],
     "sweep": ["engine/sweep.py"],
@@ -46,6 +55,7 @@ AREAS = {
     "functions": ["engine/functions.py"],
     "paths": ["engine/compiled/paths.py", "engine/compiled/training.py"],
     "arguments": ["engine/compiled/arguments.py"],
+    **{area: [f"engine/compiled/{name}" for name in names] for area, names in COMPILED.items()},
     "losses": ["nn/losses.py", "nn/list_losses.py"],
     "optimisers": ["nn/optim/"],
     "training": [f"nn/{name}.py" for name in TRAINING + PATHS],
@@ -92,7 +102,7 @@ def by_hand() -> list[ByHand]:
 
 def generated(only: list[str], count: int, seed: int, equivalent: set[str]) -> list[Fault]:
     """Return faults that are chosen by a seed, in turns from each area or path."""
-    areas = [[path] for path in only] or list(AREAS.values())
+    areas = [AREAS.get(name, [name]) for name in only] or list(AREAS.values())
     faults = {path: faults_of(path, text) for path, text in sources().items()}
     pools = [
         chosen(
@@ -227,8 +237,8 @@ def options() -> argparse.Namespace:
         "--only",
         action="append",
         default=[],
-        metavar="PATH",
-        help="a module or folder/, repeatable",
+        metavar="AREA",
+        help=f"{', '.join(AREAS)}; or a module or folder/; repeatable",
     )
     parser.add_argument("--by-hand", action="store_true", help="those of by_hand.toml alone")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once")
@@ -246,7 +256,8 @@ def main() -> int:
     """Try the faults, tell what came of each, and return 1 where one survived or doesn't fit."""
     asked = options()
     listed = tomllib.loads((HERE / "equivalent.toml").read_text())
-    written = [f for f in by_hand() if not asked.only or f.path.startswith(tuple(asked.only))]
+    paths = tuple(path for name in asked.only for path in AREAS.get(name, [name]))
+    written = [f for f in by_hand() if not paths or f.path.startswith(paths)]
     unfit = [f for f in written if not f.fits]
     for fault in unfit:
         print(f"UNFIT     {fault.path} has changed, mend by_hand.toml: {fault.what}", flush=True)
