@@ -147,6 +147,20 @@ def test_signs_constants_and_repetitions_stay_in_the_product(seed: int) -> None:
         np.testing.assert_allclose(dx, both[1][k], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_zero_that_is_added_stays_in_the_product(zero: float, sign: int) -> None:
+    def f(W: Any, x: Any) -> Any:
+        sums = [engine.dot(w, x) for w in W]
+        return [y + zero if sign > 0 else y - zero for y in sums]
+
+    program = engine.compile(f, in_axes=(None, 0))
+    W, x = [[0.0, -1.0], [1.0, 2.0]], [-0.0, 0.0]  # -0.0 and 0.0 in the end
+    (out,) = program(W, [x])
+    assert [*map(repr, out.tolist())] == [*map(repr, f(W, x))]
+    assert products(program) == ["(2 × 2) @ (2 × lanes)"] and instructions(program) == 1
+
+
 @pytest.mark.parametrize(
     "f",
     [

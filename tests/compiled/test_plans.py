@@ -21,6 +21,7 @@ import nn
 from engine import TraceError, Value
 from engine.compiled import machine
 from engine.compiled.paths import Paths
+from engine.compiled.plans import MOST_PLANS
 
 TEMPERATURE = 1.0
 KINDS = ("__call__", "value_and_grad", "grad")
@@ -214,6 +215,14 @@ def test_a_prediction_of_a_few_rows_is_a_plans(full: Full) -> None:
     for _ in range(3):
         np.testing.assert_allclose(nn.predict(model, X[:3]), predicted[:3], rtol=1e-12)
     assert full.count == 2
+
+
+def test_so_many_paths_have_plans_when_they_are_called_in_turns(full: Full) -> None:
+    program = engine.compile(lambda x: engine.sum(x))
+    for _ in range(3):
+        for count in range(1, MOST_PLANS + 1):
+            assert program([0.5] * count) == 0.5 * count
+    assert full.count == MOST_PLANS
 
 
 # --- leaves -------------------------------------------------------------------------------------

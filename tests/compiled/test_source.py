@@ -11,6 +11,15 @@ import pytest
 import engine
 import nn
 from compiled.liftable import LIFTABLE
+from engine.compiled.source.algebra import (
+    Expr,
+    call,
+    full,
+    named,
+    rebuilt,
+    reshaped,
+    transposed,
+)
 from engine.ops import TABLE
 from engine.randomness import draw, stream
 from engine.value import record
@@ -248,6 +257,28 @@ def test_several_results_are_one_array_without_a_gradient() -> None:
     X = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     value = program(X)
     assert (printed(program.source())["value"](X) == value).all()
+
+
+def test_numbers_that_differ_are_an_array_in_the_text() -> None:
+    program = engine.compile(lambda x: [v * c + 1.0 for v, c in zip(x, (1.5, 2.5), strict=True)])
+    program([1.0, 2.0])
+    assert "h1 = x * np.array([1.5, 2.5]) + 1" in program.source().splitlines()[-2]
+
+
+X = named("x", (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("e", "operand"),
+    [
+        (call("neg", named("y", (2, 3))), call("neg", X)),
+        (transposed(named("y", (3, 2))), transposed(X)),
+        (reshaped(named("y", (6,)), (2, 3)), reshaped(X, (6,))),
+        (full(named("y", (1, 3)), (2, 3)), X),
+    ],
+)
+def test_an_expression_on_other_operands_is_simplified_again(e: Expr, operand: Expr) -> None:
+    assert rebuilt(e, [operand]) == X
 
 
 def test_names_are_those_of_labels_where_there_are_some() -> None:

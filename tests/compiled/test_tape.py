@@ -125,6 +125,7 @@ def test_the_recorded_graph_is_freed_without_the_collector() -> None:
 
 W = [Value(0.3), Value(-0.7), Value(1.1)]
 INSIDE = W[0] * W[1] + W[2].exp()  # an interior Value from outside
+V = [Value(k + 0.5) for k in range(4)]  # leaves that are met on the way, in the order of their use
 OPS = [INSIDE.tanh() * W[2], INSIDE + 1.0]
 
 
@@ -168,6 +169,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
             engine.where(x > x * 0.0, Value(float("nan")) * 2.0, -Value(0.0)),
         ],
         (0.5,),
+    ),
+    "leaves of a choice": (lambda x: engine.where(x > V[3], V[1], V[2]) * V[0], (0.5,)),
+    "leaves of a take": (
+        lambda x, i: x * V[3] * V[2] * engine.take([V[0], x, V[1]], i),
+        (0.5, 2.0),
     ),
     "no operations": (lambda x: [x, 2.0], (0.5,)),
     "second derivatives": (second, (0.5,)),
