@@ -122,7 +122,7 @@ def test_a_row_of_the_table_prints_what_it_computes(row: str) -> None:
     op, rng = TABLE[row], random.Random(row)
     columns = [[rng.uniform(*interval) for _ in range(4)] for interval in op.samples]
     if row == "where":
-        columns[0] = [0.0, 1.0, 1.0, 0.0]
+        columns[0] = [0.0, 2.0, -0.5, 0.0]  # what is not 0 counts as true
 
     def function(*operands: Any) -> Any:
         return 1.5 * record(op, list(operands))
