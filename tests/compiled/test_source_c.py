@@ -139,6 +139,15 @@ def test_the_loss_of_a_network(tmp_path: Path) -> None:
     check_model(mlp, tmp_path, ["x", "y"])
 
 
+def test_the_text_has_a_loop_for_a_layer() -> None:
+    model = nn.MLP(3, [20, 1], rng=random.Random(0))
+    program = engine.compile(lambda x: model(x) ** 2, in_axes=0, reduce="sum", wrt=model)
+    program.grad([[1.0, 2.0, 3.0]])
+    source = program.source("c")
+    assert "/* matrix product (20 × 3) @ (3) + bias */\n    for (int i = 0; i < 20; i++)" in source
+    assert source.count("op_relu(") == 2  # the function, and a call
+
+
 def test_the_circles(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(20, 2)).tolist()
     Y = [[float(a * a + b * b < 1.0), float(a * a + b * b >= 1.0)] for a, b in X]
