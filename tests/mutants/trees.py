@@ -143,7 +143,8 @@ class SoundTree:
         beside = {str(Path(file).parent) for file in near - {path}}
         new = sorted(file for file in self.changed - near if str(Path(file).parent) in beside)
         if not tests:
-            return sorted(near), new if self.learnt else []
+            closest = sorted(near, key=lambda file: (-_in_common(path, file), file))
+            return closest, new if self.learnt else []
         tests.sort(key=lambda test: (self.seconds[test], test))
         mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
         others = [test for test in tests if _file(test) not in near]
@@ -190,19 +191,21 @@ def mirrors(path: str) -> set[str]:
 
 
 def _named_after(path: str) -> set[str]:
-    folder, module = Path("tests", *Path(path).parts[:-1]), Path(path).stem
-    words = {module, *module.split("_"), *Path(path).parts[1:-1]} - {"compiled", "__init__", ""}
+    folder = Path("tests", *Path(path).parts[:-1])
     if Path(path).parts[:2] == ("engine", "compiled"):
         folder = Path("tests", "compiled")
     while not (ROOT / folder).is_dir():
         folder = folder.parent
-    # a word may be part of one there ("plan" in test_plans.py), if it has three letters
-    files = {
-        file
-        for file in (ROOT / folder).glob("test_*.py")
-        if any(word in file.stem.split("_") or (word[2:] and word in file.stem) for word in words)
-    }
-    return {str(file.relative_to(ROOT)) for file in files}
+    files = [str(file.relative_to(ROOT)) for file in (ROOT / folder).glob("test_*.py")]
+    return {file for file in files if _in_common(path, file)}
+
+
+def _in_common(path: str, file: str) -> int:
+    """How many words of a module are in a file's name: there one may be part of another, as "plan"
+    of "plans", if it has three letters."""
+    module, name = Path(path).stem, Path(file).stem
+    words = {module, *module.split("_"), *Path(path).parts[1:-1]} - {"compiled", "__init__", ""}
+    return sum(word in name.split("_") or (word[2:] != "" and word in name) for word in words)
 
 
 def _has_tests(name: str) -> bool:
