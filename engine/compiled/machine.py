@@ -45,6 +45,7 @@ from engine.ops import TABLE
 
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 LANES = 64  # of a chunk at most, where products are machine code of their own
+MANY = 200  # instructions from which on code is made in a quick way, until it is hot
 HOT = 2_000  # chunks of lanes, from which on more of them are worth more compilation
 PART_SECONDS = 5e-4  # of a batch that is divided among threads, at least, for each of them
 _SHORT = 4_000  # numbers that a call computes which is so short that other threads had better wait
@@ -127,8 +128,9 @@ class Machine:
     `wanted` are the numbers of the inputs whose gradient will be asked for. With `native`, what can
     be emitted is. One machine runs in one thread at a time.
 
-    Of a program that is `hot` thousands of single operations are written out, which takes seconds:
-    because it was said to be, or, while it is `counting`, after `HOT` chunks of lanes.
+    Of a program that is `hot` thousands of operations are written out, in as good code as LLVM
+    can make, which takes seconds: because it was said to be, or, while it is `counting`, after
+    `HOT` chunks of lanes.
     """
 
     def __init__(
@@ -162,7 +164,8 @@ class Machine:
             for i in wanted
         ]
         self._native = native and not objects.DISABLED
-        self.hot = len(blocks.lists.segments.code) <= WRITTEN
+        instructions = sum(map(len, self.instructions))
+        self.hot = len(blocks.lists.segments.code) <= WRITTEN and instructions <= MANY
         self.counting = True  # whether chunks that are run make it hot
         self.trained = False  # whether it will be
         self._chunks = 0  # that were run
@@ -255,7 +258,11 @@ class Machine:
                 frozenset(parts),
             )
             key = self._key(width, parts, frame)
-            _, ready.code = objects.code(key, lambda: (None, assembly.text_of(e, parts, frame)))
+
+            def make() -> tuple[None, str]:
+                return None, assembly.text_of(e, parts, frame)
+
+            _, ready.code = objects.code(key, make, quick=not self.hot)
             prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
             ready.drive = prototype(ready.code.address("drive"))
             ready.large = any(is_large(i, width) for some in parts.values() for i in some)
