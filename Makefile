@@ -12,7 +12,7 @@ demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
 test: lint
-	$(BIN)/python -m pytest -m "$(SHORT)"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "$(SHORT)"
 
 test-order: .venv/test  ## the same in random order: make test-order SEED=7
 	$(BIN)/python -m pytest -m "$(SHORT)" --order-seed $(or $(SEED),$(shell date +%s))
@@ -21,7 +21,7 @@ test-mutants: .venv/test  ## small faults that no test notices: make test-mutant
 	$(BIN)/python tests/mutants -m "$(SHORT)" $(ARGS)
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 test-full: .venv/test  ## the published programs at their full size, over many seeds
 	$(BIN)/python -m pytest -m full

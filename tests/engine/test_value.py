@@ -171,7 +171,7 @@ def test_numpys_scalars_and_object_arrays_work_elementwise() -> None:
     assert ((numbers @ values).data, values.sum().data) == (11.0, 7.0)
 
 
-@pytest.mark.parametrize("other", ["1", None, [1.0], 1j, object()], ids=repr)
+@pytest.mark.parametrize("other", ["1", None, [1.0], 1j, object()], ids=type)
 def test_operators_with_anything_else_are_type_errors(other: object) -> None:
     with pytest.raises(TypeError):
         Value(1.0) + other

@@ -247,7 +247,7 @@ def test_what_lacks_what_is_needed_is_told_what_to_write(
             run(path, **dict(options))
 
 
-@pytest.mark.parametrize("model", [Nothing(), abs, Line, 3], ids=str)
+@pytest.mark.parametrize("model", [Nothing(), abs, Line, 3], ids=type)
 def test_what_is_no_model_is_told_what_to_write(model: Any) -> None:
     optimizer = nn.SGD([Value(1.0)], lr=0.1)
     message = r"(?s)an nn.Module, or a callable with parameters\(\), not .*def forward\(self, x\)"

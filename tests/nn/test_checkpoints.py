@@ -200,7 +200,7 @@ def line(folder: Path, **changes: Any) -> tuple[nn.History, nn.Sequential]:
         ({"validation_data": ([[1.0]], [[1.0]])}, r"validation data is None, here it is \['float"),
         ({"metrics": [nn.metrics.r2]}, r"metrics is \[\], here it is \['r2'\]"),
     ],
-    ids=str,
+    ids=lambda x: x if isinstance(x, str) else ", ".join(x),
 )
 def test_a_checkpoint_of_another_run_is_refused(
     changes: dict[str, Any], what: str, tmp_path: Path
