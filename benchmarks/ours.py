@@ -445,6 +445,7 @@ def block(f: Callable[[Any], Any], rows: Array) -> Contender:
 
     def numbers() -> Array:
         work()
-        return numbers_of(machine._vl.reshape(-1, width)[[row for _, row in machine._outputs]])
+        rows = [row for _, row in machine.blocks.outputs]
+        return numbers_of(machine._vl.reshape(-1, width)[rows])
 
     return Contender(work=work, numbers=numbers, note="the code of the block, at its address")

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.compiled.blocks import Instruction
 from engine.compiled.instructions import ROWS
 from engine.compiled.native.driver import Frame, drive
-from engine.compiled.native.emit import Function, calls
+from engine.compiled.native.function import Function, calls
 from engine.compiled.native.layout import Layout
 
 _PIECE = 64  # single operations of a segment that are written out together

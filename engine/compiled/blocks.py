@@ -61,6 +61,12 @@ class Instruction(NamedTuple):
     number: float = 0.0
     flags: int = 0
 
+    def operand(self, k: int) -> View:
+        """Operand k, which is there."""
+        view = self.operands[k]
+        assert view is not None
+        return view
+
 
 def _column() -> Array:
     return np.zeros(0, np.int32)

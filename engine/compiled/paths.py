@@ -20,10 +20,11 @@ import numpy as np
 from engine import locks, modes
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
-from engine.compiled.machine import Machine, Run, Training
+from engine.compiled.machine import Machine
 from engine.compiled.surroundings import Surroundings
 from engine.compiled.tape import Tape, tape_of
 from engine.compiled.trace import Recording, is_under, record_call
+from engine.compiled.worker import Run, Training
 from engine.errors import TraceError
 from engine.functions import checked_index
 from engine.graph import topological_order

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.blocks import NAN_SEEN, POOL_HEADER, Array
-from engine.compiled.machine import Machine, Prepared
+from engine.compiled.machine import Machine
 from engine.compiled.native.job import AT
+from engine.compiled.worker import Prepared
 
 Seat = tuple[Any, ...]  # its memory, the address of its job, the views, and what keeps the job
 View = tuple[str, slice, tuple[int, ...]]

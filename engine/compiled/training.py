@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.compiled import machine
-from engine.compiled.machine import Training
+from engine.compiled import worker
 from engine.compiled.paths import Result, Wanted
 from engine.compiled.program import Program
+from engine.compiled.worker import Training
 
 Array = np.ndarray[Any, np.dtype[Any]]
 KEPT_BYTES = 1 << 22  # of data in the program's type, up to which they are copied whole
@@ -71,8 +71,8 @@ class Loop:
         """Say what is to come, before the first run: so many runs of so many examples are worth
         more compilation, or not. It is no matter of time, nor of where a run was interrupted, so
         that the same runs are the same."""
-        chunks = runs * -(-examples // machine.LANES)
-        self._paths.hot = self._paths.hot or chunks > machine.HOT
+        chunks = runs * -(-examples // worker.LANES)
+        self._paths.hot = self._paths.hot or chunks > worker.HOT
         self._paths.expected = True
 
     def read_data(self) -> None:

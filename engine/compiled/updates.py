@@ -25,7 +25,8 @@ from engine.compiled import assembly, objects
 from engine.compiled.blocks import Array
 from engine.compiled.fingerprints import fingerprint
 from engine.compiled.native import vectormath
-from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.function import Function
+from engine.compiled.native.numbers import Lanes
 from engine.compiled.threads import compiling
 
 Rule = Callable[..., tuple[Any, ...]]
@@ -141,13 +142,11 @@ def _each(f: Function, size: Lanes, body: Callable[[Any, int], None]) -> None:
     vector = objects.vector_bytes() // (4 if f.number == "float" else 8)
     whole = f.binary("and", size, -vector)
 
-    def some(i: Any) -> list[Lanes]:
+    def some(i: Any) -> None:
         body(i, vector)
-        return []
 
-    def one(i: Any) -> list[Lanes]:
+    def one(i: Any) -> None:
         body(whole + i, 1)
-        return []
 
     f.loop(whole, some, step=vector)
     f.loop(f.binary("sub", size, whole), one)

@@ -18,9 +18,12 @@ import numpy as np
 from engine.compiled.adjoint import adjoint
 from engine.compiled.blocks import (
     ADJOINT,
+    NOTED,
     POOL_HEADER,
     SEED,
     STEP,
+    TRANSPOSED,
+    ZERO,
     Instruction,
     L,
     Lists,
@@ -29,7 +32,6 @@ from engine.compiled.blocks import (
     View,
 )
 from engine.compiled.instructions import ROWS
-from engine.compiled.instructions.sums import NOTED, TRANSPOSED, ZERO
 from engine.ops import TABLE
 
 INPUTS = 32  # rows of each space

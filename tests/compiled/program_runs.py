@@ -19,12 +19,11 @@ import numpy as np
 import engine
 from compiled.instruction_programs import INDEX_ROW, Program
 from engine import Value
-from engine.compiled import assembly, machine, objects, updates
-from engine.compiled.blocks import Array, Instruction, L, S, View
-from engine.compiled.instructions.sums import ZERO
+from engine.compiled import assembly, blas, objects, updates
+from engine.compiled.blocks import ZERO, Array, Instruction, L, S, View
 from engine.compiled.interpreter import Interpreter, Work
 from engine.compiled.native.driver import Frame
-from engine.compiled.native.emit import PARAMETERS, Function
+from engine.compiled.native.function import PARAMETERS, Function
 from engine.compiled.native.job import AT
 from engine.compiled.native.layout import Layout
 from engine.compiled.objects import Code
@@ -257,7 +256,7 @@ def _run(drive: Any, state: State, code: Code) -> None:
 
 def gemm(dtype: str) -> int:
     """Where SciPy's matrix product is; 0 without it."""
-    return machine.gemm(dtype)
+    return blas.gemm(dtype)
 
 
 # --- interpreters ----------------------------------------------------------------------------

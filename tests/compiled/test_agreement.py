@@ -17,8 +17,8 @@ import engine
 from compiled.graph_batches import TOLERANCE, batch_of
 from compiled.liftable import LIFTABLE
 from engine import Value
-from engine.compiled import assembly, jitted, machine, paths
-from engine.compiled.instructions import sums
+from engine.compiled import assembly, blas, jitted, machine, paths, worker
+from engine.compiled.instructions import matrices
 from engine.ops import TABLE, Op
 from engine.randomness import drawing
 from random_graphs import TOLERANCE_2, disagreement
@@ -39,7 +39,7 @@ def in_chunks(count: int) -> Any:
 
 IN_FULL = pytest.param("native in full", marks=pytest.mark.full)
 SCIPY = pytest.mark.skipif(
-    jitted.DISABLED or not machine.blas(), reason="BLAS comes with SciPy, for machine code"
+    jitted.DISABLED or not blas.is_there(), reason="BLAS comes with SciPy, for machine code"
 )
 BLAS = pytest.param("BLAS", marks=[SCIPY, pytest.mark.slow])
 
@@ -51,9 +51,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param.startswith("native"):
         return str(request.param)
     if request.param == "BLAS":
-        for module_ in (sums, machine):
-            monkeypatch.setattr(module_, "BLAS_FROM", 0)
-        monkeypatch.setattr(sums, "_SMALL", 0)
+        monkeypatch.setattr(matrices, "BLAS_FROM", 0)
+        monkeypatch.setattr(matrices, "_SMALL", 0)
         sources = assembly.sources()  # code is kept by a name that has these
         monkeypatch.setattr(assembly, "sources", lambda: f"{sources}, all by BLAS")
         return "BLAS"
@@ -75,7 +74,7 @@ def interpreted(*args: Any, **keywords: Any) -> machine.Machine:
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16 lanes, the fewest: of 17 or 19 examples the last ones have their own."""
-    monkeypatch.setattr(machine, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(worker, "CHUNK_BYTES", 1)
 
 
 @pytest.fixture

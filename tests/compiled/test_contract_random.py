@@ -11,7 +11,7 @@ import pytest
 
 import engine
 from engine import TraceError, Value
-from engine.compiled import machine
+from engine.compiled import worker
 from engine.randomness import draw, drawing, manual_seed
 
 
@@ -113,7 +113,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     xs = np.linspace(-1.0, 1.0, 1000)
     with drawing(1, 2):
         whole = engine.compile(noisy, in_axes=(None, 0)).value_and_grad(1.5, xs)
-    monkeypatch.setattr(machine, "CHUNK_BYTES", 1)  # 16 lanes at a time
+    monkeypatch.setattr(worker, "CHUNK_BYTES", 1)  # 16 lanes at a time
     with drawing(1, 2):
         chunked = engine.compile(noisy, in_axes=(None, 0)).value_and_grad(1.5, xs)
     np.testing.assert_allclose(whole[0], chunked[0], rtol=1e-13)

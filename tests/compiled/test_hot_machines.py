@@ -11,7 +11,7 @@ import pytest
 import engine
 import nn
 from engine import Value
-from engine.compiled import machine
+from engine.compiled import ready, worker
 from engine.compiled.blocks import Instruction, View
 from engine.compiled.native import layout
 from engine.compiled.training import Loop
@@ -20,9 +20,9 @@ from engine.compiled.training import Loop
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How each machine's operations are emitted; 10 of them are many, and 5 runs."""
-    for module in (machine, layout):
+    for module in (worker, layout):
         monkeypatch.setattr(module, "WRITTEN", 10)
-    monkeypatch.setattr(machine, "HOT", 5)
+    monkeypatch.setattr(worker, "HOT", 5)
     found: list[str] = []
 
     def noting(*args: Any) -> layout.Layout:
@@ -30,7 +30,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append("written out" if e.writes_out(Instruction("segment", View(0, 0, 0))) else LOOP)
         return e
 
-    monkeypatch.setattr(machine, "Layout", noting)
+    monkeypatch.setattr(ready, "Layout", noting)
     return found
 
 

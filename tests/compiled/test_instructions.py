@@ -31,7 +31,7 @@ from compiled.program_runs import Plain, Scalars, State, emitted, gemm, interpre
 from engine import randomness
 from engine.compiled import jitted
 from engine.compiled.blocks import NAN_SEEN, SEED, STEP, L, S
-from engine.compiled.instructions import ROWS, sums
+from engine.compiled.instructions import ROWS, matrices
 from engine.compiled.interpreter import Interpreter
 
 EMITTED = pytest.mark.skipif(jitted.DISABLED, reason="nothing is emitted without Numba")
@@ -247,7 +247,7 @@ def test_a_large_matrix_product(by: str, space: int, dtype: str) -> None:
         getattr(maker, make)(space, (n, inner, cols))
         programs.append(maker.alone(dtype))
         (i,) = maker.instructions
-        assert sums.is_large(i, 64 if space == L else 1)
+        assert matrices.is_large(i, 64 if space == L else 1)
 
     def check(k: int, program: Program, run: Any) -> None:
         state = state_of(program, random.Random(k), 64, full=True)

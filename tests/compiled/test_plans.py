@@ -19,7 +19,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
-from engine.compiled import machine
+from engine.compiled import machine, worker
 from engine.compiled.paths import Paths
 from engine.compiled.plans import MOST_PLANS
 
@@ -435,7 +435,7 @@ def test_draws_go_on() -> None:
 def test_a_program_that_is_called_often_is_compiled_for_that(
     kind: str, monkeypatch: pytest.MonkeyPatch, full: Full
 ) -> None:
-    monkeypatch.setattr(machine, "HOT", 5)
+    monkeypatch.setattr(worker, "HOT", 5)
 
     def chain(x: Any) -> Any:
         for k in range(300):

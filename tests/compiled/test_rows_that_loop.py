@@ -6,8 +6,10 @@ import pytest
 
 import engine
 from engine import TraceError, Value
+from engine.compiled.branches import UntranslatableError
 from engine.compiled.native import vectormath
-from engine.compiled.native.emit import FLOAT, Function, Lanes, UntranslatableError
+from engine.compiled.native.function import Function
+from engine.compiled.native.numbers import FLOAT, Lanes
 from engine.compiled.source.formulas import forward
 from engine.ops import TABLE, div, row
 from engine.value import record

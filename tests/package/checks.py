@@ -159,9 +159,9 @@ def blas() -> dict:
     import numpy as np
 
     import engine
-    from engine.compiled import machine
+    from engine.compiled import blas
 
-    assert machine.blas() and machine.gemm("float64") and machine.gemm("float32")
+    assert blas.is_there() and blas.gemm("float64") and blas.gemm("float32")
     W, X = np.ones((300, 500)), np.arange(64.0 * 500).reshape(64, 500)
     program = engine.compile(lambda W, x: (W @ x).sum(), in_axes=(None, 0), reduce="sum")
     value, gradient = program.value_and_grad(W, X)

@@ -5,7 +5,7 @@ what it computes in Python (its slow twin), and how it is emitted. Whoever handl
 the table: to add an instruction, add a row.
 """
 
-from engine.compiled.instructions import maps, moves, sums
+from engine.compiled.instructions import dots, maps, matrices, moves
 from engine.compiled.instructions.row import Row
 
 ROWS: dict[str, Row] = {
@@ -15,11 +15,11 @@ ROWS: dict[str, Row] = {
         maps.Edge(),
         maps.Segment(),
         maps.SegmentBack(),
-        sums.Product(),
-        sums.Outer(),
-        sums.Dot(),
+        matrices.Product(),
+        matrices.Outer(),
+        dots.Dot(),
         moves.Gather(),
-        moves.Scatter(),
+        dots.Scatter(),
         moves.Broadcast(),
         moves.Total(),
         moves.Fill(),

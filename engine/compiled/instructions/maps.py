@@ -14,8 +14,9 @@ from engine.ops import TABLE, Op
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.interpreter import Interpreter
-    from engine.compiled.native.emit import Function, Lanes
+    from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
+    from engine.compiled.native.numbers import Lanes
 
 _TOGETHER = 4  # edges that are computed in one loop
 

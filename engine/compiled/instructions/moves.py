@@ -11,16 +11,15 @@ import numpy as np
 from engine.compiled.blocks import SEED, STEP, Array, Instruction, L, Lists, S, View
 from engine.compiled.instructions.row import Row, of_lanes, plural
 from engine.compiled.native import tiles, vectormath
+from engine.compiled.native.layout import RUNS, Layout, Signed
 from engine.ops import TABLE
 from engine.randomness import draw
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.interpreter import Interpreter
-    from engine.compiled.native.emit import Function, Lanes
-    from engine.compiled.native.layout import Layout
-
-_RUNS = 600  # runs of a list up to which it is written out, rather than read at run time
+    from engine.compiled.native.function import Function
+    from engine.compiled.native.numbers import Lanes
 
 
 class Gather(Row):
@@ -32,17 +31,11 @@ class Gather(Row):
         """How many."""
         return f"copy {i.out.count}"
 
-    def mark(self, a: Adjoint, i: Instruction) -> None:
-        """Copies depend on what they are of."""
-        if a.is_wanted(i.operands[0]):
-            a.mark(i.out)
-
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """The adjoints of the copies are added to those of the rows."""
         g = a.arrived(i.out) if a.is_wanted(i.operands[0]) else None
         if g is not None:
-            assert i.operands[0] is not None
-            a.add("scatter", i.operands[0], (g,))
+            a.add("scatter", i.operand(0), (g,))
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
@@ -50,111 +43,19 @@ class Gather(Row):
         m.put(m.rows(i.out), signs * m.buffers[i.out.space][rows], i.adds)
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
-        """Run by run; a list of many runs is read at run time."""
-        view, space = i.operands[0], i.out.space
-        assert view is not None
+        """Run by run."""
+        space = i.out.space
         buffer, width = e.buffer(space), e.width(space)
-        runs = e.lists.runs(view)
-        if len(runs) > _RUNS:
 
-            def one(k: Lanes) -> list[Lanes]:
-                row, negative = e.listed(f, k + view.first)
-                to = k * width + i.out.first * width
-
-                def body(o: Any, w: int) -> None:
-                    x = f.load(buffer, row * width + o, w)
-                    f.store(f.select(negative, -x, x), buffer, to + o)
-
-                e.lane_strips(f, space, body)
-                return []
-
-            f.loop(i.out.count, one)
-            return
-        out = i.out.first
-        for first, sign, count in runs:
-            read, to = e.operand(f, View(view.space, first, count)), out * width
+        def copy(k: Any, row: Any, count: int, signed: Signed) -> None:
+            read, to = e.operand(f, View(space, row, count)), (k + i.out.first) * width
 
             def body(o: Any, w: int, used: int) -> None:
-                x = read(o, w, used)  # noqa: B023, the body is run at once
-                f.store(x if sign > 0 else -x, buffer, o + to, used)  # noqa: B023
+                f.store(signed(read(o, w, used)), buffer, o + to, used)
 
             e.flat(f, count * width, body)
-            out += count
 
-
-class Scatter(Row):
-    """The rows of the operand, each times a factor if there is a second one, go to those of `out`.
-
-    With factors row k of the operand goes to the `shape[0]` rows of `out` and of the factors from
-    k * shape[0] on. What a list negates, of targets or factors, is negated.
-    """
-
-    kind, word, family = "scatter", "scatter", ""
-
-    def title(self, lists: Lists, i: Instruction) -> str:
-        """How many."""
-        times = " products" if len(i.operands) > 1 else ""
-        return f"{'add' if i.adds else 'pass'} {i.out.count}{times} to rows"
-
-    def run(self, m: Interpreter, i: Instruction) -> None:
-        """Row by row: a target may be there several times."""
-        rows, signs = m.rows_and_signs(i.out)
-        g, target = m.rows(i.operands[0]), m.buffers[i.out.space]
-        inner = i.shape[0] if i.shape else 1
-        numbers = signs * np.repeat(g, inner, axis=0)
-        if len(i.operands) > 1:
-            others, more = m.rows_and_signs(i.operands[1])
-            assert i.operands[1] is not None
-            numbers = numbers * (more * m.buffers[i.operands[1].space][others])
-        if i.adds:
-            np.add.at(target, rows, numbers)
-        else:
-            target[rows] = numbers
-
-    def straight(self, e: Layout, i: Instruction) -> bool:
-        """Where it has factors: what is not straight-line code there stores what is at hand."""
-        return bool(i.shape) and e.straight(i.out.space)
-
-    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
-        """Run by run, or as the lists say at run time."""
-        from engine.compiled.instructions import sums
-
-        if len(i.operands) > 1 or i.shape:
-            sums.scatter_products(e, f, i)
-            return
-        g = i.operands[0]
-        assert g is not None
-        space, runs = i.out.space, e.lists.runs(i.out)
-        buffer, width = e.buffer(space), e.width(space)
-        if len(runs) > _RUNS:
-
-            def one(k: Lanes) -> list[Lanes]:
-                row, negative = e.listed(f, k + i.out.first)
-                at = k * width + g.first * width
-
-                def body(o: Any, w: int) -> None:
-                    x = f.load(e.buffer(g.space), at + o, w)
-                    x, to = f.select(negative, -x, x), row * width + o
-                    f.store(f.load(buffer, to, w) + x if i.adds else x, buffer, to)
-
-                e.lane_strips(f, space, body)
-                return []
-
-            f.loop(i.out.count, one)
-            return
-        first_of_g = g.first
-        for first, sign, count in runs:
-            at, to = first_of_g * width, first * width
-
-            def body(o: Any, w: int, used: int) -> None:
-                x = f.load(e.buffer(g.space), o + at, w, used)  # noqa: B023
-                x = x if sign > 0 else -x  # noqa: B023
-                if i.adds:
-                    x = f.load(buffer, o + to, w, used) + x  # noqa: B023
-                f.store(x, buffer, o + to, used)  # noqa: B023
-
-            e.flat(f, count * width, body)
-            first_of_g += count
+        e.each_run(f, i.operand(0), copy)
 
 
 class Broadcast(Row):
@@ -166,14 +67,11 @@ class Broadcast(Row):
         """How many."""
         return f"repeat {i.out.count} in every lane"
 
-    mark = Gather.mark
-
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """The sum over the lanes is added to the adjoint of a row."""
         g = a.arrived(i.out) if a.is_wanted(i.operands[0]) else None
         if g is not None:
-            assert i.operands[0] is not None
-            a.add("total", i.operands[0], (g,))
+            a.add("total", i.operand(0), (g,))
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
@@ -182,34 +80,18 @@ class Broadcast(Row):
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Row by row of each run."""
-        view = i.operands[0]
-        assert view is not None
-        runs = e.lists.runs(view)
 
-        def put(x: Lanes, to: Any) -> None:
-            e.lane_strips(f, L, lambda o, w: f.store(f.widened(x, w), "%vl", to + o))
+        def repeat(k: Any, row: Any, count: int, signed: Signed) -> None:
+            constant = e.constant(View(S, row, count))
 
-        if len(runs) > _RUNS:
+            def one(j: Any) -> None:
+                x = signed(f.load("%vs", j + row) if constant is None else f.literal(constant))
+                to = (j + k + i.out.first) * e.lanes
+                e.lane_strips(f, L, lambda o, w: f.store(f.widened(x, w), "%vl", to + o))
 
-            def one(k: Lanes) -> list[Lanes]:
-                row, negative = e.listed(f, k + view.first)
-                x = f.load("%vs", row)
-                put(f.select(negative, -x, x), k * e.lanes + i.out.first * e.lanes)
-                return []
+            e.each(f, count, one)
 
-            f.loop(i.out.count, one)
-            return
-        out = i.out.first
-        for first, sign, count in runs:
-            constant = e.constant(View(S, first, count))
-
-            def row(k: Any) -> None:
-                x = f.load("%vs", k + first) if constant is None else f.literal(constant)  # noqa: B023
-                x = x if sign > 0 else -x  # noqa: B023
-                put(x, k * e.lanes + out * e.lanes)  # noqa: B023
-
-            e.each(f, count, row)
-            out += count
+        e.each_run(f, i.operand(0), repeat)
 
 
 class Total(Row):
@@ -220,7 +102,7 @@ class Total(Row):
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many, and of how many numbers."""
-        g = _given(i, 0)
+        g = i.operand(0)
         return f"{plural(i.out.count, 'sum')} of {of_lanes(g.space, g.count // i.out.count)}"
 
     def run(self, m: Interpreter, i: Instruction) -> None:
@@ -235,50 +117,18 @@ class Total(Row):
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Several sums at once, for each run."""
-        g = i.operands[0]
-        assert g is not None
-        buffer, at = e.place(g)
-        target = e.buffer(i.out.space)
-        length = e.numbers(g) // i.out.count
-        runs = e.lists.runs(i.out)
-        if len(runs) > _RUNS:
+        (buffer, at), target = e.place(i.operand(0)), e.buffer(i.out.space)
+        length = e.numbers(i.operand(0)) // i.out.count
 
-            def one(k: Lanes) -> list[Lanes]:
-                row, negative = e.listed(f, k + i.out.first)
-                x = _sum_of(e, f, buffer, k * length + at, length)
-                x = f.select(negative, -x, x)
-                f.store(f.load(target, row) + x if i.adds else x, target, row)
-                return []
+        def add_up(k: Any, row: Any, count: int, signed: Signed) -> None:
+            begin = k * length + at
+            tiles.reductions(
+                *(e, f, 1, count, length, lambda *_: None),
+                lambda j, c, w, used: f.load(buffer, j * length + begin + c, w, used, -0.0),
+                lambda _, j, x, used: f.store(signed(x), target, j + row, used, i.adds),
+            )
 
-            f.loop(i.out.count, one)
-            return
-        for first, sign, count in runs:
-
-            def put(_: Any, column: Any, totals: Lanes, used: int) -> None:
-                place = column + first  # noqa: B023
-                totals = totals if sign > 0 else -totals  # noqa: B023
-                if i.adds:
-                    totals = f.load(target, place, totals.width, used) + totals
-                f.store(totals, target, place, used)
-
-            begin = at
-
-            def number(k: Any, c: Any, w: int, used: int) -> Lanes:
-                return f.load(buffer, k * length + begin + c, w, used, -0.0)  # noqa: B023
-
-            tiles.reductions(e, f, 1, count, length, lambda *_: None, number, put)
-            at += count * length
-
-
-def _sum_of(e: Layout, f: Function, buffer: str, at: Any, length: int) -> Lanes:
-    """The sum of numbers in a row."""
-    found: list[Lanes] = []
-    tiles.reductions(
-        *(e, f, 1, 1, length, lambda *_: None),
-        lambda k, c, w, used: f.load(buffer, at + c, w, used, -0.0),
-        lambda i, j, x, used: found.append(x),
-    )
-    return found[0]
+        e.each_run(f, i.out, add_up)
 
 
 class Fill(Row):
@@ -324,19 +174,17 @@ class Take(Row):
 
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """The adjoint goes to the entry that was taken."""
-        table = i.operands[1]
-        assert table is not None
+        table = i.operand(1)
         if a.is_wanted(table) and (g := a.arrived(i.out)) is not None:
             a.put(table, (i.operands[0], g))
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """All lanes at once."""
-        m.rows(i.out)[:] = m.buffers[_given(i, 1).space][_chosen(m, i, _given(i, 1), i.out)]
+        m.rows(i.out)[:] = m.buffers[i.operand(1).space][_chosen(m, i, i.operand(1), i.out)]
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Lane by lane; where entries lie at equal distances, they are read together."""
-        index, table = i.operands
-        assert index is not None and table is not None
+        index, table = i.operand(0), i.operand(1)
         source, to = e.buffer(table.space), e.buffer(i.out.space)
 
         def move(at: Any, out: Any, w: int, used: int) -> None:
@@ -353,22 +201,20 @@ class Put(Row):
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
-        return f"add {_given(i, 1).count} to one of {i.out.count // _given(i, 1).count} entries"
+        return f"add {i.operand(1).count} to one of {i.out.count // i.operand(1).count} entries"
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """All lanes at once."""
-        g = _given(i, 1)
+        g = i.operand(1)
         np.add.at(m.buffers[i.out.space], _chosen(m, i, i.out, g), m.rows(g))
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """As for `take`."""
-        index, g = i.operands
-        assert index is not None and g is not None
+        index, g = i.operand(0), i.operand(1)
         target, source = e.buffer(i.out.space), e.buffer(g.space)
 
         def move(at: Any, out: Any, w: int, used: int) -> None:
-            x = f.load(target, at, w, used) + f.load(source, out, w, used)
-            f.store(x, target, at, used)
+            f.store(f.load(source, out, w, used), target, at, used, adds=True)
 
         _look_up(e, f, index, i.out, g, move)
 
@@ -377,7 +223,7 @@ def _chosen(m: Interpreter, i: Instruction, table: View, chosen: View) -> tuple[
     """Rows and columns of the entries that the lanes choose: an index counts from the end where it
     is negative, and means the first entry where there is none of it."""
     rows = m.lists.rows(table).reshape(-1, chosen.count)
-    index = np.broadcast_to(m.rows(_given(i, 0))[0], m.width(chosen.space))
+    index = np.broadcast_to(m.rows(i.operand(0))[0], m.width(chosen.space))
     there = (index >= -len(rows)) & (index < len(rows))
     entry = np.where(there, index, 0).astype(np.int64) % len(rows)
     lanes = np.arange(m.width(chosen.space)) if table.space & 1 == L else np.zeros(1, np.int64)
@@ -409,7 +255,7 @@ def _look_up(
     width, stride = e.width(chosen.space), e.width(table.space)
     affine = _affine(e, table, chosen.count)
 
-    def one(lane: Any) -> list[Lanes]:
+    def one(lane: Any) -> None:
         buffer, at = e.place(index)
         x = f.load(buffer, lane + at if e.width(index.space) > 1 else at)
         holds = (x >= float(-length)) & (x < float(length))
@@ -418,34 +264,27 @@ def _look_up(
         to = lane + chosen.first * width
         if affine is None:
 
-            def listed(k: Any) -> list[Lanes]:
-                row = f.word("%pool", t * chosen.count + table.first + k)
-                at = row * stride
+            def listed(k: Any) -> None:
+                at = f.word("%pool", t * chosen.count + table.first + k) * stride
                 move(at + lane if stride > 1 else at, to + k * width, 1, 1)
-                return []
 
             f.loop(chosen.count, listed)
-            return []
+            return
         first, entry, number = affine
         source = t * (entry * stride) + first * stride
         source = source + lane if stride > 1 else source
         if number == stride == width == 1:
             e.flat(f, chosen.count, lambda o, w, used: move(source + o, to + o, w, used))
-            return []
-
-        def some(k: Any) -> list[Lanes]:
-            move(source + k * (number * stride), to + k * width, 1, 1)
-            return []
-
-        f.loop(chosen.count, some)
-        return []
+            return
+        step = number * stride
+        f.loop(chosen.count, lambda k: move(source + k * step, to + k * width, 1, 1))
 
     f.loop(width, one)
 
 
 class Max(Row):
     """Each row of `out` is the largest of as many rows of the operand, which is a list; nan if any
-    is. It has no derivative."""
+    is."""
 
     kind, word = "max", "largest"
 
@@ -453,9 +292,12 @@ class Max(Row):
         """How many."""
         return f"{i.out.count} largest of {i.shape[0]}"
 
+    def mark(self, a: Adjoint, i: Instruction) -> None:
+        """It has no derivative."""
+
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row, as a chain of the binary operation."""
-        rows = m.lists.rows(_given(i, 0)).reshape(i.out.count, -1)
+        rows = m.lists.rows(i.operand(0)).reshape(i.out.count, -1)
         source, out = m.buffers[i.out.space], m.rows(i.out)
         out[:] = source[rows[:, 0]]
         for j in range(1, rows.shape[1]):
@@ -463,39 +305,27 @@ class Max(Row):
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Written out, or as the list says at run time."""
-        space, view = i.out.space, _given(i, 0)
+        space, view = i.out.space, i.operand(0)
         buffer, width = e.buffer(space), e.width(space)
-        inner = view.count // i.out.count
+        inner, written = view.count // i.out.count, view.count <= 2 * RUNS
+        rows = e.lists.rows(view).tolist()
 
-        def one(row: Any, out: Any) -> None:
+        def row(place: Any) -> Any:
+            return (rows[place] if written else f.word("%pool", place + view.first)) * width
+
+        def one(k: Any) -> None:
             def body(o: Any, w: int) -> None:
-                y = f.load(buffer, row(0) * width + o, w)
-
                 def larger(j: Any, y: Lanes) -> list[Lanes]:
-                    x = f.load(buffer, row(j + 1) * width + o, w)
+                    x = f.load(buffer, row(k * inner + j + 1) + o, w)
                     return [vectormath.row(f, "maximum", y, x)]
 
-                if view.count <= 2 * _RUNS:
-                    for j in range(inner - 1):
-                        (y,) = larger(j, y)
-                else:
-                    (y,) = f.loop(inner - 1, larger, [y])
-                f.store(y, buffer, out * width + o)
+                first = f.load(buffer, row(k * inner) + o, w)
+                (y,) = f.loop(inner - 1, larger, [first], unrolled=written)
+                f.store(y, buffer, (k + i.out.first) * width + o)
 
             e.lane_strips(f, space, body)
 
-        if view.count <= 2 * _RUNS:
-            rows = e.lists.rows(view).tolist()
-            for k in range(i.out.count):
-                one(lambda j, k=k: rows[k * inner + j], i.out.first + k)
-            return
-
-        def some(k: Any) -> list[Lanes]:
-            at = k * inner + view.first
-            one(lambda j: f.word("%pool", at + j), k + i.out.first)
-            return []
-
-        f.loop(i.out.count, some)
+        f.loop(i.out.count, one, unrolled=written)
 
 
 class Draw(Row):
@@ -527,21 +357,19 @@ class Draw(Row):
         start = _stirred(f, _stirred(f, zero, f.word("%pool", SEED)), f.word("%pool", STEP))
         ids = f.pointer("%job", e.job("ids"))
 
-        def one(lane: Any) -> list[Lanes]:
+        def one(lane: Any) -> None:
             example = f.word(ids, e.first_lane(f, i.out.space) + lane)
             own = _stirred(f, start, example)
 
-            def call(k: Any) -> list[Lanes]:
+            def call(k: Any) -> None:
                 z = _stirred(f, own, f.word("%pool", k + i.shape[0]))
                 # The upper 53 bits, as a number in [0, 1); 24 in single precision, where 53 might
                 # round to 1.
                 bits, scale = (11, 2.0**-53) if f.number == "double" else (40, 2.0**-24)
                 x = f.number_of(f.binary("lshr", z, bits)) * scale
                 f.store(x, buffer, k * width + at + lane)
-                return []
 
             f.loop(i.out.count, call)
-            return []
 
         f.loop(width, one)
 
@@ -591,15 +419,14 @@ class Guard(Row):
         trusted, first = f.word("%job", e.job("trusted")), e.first_lane(f, i.out.space)
         counted = f.index(1) if i.out.space == S else f.given("%w")
 
-        def check(k: Any) -> list[Lanes]:
+        def check(k: Any) -> None:
             at = (k + i.shape[0]) * 3
             row, order, length = (f.word(checks, at + j) for j in range(3))
             number = f.load(expected, k + i.shape[0])
             f.when(f.holds("sge", order, trusted), lambda: each(row, order, length, number))
-            return []
 
         def each(row: Lanes, order: Lanes, length: Lanes, number: Lanes) -> None:
-            def lane(j: Any) -> list[Lanes]:
+            def lane(j: Any) -> None:
                 x, place = f.load(buffer, row * width + j), first + j
                 most = f.number_of(length)
                 index = (x >= -most) & (x < most) & (f.call("floor", x) == x)
@@ -616,17 +443,10 @@ class Guard(Row):
                     f.store(x, found, place)
 
                 f.when(~holds & earlier, note)
-                return []
 
             f.loop(counted, lane)
 
         f.loop(i.shape[1], check)
-
-
-def _given(i: Instruction, k: int) -> View:
-    view = i.operands[k]
-    assert view is not None
-    return view
 
 
 assert "maximum" in TABLE  # which the instruction "max" is a chain of

@@ -10,7 +10,7 @@ from engine.compiled.blocks import ADJOINT, Instruction, Lists, View
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.interpreter import Interpreter
-    from engine.compiled.native.emit import Function
+    from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
 
 
@@ -52,7 +52,9 @@ class Row:
         yield from (view for view in i.operands if view is not None)
 
     def mark(self, a: Adjoint, i: Instruction) -> None:
-        """Say in `a` whether `out` depends on what is wanted; without it, it has no derivative."""
+        """Say in `a` whether `out` depends on what is wanted: if any operand does."""
+        if any(map(a.is_wanted, i.operands)):
+            a.mark(i.out)
 
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """Add to `a` the instructions that pass the adjoint of `out` on to the operands."""

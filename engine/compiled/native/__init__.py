@@ -5,9 +5,9 @@ an address. The sizes of loops and the rows of operands are constants in it, and
 are tiled into registers. An emitter only ever goes forwards: the adjoint is made of instructions
 like all others.
 
-To read it, begin with `emit`, numbers that write down what is done to them; then `vectormath`, the
-elementary functions; `layout`, where rows lie; `tiles`, loops over matrices; `driver`, what runs
-the parts, and `job`, what it is given. What each instruction emits stands in its row (see
-`engine.compiled.instructions`); `assembly` puts all of it together, and `objects` has LLVM make
-code of it.
+To read it, begin with `numbers`, which write down what is done to them, and `function`, with loops
+and memory; then `vectormath`, the elementary functions; `layout`, where rows lie; `tiles`, loops
+over matrices; `driver`, what runs the parts, and `job`, what it is given. What each instruction
+emits stands in its row (see `engine.compiled.instructions`); `assembly` puts all of it together,
+and `objects` has LLVM make code of it.
 """

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
-from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.function import Function
 from engine.compiled.native.layout import Layout
+from engine.compiled.native.numbers import Lanes
 
 _PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
 _BLOCK = 16  # inputs of an example that are read together: what a line of the cache holds, or two
@@ -71,6 +72,19 @@ class _Driver:
         if part in self.frame.parts:
             words = [f"i64 {x.name if isinstance(x, Lanes) else x}" for x in (start, w)]
             self.f.lines.append(" call " + _PART.format(part, *words))
+
+    def copy(self, count: Any, source: str, first: Any, target: str, place: Any) -> None:
+        """Copy numbers, in their order, from the first on to a place and those after it."""
+        f = self.f
+        f.loop(count, lambda i: f.store(f.load(source, first + i), target, place + i))
+
+    def fill_words(self, count: Any, x: Any, target: str) -> None:
+        """Set the first words of a buffer."""
+        self.f.loop(count, lambda i: self.f.put_word(x, target, i))
+
+    def at_least_one(self, count: Lanes) -> Lanes:
+        """The count; 1 for 0."""
+        return self.f.whole(self.f.holds("sgt", count, 1), count, 1)
 
     def either(self, in_training: Callable[[], None] | None, else_: Callable[[], None]) -> None:
         """Write down what is done in training, and what else."""
@@ -152,15 +166,13 @@ class _Driver:
         """Note whether there is an inf or a nan in the first w lanes of any row."""
         f = self.f
 
-        def row(r: Any) -> list[Lanes]:
-            def lane(i: Any) -> list[Lanes]:
+        def row(r: Any) -> None:
+            def lane(i: Any) -> None:
                 x = f.load(buffer, r * width + i)
                 finite = f.call("fabs", x) < float("inf")
                 f.when(~finite, lambda: f.put_word(1, "%pool", NOT_FINITE))
-                return []
 
             f.loop(w, lane)
-            return []
 
         f.loop(rows, row)
 
@@ -170,12 +182,8 @@ class _Driver:
         order, number = f.word(fail, 0), f.load(found, 0)
 
         def all_of_them() -> None:
-            def one(i: Any) -> list[Lanes]:
-                f.put_word(order, fail, i)
-                f.store(number, found, i)
-                return []
-
-            f.loop(count, one)
+            self.fill_words(count, order, fail)
+            f.loop(count, lambda i: f.store(number, found, i))
 
         f.when(f.holds("sge", order, 0), all_of_them)
 
@@ -209,74 +217,56 @@ class _Driver:
 
             return f.when(backward, back, [held])
 
-        carried = [f.index(0)]
-        return f.loop(chunks, chunk, carried)[0]
+        return f.loop(chunks, chunk, [f.index(0)])[0]
 
     def read_examples(self, start: Lanes, w: Lanes) -> None:
         """Fill the inputs of L."""
-        f, inputs, width = self.f, self.frame.inputs[L], self.e.lanes
-        if not inputs:
+        f = self.f
+        if not self.frame.inputs[L]:
             return
+        first, in_order = self.first + start, self.flag("in_order")
+        f.when(in_order, lambda: self.by_columns(first, w))
+        f.when(~in_order, lambda: self.by_rows(first, w))
+
+    def by_columns(self, first: Lanes, w: Lanes) -> None:
+        """Fill them where the examples follow each other, as columns of the data."""
+        f, width = self.f, self.e.lanes
         data, stride = self.at("data"), self.word("stride")
-        first = self.first + start
-        in_order = self.flag("in_order")
 
-        def by_columns() -> None:
-            def row(r: Any) -> list[Lanes]:
-                at, to = r * stride + first, r * width
-                filling = f.load(data, at)
+        def row(r: Any) -> None:
+            at, to = r * stride + first, r * width
+            filling = f.load(data, at)
 
-                def lane(i: Any) -> list[Lanes]:
-                    f.store(f.load(data, at + i), "%vl", to + i)
-                    return []
+            def strip(o: Any, v: int, used: int) -> None:
+                f.store(f.load(data, at + o, v, used), "%vl", to + o, used)
 
-                def rest(i: Any) -> list[Lanes]:
-                    f.store(filling, "%vl", to + w + i)
-                    return []
+            full = f.holds("eq", w, width)
+            f.when(full, lambda: self.e.flat(f, width, strip, unrolled=1))
+            f.when(~full, lambda: self.copy(w, data, at, "%vl", to))
+            rest = f.binary("sub", f.index(width), w)
+            f.loop(rest, lambda i: f.store(filling, "%vl", to + w + i))
 
-                full = f.holds("eq", w, width)
+        f.loop(self.frame.inputs[L], row)
 
-                def whole() -> None:
-                    def strip(o: Any, v: int, used: int) -> None:
-                        f.store(f.load(data, at + o, v, used), "%vl", to + o, used)
+    def by_rows(self, first: Lanes, w: Lanes) -> None:
+        """Fill them where each example is a row of the data, at a place that `order` says."""
+        f, inputs, width = self.f, self.frame.inputs[L], self.e.lanes
+        data, stride, order = self.at("data"), self.word("stride"), self.at("order")
 
-                    self.e.flat(f, width, strip, unrolled=1)
+        def some(part: Any, count: int) -> None:
+            def lane(i: Any) -> None:
+                which = f.whole(f.holds("slt", i, w), i, 0)
+                at = f.word(order, first + which) * stride
+                for r in range(count):
+                    x = f.load(data, at + (part + r))
+                    f.store(x, "%vl", (part + r) * width + i)
 
-                f.when(full, whole)
-                f.when(
-                    ~full,
-                    lambda: f.loop(w, lane),
-                )
-                f.loop(f.binary("sub", f.index(width), w), rest)
-                return []
+            f.loop(width, lane)
 
-            f.loop(inputs, row)
-
-        def by_rows() -> None:
-            order = self.at("order")
-
-            def some(part: Any, count: int) -> None:
-                def lane(i: Any) -> list[Lanes]:
-                    which = f.whole(f.holds("slt", i, w), i, 0)
-                    at = f.word(order, first + which) * stride
-                    for r in range(count):
-                        x = f.load(data, at + (part + r))
-                        f.store(x, "%vl", (part + r) * width + i)
-                    return []
-
-                f.loop(width, lane)
-
-            def block(part: Any) -> list[Lanes]:
-                some(part, _BLOCK)
-                return []
-
-            whole = inputs // _BLOCK * _BLOCK
-            f.loop(whole, block, step=_BLOCK)
-            if inputs > whole:
-                some(f.index(whole), inputs - whole)
-
-        f.when(in_order, by_columns)
-        f.when(~in_order, by_rows)
+        whole = inputs // _BLOCK * _BLOCK
+        f.loop(whole, lambda part: some(part, _BLOCK), step=_BLOCK)
+        if inputs > whole:
+            some(f.index(whole), inputs - whole)
 
     def lane_output(self, step: Lanes, k: int, row: int, start: Lanes, w: Lanes) -> None:
         """Give an output of the examples at hand, or add them up in training."""
@@ -300,12 +290,7 @@ class _Driver:
 
         def give() -> None:
             outputs, columns = self.at("outputs"), self.word("columns")
-
-            def each(i: Any) -> list[Lanes]:
-                f.store(f.load("%vl", i + at), outputs, columns * k + start + i)
-                return []
-
-            f.loop(w, each)
+            self.copy(w, "%vl", f.index(at), outputs, columns * k + start)
 
         self.either(add_up if k < 2 else None, give)
 
@@ -326,21 +311,16 @@ class _Driver:
                 continue
             weight = f.load(weights, k)
 
-            def one(i: Any, row: int = row, weight: Lanes = weight) -> list[Lanes]:
+            def one(i: Any, row: int = row, weight: Lanes = weight) -> None:
                 def put() -> None:
-                    place = i + row * width
-                    f.store(f.load("%gl", place) + weight, "%gl", place)
+                    f.store(weight, "%gl", i + row * width, adds=True)
 
                 if self.frame.checked:
                     f.when(f.holds("slt", f.word(fail, start + i), 0), put)
                 else:
                     put()
-                return []
 
-            def all_of_them(one: Callable[[Any], list[Lanes]] = one) -> None:
-                f.loop(w, one)
-
-            f.when(f.differs(weight, 0.0), all_of_them)
+            f.when(f.differs(weight, 0.0), lambda one=one: f.loop(w, one))  # type: ignore[misc]
 
     def held(self, start: Lanes, w: Lanes) -> Lanes:
         """For how many of the examples at hand all guards held."""
@@ -364,11 +344,10 @@ class _Driver:
         for k, row in enumerate(columns):
             at = row * self.e.lanes
 
-            def one(i: Any, k: int = k, at: int = at) -> list[Lanes]:
+            def one(i: Any, k: int = k, at: int = at) -> None:
                 g = f.load("%gl", i + at)
                 f.store(g + 0.0, out, (start + i) * len(columns) + k)
                 f.when(f.compare("uno", g, g), lambda: f.put_word(1, "%pool", NAN_SEEN))
-                return []
 
             f.loop(w, one)
 
@@ -385,28 +364,24 @@ class _Driver:
     ) -> None:
         """Give an output of S, for each example; and set its adjoint."""
         f, x = self.f, self.f.load("%vs", row)
-        at_least_one = f.whole(f.holds("sgt", self.count, 1), self.count, 1)
+        times = self.at_least_one(self.count)
 
         def note() -> None:
-            f.put_double(x * f.number_of(at_least_one), self.at("losses"), step * 2 + k)
+            f.put_double(x * f.number_of(times), self.at("losses"), step * 2 + k)
 
         def give() -> None:
             outputs, columns = self.at("outputs"), self.word("columns")
-
-            def one(i: Any) -> list[Lanes]:
-                f.store(x, outputs, columns * k + i)
-                return []
-
-            f.loop(columns, one) if self.lanes else one(0)
+            many = columns if self.lanes else 1
+            f.loop(many, lambda i: f.store(x, outputs, columns * k + i))
 
         self.either(note if k < 2 else None, give)
         if backward is None:
             return
         there = f.holds("sgt", self.count, 0)
-        times = f.whole(there, held, 1) if self.lanes else f.index(1)
-        seed = f.load(weights, k) * f.number_of(times)
+        for_each = f.whole(there, held, 1) if self.lanes else f.index(1)
+        seed = f.load(weights, k) * f.number_of(for_each)
         seed = f.select(f.differs(seed, 0.0), seed, -0.0 if self.e.lists.exact else 0.0)
-        f.when(backward, lambda: f.store(f.load("%gs", row) + seed, "%gs", row))
+        f.when(backward, lambda: f.store(seed, "%gs", row, adds=True))
 
     def back(self, step: Lanes) -> None:
         """S backwards; its gradient, scaled, is then in the adjoints of the inputs."""
@@ -447,14 +422,7 @@ class _Driver:
         self.together = f.holds("ne", together, 0)
         theta = self.at("theta")
 
-        def move_in() -> None:
-            def put(p: Any) -> list[Lanes]:
-                f.store(f.load(theta, p), "%vs", self.base + p)
-                return []
-
-            f.loop(size, put)
-
-        f.when(self.together, move_in)
+        f.when(self.together, lambda: self.copy(size, theta, 0, "%vs", self.base))
         found = []
         for buffer, name in (("%vs", "theta"), ("%gs", "gradient")):
             here = f.as_word(f.address(buffer, self.base))
@@ -466,23 +434,16 @@ class _Driver:
         f = self.f
         theta, places = self.at("theta"), self.at("places")
 
-        def put(p: Any) -> list[Lanes]:
+        def put(p: Any) -> None:
             row = f.word(places, p)
             f.when(f.holds("sge", row, 0), lambda: f.store(f.load(theta, p), "%vs", row))
-            return []
 
         f.when(~self.together, lambda: f.loop(self.word("size"), put))
         losses = self.at("losses")
         for k in range(2):
             f.put_double(f.literal(0.0), losses, step * 2 + k)
         if self.frame.checked:
-            fail = self.at("fail")
-
-            def none(i: Any) -> list[Lanes]:
-                f.put_word(-1, fail, i)
-                return []
-
-            f.loop(f.whole(f.holds("sgt", count, 1), count, 1), none)
+            self.fill_words(self.at_least_one(count), -1, self.at("fail"))
 
     def update(self, step: Lanes, ok: Lanes, count: Lanes) -> Lanes:
         """Move the numbers by the rule; return whether that was to be."""
@@ -494,20 +455,18 @@ class _Driver:
             def one(i: Any, good: Lanes) -> list[Lanes]:
                 return [f.whole(f.holds("slt", f.word(fail, i), 0), good, 0)]
 
-            examples = f.whole(f.holds("sgt", count, 1), count, 1)
-            (good,) = f.loop(examples, one, [f.index(1)])
+            (good,) = f.loop(self.at_least_one(count), one, [f.index(1)])
             fine = fine & f.holds("ne", good, 0)
         size = self.word("size")
 
         def move() -> None:
             gradient, places = self.at("gradient"), self.at("places")
 
-            def out(p: Any) -> list[Lanes]:
+            def out(p: Any) -> None:
                 row = f.word(places, p)
                 there = f.holds("sge", row, 0)
                 g = f.load("%gs", f.whole(there, row, 0))
                 f.store(f.select(there, g, 0.0), gradient, p)
-                return []
 
             f.when(~self.together, lambda: f.loop(size, out))
             told = f.as_word(f.address(self.at("settings"), step * self.word("told")))
@@ -525,13 +484,7 @@ class _Driver:
         f, size = self.f, self.word("size")
 
         def copy(name: str, buffer: str) -> None:
-            target = self.at(name)
-
-            def one(p: Any) -> list[Lanes]:
-                f.store(f.load(buffer, self.base + p), target, p)
-                return []
-
-            f.loop(size, one)
+            self.copy(size, buffer, self.base, self.at(name), 0)
 
         f.when(self.together, lambda: copy("theta", "%vs"))
         whole = self.together & f.holds("eq", self.word("done"), steps)

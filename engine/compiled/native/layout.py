@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, L, Lists, View
-from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.function import Function
 from engine.compiled.native.job import AT
+from engine.compiled.native.numbers import Lanes
+
+Signed = Callable[[Lanes], Lanes]
 
 STRIPS = 8  # strips of a block up to which it is written without a loop
+RUNS = 600  # runs of a list up to which it is written out, rather than read at run time
 WRITTEN = 200  # single operations that are written out in a program that runs now and then
 WRITTEN_HOT = 60_000  # and in one that runs often
 _BUFFERS = ("%vs", "%vl", "%gs", "%gl")  # by space
@@ -86,19 +91,15 @@ class Layout:
         pieces = self.strips(count)
         full = count // self.vector
         if full > unrolled:
-
-            def some(i: Lanes) -> list[Lanes]:
-                body(i, self.vector, self.vector)
-                return []
-
-            f.loop(full * self.vector, some, step=self.vector)
+            step = self.vector
+            f.loop(full * step, lambda i: body(i, step, step), step=step)
             pieces = pieces[full:]
         for offset, width, used in pieces:
             body(offset, width, used)
 
     def constant(self, view: View) -> float | None:
         """The number that fills all of some rows, if there is one."""
-        if view.space & ADJOINT:
+        if view.space & ADJOINT or isinstance(view.first, Lanes):  # known at run time only
             return None
         constants = self.lists.constants[view.space]
         x = constants.get(view.first)
@@ -119,12 +120,7 @@ class Layout:
         """Run body(offset, width) for the strips of one row."""
         width = self.width(space)
         vector = min(width, self.vector)
-
-        def some(i: Lanes) -> list[Lanes]:
-            body(i, vector)
-            return []
-
-        f.loop(width, some, step=vector)
+        f.loop(width, lambda i: body(i, vector), step=vector)
 
     def straight(self, space: int) -> bool:
         """Whether the lanes of a row are one vector, so that code for them has no loop."""
@@ -132,16 +128,28 @@ class Layout:
 
     def each(self, f: Function, count: int, body: Callable[[Any], None]) -> None:
         """Run body(k) for k below count."""
-        if count * max(1, self.lanes // self.vector) <= 2 * STRIPS:
-            for k in range(count):
-                body(k)
+        few = count * max(1, self.lanes // self.vector) <= 2 * STRIPS
+        f.loop(count, body, unrolled=few)
+
+    def each_run(
+        self, f: Function, view: View, body: Callable[[Any, Any, int, Signed], None]
+    ) -> None:
+        """Run body(k, row, count, signed) for each run of a list: `count` rows from `row` on have
+        the places from k on, and signed(x) is x, or -x if they are negated. A list of many runs is
+        read at run time, row by row."""
+        runs = self.lists.runs(view)
+        if len(runs) > RUNS:
+
+            def one(k: Lanes) -> None:
+                row, negative = self.listed(f, k + view.first)
+                body(k, row, 1, lambda x: f.select(negative, -x, x))
+
+            f.loop(view.count, one)
             return
-
-        def some(k: Lanes) -> list[Lanes]:
-            body(k)
-            return []
-
-        f.loop(count, some)
+        k = 0
+        for row, sign, count in runs:
+            body(k, row, count, operator.neg if sign < 0 else lambda x: x)
+            k += count
 
     def flush(self, f: Function) -> None:
         """Store the adjoints at hand, which code other than that of single rows is about to use."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.compiled.native.emit import Function, Lanes
+from engine.compiled.native.function import Function
 from engine.compiled.native.layout import Layout
+from engine.compiled.native.numbers import Lanes
 
 _UNROLLED = 128  # multiplications up to which a product is written without loops
 
@@ -62,32 +63,14 @@ def products(
             finish(x, *place)
 
     def rows_of(c: Any, pieces: Sequence[tuple[int, int, int]]) -> None:
-        whole = n // height
-        if unrolled or whole == 1:
-            for k in range(whole):
-                tile(k * height, height, c, pieces)
-        else:
+        whole = n // height * height
+        f.loop(whole, lambda i: tile(i, height, c, pieces), step=height, unrolled=unrolled)
+        if n > whole:
+            tile(whole, n - whole, c, pieces)
 
-            def some(i: Lanes) -> list[Lanes]:
-                tile(i, height, c, pieces)
-                return []
-
-            f.loop(whole * height, some, step=height)
-        if n % height:
-            tile(whole * height, n % height, c, pieces)
-
-    groups = full // group
+    groups, step = full // group, group * e.vector
     pieces = [(k * e.vector, e.vector, e.vector) for k in range(group)]
-    if unrolled or groups == 1:
-        for k in range(groups):
-            rows_of(k * group * e.vector, pieces)
-    elif groups:
-
-        def some(c: Lanes) -> list[Lanes]:
-            rows_of(c, pieces)
-            return []
-
-        f.loop(groups * group * e.vector, some, step=group * e.vector)
+    f.loop(groups * step, lambda c: rows_of(c, pieces), step=step, unrolled=unrolled)
     if rest := strips[groups * group :]:
         rows_of(0, rest)
 
@@ -141,30 +124,12 @@ def reductions(
                     put(i + k, j + q, total, 1)
 
     def across(i: Any, height: int) -> None:
-        whole = m // width
-        if unrolled or whole <= 1:
-            for k in range(whole):
-                tile(i, height, k * width, width)
-        else:
+        whole = m // width * width
+        f.loop(whole, lambda j: tile(i, height, j, width), step=width, unrolled=unrolled)
+        if m > whole:
+            tile(i, height, whole, m - whole)
 
-            def some(j: Lanes) -> list[Lanes]:
-                tile(i, height, j, width)
-                return []
-
-            f.loop(whole * width, some, step=width)
-        if m % width:
-            tile(i, height, whole * width, m % width)
-
-    whole = n // rows
-    if unrolled or whole <= 1:
-        for k in range(whole):
-            across(k * rows, rows)
-    else:
-
-        def each(i: Lanes) -> list[Lanes]:
-            across(i, rows)
-            return []
-
-        f.loop(whole * rows, each, step=rows)
-    if n % rows:
-        across(whole * rows, n % rows)
+    whole = n // rows * rows
+    f.loop(whole, lambda i: across(i, rows), step=rows, unrolled=unrolled)
+    if n > whole:
+        across(whole, n - whole)

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiled.branches import UntranslatableError
 from engine.compiled.fingerprints import row_fingerprint
-from engine.compiled.native.emit import FLOAT, Function, Lanes, UntranslatableError
+from engine.compiled.native.function import Function
+from engine.compiled.native.numbers import FLOAT, Lanes
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from engine.compiled.branches import Explorer
 from engine.compiled.source.algebra import LANES, ONE, ZERO, Expr, call, named, number, times
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
@@ -21,7 +22,7 @@ _OPPOSITE = {"<": ">=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 class Symbol:
-    """An operand that writes down what is done with it. Comparing two asks the `_Ways`."""
+    """An operand that writes down what is done with it. Comparing two asks `_ways`."""
 
     __slots__ = ("e",)
     __hash__ = None  # type: ignore[assignment]
@@ -86,27 +87,10 @@ class _Test:
         self.e = Expr("compare", (sign, x, y), x.shape)
 
     def __bool__(self) -> bool:
-        return _ways[-1].outcome(self.e)
+        return _ways.outcome(self.e)
 
 
-_MOST_BRANCHES = 12  # on one way through a forward
-
-
-class _Ways:
-    """The comparisons of one run: the first ones come out as told, the others true."""
-
-    def __init__(self, told: list[bool]) -> None:
-        self.told, self.seen = told, list[Expr]()
-
-    def outcome(self, test: Expr) -> bool:
-        k = len(self.seen)
-        if k == _MOST_BRANCHES:  # a loop whose end depends on the numbers has no last one
-            raise TypeError("its forward branches too often, or loops, to be written as a formula")
-        self.seen.append(test)
-        return self.told[k] if k < len(self.told) else True
-
-
-_ways: list[_Ways] = []
+_ways = Explorer()
 
 
 class _Math:
@@ -267,7 +251,8 @@ def forward(row: str) -> tuple[list[str], Expr]:
     assert f is not None
     bound = rebind(f, {name: g for name, g in _names.items() if name != row})
     try:
-        return names, _explored(bound, [Symbol(named(n, ())) for n in names], [])
+        args = [Symbol(named(n, ())) for n in names]
+        return names, _ways.explored(lambda: _expr(bound(*args)), _either)
     except TypeError as error:
         raise TypeError(f"the row {row!r} can't be written out: {error}") from error
 
@@ -304,24 +289,14 @@ def parameters(row: str) -> list[str]:
     return list(code.co_varnames[: TABLE[row].arity])
 
 
-def _explored(f: Callable[..., Any], args: list[Symbol], told: list[bool]) -> Expr:
-    _ways.append(_Ways(told))
-    try:
-        result = _expr(f(*args))
-    finally:
-        ways = _ways.pop()
-    for k in reversed(range(len(told), len(ways.seen))):
-        other = _explored(f, args, [*told, *[True] * (k - len(told)), False])
-        test = ways.seen[k]
-        if _as_written:
-            result = Expr("call", ("where", test, result, other), ())
-        elif other.kind == "number" and math.isnan(other.parts[0]):
-            continue  # what is nan may differ
-        elif result.kind == "number" and math.isnan(result.parts[0]):
-            result = other
-        else:
-            result = Expr("call", ("where", test, result, other), ())
-    return result
+def _either(test: Expr, x: Expr, y: Expr) -> Expr:
+    """x where a comparison holds, else y; of two formulas one is enough where the other is nan."""
+    if not _as_written:
+        if y.kind == "number" and math.isnan(y.parts[0]):
+            return x
+        if x.kind == "number" and math.isnan(x.parts[0]):
+            return y
+    return Expr("call", ("where", test, x, y), ())
 
 
 def _calls(e: Expr) -> Any:

@@ -1,11 +1,9 @@
-"""Emitting machine instructions: numbers that write down what is done to them.
+"""Numbers that write down, in LLVM's language, what is done to them.
 
 A `Lanes` stands for a number, or for a vector of them, that machine code will hold. Arithmetic on
-it appends instructions, in LLVM's language, to the `Function` it belongs to. So plain Python
-functions on floats, such as the rows of the operation table, are translated by calling them; where
-one branches, it is called once for each way, and the results are selected among (`traced`).
-
-LLVM then allots registers and writes the code: see `native`.
+it appends instructions to the `Numbers` it belongs to. So plain Python functions on floats, such as
+the rows of the operation table, are translated by calling them; where one branches, it is called
+once for each way, and the results are selected among (`traced`).
 """
 
 from __future__ import annotations
@@ -15,16 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from engine.compiled.branches import Explorer, UntranslatableError
+
 # What a Lanes holds: floating-point numbers, 64-bit integers of as many lanes, truth values; or
 # one index, with which addresses are computed.
 FLOAT, INTEGER, TRUTH, INDEX = "float", "integer", "truth", "index"
 DOUBLE = "double"  # one number in double precision, whatever the others are
-_MOST_BRANCHES = 12  # on one way through a plain function
-_MOST_WAYS = 256  # through one, all written out
-
-
-class UntranslatableError(Exception):
-    """A plain function does something that has no counterpart here."""
 
 
 class Lanes:
@@ -33,7 +27,7 @@ class Lanes:
     __slots__ = ("constant", "function", "kind", "name", "width")
 
     def __init__(
-        self, function: Function, name: str, kind: str, width: int, constant: Any = None
+        self, function: Numbers, name: str, kind: str, width: int, constant: Any = None
     ) -> None:
         self.function, self.name, self.kind = function, name, kind
         self.width, self.constant = width, constant
@@ -122,8 +116,8 @@ class Lanes:
         return self.function.type_of(self.kind, self.width)
 
 
-class Function:
-    """The body of a function under construction, on numbers of one type.
+class Numbers:
+    """Arithmetic on numbers of one type, as lines of a function under construction.
 
     `number` is "double" or "float". Without `contract` a product and a sum stay two operations,
     each rounded. Equal instructions are written once, as long as the first is
@@ -142,9 +136,7 @@ class Function:
         self._count = 0
         self._label = "entry"
         self._known: list[dict[str, str]] = [{}]
-        self._trail: list[tuple[Lanes, bool]] | None = None
-        self._prefix: list[bool] = []
-        self._ways = 0  # how many ways through a plain function were written
+        self._ways = Explorer()
 
     # --- values ---
 
@@ -421,276 +413,8 @@ class Function:
             self.number = "float"
         return self.result(f"fptrunc {kind} {out.name} to {out.type}", FLOAT, out.width)
 
-    # --- numbers in double precision, whatever the others are ---
-
-    def load_double(self, buffer: str, offset: Any) -> Lanes:
-        """A double of a buffer, for `from_double`, `quotient` and `differs`."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
-        text = f"load double, ptr {where.name}, align 8"
-        return Lanes(self, self.result(text, FLOAT, 1, pure=False).name, DOUBLE, 1)
-
-    def put_double(self, x: Lanes, buffer: str, offset: Any) -> None:
-        """Set a double of a buffer."""
-        wide = x if x.kind == DOUBLE else self._double(x)
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
-        self.lines.append(f" store double {wide.name}, ptr {where.name}, align 8")
-
-    def add_double(self, x: Lanes, buffer: str, offset: Any) -> None:
-        """Add to a double of a buffer."""
-        before, wide = self.load_double(buffer, offset), self._double(x)
-        text = f"fadd double {before.name}, {wide.name}"
-        both = Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
-        self.put_double(both, buffer, offset)
-
-    def quotient(self, x: float, y: Lanes) -> Lanes:
-        """x / y for a double y."""
-        text = f"fdiv double {self._hex(x)}, {y.name}"
-        return Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
-
-    def from_double(self, x: Lanes) -> Lanes:
-        """A double as a number."""
-        return self._single(x) if self.number == "float" else Lanes(self, x.name, FLOAT, 1)
-
-    def differs(self, x: Lanes, number: float) -> Lanes:
-        """Whether a number or a double is not this one; nan is none."""
-        kind = "double" if x.kind == DOUBLE else self.number
-        return self.result(f"fcmp une {kind} {x.name}, {self._hex(number)}", TRUTH, 1)
-
-    def as_word(self, address: str) -> Lanes:
-        """An address as a word."""
-        return self.result(f"ptrtoint ptr {address} to i64", INDEX, 1)
-
     def _hex(self, x: float) -> str:
         return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
-
-    # --- memory ---
-
-    def address(self, buffer: str, offset: Any) -> str:
-        """The address of a number in a buffer."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        text = f"getelementptr inbounds {self.number}, ptr {buffer}, i64 {name}"
-        return self.result(text, INDEX, 1).name
-
-    def load(
-        self,
-        buffer: str,
-        offset: Any,
-        width: int = 1,
-        used: int | None = None,
-        unused: float = 0.0,
-    ) -> Lanes:
-        """`width` numbers of a buffer; all but the first `used` are not read, but `unused`."""
-        kind, where = self.type_of(FLOAT, width), self.address(buffer, offset)
-        if used is None or used == width:
-            text = f"load {kind}, ptr {where}, align {self._align}"
-            return self.result(text, FLOAT, width, pure=False)
-        whole = f"llvm.masked.load.v{width}{'f64' if self.number == 'double' else 'f32'}.p0"
-        self.declared.add(f"declare {kind} @{whole}(ptr, i32, <{width} x i1>, {kind})")
-        mask, rest = self.mask(width, used), self.literal(unused, width)
-        given = f"ptr {where}, i32 {self._align}, {mask}, {kind} {rest.name}"
-        text = f"call {kind} @{whole}({given})"
-        return self.result(text, FLOAT, width, pure=False)
-
-    def store(self, x: Lanes, buffer: str, offset: Any, used: int | None = None) -> None:
-        """Put numbers into a buffer, only the first `used` of them."""
-        where = self.address(buffer, offset)
-        if used is None or used == x.width:
-            self.lines.append(f" store {x.type} {x.name}, ptr {where}, align {self._align}")
-            return
-        whole = f"llvm.masked.store.v{x.width}{'f64' if self.number == 'double' else 'f32'}.p0"
-        self.declared.add(f"declare void @{whole}({x.type}, ptr, i32, <{x.width} x i1>)")
-        mask = self.mask(x.width, used)
-        self.lines.append(
-            f" call void @{whole}({x.type} {x.name}, ptr {where}, i32 {self._align}, {mask})"
-        )
-
-    @property
-    def _align(self) -> int:
-        return 8 if self.number == "double" else 4
-
-    def mask(self, width: int, used: int) -> str:
-        """The constant that holds for the first `used` of `width` lanes."""
-        flags = ", ".join("i1 1" if k < used else "i1 0" for k in range(width))
-        return f"<{width} x i1> <{flags}>"
-
-    # --- words: addresses, counts and flags, 64 bits each ---
-
-    def word(self, buffer: str, offset: Any) -> Lanes:
-        """A word of a buffer."""
-        where = self._word_at(buffer, offset)
-        return self.result(f"load i64, ptr {where}, align 8", INDEX, 1, pure=False)
-
-    def put_word(self, x: Any, buffer: str, offset: Any) -> None:
-        """Set a word of a buffer."""
-        name = x.name if isinstance(x, Lanes) else str(x)
-        self.lines.append(f" store i64 {name}, ptr {self._word_at(buffer, offset)}, align 8")
-
-    def pointer(self, buffer: str, offset: Any) -> str:
-        """The address that a word of a buffer is."""
-        where = self._word_at(buffer, offset)
-        return self.result(f"load ptr, ptr {where}, align 8", INDEX, 1, pure=False).name
-
-    def operation_word(self, offset: Any) -> Lanes:
-        """A word of the operations that segments have, which are 32 bits each."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds i32, ptr %ops, i64 {name}", INDEX, 1).name
-        narrow = self.result(f"load i32, ptr {where}, align 4", INDEX, 1, pure=False)
-        return self.result(f"sext i32 {narrow.name} to i64", INDEX, 1, pure=False)
-
-    def _word_at(self, buffer: str, offset: Any) -> str:
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        return self.result(f"getelementptr inbounds i64, ptr {buffer}, i64 {name}", INDEX, 1).name
-
-    def holds(self, how: str, x: Any, y: Any) -> Lanes:
-        """A comparison of words, as "slt" or "eq"."""
-        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
-        return self.result(f"icmp {how} i64 {names[0]}, {names[1]}", TRUTH, 1)
-
-    def whole(self, condition: Lanes, x: Any, y: Any) -> Lanes:
-        """The word x where the condition holds, else y."""
-        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
-        text = f"select i1 {condition.name}, i64 {names[0]}, i64 {names[1]}"
-        return self.result(text, INDEX, 1)
-
-    def number_of(self, x: Lanes) -> Lanes:
-        """A word as a number."""
-        return self.result(f"sitofp i64 {x.name} to {self.number}", FLOAT, 1)
-
-    def word_of(self, x: Lanes) -> Lanes:
-        """A number without its fraction, as a word."""
-        return self.result(f"fptosi {x.type} {x.name} to i64", INDEX, 1)
-
-    def any(self, condition: Lanes) -> Lanes:
-        """Whether a condition holds in any lane."""
-        width = condition.width
-        if width == 1:
-            return condition
-        cast = self.result(f"bitcast {condition.type} {condition.name} to i{width}", TRUTH, 1)
-        return self.result(f"icmp ne i{width} {cast.name}, 0", TRUTH, 1)
-
-    def note_nan(self, x: Lanes, status: int) -> None:
-        """Set a status word where there is a nan among the lanes at hand."""
-        found = self.any(self.compare("uno", x, x))
-        word = self.result(f"zext i1 {found.name} to i64", INDEX, 1)
-        before = self.word("%pool", status)
-        either = self.result(f"or i64 {before.name}, {word.name}", INDEX, 1, pure=False)
-        self.put_word(either, "%pool", status)
-
-    # --- control ---
-
-    def loop(
-        self,
-        count: Any,
-        body: Callable[..., Sequence[Lanes]],
-        carried: Sequence[Lanes] = (),
-        step: int = 1,
-    ) -> list[Lanes]:
-        """Run body(i, *carried) for i = 0, step, … below count; it returns the next `carried`.
-
-        Returns the last ones. A body that runs once is no loop; `count` may be known at run time.
-        """
-        known = count.constant if isinstance(count, Lanes) else count
-        if known is not None and known <= step:
-            return list(body(0, *carried)) if known > 0 else list(carried)
-        if known is not None:
-            return self._repeat(str(known), body, carried, step)
-        some = self.holds("sgt", count, 0)
-        return self.when(some, lambda: self._repeat(count.name, body, carried, step), carried)
-
-    def _repeat(
-        self, count: str, body: Callable[..., Sequence[Lanes]], carried: Sequence[Lanes], step: int
-    ) -> list[Lanes]:
-        """The same, at least once."""
-        self._count += 1
-        head, after = f"loop{self._count}", f"done{self._count}"
-        before = self._label
-        self.lines += [f" br label %{head}", f"{head}:"]
-        place = len(self.lines)
-        names = [f"%i{self._count}", *[f"%c{self._count}_{k}" for k in range(len(carried))]]
-        self.lines += [""] * len(names)
-        self._label = head
-        self._known.append({})
-        i = Lanes(self, names[0], INDEX, 1)
-        inside = [
-            Lanes(self, name, x.kind, x.width) for name, x in zip(names[1:], carried, strict=True)
-        ]
-        following = list(body(i, *inside))
-        later = self.result(f"add nuw nsw i64 {i.name}, {step}", INDEX, 1, pure=False)
-        more = self.result(f"icmp slt i64 {later.name}, {count}", TRUTH, 1, pure=False)
-        self.lines += [f" br i1 {more.name}, label %{head}, label %{after}", f"{after}:"]
-        ends = [(self.index(0), later), *zip(carried, following, strict=True)]
-        for k, (name, (x, y)) in enumerate(zip(names, ends, strict=True)):
-            self.lines[place + k] = (
-                f" {name} = phi {x.type} [ {x.name}, %{before} ], [ {y.name}, %{self._label} ]"
-            )
-        self._known.pop()
-        self._label = after
-        return following
-
-    def when(
-        self,
-        condition: Lanes,
-        body: Callable[[], Sequence[Lanes] | None],
-        otherwise: Sequence[Lanes] = (),
-    ) -> list[Lanes]:
-        """Run a body where the condition, of one lane, holds; return what it returns, else the
-        same of `otherwise`."""
-        self._count += 1
-        inside, after, before = f"when{self._count}", f"after{self._count}", self._label
-        text = f" br i1 {condition.name}, label %{inside}, label %{after}"
-        self.lines += [text, f"{inside}:"]
-        self._label = inside
-        self._known.append({})
-        given = list(body() or ())
-        self._known.pop()
-        self.lines += [f" br label %{after}", f"{after}:"]
-        out = [
-            self.result(
-                f"phi {y.type} [ {x.name}, %{self._label} ], [ {y.name}, %{before} ]",
-                y.kind,
-                y.width,
-                pure=False,
-            )
-            for x, y in zip(given, otherwise, strict=True)
-        ]
-        self._label = after
-        return out
-
-    def switch(self, word: Lanes, cases: dict[int, Callable[[], None]]) -> None:
-        """Run the body whose number a word is; it is one of them."""
-        self._count += 1
-        after, labels = f"after{self._count}", {k: f"case{self._count}_{k}" for k in cases}
-        arms = " ".join(f"i64 {k}, label %{label}" for k, label in labels.items())
-        self.lines.append(f" switch i64 {word.name}, label %{after} [ {arms} ]")
-        for k, body in cases.items():
-            self.lines.append(f"{labels[k]}:")
-            self._label = labels[k]
-            self._known.append({})
-            body()
-            self._known.pop()
-            self.lines.append(f" br label %{after}")
-        self.lines.append(f"{after}:")
-        self._label = after
-
-    def new_label(self, name: str) -> str:
-        """A label of its own."""
-        self._count += 1
-        return f"{name}{self._count}"
-
-    def label(self, name: str) -> None:
-        """Begin a block of that label, which comes after all that was written before it."""
-        self.lines.append(f"{name}:")
-        self._label = name
-
-    def jump(self, label: str) -> None:
-        """Go on there."""
-        self.lines.append(f" br label %{label}")
-
-    def branch(self, condition: Lanes, there: str, else_: str) -> None:
-        """Go on there where the condition holds."""
-        self.lines.append(f" br i1 {condition.name}, label %{there}, label %{else_}")
 
     # --- plain functions ---
 
@@ -705,16 +429,8 @@ class Function:
 
     def decide(self, condition: Lanes) -> bool:
         """The way taken at a branch of the function under `traced`."""
-        if condition.constant is not None:
-            return bool(condition.constant)
-        if self._trail is None:
-            raise UntranslatableError("a branch outside of a plain function")
-        k = len(self._trail)
-        if k == _MOST_BRANCHES:  # a loop whose end depends on the numbers has no last one
-            raise UntranslatableError("so many branches, or a loop")
-        way = self._prefix[k] if k < len(self._prefix) else True
-        self._trail.append((condition, way))
-        return way
+        known = condition.constant is not None
+        return bool(condition.constant) if known else self._ways.outcome(condition)
 
     def traced(self, function: Callable[..., Any], *operands: Lanes) -> Lanes:
         """What a plain function of floats gives: each way through it, selected among."""
@@ -722,53 +438,18 @@ class Function:
 
     def traced_all(self, function: Callable[..., Any], *operands: Lanes) -> list[Lanes]:
         """The same for a function that gives several numbers."""
-        outer = self._trail, self._prefix, self._ways
-        self._ways = 0
-        try:
-            found = self._explored(function, operands, [])
-        finally:
-            self._trail, self._prefix, self._ways = outer
         width = max(x.width for x in operands)
-        return [self.widened(x, width) for x in found]
 
-    def _explored(
-        self, function: Callable[..., Any], operands: Sequence[Lanes], prefix: list[bool]
-    ) -> list[Lanes]:
-        self._trail, self._prefix = [], prefix
-        self._ways += 1
-        if self._ways > _MOST_WAYS:
-            raise UntranslatableError("so many ways")
-        given = function(*operands)
-        trail, width = self._trail, max(x.width for x in operands)
-        out = [
-            x if isinstance(x, Lanes) else self.literal(x, width)
-            for x in (given if isinstance(given, tuple) else (given,))
-        ]
-        for k in range(len(trail) - 1, len(prefix) - 1, -1):
-            other = self._explored(function, operands, [way for _, way in trail[:k]] + [False])
-            out = [self.select(trail[k][0], x, y) for x, y in zip(out, other, strict=True)]
-        return out
+        def run() -> list[Lanes]:
+            given = function(*operands)
+            numbers = given if isinstance(given, tuple) else (given,)
+            return [x if isinstance(x, Lanes) else self.literal(x, width) for x in numbers]
 
-    def text(self, name: str, parameters: str = "", *, inner: bool = True) -> str:
-        """The whole function: a part of a program, or with `parameters` of its own."""
-        linkage = "internal " if inner else ""
-        head = f"define {linkage}void @{name}({parameters or PARAMETERS}) #0 {{\nentry:\n"
-        return head + "\n".join([*self.lines, " ret void\n}\n"])
+        def choose(condition: Lanes, these: list[Lanes], others: list[Lanes]) -> list[Lanes]:
+            pairs = zip(these, others, strict=True)
+            return [self.select(condition, x, y) for x, y in pairs]
 
-
-# What each part of a program is given: lists and status words, the operations of segments, the
-# job (see `driver`), values and adjoints of both spaces, the first example of the lanes at hand
-# and how many of them count.
-_NAMES = ("%pool", "%ops", "%job", "%vs", "%gs", "%vl", "%gl")
-PARAMETERS = ", ".join(f"ptr noalias {name}" for name in _NAMES) + ", i64 %start, i64 %w"
-GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %start, i64 %w"
-
-
-def calls(name: str, others: Sequence[str]) -> str:
-    """A part that calls others, one after the other."""
-    lines = [f" call void @{other}({GIVEN})" for other in others]
-    head = f"define internal void @{name}({PARAMETERS}) #0 {{\n"
-    return head + "\n".join([*lines, " ret void\n}\n"])
+        return [self.widened(x, width) for x in self._ways.explored(run, choose)]
 
 
 _INSTRUCTIONS = {  # of LLVM's, by kind and operator

@@ -1,0 +1,342 @@
+"""Matrix products, also those whose sum runs over lanes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from engine.compiled.blocks import ADJOINT, NOTED, TRANSPOSED, ZERO, Instruction, L, Lists, S, View
+from engine.compiled.instructions.row import Row, of_lanes
+from engine.compiled.native import tiles
+from engine.compiled.native.layout import Rows, note_nan
+
+if TYPE_CHECKING:
+    from engine.compiled.adjoint import Adjoint
+    from engine.compiled.interpreter import Interpreter
+    from engine.compiled.native.function import Function
+    from engine.compiled.native.layout import Layout
+    from engine.compiled.native.numbers import Lanes
+
+_SMALL = 16  # multiplications up to which a product is written out row by row
+BLAS_FROM = 8_000_000  # multiplications, from which on BLAS, on one thread, is as fast
+
+
+class _Matrices(Row):
+    """A matrix product: written out if it is small, by BLAS if it is large."""
+
+    word, is_product = "matrix product", True
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Whether it is so small that it is written out with the single rows around it."""
+        few = math.prod(i.shape) <= _SMALL
+        lanes = _block(i).space & ~ADJOINT == L and e.lanes > 1
+        return lanes and e.straight(L) and few
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """In tiles whose sums stay in registers, or by BLAS where that is there and better."""
+        if self.straight(e, i):
+            self._straight(e, f, i)
+        elif is_large(i, e.width(_block(i).space)):
+            there = f.holds("ne", f.word("%job", e.job("gemm")), 0)
+            f.when(there, lambda: self._by_blas(e, f, i))
+            f.when(~there, lambda: self._tiled(e, f, i))
+        else:
+            self._tiled(e, f, i)
+        if i.flags & NOTED:
+            note_nan(e, f, i.out)
+
+    def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
+        raise NotImplementedError
+
+    _by_blas = _tiled = _straight
+
+
+class Product(_Matrices):
+    """out = bias + init + matrix @ block: operands are a matrix of S, the block, a bias of S and
+    an init as large as `out`, or None.
+
+    `shape` is (n, inner, cols): n x inner is the matrix, as it is used: TRANSPOSED says that it
+    lies as inner x n. A row of the block has cols times as many numbers as there are lanes. Sums
+    begin with 0.0 if ZERO is a flag, else with -0.0, which changes nothing that it is added to.
+    """
+
+    kind = "product"
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """The shapes, and what is added."""
+        n, inner, cols = i.shape
+        more = [" + bias"] * (i.operands[2] is not None) + [" + rows"] * (i.operands[3] is not None)
+        left = f"({inner} × {n})ᵀ" if i.flags & TRANSPOSED else f"({n} × {inner})"
+        right = f"({inner} × {of_lanes(i.out.space, cols)})"
+        return f"matrix product {left} @ {right}{''.join(more)}"
+
+    def adjoint(self, a: Adjoint, i: Instruction) -> None:
+        """G @ blockᵀ, matrixᵀ @ G, the sums of G's rows, and G."""
+        wanted = [a.is_wanted(x) for x in i.operands]
+        g = a.arrived(i.out) if any(wanted) else None
+        if g is None:
+            return
+        matrix, block, bias, init = i.operands
+        n, inner, cols = i.shape
+        if wanted[0] and matrix is not None:
+            a.add("outer", matrix, (g, block), shape=i.shape)
+        if wanted[1] and block is not None:
+            a.add(
+                "product", block, (matrix, g, None, None), shape=(inner, n, cols), flags=TRANSPOSED
+            )
+        if wanted[2] and bias is not None:
+            a.add("total", bias, (g,))
+        if wanted[3] and init is not None:
+            a.add("scatter", init, (g,))
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """By a product of arrays."""
+        n, inner, cols = i.shape
+        bias, init = (m.rows(x) if x is not None else None for x in i.operands[2:])
+        matrix, block = m.rows(i.operand(0)), m.rows(i.operand(1))
+        matrix = matrix.reshape(inner, n).T if i.flags & TRANSPOSED else matrix.reshape(n, inner)
+        y = m.product(matrix, block.reshape(inner, -1))
+        y = y + (0.0 if i.flags & ZERO else -0.0)
+        y = y if bias is None else y + bias
+        y = y.reshape(n * cols, -1)
+        m.put(m.rows(i.out), y if init is None else y + init, i.adds)
+        if i.flags & NOTED:
+            m.note_nan(m.rows(i.out))
+
+    def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
+        rows = Rows(e, f, i.out.space & ~ADJOINT, 0, e.lanes)
+        matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
+        n, inner, cols = i.shape
+        for k in range(n):
+            for c in range(cols):
+                y = f.literal(0.0, e.lanes) if i.flags & ZERO else None
+                terms = []
+                if bias is not None:
+                    terms.append(f.widened(rows.read(bias.first + k, S), e.lanes))
+                if init is not None:
+                    terms.append(rows.read(init.first + k * cols + c))
+                for j in range(inner):
+                    at = j * n + k if i.flags & TRANSPOSED else k * inner + j
+                    weight = f.widened(rows.read(matrix.first + at, S), e.lanes)
+                    x = block.first + j * cols + c
+                    terms.append(weight * rows.read_in(block.space, x))
+                for term in terms:
+                    y = term if y is None else y + term
+                assert y is not None
+                out = i.out.first + k * cols + c
+                if i.out.space & ADJOINT:
+                    rows.add(out, y, i.adds)
+                else:
+                    rows.write(out, y)
+
+    def _by_blas(self, e: Layout, f: Function, i: Instruction) -> None:
+        n, inner, cols = i.shape
+        columns = cols * e.width(i.out.space)
+        matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
+        (buffer, out), begins = e.place(i.out), i.adds or bias is not None or init is not None
+        if begins:
+            begin = self._begin(e, f, i)
+
+            def row(k: Any) -> None:
+                def body(o: Any, w: int, used: int) -> None:
+                    y = begin(k, o, w, used)
+                    assert y is not None
+                    f.store(y, buffer, k * columns + out + o, used)
+
+                e.flat(f, columns, body)
+
+            e.each(f, n, row)
+        transposed = bool(i.flags & TRANSPOSED)
+        left = (e.place(matrix), n if transposed else inner, transposed)
+        right = (e.place(block), columns, False)
+        _gemm(e, f, (columns, n, inner), right, left, e.place(i.out), begins)
+
+    def _begin(
+        self, e: Layout, f: Function, i: Instruction
+    ) -> Callable[[Any, Any, int, int], Lanes | None]:
+        """What a sum begins with, before its products; None for nothing."""
+        columns = i.shape[2] * e.width(i.out.space)
+        _, _, bias, init = i.operands
+        buffer, out = e.place(i.out)
+
+        def begin(row: Any, c: Any, w: int, used: int) -> Lanes | None:
+            total = f.literal(0.0, w) if i.flags & ZERO else None
+            parts = []
+            if bias is not None:
+                parts.append(f.widened(f.load("%vs", row + bias.first), w))
+            if init is not None:
+                source, at = e.place(init)
+                parts.append(f.load(source, row * columns + at + c, w, used))
+            if i.adds:
+                parts.append(f.load(buffer, row * columns + out + c, w, used))
+            for part in parts:
+                total = part if total is None else total + part
+            return total
+
+        return begin
+
+    def _tiled(self, e: Layout, f: Function, i: Instruction) -> None:
+        n, inner, cols = i.shape
+        columns = cols * e.width(i.out.space)
+        matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
+        values, at = e.place(block)
+        buffer, out = e.place(i.out)
+        weights, first = e.place(matrix)
+        if columns == 1 and inner > 1 and not i.flags & TRANSPOSED:
+
+            def put(_: Any, row: Any, total: Lanes, used: int) -> None:
+                w = total.width
+                total = total + 0.0 if i.flags & ZERO else total
+                if bias is not None:
+                    total = total + f.load("%vs", row + bias.first, w, used)
+                if init is not None:
+                    total = total + f.load(e.buffer(init.space), row + init.first, w, used)
+                f.store(total, buffer, row + out, used, i.adds)
+
+            tiles.reductions(
+                *(e, f, 1, n, inner),
+                lambda _, c, w, used: f.load(values, c + at, w, used),
+                lambda row, c, w, used: f.load(weights, row * inner + first + c, w, used, -0.0),
+                put,
+            )
+        elif columns == 1 and i.flags & TRANSPOSED:  # rows of the matrix are added up
+            tiles.products(
+                *(e, f, 1, inner, n),
+                lambda _, j: f.load(values, j + at),
+                lambda j, c, w, used: f.load(weights, j * n + first + c, w, used),
+                lambda _, c, w, used: f.load(buffer, c + out, w, used) if i.adds else None,
+                lambda x, _, c, w, used: f.store(x, buffer, c + out, used),
+            )
+        else:
+
+            def weight(row: Any, j: Any) -> Lanes:
+                place = j * n + first + row if i.flags & TRANSPOSED else row * inner + first + j
+                return f.load(weights, place)
+
+            tiles.products(
+                *(e, f, n, inner, columns),
+                weight,
+                lambda j, c, w, used: f.load(values, j * columns + at + c, w, used),
+                self._begin(e, f, i),
+                lambda x, row, c, w, used: f.store(x, buffer, row * columns + out + c, used),
+            )
+
+
+class Outer(_Matrices):
+    """out = a @ bᵀ, where the sum runs over columns and lanes: operands are blocks of n and of
+    inner rows, `shape` is (n, inner, cols), and `out` an n x inner matrix of S."""
+
+    kind = "outer"
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """The shapes."""
+        n, inner, cols = i.shape
+        columns = of_lanes(i.operand(0).space, cols)
+        return f"matrix product ({n} × {columns}) @ ({inner} × {columns})ᵀ"
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """By a product of arrays."""
+        n, inner, _ = i.shape
+        a, b = (m.rows(x) for x in i.operands)
+        y = m.product(a.reshape(n, -1), b.reshape(inner, -1).T)
+        m.put(m.rows(i.out), y.reshape(-1, 1), i.adds)
+
+    def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
+        rows = Rows(e, f, L, 0, e.lanes)
+        n, inner, cols = i.shape
+        a, b = i.operand(0), i.operand(1)
+        places, products = [], []
+        for k in range(n):
+            for c in range(cols):
+                g = rows.arrived(a.first + k * cols + c)
+                for j in range(inner):
+                    places.append(i.out.first + k * inner + j)
+                    products.append(g * rows.read_in(b.space, b.first + j * cols + c))
+        for place, total in zip(places, f.sums(products), strict=True):
+            rows.add(place, total, True, S)
+
+    def _by_blas(self, e: Layout, f: Function, i: Instruction) -> None:
+        (n, inner, cols), a, b = i.shape, i.operand(0), i.operand(1)
+        columns = cols * e.width(a.space)
+        given = (e.place(b), columns, True), (e.place(a), columns, False)
+        _gemm(e, f, (inner, n, columns), *given, e.place(i.out), i.adds)
+
+    def _tiled(self, e: Layout, f: Function, i: Instruction) -> None:
+        n, inner, cols = i.shape
+        a, b = i.operand(0), i.operand(1)
+        columns = cols * e.width(a.space)
+        (left, at_a), (right, at_b), (buffer, out) = e.place(a), e.place(b), e.place(i.out)
+
+        def of_a(row: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
+            return f.load(left, row * columns + at_a + c, w, used)
+
+        def of_b(j: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
+            return f.load(right, j * columns + at_b + c, w, used)
+
+        def put(x: Lanes, row: Any, j: Any, w: int, used: int) -> None:
+            f.store(x, buffer, row * inner + out + j, used, i.adds)
+
+        if columns == 1:
+            tiles.products(
+                *(e, f, n, 1, inner),
+                lambda row, _: of_a(row, 0),
+                lambda _, j, w, used: f.load(right, j + at_b, w, used),
+                lambda *_: None,
+                put,
+            )
+        elif inner == 1:
+            tiles.reductions(
+                *(e, f, 1, n, columns),
+                lambda _, c, w, used: of_b(0, c, w, used),
+                of_a,
+                lambda _, row, x, used: put(x, 0, row, x.width, used),
+            )
+        else:
+            tiles.reductions(
+                *(e, f, n, inner, columns),
+                of_a,
+                of_b,
+                lambda row, j, x, used: put(x, row, j, x.width, used),
+            )
+
+
+def is_large(i: Instruction, width: int) -> bool:
+    """Whether a product, of so many lanes, is better left to BLAS."""
+    return i.kind in ("product", "outer") and math.prod(i.shape) * width > BLAS_FROM
+
+
+def _block(i: Instruction) -> View:
+    """Rows that are as wide as what is multiplied."""
+    return i.operand(0) if i.kind == "outer" else i.out
+
+
+def _gemm(
+    e: Layout,
+    f: Function,
+    size: tuple[int, int, int],
+    right: tuple[tuple[str, int], int, bool],
+    left: tuple[tuple[str, int], int, bool],
+    out: tuple[str, int],
+    adds: bool,
+) -> None:
+    """Call BLAS, whose matrices lie by columns: for it out = right @ left, of `size` (rows,
+    columns, inner); each is said by its place, its leading dimension, and whether transposed."""
+    whole = {name: _on_stack(f, "i32", str(x)) for name, x in zip("mnk", size, strict=True)}
+    one = _on_stack(f, f.number, f.literal(1.0).name)
+    beta = _on_stack(f, f.number, f.literal(1.0 if adds else 0.0).name)
+    flags, leads, places = [], [], []
+    for (buffer, at), lead, transposed in (right, left):
+        flags.append(_on_stack(f, "i8", str(ord("T" if transposed else "N"))))
+        leads.append(_on_stack(f, "i32", str(lead)))
+        places.append(f.address(buffer, at))
+    given = [*flags, *whole.values(), one, places[0], leads[0], places[1], leads[1], beta]
+    given += [f.address(*out), _on_stack(f, "i32", str(size[0]))]
+    gemm = f.pointer("%job", e.job("gemm"))
+    f.lines.append(f" call void {gemm}({', '.join(f'ptr {x}' for x in given)})")
+
+
+def _on_stack(f: Function, type_: str, text: str) -> str:
+    where = f.result(f"alloca {type_}", "index", 1, pure=False).name
+    f.lines.append(f" store {type_} {text}, ptr {where}")
+    return where

@@ -1,0 +1,149 @@
+"""What a machine runs, made ready: its instructions and their adjoint, and code for some width."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.compiled import assembly, objects
+from engine.compiled.adjoint import Backward, adjoint
+from engine.compiled.blocks import POOL_HEADER, Array, Instruction, L, S, View
+from engine.compiled.fingerprints import row_fingerprint
+from engine.compiled.instructions import ROWS, matrices
+from engine.compiled.interpreter import Interpreter
+from engine.compiled.lift import Blocks
+from engine.compiled.native import driver
+from engine.compiled.native.layout import Layout
+from engine.ops import TABLE
+
+Buffers = tuple[Array, Array, Array, Array]  # rows of S and of L, adjoints of S and of L
+
+
+@dataclass(slots=True)
+class Ready:
+    """A machine's instructions made ready for chunks of `width` lanes."""
+
+    width: int
+    backward: bool
+    training: bool
+    hot: bool
+    drive: Callable[[int], None] | None = None  # None: by the interpreter
+    code: objects.Code | None = None  # keeps `drive` alive
+    interpreter: Interpreter | None = None
+    large: bool = False  # whether it has products for BLAS
+
+
+class Maker:
+    """The instructions of a lifted function, with its guards and its adjoint, for one dtype."""
+
+    def __init__(
+        self, blocks: Blocks, wanted: Sequence[tuple[int, int]], dtype: str, native: bool
+    ) -> None:
+        self.blocks, self.dtype, self.native = blocks, np.dtype(dtype), native
+        # The pool has words about the run under way: each machine has its own.
+        self.lists = dataclasses.replace(blocks.lists, pool=np.append(blocks.lists.pool, 0))
+        self.instructions = _with_guards(blocks)
+        checks = [(check.row, check.order, check.length) for check in blocks.checks]
+        self.checks = np.array(checks, np.int64).reshape(-1, 3)
+        with np.errstate(all="ignore"):
+            self.expected = np.array([check.number for check in blocks.checks]).astype(dtype)
+        self.outputs = [(int(space), int(row)) for space, row in blocks.outputs]
+        self._wanted = list(wanted)  # space and row
+        self.columns = [row for space, row in wanted if space == L]  # adjoints to be asked for
+        self._operations_of: dict[bool, Array] = {}
+
+    @functools.cached_property
+    def backward(self) -> Backward:
+        """The adjoint of the instructions."""
+        given = (self.instructions, self.lists, self.blocks.rows)
+        return adjoint(*given, self.outputs, self._wanted)
+
+    def ready(
+        self, width: int, backward: bool, training: bool, hot: bool, buffers: Buffers
+    ) -> Ready:
+        """Have what runs chunks of some width: machine code, or the interpreter on these buffers,
+        where something can't be emitted."""
+        parts = self._parts(backward)
+        made = Ready(width, backward, training, hot)
+        steps = self.backward.steps if backward else np.zeros(0, np.int32)
+        size = objects.vector_bytes() if self.native else 32
+        e = Layout(self.lists, steps, width, self.dtype.name, size, hot)
+        every = [i for some in parts.values() for i in some]
+        if not (self.native and all(ROWS[i.kind].emits(e, i) for i in every)):
+            given = (parts, self.lists, steps, buffers, width, self.checks, self.expected)
+            made.interpreter = Interpreter(*given)
+            return made
+        frame = driver.Frame(
+            self.blocks.rows,
+            (len(self.blocks.shared_inputs), len(self.blocks.lane_inputs)),
+            self.outputs,
+            self.columns if backward else (),
+            len(self.checks) > 0,
+            backward,
+            training,
+            frozenset(parts),
+        )
+        key = self._key(width, hot, parts, frame)
+
+        def make() -> tuple[None, str]:
+            return None, assembly.text_of(e, parts, frame)
+
+        _, made.code = objects.code(key, make, quick=not hot)
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        made.drive = prototype(made.code.address("drive"))
+        made.large = any(matrices.is_large(i, width) for i in every)
+        return made
+
+    def _parts(self, backward: bool) -> dict[str, Sequence[Instruction]]:
+        parts: dict[str, Sequence[Instruction]] = {
+            "forward_shared": self.instructions[S],
+            "forward_lanes": self.instructions[L],
+        }
+        if backward:
+            made = self.backward
+            parts |= {"begin": made.begin, "backward_lanes": made.lanes}
+            parts["backward_shared"] = made.shared
+        return {name: some for name, some in parts.items() if some}
+
+    def _key(self, width: int, hot: bool, parts: Any, frame: driver.Frame) -> str:
+        """All that the emitted code depends on."""
+        lists, s = self.lists, self.lists.segments
+        told: list[Any] = [width, self.dtype.name, hot, lists.exact, self._wanted]
+        told += [parts, dataclasses.astuple(frame), sorted(frame.parts), lists.constants]
+        columns = [lists.pool[POOL_HEADER:], s.code, s.out, s.a, s.b, s.c]
+        columns += [self.backward.steps] if frame.backward else []
+        told += [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
+        table = list(TABLE)  # as segments number it
+        names = {table[code] for code in {*s.code.tolist()}} | {"pass_on"}
+        names |= {i.name for some in parts.values() for i in some if i.name}
+        told += [(name, row_fingerprint(name)) for name in sorted(names)]
+        return repr([*told, assembly.sources()])
+
+    def operations(self, backward: bool) -> Array:
+        """The operations of segments, as their loop reads them."""
+        found = self._operations_of.get(backward)
+        if found is None:
+            s = self.lists.segments
+            steps = self.backward.steps if backward else np.zeros_like(s.code)
+            columns = [s.code, s.out, s.a, s.b, s.c, steps]
+            found = np.ascontiguousarray(np.stack(columns, axis=1).astype(np.int32))
+            found = self._operations_of[backward] = found if len(found) else np.zeros(1, np.int32)
+        return found
+
+
+def _with_guards(blocks: Blocks) -> tuple[list[Instruction], list[Instruction]]:
+    """The instructions of S and of L, each with its guards at the end."""
+    first, both = 0, (list(blocks.instructions[S]), list(blocks.instructions[L]))
+    for space in (S, L):
+        count = sum(check.space == space for check in blocks.checks)
+        if count:
+            both[space].append(Instruction("guard", View(space, 0, 0), shape=(first, count)))
+        first += count
+    return both
