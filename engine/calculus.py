@@ -45,7 +45,6 @@ from engine.trees import (
 )
 from engine.value import (
     Value,
-    begin_call,
     check_domain,
     computed_leaf,
     is_from_before,
@@ -280,7 +279,7 @@ class _Call:
         keywords: dict[str, Any] | None = None,
     ) -> None:
         self._connected = modes.state.recording  # whether results keep their operands
-        call = begin_call()
+        call = modes.begin_call()
         if self._connected:
             self._run(f, list(args), chosen, keywords or {})
         else:

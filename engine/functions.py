@@ -19,7 +19,7 @@ from engine.conditions import Condition, as_number
 from engine.deferred import numpy_class
 from engine.ops import TABLE, Op, inf
 from engine.randomness import next_draw
-from engine.value import Value, add_products, check_domain, computed_leaf, record, to_float
+from engine.value import Value, check_domain, computed_leaf, record, to_float
 
 Number: TypeAlias = Value | float
 # Which numbers have squares out of range, and what they are divided by: the outer two in double
@@ -370,3 +370,67 @@ __all__ = sorted(
     | {"clamp", "dot", "log_softmax", "logsumexp", "maximum", "mean", "minimum", "norm"}
     | {"prod", "random", "softmax", "sum", "take", "where"}
 )
+
+
+_ADD, _MUL = TABLE["add"], TABLE["mul"]
+_new = object.__new__
+
+
+def add_products(
+    total: Value | float | None, xs: Sequence[Value | float], ys: Sequence[Value | float]
+) -> Value | float | None:
+    """Return ``total + x0 * y0 + x1 * y1 + …``: what `dot` is, with the nodes written out.
+
+    This is where most nodes of a network are made, in half the time that ``*`` and ``+`` take.
+    """
+    if modes.watched:
+        return add_products_plainly(total, xs, ys)
+    scope = modes.current_scope() if modes.scoped else None
+    made = None if scope is None else scope.made
+    for x, y in zip(xs, ys, strict=True):
+        if type(total) is not Value or type(x) is not Value:
+            total = x * y if total is None else total + x * y
+            continue
+        product: Value = _new(Value)
+        product._a = x
+        product._x = x._data
+        if type(y) is Value:
+            product._b = y
+            product._y = y._data
+        elif type(y) is float:
+            product._b = None
+            product._y = y
+        else:
+            total = total + x * y
+            continue
+        product._data = product._x * product._y
+        product.op = _MUL
+        product._rest = ()
+        product._grad = 0.0
+        product.label = ""
+        product.scope = scope
+        node: Value = _new(Value)
+        node._a = total
+        node._x = total._data
+        node._b = product
+        node._y = product._data
+        node._data = node._x + node._y
+        node.op = _ADD
+        node._rest = ()
+        node._grad = 0.0
+        node.label = ""
+        node.scope = scope
+        if made is not None:
+            made.note(product)
+            made.note(node)
+        total = node
+    return total
+
+
+def add_products_plainly(
+    total: Value | float | None, xs: Sequence[Value | float], ys: Sequence[Value | float]
+) -> Value | float | None:
+    """`add_products` in operators."""
+    for x, y in zip(xs, ys, strict=True):
+        total = x * y if total is None else total + x * y
+    return total

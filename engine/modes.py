@@ -21,14 +21,24 @@ from typing import Any, Literal
 from weakref import ReferenceType
 
 from engine import locks
+from engine.errors import TraceError, user_line
 
 watched = 0
 tracing = 0
 special = 0
+calls = 0  # how many calls of transforms have begun
 _inlining = 0
 scoped = False
 _lock = locks.freed()  # a frame may be freed, which counts it out, while one is counted in
 _counted: set[int] = set()  # the ids of the frames that `watched` counts
+
+
+def begin_call() -> int:
+    """Count a call of a transform, and return its number: see `value.is_from_before`."""
+    global calls
+    with _lock:
+        calls += 1
+        return calls
 
 
 class Scope:
@@ -291,6 +301,16 @@ def enter_scope(name: str) -> Token[Scope | None]:
     global scoped
     scoped = True
     return set_scope(Scope(name, current_scope()))
+
+
+def refuse_in_trace(what: str) -> None:
+    """Raise TraceError while tracing: a replay would not do this again."""
+    if tracing and state.trace is not None:
+        raise TraceError(
+            f"{what} inside of a compiled function, {user_line()}: a replay would not repeat it; "
+            "take gradients with engine.grad, or outside by program.grad, and give new numbers "
+            "as arguments"
+        )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import operator
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from inspect import Parameter, signature
@@ -20,7 +19,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from engine import locks, modes
-from engine.errors import DomainError, GraphError, TraceError, user_line
+from engine.copying import Copied, set_operands
+from engine.errors import DomainError, GraphError, user_line
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
@@ -132,7 +132,7 @@ def _comparison(
     return method
 
 
-class Value:
+class Value(Copied):
     """A scalar in a computation graph.
 
     Calculate with it as with a float; then `backward()` puts the derivative of the result with
@@ -156,7 +156,7 @@ class Value:
     # _a and _b are the first two operands, None for a literal or where there is none, and _x and
     # _y the numbers that they had; _rest has such pairs for the third and later operands.
     # In a leaf, _x is the number of calls of transforms that had begun when it was made, and _y is
-    # 1.0 if a computation made it: see `begin_call` and `is_computed`.
+    # 1.0 if a computation made it: see `modes.begin_call` and `is_computed`.
     # _adjoint is the reverse sweep's, and has a meaning only during one.
     __slots__ = (
         *("_data", "_grad", "op", "_a", "_x", "_b", "_y", "_rest"),
@@ -170,7 +170,7 @@ class Value:
         self._data = to_float(data)
         self._a: Value | None = None
         self._b: Value | None = None
-        self._x: float = _calls
+        self._x: float = modes.calls
         self._y = 0.0
         self._rest: tuple[tuple[Value | None, float], ...] = ()
         self._grad = 0.0
@@ -198,7 +198,7 @@ class Value:
             )
 
         self.op = Op(name, name, None, (0.0,) * len(children), pullback=refuse)
-        _set_operands(self, [(child, child._data) for child in children])
+        set_operands(self, [(child, child._data) for child in children])
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Value has no subclasses: operations on them would give plain Values")
@@ -224,7 +224,7 @@ class Value:
 
     @data.setter
     def data(self, number: float) -> None:
-        _refuse_in_trace("assigning data")
+        modes.refuse_in_trace("assigning data")
         if self.op is not None:
             raise GraphError(
                 f"the data of {self._describe()} is the result of {self.op.name} and can't be "
@@ -238,12 +238,12 @@ class Value:
 
         It may be assigned a number; None, which PyTorch has for no gradient, is 0.0.
         """
-        _refuse_in_trace("reading grad")
+        modes.refuse_in_trace("reading grad")
         return self._grad
 
     @grad.setter
     def grad(self, number: float | None) -> None:
-        _refuse_in_trace("assigning grad")
+        modes.refuse_in_trace("assigning grad")
         self._grad = 0.0 if number is None else to_float(number)
 
     @property
@@ -305,7 +305,7 @@ class Value:
 
         Raises GraphError where a node below was made by hand.
         """
-        _refuse_in_trace("backward()")
+        modes.refuse_in_trace("backward()")
         if not isinstance(gradient, NUMBERS):
             raise TypeError(
                 f"the gradient that backward begins with is a plain number, not {gradient!r}; for "
@@ -419,55 +419,6 @@ class Value:
             "engine.take(sequence, v) the entry"
         )
 
-    # --- copying and pickling, without recursion ---
-
-    def __copy__(self) -> Value:
-        if modes.tracing and modes.state.trace is not None:
-            return self.detach()  # a number of its own, like any copy, but a live one
-        return _rebuild(self, self._operands())
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
-        if modes.tracing and modes.state.trace is not None:
-            return self.detach()
-        for node in topological_order((self,)):
-            if id(node) not in memo:
-                operands = [(None if c is None else memo[id(c)], x) for c, x in node._operands()]
-                memo[id(node)] = _rebuild(node, operands)
-        copied: Value = memo[id(self)]
-        return copied
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        _refuse_in_trace("pickling")
-        if self.op is None:
-            state = (self._data, self._grad, self.label, self.scope, self._y != 0.0)
-            return (_load_leaf, state)
-        # Leaves are pickled as themselves, so that a parameter shared by two graphs stays
-        # shared; the nodes above them in columns, one entry a node, which pickle compactly.
-        nodes = topological_order((self,))
-        leaves = [node for node in nodes if node.op is None]
-        inner = [node for node in nodes if node.op is not None]
-        place: dict[Value | None, int] = {node: i for i, node in enumerate(leaves + inner)}
-        columns = (
-            [node.op for node in inner],
-            array("d", [node._data for node in inner]),
-            array("d", [node._grad for node in inner]),
-            array("q", [place.get(node._a, -1) for node in inner]),
-            array("d", [node._x for node in inner]),
-            array("q", [place.get(node._b, -1) for node in inner]),
-            array("d", [node._y for node in inner]),
-        )
-        rest = {
-            place[node]: [(place.get(c, -1), x) for c, x in node._rest]
-            for node in inner
-            if node._rest
-        }
-        notes = {
-            place[node]: (node.label, node.scope)
-            for node in inner
-            if node.label or node.scope is not None
-        }
-        return (_load_graph, (leaves, columns, rest, notes))
-
 
 _NOT_A_FLOAT = (
     "a Value does not turn into a plain number by itself, because its derivative would be lost; "
@@ -477,17 +428,6 @@ _NOT_A_FLOAT = (
 
 
 # --- leaves: where they come from -------------------------------------------------------------
-
-_calls = 0  # how many calls of transforms have begun
-_calls_lock = locks.freed()
-
-
-def begin_call() -> int:
-    """Count a call of a transform, and return its number: see `is_from_before`."""
-    global _calls
-    with _calls_lock:
-        _calls += 1
-        return _calls
 
 
 def is_from_before(leaf: Value, call: int) -> bool:
@@ -500,7 +440,7 @@ def computed_leaf(number: float, label: str = "") -> Value:
     leaf: Value = _new(Value)
     leaf._data = number if type(number) is float else to_float(number)
     leaf.op = leaf._a = leaf._b = None
-    leaf._x, leaf._y, leaf._rest = _calls, 1.0, ()
+    leaf._x, leaf._y, leaf._rest = modes.calls, 1.0, ()
     leaf._grad, leaf.label = 0.0, label
     leaf.scope = modes.current_scope() if modes.scoped else None
     return leaf
@@ -512,42 +452,6 @@ def is_computed(node: Value) -> bool:
     So are the inputs of a transform, numbers drawn, and results without operands (`no_grad`).
     """
     return node.op is not None or node._y != 0.0
-
-
-def all_given(leaves: Iterable[Any]) -> bool:
-    """Whether all are Values that the user made such, and none is computed."""
-    for leaf in leaves:
-        if type(leaf) is not Value or leaf.op is not None or leaf._y != 0.0:
-            return False
-    return True
-
-
-def numbers_of(values: Sequence[Value]) -> list[float]:
-    """Return the `data` of each of many Values, in a fraction of the time.
-
-    >>> numbers_of([Value(1.0), Value(2.0)])
-    [1.0, 2.0]
-    """
-    if modes.tracing and (modes.state.trace is not None or modes.state.recorder is not None):
-        return [v.data for v in values]
-    return [v._data for v in values]
-
-
-def set_leaves(values: Sequence[Value], numbers: Sequence[float], grads: Sequence[float]) -> None:
-    """Set `data` and `grad` of many leaves to floats, in a fraction of the time.
-
-    Raises what assigning `data` does.
-
-    >>> v = Value(1.0)
-    >>> set_leaves([v], [2.0], [3.0])
-    >>> v
-    Value(data=2.0, grad=3.0)
-    """
-    _refuse_in_trace("assigning data")
-    for v, number, grad in zip(values, numbers, grads, strict=True):
-        if v.op is not None:
-            v.data = number  # which raises
-        v._data, v._grad = number, grad
 
 
 # --- making nodes ---------------------------------------------------------------------------
@@ -572,16 +476,6 @@ def to_float(number: object) -> float:
         raise TypeError(f"a Value holds one number, not a {kind}; use {instead}")
     advice = "; write float(x)" if isinstance(number, Decimal) else ""
     raise TypeError(f"a Value holds an int or a float, not a {kind}: {number!r}{advice}")
-
-
-def _refuse_in_trace(what: str) -> None:
-    """Raise TraceError while tracing: a replay would not do this again."""
-    if modes.tracing and modes.state.trace is not None:
-        raise TraceError(
-            f"{what} inside of a compiled function, {user_line()}: a replay would not repeat it; "
-            "take gradients with engine.grad, or outside by program.grad, and give new numbers "
-            "as arguments"
-        )
 
 
 def _node(op: Op, data: float, a: Value | None, x: float, b: Value | None, y: float) -> Value:
@@ -613,109 +507,6 @@ def _take_scope(node: Value) -> None:
         node.scope = None
 
 
-def _set_operands(node: Value, operands: Sequence[tuple[Value | None, float]]) -> None:
-    (node._a, node._x), (node._b, node._y) = [*operands, (None, 0.0), (None, 0.0)][:2]
-    node._rest = tuple(operands[2:])
-
-
-def _rebuild(node: Value, operands: Sequence[tuple[Value | None, float]]) -> Value:
-    """Return a copy of a node with other operands."""
-    copied: Value = _new(Value)
-    copied._data, copied.op, copied._grad = node._data, node.op, node._grad
-    copied.label, copied.scope = node.label, node.scope
-    _set_operands(copied, operands)
-    if node.op is None:
-        copied._x, copied._y = _calls, node._y
-    return copied
-
-
-def _load_leaf(
-    data: float, grad: float, label: str, scope: modes.Scope | None, computed: bool = False
-) -> Value:
-    leaf = computed_leaf(data, label) if computed else Value(data, label=label)
-    leaf._grad, leaf.scope = grad, scope
-    return leaf
-
-
-def _load_graph(
-    leaves: list[Value],
-    columns: tuple[Sequence[Any], ...],
-    rest: dict[int, list[tuple[int, float]]],
-    notes: dict[int, tuple[str, modes.Scope | None]],
-) -> Value:
-    nodes: list[Value | None] = [*leaves, *[None] * len(columns[0]), None]  # the last for -1
-    for i, (op, data, grad, a, x, b, y) in enumerate(zip(*columns, strict=True), len(leaves)):
-        node: Value = _new(Value)
-        node._data, node.op, node._grad = data, op, grad
-        node._a, node._x, node._b, node._y = nodes[a], x, nodes[b], y
-        node._rest = tuple((nodes[c], z) for c, z in rest[i]) if i in rest else ()
-        node.label, node.scope = notes.get(i, ("", None))
-        nodes[i] = node
-    root = nodes[-2]
-    assert root is not None
-    return root
-
-
-def add_products(
-    total: Value | float | None, xs: Sequence[Value | float], ys: Sequence[Value | float]
-) -> Value | float | None:
-    """Return ``total + x0 * y0 + x1 * y1 + …``: what `dot` is, with the nodes written out.
-
-    This is where most nodes of a network are made, in half the time that ``*`` and ``+`` take.
-    """
-    if modes.watched:
-        return add_products_plainly(total, xs, ys)
-    scope = modes.current_scope() if modes.scoped else None
-    made = None if scope is None else scope.made
-    for x, y in zip(xs, ys, strict=True):
-        if type(total) is not Value or type(x) is not Value:
-            total = x * y if total is None else total + x * y
-            continue
-        product: Value = _new(Value)
-        product._a = x
-        product._x = x._data
-        if type(y) is Value:
-            product._b = y
-            product._y = y._data
-        elif type(y) is float:
-            product._b = None
-            product._y = y
-        else:
-            total = total + x * y
-            continue
-        product._data = product._x * product._y
-        product.op = _MUL
-        product._rest = ()
-        product._grad = 0.0
-        product.label = ""
-        product.scope = scope
-        node: Value = _new(Value)
-        node._a = total
-        node._x = total._data
-        node._b = product
-        node._y = product._data
-        node._data = node._x + node._y
-        node.op = _ADD
-        node._rest = ()
-        node._grad = 0.0
-        node.label = ""
-        node.scope = scope
-        if made is not None:
-            made.note(product)
-            made.note(node)
-        total = node
-    return total
-
-
-def add_products_plainly(
-    total: Value | float | None, xs: Sequence[Value | float], ys: Sequence[Value | float]
-) -> Value | float | None:
-    """`add_products` in operators."""
-    for x, y in zip(xs, ys, strict=True):
-        total = x * y if total is None else total + x * y
-    return total
-
-
 def record(op: Op, operands: Sequence[Value | float]) -> Value:
     """Compute an operation and return its node. Operands are Values, and floats for literals."""
     assert op.forward is not None
@@ -728,7 +519,7 @@ def record_result(op: Op, data: float, pairs: Sequence[tuple[Value | None, float
     """Return the node of an operation whose result is known."""
     node: Value = _new(Value)
     node._data, node.op, node._grad, node.label = data, op, 0.0, ""
-    _set_operands(node, pairs)
+    set_operands(node, pairs)
     _take_scope(node)
     return _attend(node) if modes.watched else node
 
@@ -747,7 +538,7 @@ def _attend(node: Value) -> Value:
                 return node.detach()  # a constant for derivatives, but live
         return _constant(node, "no_grad")
     node.op = node._a = node._b = None  # `_constant`, without a second node
-    node._x, node._y, node._rest = _calls, 1.0, ()
+    node._x, node._y, node._rest = modes.calls, 1.0, ()
     return node
 
 
@@ -792,8 +583,6 @@ def _add_methods() -> None:
                     setattr(Value, name, method)
 
 
-_ADD = TABLE["add"]
-_MUL = TABLE["mul"]
 _POW = TABLE["pow"]
 _SQUARE = TABLE["square"]
 _add_methods()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.value import numbers_of
+from engine.leaves import numbers_of
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
 from nn.scalar_path import ScalarPath
 from nn.vectorised_path import VectorisedPath

@@ -16,9 +16,9 @@ import numpy as np
 import engine
 from engine import Value
 from engine.errors import user_frame
+from engine.leaves import numbers_of
 from engine.lines import Line
 from engine.randomness import drawing
-from engine.value import numbers_of
 from nn.optim import Optimizer
 from nn.scalar_path import TrainingPath
 

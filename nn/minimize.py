@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine import Program, Value
-from engine.value import numbers_of
+from engine.leaves import numbers_of
 from nn.adopting import optimizer_of, scheduler_of
 from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, OnNonfinite, Watch

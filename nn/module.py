@@ -21,8 +21,8 @@ from weakref import ref
 import numpy as np
 
 from engine import Value, modes
+from engine.leaves import all_given
 from engine.trees import is_record, record_fields
-from engine.value import all_given
 
 M = TypeVar("M", bound="Module")
 

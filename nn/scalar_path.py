@@ -10,8 +10,8 @@ import numpy as np
 
 import engine
 from engine import Value
+from engine.leaves import set_leaves
 from engine.randomness import drawing
-from engine.value import set_leaves
 from nn.losses import Loss
 from nn.module import Module
 

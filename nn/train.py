@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine import Value
-from engine.value import numbers_of
+from engine.leaves import numbers_of
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
 from nn.checkpoints import Checkpoints, check_can_be_saved

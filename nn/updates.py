@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.leaves import set_leaves
 from engine.showing import Shown, bundle, words
-from engine.value import set_leaves
 from nn import plots
 from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, Watch, not_finite

@@ -10,7 +10,7 @@ import numpy as np
 import engine
 from engine import Value
 from engine.compiled.training import Loop, Steps
-from engine.value import numbers_of
+from engine.leaves import numbers_of
 from nn.compiled_model import loss_program
 from nn.losses import Loss
 from nn.module import Module

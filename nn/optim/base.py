@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine import Value
-from engine.value import numbers_of, set_leaves
+from engine.leaves import numbers_of, set_leaves
 from nn.optim import rules
 
 Array = rules.Array

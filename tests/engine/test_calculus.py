@@ -10,7 +10,7 @@ import pytest
 
 import engine
 from engine import Graph, GraphError, Value
-from engine.value import add_products, add_products_plainly
+from engine.functions import add_products, add_products_plainly
 
 
 def rosenbrock(p):
