@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # the functions of the rows are made from the table, below
 
 
 def checked_operand(op: Op, operand: object) -> Number:
-    """An operand as a Value or a float; TypeError for what is neither."""
+    """An operand as a Value or a float. Raises TypeError for what is neither."""
     operand = as_number(operand)
     if isinstance(operand, Value):
         return operand

@@ -30,7 +30,8 @@ stream = _Stream()
 def manual_seed(seed: int) -> None:
     """Start the draws of `engine.random` in this thread anew, from a whole number.
 
-    Every thread has a stream of its own, which begins with seed 0.
+    Every thread has a stream of its own, which begins with seed 0. Raises TypeError for a seed
+    that is no whole number.
 
     >>> from engine import manual_seed, random
     >>> manual_seed(7)

@@ -36,7 +36,10 @@ def names_one(argnums: Any) -> bool:
 
 
 def positions_in(argnums: Any, args: Sequence[Any]) -> list[int]:
-    """The positions in a call's arguments that `argnums` names, counted from the start."""
+    """The positions in a call's arguments that `argnums` names, counted from the start.
+
+    Raises ValueError for one that the call does not have, and for one that is named twice.
+    """
     positions = map(operator.index, [argnums] if names_one(argnums) else argnums)
     chosen = []
     for i in positions:
@@ -51,7 +54,10 @@ def positions_in(argnums: Any, args: Sequence[Any]) -> list[int]:
 
 
 def one_for_each(primals: Any, vectors: Any, name: str) -> tuple[tuple[Any, ...], Any]:
-    """The primals as a tuple, and their vectors likewise."""
+    """The primals as a tuple, and their vectors likewise.
+
+    Raises TypeError where there are several primals and one vector.
+    """
     if not isinstance(primals, list | tuple):
         return (primals,), (vectors,)
     if not isinstance(vectors, list | tuple):

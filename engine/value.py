@@ -214,6 +214,8 @@ class Value(Copied):
         """The number. It may be assigned for a leaf, not for the result of an operation.
 
         While `engine.compile` traces, reading it records that the rest depends on this number.
+
+        Assigning raises GraphError for the result of an operation, TypeError for no number.
         """
         if modes.tracing:
             if modes.state.trace is not None:

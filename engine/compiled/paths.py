@@ -279,7 +279,7 @@ class Paths:
 
     @contextmanager
     def naming(self, example: int) -> Iterator[None]:
-        """Have errors about an index say which example they are about."""
+        """Have errors about an index, raised inside, say which example they are about."""
         try:
             yield
         except (IndexError, ValueError) as error:

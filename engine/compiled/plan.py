@@ -299,7 +299,9 @@ class Writer:
         self, path: Path, inputs: Sequence[int] = (), leaves: Sequence[int] = (), *, backward: bool
     ) -> tuple[list[int], dict[int, int]]:
         """Run the machine code. Return the places of outputs among the results, and those of
-        adjoints: by input for `inputs`, and after them by leaf for `leaves` of the path."""
+        adjoints: by input for `inputs`, and after them by leaf for `leaves` of the path.
+
+        Raises UnfitError where there is no machine code."""
         after = len(self._packed)
         self._read_leaves([self._paths.leaves[k] for k in path.leaf_places.tolist()])
         chosen = {*inputs}
@@ -331,7 +333,9 @@ class Writer:
 
     def run_on_examples(self, path: Path, count: int) -> str:
         """Run the machine code on some examples, up to about `count`; return the name of an array
-        with a row for each output."""
+        with a row for each output.
+
+        Raises UnfitError where there is no machine code for so many in one chunk."""
         self._read_leaves([self._paths.leaves[k] for k in path.leaf_places.tolist()])
         arrays = [(name, self._view("vs", at, shape)) for at, (name, shape) in self._arrays.items()]
         views = [("data", places, shape) for _, places, shape in self._batches]

@@ -50,7 +50,10 @@ def set_num_threads(count: int) -> None:
 
 
 def run_together(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Run tasks at the same time, the first in this thread; return what each returns."""
+    """Run tasks at the same time, the first in this thread; return what each returns.
+
+    Raises what the first of them that fails does, when all have ended.
+    """
     global _pool
     with _lock:
         if _pool is None or _pool._max_workers < len(tasks) - 1:

@@ -161,7 +161,10 @@ def page_of(title: str, theme: str, body: str) -> str:
 
 
 def save_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a player's page, wholly or not at all; see `Player.save`."""
+    """Write a player's page, wholly or not at all; see `Player.save`.
+
+    Raises ValueError for a name that ends in something other than .html or .htm.
+    """
     path = Path(path)
     if not path.suffix:
         path = path.with_name(f"{path.name.rstrip('.')}.html")

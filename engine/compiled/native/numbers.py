@@ -230,7 +230,9 @@ class Numbers:
         )
 
     def binary(self, name: str, x: Any, y: Any) -> Lanes:
-        """What an operator gives; known numbers are computed at once."""
+        """What an operator gives; known numbers are computed at once.
+
+        Raises UntranslatableError for one that these kinds do not have."""
         left, right = self._pair(x, y)
         kind, a, b = left.kind, left.constant, right.constant
         if a is not None and b is not None and name in _FOLD and not (name == "div" and b == 0):
@@ -253,7 +255,7 @@ class Numbers:
         return self.result(f"{instruction} {left.type} {left.name}, {right.name}", kind, left.width)
 
     def compare(self, how: str, x: Any, y: Any) -> Lanes:
-        """A comparison of numbers."""
+        """A comparison of numbers. Raises UntranslatableError for what is none."""
         x, y = self._pair(x, y)
         if x.kind != FLOAT:
             raise UntranslatableError(f"a comparison of {x.kind}s")

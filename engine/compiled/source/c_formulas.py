@@ -165,7 +165,9 @@ class Expressions:
         return repr(float(x)) + "f" * (self.real == "float")
 
     def function(self, row: str) -> str:
-        """The function that computes a row, which is defined if need be."""
+        """The function that computes a row, which is defined if need be.
+
+        Raises TypeError, by the row's name, where C can't have it."""
         if row in _LIBRARY:
             return _LIBRARY[row] + "f" * (self.real == "float")
         name = f"op_{row}"
@@ -182,7 +184,9 @@ class Expressions:
         return name
 
     def passed(self, row: str, k: int, g: str, operands: Sequence[Expr], out: Expr) -> str:
-        """What passes to operand k of a row: nothing where the edge is cut."""
+        """What passes to operand k of a row: nothing where the edge is cut.
+
+        Raises TypeError as `function` does."""
         names, slope, cut = edge(row, k)
         known = dict(zip(names, operands, strict=True)) | {"out": out}
         if cut is None and slope.kind in ("number", "name"):

@@ -245,7 +245,9 @@ def derivative(name: str) -> tuple[list[str], Expr, bool]:
 
 
 def forward(row: str) -> tuple[list[str], Expr]:
-    """A row: the names of its operands and what it computes."""
+    """A row: the names of its operands and what it computes.
+
+    Raises TypeError, by the row's name, where that is no formula."""
     names = parameters(row)
     f = TABLE[row].forward
     assert f is not None

@@ -67,7 +67,10 @@ def source(
     reduce: str | None,
     by_module: Mapping[str, Any] | None,
 ) -> Source:
-    """Return the text of the path used last. `by_module` are the parameters by a module's names."""
+    """Return the text of the path used last. `by_module` are the parameters by a module's names.
+
+    Raises ValueError for another `kind`, and TypeError for an operation that it can't write.
+    """
     if kind not in ("numpy", "latex", "c"):
         raise ValueError(f'a source is "numpy", "latex" or "c", not {kind!r}')
     path = paths.paths[0]
