@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.compiled.blocks import Instruction
 from engine.compiled.instructions import ROWS
-from engine.compiled.native.driver import Frame, drive
+from engine.compiled.native.driver import Outline, drive
 from engine.compiled.native.function import Function, calls
 from engine.compiled.native.layout import Layout
 
@@ -18,7 +18,7 @@ _PIECE = 64  # single operations of a segment that are written out together
 _LONG = 500  # lines of a function: the time that LLVM takes grows faster than its length
 
 
-def text_of(e: Layout, parts: dict[str, Sequence[Instruction]], frame: Frame) -> str:
+def text_of(e: Layout, parts: dict[str, Sequence[Instruction]], frame: Outline) -> str:
     """Return the text of a module whose function `drive` runs the parts, by their names."""
     texts: list[str] = []
     declared: set[str] = set()

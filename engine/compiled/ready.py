@@ -80,7 +80,7 @@ class Maker:
             given = (parts, self.lists, steps, buffers, width, self.checks, self.expected)
             made.interpreter = Interpreter(*given)
             return made
-        frame = driver.Frame(
+        frame = driver.Outline(
             self.blocks.rows,
             (len(self.blocks.shared_inputs), len(self.blocks.lane_inputs)),
             self.outputs,
@@ -112,7 +112,7 @@ class Maker:
             parts["backward_shared"] = made.shared
         return {name: some for name, some in parts.items() if some}
 
-    def _key(self, width: int, hot: bool, parts: Any, frame: driver.Frame) -> str:
+    def _key(self, width: int, hot: bool, parts: Any, frame: driver.Outline) -> str:
         """All that the emitted code depends on."""
         lists, s = self.lists, self.lists.segments
         told: list[Any] = [width, self.dtype.name, hot, lists.exact, self._wanted]

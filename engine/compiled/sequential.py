@@ -51,7 +51,7 @@ _lock = locks.freed()
 _kept_alive: dict[str, objects.Code] = {}  # the machine code of each module's loops
 
 
-class Loop:
+class PlainLoop:
     """A function over columns that can become machine code; called, it is the plain function."""
 
     def __init__(self, plain: Callable[..., int]) -> None:
@@ -91,13 +91,13 @@ def is_worth_it(count: int) -> bool:
     return count >= MANY and not objects.DISABLED
 
 
-def loop(plain: Callable[..., int]) -> Loop:
+def loop(plain: Callable[..., int]) -> PlainLoop:
     """Make a loop of a function: see the module."""
-    return Loop(plain)
+    return PlainLoop(plain)
 
 
-def _loops(module: str) -> dict[str, Loop]:
-    return {x.name: x for x in vars(sys.modules[module]).values() if isinstance(x, Loop)}
+def _loops(module: str) -> dict[str, PlainLoop]:
+    return {x.name: x for x in vars(sys.modules[module]).values() if isinstance(x, PlainLoop)}
 
 
 def _load(module: str) -> None:
@@ -149,7 +149,7 @@ _COMPARISONS = {
 class _Translation:
     """One loop in LLVM's language. Variables live on the stack, until LLVM's passes lift them."""
 
-    def __init__(self, source: Loop, loops: dict[str, Loop]) -> None:
+    def __init__(self, source: PlainLoop, loops: dict[str, PlainLoop]) -> None:
         self.loop, self.loops = source, loops
         self.globals: dict[str, Any] = vars(sys.modules[source.module])
         tree = ast.parse(textwrap.dedent(inspect.getsource(source.plain))).body[0]

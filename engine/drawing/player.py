@@ -1,7 +1,7 @@
 """A player: the two passes over a graph, step by step, as one self-contained piece of HTML.
 
 In goes a node; out comes a `Player`, which shows itself in notebooks and saves itself as a file:
-the picture of the graph (`fold`, `layout`), drawn once, and the text of every step (`steps`), with
+the picture of the graph (`fold`, `placing`), drawn once, and the text of every step (`steps`), with
 a little JavaScript that brings one after the other to life. Nothing is fetched from anywhere.
 Without JavaScript the picture, as an image, and the list of all steps are there.
 """

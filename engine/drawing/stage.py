@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.drawing.formula import sign
-from engine.drawing.layout import Frame, place
 from engine.drawing.picture import Arrow, Box, Picture
+from engine.drawing.placing import Frame, place
 from engine.drawing.scenes import Scenes, title_of
 from engine.drawing.steps import in_line
 from engine.drawing.theme import number_text, row_text

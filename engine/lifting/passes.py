@@ -17,7 +17,7 @@ from engine.compiled.describe import titles
 from engine.compiled.program import Program
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE
 from engine.graph import topological_order
-from engine.lifting.instructions import lifted_of
+from engine.lifting.by_instructions import lifted_of
 from engine.lines import Line, Recorder
 from engine.value import Value
 

@@ -19,7 +19,7 @@ from engine.drawing.theme import markup
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError
 from engine.graph import Graph
-from engine.lifting.instructions import picture_of
+from engine.lifting.by_instructions import picture_of
 from engine.lifting.passes import Opened, Passes, Scalar, Table
 from engine.showing import Shown, Still, bundle, words
 

@@ -22,7 +22,7 @@ from engine import Value
 from engine.compiled import assembly, blas, objects, updates
 from engine.compiled.blocks import ZERO, Array, Instruction, L, S, View
 from engine.compiled.interpreter import Interpreter, Work
-from engine.compiled.native.driver import Frame
+from engine.compiled.native.driver import Outline
 from engine.compiled.native.function import PARAMETERS, Function
 from engine.compiled.native.job import AT
 from engine.compiled.native.layout import Layout
@@ -142,8 +142,8 @@ def state_of(
 # --- machine code ----------------------------------------------------------------------------
 
 
-def frame_of(program: Program) -> Frame:
-    return Frame(
+def frame_of(program: Program) -> Outline:
+    return Outline(
         program.rows,
         program.inputs,
         program.outputs,

@@ -11,7 +11,7 @@ import engine
 from engine import Program, TraceError, Value
 from engine.compiled.describe import titles
 from engine.drawing import Picture
-from engine.lifting.instructions import lifted_of, stood_for
+from engine.lifting.by_instructions import lifted_of, stood_for
 from engine.lifting.passes import AWAY, Passes
 from engine.lines import Recorder
 from engine.modes import recorded_by

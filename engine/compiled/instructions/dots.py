@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.compiled.blocks import ADJOINT, NOTED, ZERO, Instruction, Lists, View
 from engine.compiled.instructions.row import Row, plural
-from engine.compiled.native.layout import Layout, Rows, Signed, note_nan
+from engine.compiled.native.layout import AtHand, Layout, Signed, note_nan
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
@@ -71,7 +71,7 @@ class Dot(Row):
         elif e.width(i.out.space) > 1:
 
             def lanes(o: Any, w: int) -> None:
-                rows = Rows(e, f, i.out.space, o, w)
+                rows = AtHand(e, f, i.out.space, o, w)
                 for k in range(i.out.count):
                     _one_sum(f, rows, i, tables, k)
 
@@ -197,7 +197,7 @@ def _added(total: Lanes | None, x: Lanes, negative: bool) -> Lanes:
     return total - x if negative else total + x
 
 
-def _one_sum(f: Function, rows: Rows, i: Instruction, tables: list[Any], k: int) -> None:
+def _one_sum(f: Function, rows: AtHand, i: Instruction, tables: list[Any], k: int) -> None:
     """A sum, term after term."""
     left, right, single = (table[k].tolist() for table in tables)
     y = f.literal(0.0, rows.width) if i.flags & ZERO else None
@@ -247,7 +247,7 @@ def _sums_in_parts(e: Layout, f: Function, i: Instruction, tables: list[Any]) ->
             assert y is not None
             pending.setdefault(y.width, []).append((first, y))
         else:
-            _one_sum(f, Rows(e, f, i.out.space, 0, 1), i, tables, first)
+            _one_sum(f, AtHand(e, f, i.out.space, 0, 1), i, tables, first)
     for some in pending.values():
         for (first, _), y in zip(some, f.sums([y for _, y in some]), strict=True):
             f.store(y if zero is None else zero + y, buffer, out + first)
@@ -307,7 +307,7 @@ def _scatter_products(e: Layout, f: Function, i: Instruction) -> None:
     if e.width(g.space) > 1:
 
         def lanes(o: Any, w: int) -> None:
-            rows = Rows(e, f, g.space & ~ADJOINT, o, w)
+            rows = AtHand(e, f, g.space & ~ADJOINT, o, w)
             for k in range(g.count):
                 _one_scatter(rows, i, g.first + k, targets[k].tolist(), others[k].tolist())
             rows.finish()
@@ -317,7 +317,7 @@ def _scatter_products(e: Layout, f: Function, i: Instruction) -> None:
     for way, first, count in _parts([targets, others]):
         mine, other = targets[first].tolist(), others[first].tolist()
         if way == "single":
-            rows = Rows(e, f, g.space & ~ADJOINT, 0, 1)
+            rows = AtHand(e, f, g.space & ~ADJOINT, 0, 1)
             _one_scatter(rows, i, g.first + first, mine, other)
             continue
         e.flush(f)
@@ -328,7 +328,9 @@ def _scatter_products(e: Layout, f: Function, i: Instruction) -> None:
             _scatter_across(e, f, i, g.first + first, count, mine, other, moves)
 
 
-def _one_scatter(rows: Rows, i: Instruction, g: int, targets: list[int], others: list[int]) -> None:
+def _one_scatter(
+    rows: AtHand, i: Instruction, g: int, targets: list[int], others: list[int]
+) -> None:
     """What passes from one row, target by target."""
     adjoint = rows.arrived(g)
     for j, row in enumerate(targets):

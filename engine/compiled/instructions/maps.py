@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.compiled.blocks import ADJOINT, NAN_SEEN, Instruction, Lists, View
 from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native import vectormath
-from engine.compiled.native.layout import Rows, note_nan
+from engine.compiled.native.layout import AtHand, note_nan
 from engine.ops import TABLE, Op
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Segment(Row):
         table = _rows_by_code()
 
         def body(o: Any, w: int) -> None:
-            rows = Rows(e, f, i.out.space, o, w)
+            rows = AtHand(e, f, i.out.space, o, w)
             for _, code, out, *operands in _operations(e.lists, i):
                 op = table[code]
                 y = vectormath.row(f, op.name, *map(rows.read, operands[: op.arity]))
@@ -358,7 +358,7 @@ class SegmentBack(Row):
         table = _rows_by_code()
 
         def body(o: Any, w: int) -> None:
-            rows = Rows(e, f, i.out.space & ~ADJOINT, o, w)
+            rows = AtHand(e, f, i.out.space & ~ADJOINT, o, w)
             for k, code, out, *operands in reversed(list(_operations(e.lists, i))):
                 flags = int(e.steps[k])
                 if not flags:

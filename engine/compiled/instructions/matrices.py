@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.compiled.blocks import ADJOINT, NOTED, TRANSPOSED, ZERO, Instruction, L, Lists, S, View
 from engine.compiled.instructions.row import Row, of_lanes
 from engine.compiled.native import tiles
-from engine.compiled.native.layout import Rows, note_nan
+from engine.compiled.native.layout import AtHand, note_nan
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
@@ -105,7 +105,7 @@ class Product(_Matrices):
             m.note_nan(m.rows(i.out))
 
     def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
-        rows = Rows(e, f, i.out.space & ~ADJOINT, 0, e.lanes)
+        rows = AtHand(e, f, i.out.space & ~ADJOINT, 0, e.lanes)
         matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
         n, inner, cols = i.shape
         for k in range(n):
@@ -243,7 +243,7 @@ class Outer(_Matrices):
         m.put(m.rows(i.out), y.reshape(-1, 1), i.adds)
 
     def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
-        rows = Rows(e, f, L, 0, e.lanes)
+        rows = AtHand(e, f, L, 0, e.lanes)
         n, inner, cols = i.shape
         a, b = i.operand(0), i.operand(1)
         places, products = [], []
@@ -307,7 +307,7 @@ def is_large(i: Instruction, width: int) -> bool:
 
 
 def _block(i: Instruction) -> View:
-    """Rows that are as wide as what is multiplied."""
+    """AtHand that are as wide as what is multiplied."""
     return i.operand(0) if i.kind == "outer" else i.out
 
 

@@ -68,7 +68,7 @@ class Row:
         return True
 
     def straight(self, e: Layout, i: Instruction) -> bool:
-        """Whether it is emitted as straight-line code that keeps single rows at hand (`Rows`)."""
+        """Whether it is emitted as straight-line code that keeps single rows at hand (`AtHand`)."""
         return False
 
     def fuses(self, some: Sequence[Instruction], i: Instruction) -> bool:
@@ -81,7 +81,7 @@ class Row:
 
 
 def spelled(view: View) -> str:
-    """Rows as they are called in a text: s0:3 are three of S, dl5 the adjoint of one of L."""
+    """AtHand as they are called in a text: s0:3 are three of S, dl5 the adjoint of one of L."""
     letter = "d" * (view.space & ADJOINT > 0) + "sl"[view.space % 2]
     if view.listed:
         return f"{view.count} of {letter}"

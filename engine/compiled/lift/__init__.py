@@ -31,8 +31,8 @@ import numpy as np
 
 from engine.compiled.blocks import L, Lists, S, Segments
 from engine.compiled.lift import emit, wide
-from engine.compiled.lift.blocks import Blocks, Check, Origins
 from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, schedule
+from engine.compiled.lift.lifted import Blocks, Check, Origins
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.origins import origins_of
 from engine.compiled.lift.products import Terms, emit_sums

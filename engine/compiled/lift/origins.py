@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 from engine.compiled.blocks import Instruction, L
-from engine.compiled.lift.blocks import Blocks, Origins
 from engine.compiled.lift.levels import Groups
+from engine.compiled.lift.lifted import Blocks, Origins
 from engine.compiled.lift.marks import CODES
 from engine.compiled.lift.products import Terms
 from engine.compiled.lift.rows import Rows

@@ -25,7 +25,7 @@ _BLOCK = 16  # inputs of an example that are read together: what a line of the c
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Outline:
     """What the driver knows of a program besides its parts."""
 
     rows: tuple[int, int]  # of S and of L
@@ -38,13 +38,13 @@ class Frame:
     parts: frozenset[str]  # those that are there
 
 
-def drive(e: Layout, frame: Frame) -> Function:
+def drive(e: Layout, frame: Outline) -> Function:
     """Return the function `drive`."""
     return _Driver(e, frame).function()
 
 
 class _Driver:
-    def __init__(self, e: Layout, frame: Frame) -> None:
+    def __init__(self, e: Layout, frame: Outline) -> None:
         self.e, self.frame = e, frame
         self.f = Function(e.number)
         for name in ("pool", "ops", "vs", "gs", "vl", "gl"):

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.compiled.native.numbers import DOUBLE, FLOAT, INDEX, TRUTH, Lanes, Numbers
+from engine.compiled.native.numbers import DOUBLE, FLOAT, INDEX, TRUTH, Lanes, Arithmetic
 
 
-class Function(Numbers):
+class Function(Arithmetic):
     """The body of a function."""
 
     # --- memory ---

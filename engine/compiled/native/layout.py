@@ -157,7 +157,7 @@ class Layout:
         f.sums_of_rows.clear()
 
 
-class Rows:
+class AtHand:
     """Single rows and their adjoints, kept at hand in straight-line code.
 
     A row that was read or computed is not read again; an adjoint is stored only by `flush`, if

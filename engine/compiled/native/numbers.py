@@ -1,7 +1,7 @@
-"""Numbers that write down, in LLVM's language, what is done to them.
+"""Arithmetic that write down, in LLVM's language, what is done to them.
 
 A `Lanes` stands for a number, or for a vector of them, that machine code will hold. Arithmetic on
-it appends instructions to the `Numbers` it belongs to. So plain Python functions on floats, such as
+it appends instructions to the `Arithmetic` it belongs to. So plain Python functions on floats, such as
 the rows of the operation table, are translated by calling them; where one branches, it is called
 once for each way, and the results are selected among (`traced`).
 """
@@ -27,7 +27,7 @@ class Lanes:
     __slots__ = ("constant", "function", "kind", "name", "width")
 
     def __init__(
-        self, function: Numbers, name: str, kind: str, width: int, constant: Any = None
+        self, function: Arithmetic, name: str, kind: str, width: int, constant: Any = None
     ) -> None:
         self.function, self.name, self.kind = function, name, kind
         self.width, self.constant = width, constant
@@ -116,7 +116,7 @@ class Lanes:
         return self.function.type_of(self.kind, self.width)
 
 
-class Numbers:
+class Arithmetic:
     """Arithmetic on numbers of one type, as lines of a function under construction.
 
     `number` is "double" or "float". Without `contract` a product and a sum stay two operations,
@@ -129,7 +129,7 @@ class Numbers:
         self.single = number == "float"  # what operands are rounded to, also in `in_double`
         self.lines: list[str] = []
         self.declared: set[str] = set()
-        # Numbers of single rows by space and row, and adjoints not yet stored: see `layout.Rows`.
+        # Arithmetic of single rows by space and row, and adjoints not yet stored: see `layout.AtHand`.
         self.rows: dict[tuple[int, int], Lanes] = {}
         self.sums_of_rows: dict[tuple[int, int], Lanes] = {}
         self._types: dict[tuple[str, str, int], str] = {}

@@ -6,7 +6,7 @@ those of their adjoint; what an operation computes is said by the rows of its ta
 on operands that write themselves down.
 
 Data flows one way: `inputs` names the arrays; `derive` goes through the instructions, some put more
-plainly (`plain`), on expressions (`algebra`, `formulas`) of arrays (`blocks`); `tidy` puts lines
+plainly (`plain`), on expressions (`algebra`, `formulas`) of `arrays`; `tidy` puts lines
 together; `as_numpy` and `as_latex` write them. C is written from the instructions as they are
 (`c_instructions`, `c_formulas`, `as_c`). Nothing here computes, nor knows what is computed.
 """

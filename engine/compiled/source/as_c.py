@@ -30,7 +30,7 @@ backward_lanes
 """
 
 
-class Program(NamedTuple):
+class Subject(NamedTuple):
     """What a text is about."""
 
     blocks: Blocks
@@ -45,13 +45,13 @@ class Program(NamedTuple):
     lines: list[str]  # where in the user's code each check stands
 
 
-def c_text(program: Program) -> str:
+def c_text(program: Subject) -> str:
     """The whole text. Raises TypeError for rows of the table that C has no words for."""
     return _Text(program).text()
 
 
 class _Text:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Subject) -> None:
         self.p, self.e = program, Expressions(program.real)
         self.sections: dict[str, Section] = {}
         p = program

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from engine.compiled.source.algebra import ALL, LANES, Expr, Places, named
-from engine.compiled.source.blocks import Statement
+from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived
 from engine.compiled.source.formulas import (
     PRIME,

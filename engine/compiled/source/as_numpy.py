@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.source.algebra import ALL, LANES, Expr, Places, Shape, named
-from engine.compiled.source.blocks import Statement
+from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived, Named
 from engine.compiled.source.formulas import (
     PRIME,

@@ -42,7 +42,7 @@ from engine.compiled.source.algebra import (
     total,
     transposed,
 )
-from engine.compiled.source.blocks import Block, Operand, Rows, Statement, lanes
+from engine.compiled.source.arrays import Block, Draft, Operand, Statement, lanes
 from engine.compiled.source.formulas import partial_of
 from engine.compiled.source.plain import plain, singles
 
@@ -77,7 +77,7 @@ class Named:
 
 
 @dataclass(slots=True)
-class Guard:
+class Assertion:
     """What the trace holds for: an expression equals a number, or is an index below a length."""
 
     expr: Expr
@@ -86,7 +86,7 @@ class Guard:
 
 
 @dataclass(slots=True)
-class Tape:
+class Listing:
     """A long segment: operations on single rows of an array, by their names and rows there."""
 
     operations: list[tuple[str, tuple[int, ...]]]
@@ -102,8 +102,8 @@ class Derived:
     outputs: list[Expr]
     value: Expr
     gradients: dict[str, Expr]
-    guards: list[Guard]
-    tapes: dict[int | str, Tape]  # by the name of the array
+    guards: list[Assertion]
+    tapes: dict[int | str, Listing]  # by the name of the array
 
 
 def derive(
@@ -120,8 +120,8 @@ class _Derive:
         given = (blocks.instructions, blocks.lists, blocks.rows)
         self.instructions, self.lists, self.count = plain(*given)
         self.steps = np.zeros(0, np.int32)
-        self.rows = Rows()
-        self.tapes: dict[int | str, Tape] = {}
+        self.rows = Draft()
+        self.tapes: dict[int | str, Listing] = {}
         self._tape_at: dict[int, tuple[Block, Operand]] = {}  # by the first operation
         self.of_input: dict[str, Block] = {}
         for each in inputs:
@@ -149,7 +149,7 @@ class _Derive:
                 self._write_down(i)
         outputs = [rows.at(space, [row], ()) for space, row in blocks.outputs]
         guards = [
-            Guard(rows.at(check.space, [check.row], ()).expr, check.length, check.number)
+            Assertion(rows.at(check.space, [check.row], ()).expr, check.length, check.number)
             for check in blocks.checks
         ]
         value = outputs[0].expr
@@ -193,7 +193,7 @@ class _Derive:
     # --- rows ---
 
     def _at(self, view: View | None, layout: tuple[int, ...]) -> Operand:
-        """Rows of a view as an array of a layout, to be read or to have something added to their
+        """Draft of a view as an array of a layout, to be read or to have something added to their
         adjoints."""
         assert view is not None
         return self.rows.at(view.space & L, self.lists.rows(view).tolist(), layout)
@@ -272,7 +272,7 @@ class _Derive:
         array = self.rows.fresh((len(every), *lanes(space)))
         start = Expr("tape", (full(read.expr, (count, *lanes(space))),), array.shape)
         self.rows.statements.append(Statement(array, start, "tape"))
-        tape = Tape([(row, tuple(place[r] for r in operands)) for row, operands in used], count)
+        tape = Listing([(row, tuple(place[r] for r in operands)) for row, operands in used], count)
         self.tapes[array.parts[0]] = tape
         block = Block(space, (len(every),), array)
         for r in every[count:]:
@@ -442,7 +442,7 @@ class _Derive:
     def _of_terms(
         self, space: int, n: int, terms: list[int], some: list[int], others: list[int] | None
     ) -> tuple[tuple[int, ...], list[Operand]]:
-        """Rows, and perhaps others beside them, of some terms of n sums, and their layout."""
+        """Draft, and perhaps others beside them, of some terms of n sums, and their layout."""
         inside = (*_line(n), *([len(terms) // n] if len(terms) > n else []))
         each = [some] if others is None else [some, others]
         return inside, [self.rows.at(space, [rows[k] for k in terms], inside) for rows in each]

@@ -14,7 +14,7 @@ from engine.compiled.adjoint import adjoint
 from engine.compiled.blocks import NOTED, L, S
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.paths import Path, Paths, Wanted
-from engine.compiled.source.as_c import Program, c_text
+from engine.compiled.source.as_c import Subject, c_text
 from engine.compiled.source.as_latex import latex_text
 from engine.compiled.source.as_numpy import numpy_text
 from engine.compiled.source.derive import Named, derive
@@ -52,7 +52,7 @@ class Equations(Source):
         return self._repr_markdown_()
 
 
-class Code(Source):
+class CSource(Source):
     """A text in C."""
 
     def _repr_markdown_(self) -> str:
@@ -82,7 +82,7 @@ def source(
     name = getattr(f, "__name__", type(f).__name__).replace("<lambda>", "the function")
     gradient = one_number and bool(numbers)
     if kind == "c":
-        result: Source = Code(_in_c(blocks, inputs, paths, path, reduce, gradient, name))
+        result: Source = CSource(_in_c(blocks, inputs, paths, path, reduce, gradient, name))
         result.leaves = leaves
         return result
     derived = derive(blocks, inputs, reduce, batched=paths.batched, gradient=gradient)
@@ -131,7 +131,7 @@ def _in_c(
     real = "float" if paths.dtype == "float32" else "double"
     lines = [str(guard.line) for guard in path.tape.guards]
     given = (blocks, instructions, lists, back, inputs, reduce, paths.batched, real, name, lines)
-    return c_text(Program(*given))
+    return c_text(Subject(*given))
 
 
 def _inputs(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from engine.compiled.source.algebra import Expr, named, rebuilt
-from engine.compiled.source.blocks import Statement
+from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived
 from engine.compiled.source.formulas import free_name
 from engine.ops import TABLE

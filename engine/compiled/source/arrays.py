@@ -1,7 +1,7 @@
 """Blocks of rows as arrays: what an instruction reads, and whose adjoints it adds to.
 
 A `Block` is an array that some rows of a space are: an input, or what an instruction wrote. An
-instruction is about rows wherever they are; `Rows.at` says which parts of which arrays these are,
+instruction is about rows wherever they are; `Draft.at` says which parts of which arrays these are,
 as one expression, and as a function that adds to the adjoints of these parts.
 """
 
@@ -82,7 +82,7 @@ class Block:
 
 
 class Operand(NamedTuple):
-    """Rows to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
+    """Draft to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
 
     expr: Expr
     add: Callable[[Expr], None]
@@ -93,7 +93,7 @@ def lanes(space: int) -> Shape:
     return (LANES,) if space & L else ()
 
 
-class Rows:
+class Draft:
     """All rows, as places in blocks; and the statements so far."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class Rows:
     # --- reading, and adding to adjoints ---
 
     def at(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand:
-        """Rows as one expression; ~row is the negative of a row."""
+        """Draft as one expression; ~row is the negative of a row."""
         negative = [row < 0 for row in rows]
         if any(negative):
             found = self.at(space, [row if row >= 0 else ~row for row in rows], layout)
@@ -182,7 +182,7 @@ class Rows:
         return self._joined(space, places, blocks, layout)
 
     def _repeated(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand | None:
-        """Rows that are the same all along an axis: read once, and broadcast."""
+        """Draft that are the same all along an axis: read once, and broadcast."""
         lane = lanes(space)
         if len(layout) == 1 and layout[0] > 1 and len(set(rows)) == 1:
             one = self.at(space, rows[:1], ())

@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     frames: Sequence[int] = ()
 
 
-class Layout(NamedTuple):
+class Placing(NamedTuple):
     """`centres` of the boxes, a curve (cubic Béziers) an arrow, `frames` as x, y, width, height."""
 
     width: float
@@ -42,7 +42,7 @@ def place(
     frames: Sequence[Frame] = (),
     *,
     ordered: bool = True,
-) -> Layout:
+) -> Placing:
     """Return a layout. `arrows` lead from box to box.
 
     With `ordered`, those to a box arrive in the order given, for what is no sum: which takes
@@ -87,7 +87,7 @@ def _source(
     return "\n".join([*lines, "}"])
 
 
-def _read(found: dict[str, Any], boxes: int, arrows: int, frames: int) -> Layout:
+def _read(found: dict[str, Any], boxes: int, arrows: int, frames: int) -> Placing:
     _, _, width, height = _numbers(found["bb"])
 
     def point(x: float, y: float) -> Point:
@@ -108,14 +108,14 @@ def _read(found: dict[str, Any], boxes: int, arrows: int, frames: int) -> Layout
     for item in found.get("edges", ()):
         pairs = [_numbers(pair) for pair in item["pos"].split()]
         curves[int(item["id"][1:])] = [point(x, y) for x, y in pairs]
-    return Layout(width + 2 * _MARGIN, height + 2 * _MARGIN, centres, curves, rectangles)
+    return Placing(width + 2 * _MARGIN, height + 2 * _MARGIN, centres, curves, rectangles)
 
 
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _in_columns(sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int, int]]) -> Layout:
+def _in_columns(sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int, int]]) -> Placing:
     """Each box one column behind its last operand, and operands close to where they are used."""
     count = len(sizes)
     column = [0] * count
@@ -150,4 +150,4 @@ def _in_columns(sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int
         (_, y0), (_, y1), half = centres[a], centres[b], (x1 - x0) / 2
         curves.append([(x0, y0), (x0 + half, y0), (x1 - half, y1), (x1, y1)])
     bottom = max((y + h / 2 for (_, y), (_, h) in zip(centres, sizes, strict=True)), default=0.0)
-    return Layout(right - _COLUMN_GAP + _MARGIN, bottom + _MARGIN, centres, curves, [])
+    return Placing(right - _COLUMN_GAP + _MARGIN, bottom + _MARGIN, centres, curves, [])
