@@ -1,7 +1,7 @@
 """The table of operations: what an operation is called, computes, and passes back.
 
 One row an operation. Everything else in the project reads this table: the methods of `Value` and
-the functions of `engine`, the reverse sweep on floats and on Values, the compiled kernels, the
+the functions of `engine`, the reverse sweep on floats and on Values, the machine code, the
 labels in drawings, the derivative tests, the reference page. To add an operation, add a row.
 
 A row is a forward on plain floats (its docstring gives formula, domain and the convention at a

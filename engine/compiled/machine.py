@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -92,15 +93,7 @@ class Machine(Worker):
         return [self, *self._others[: count - 1]]
 
     def _run_in_parts(
-        self,
-        parts: int,
-        shared: Array,
-        lanes: Array,
-        ids: Array,
-        draws: tuple[int, int],
-        seeds: Array | None,
-        lane_gradients: Sequence[int],
-        trusted: int,
+        self, parts: int, shared: Array, lanes: Array, ids: Array, *others: Any
     ) -> Run:
         """The same in several threads, each with examples and a gradient of its own."""
         with self._parts_lock:
@@ -111,7 +104,7 @@ class Machine(Worker):
                 tasks.append(
                     functools.partial(
                         worker.run_here,
-                        *(shared, lanes[part], ids[part], draws, seeds, lane_gradients, trusted),
+                        *(shared, lanes[part], ids[part], *others),
                     )
                 )
             runs = threads.run_together(tasks)

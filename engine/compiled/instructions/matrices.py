@@ -307,7 +307,7 @@ def is_large(i: Instruction, width: int) -> bool:
 
 
 def _block(i: Instruction) -> View:
-    """AtHand that are as wide as what is multiplied."""
+    """Rows that are as wide as what is multiplied."""
     return i.operand(0) if i.kind == "outer" else i.out
 
 

@@ -81,7 +81,7 @@ class Row:
 
 
 def spelled(view: View) -> str:
-    """AtHand as they are called in a text: s0:3 are three of S, dl5 the adjoint of one of L."""
+    """Rows as they are called in a text: s0:3 are three of S, dl5 the adjoint of one of L."""
     letter = "d" * (view.space & ADJOINT > 0) + "sl"[view.space % 2]
     if view.listed:
         return f"{view.count} of {letter}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.compiled.native.numbers import DOUBLE, FLOAT, INDEX, TRUTH, Lanes, Arithmetic
+from engine.compiled.native.numbers import DOUBLE, FLOAT, INDEX, TRUTH, Arithmetic, Lanes
 
 
 class Function(Arithmetic):

@@ -1,8 +1,8 @@
-"""Arithmetic that write down, in LLVM's language, what is done to them.
+"""Numbers that write down, in LLVM's language, what is done to them.
 
-A `Lanes` stands for a number, or for a vector of them, that machine code will hold. Arithmetic on
-it appends instructions to the `Arithmetic` it belongs to. So plain Python functions on floats, such as
-the rows of the operation table, are translated by calling them; where one branches, it is called
+A `Lanes` stands for a number, or for a vector of them, that machine code will hold. What is done to
+it appends instructions to the `Arithmetic` it belongs to. So plain Python functions on floats, such
+as the rows of the operation table, are translated by calling them; where one branches, it is called
 once for each way, and the results are selected among (`traced`).
 """
 
@@ -129,7 +129,7 @@ class Arithmetic:
         self.single = number == "float"  # what operands are rounded to, also in `in_double`
         self.lines: list[str] = []
         self.declared: set[str] = set()
-        # Arithmetic of single rows by space and row, and adjoints not yet stored: see `layout.AtHand`.
+        # Numbers of single rows by space and row, and adjoints not yet stored: see `layout.AtHand`.
         self.rows: dict[tuple[int, int], Lanes] = {}
         self.sums_of_rows: dict[tuple[int, int], Lanes] = {}
         self._types: dict[tuple[str, str, int], str] = {}

@@ -82,7 +82,7 @@ class Block:
 
 
 class Operand(NamedTuple):
-    """Draft to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
+    """Rows to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
 
     expr: Expr
     add: Callable[[Expr], None]
@@ -158,7 +158,7 @@ class Draft:
     # --- reading, and adding to adjoints ---
 
     def at(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand:
-        """Draft as one expression; ~row is the negative of a row."""
+        """Rows as one expression; ~row is the negative of a row."""
         negative = [row < 0 for row in rows]
         if any(negative):
             found = self.at(space, [row if row >= 0 else ~row for row in rows], layout)
@@ -182,7 +182,7 @@ class Draft:
         return self._joined(space, places, blocks, layout)
 
     def _repeated(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand | None:
-        """Draft that are the same all along an axis: read once, and broadcast."""
+        """Rows that are the same all along an axis: read once, and broadcast."""
         lane = lanes(space)
         if len(layout) == 1 and layout[0] > 1 and len(set(rows)) == 1:
             one = self.at(space, rows[:1], ())

@@ -208,7 +208,7 @@ class Section:
     _broadcast = _gather
 
     def _scatter(self, i: Instruction) -> None:
-        g, factors = _given(i, 0), i.operands[1] if len(i.operands) > 1 else None
+        g, factors = i.operand(0), i.operands[1] if len(i.operands) > 1 else None
         inner = i.shape[0] if i.shape else 1
 
         def target(k: _Var, j: _Var) -> list[str]:
@@ -223,7 +223,7 @@ class Section:
         )
 
     def _total(self, i: Instruction) -> None:
-        g, n = _given(i, 0), i.out.count
+        g, n = i.operand(0), i.out.count
         per = g.count // n
         self.lines += self._each(
             "i",
@@ -240,11 +240,11 @@ class Section:
         self.lines += self._each("i", i.out.count, lambda k: [self._write(i.out, at((1, k)), x)])
 
     def _take(self, i: Instruction) -> None:
-        n, table = i.out.count, _given(i, 1)
+        n, table = i.out.count, i.operand(1)
         self._look_up(i, table, n, lambda k, t: self._write(i.out, k, self._text(table, t)))
 
     def _put(self, i: Instruction) -> None:
-        g = _given(i, 1)
+        g = i.operand(1)
         self._look_up(
             i, i.out, g.count, lambda k, t: self._write(i.out, t, self._text(g, k), adds=True)
         )
@@ -259,7 +259,7 @@ class Section:
         self.lines += _block([head, *moves])
 
     def _max(self, i: Instruction) -> None:
-        source, larger = _given(i, 0), self.e.function("maximum")
+        source, larger = i.operand(0), self.e.function("maximum")
         inner = i.shape[0]
 
         def one(k: _Var) -> list[str]:
@@ -363,9 +363,3 @@ class Section:
 
 def _block(lines: list[str]) -> list[str]:
     return ["{", *[f"    {line}" for line in lines], "}"]
-
-
-def _given(i: Instruction, k: int) -> View:
-    view = i.operands[k]
-    assert view is not None
-    return view

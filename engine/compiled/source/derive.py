@@ -193,7 +193,7 @@ class _Derive:
     # --- rows ---
 
     def _at(self, view: View | None, layout: tuple[int, ...]) -> Operand:
-        """Draft of a view as an array of a layout, to be read or to have something added to their
+        """Rows of a view as an array of a layout, to be read or to have something added to their
         adjoints."""
         assert view is not None
         return self.rows.at(view.space & L, self.lists.rows(view).tolist(), layout)
@@ -282,8 +282,7 @@ class _Derive:
     # --- moving rows ---
 
     def _gather(self, i: Instruction) -> None:
-        source = i.operands[0]
-        assert source is not None
+        source = i.operand(0)
         layout = (None if source.listed else self._layout_of(source)) or _line(i.out.count)
         value = self._at(source, layout).expr
         if i.kind == "broadcast" and layout and len(value.shape) == len(layout):
@@ -295,9 +294,9 @@ class _Derive:
     def _total(self, i: Instruction) -> None:
         g, layout = self._arrived(i.operands[0])
         if g != ZERO:
-            assert i.operands[0] is not None
-            kept = layout if i.operands[0].count == i.out.count else layout[:1]
-            shape = (*layout, *lanes(i.operands[0].space))
+            terms = i.operand(0)
+            kept = layout if terms.count == i.out.count else layout[:1]
+            shape = (*layout, *lanes(terms.space))
             self._at(i.out, kept).add(total(g, shape, range(len(kept), len(shape))))
 
     def _fill(self, i: Instruction) -> None:
@@ -307,7 +306,7 @@ class _Derive:
         """Written at the end, with their numbers."""
 
     def _take(self, i: Instruction) -> None:
-        place, table, shape, own = self._look_up(i.operands[0], i.operands[1], i.out.count)
+        place, table, shape, own = self._look_up(i.operand(0), i.operand(1), i.out.count)
         layout = _line(i.out.count)
         value = full(table.expr, shape)
         in_lanes = place.shape == (LANES,)
@@ -319,10 +318,10 @@ class _Derive:
         g, layout = self._arrived(i.operands[1])
         if g == ZERO:
             return
-        assert i.operands[1] is not None
-        place, table, shape, own = self._look_up(i.operands[0], i.out, i.operands[1].count)
+        added_rows = i.operand(1)
+        place, table, shape, own = self._look_up(i.operand(0), i.out, added_rows.count)
         in_lanes = place.shape == (LANES,)
-        g = full(g, (*layout, *lanes(i.operands[1].space)))
+        g = full(g, (*layout, *lanes(added_rows.space)))
         g = transposed(g) if in_lanes and layout else g
         target = self.rows.fresh(shape)
         rest = (ALL,) * (len(layout) if own else 0)
@@ -333,10 +332,9 @@ class _Derive:
         table.add(target)
 
     def _look_up(
-        self, at: View | None, entries: View | None, n: int
+        self, at: View, entries: View, n: int
     ) -> tuple[Expr, Operand, tuple[int | str, ...], bool]:
         """The index, the table, its shape, and whether each example has one of its own."""
-        assert at is not None and entries is not None
         place = self._at(at, ()).expr
         place = self.rows.emit(Expr("whole", (place,), lanes(at.space)), "index")
         layout = (entries.count // n, *_line(n))
@@ -358,8 +356,7 @@ class _Derive:
     # --- sums of products ---
 
     def _product(self, i: Instruction) -> None:
-        matrix, block, bias, init = i.operands
-        assert matrix is not None and block is not None
+        matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
         if i.out.space > L:
             self._product_back(i)
             return
@@ -394,7 +391,7 @@ class _Derive:
         g, layout = self._arrived(i.operands[1])
         if g != ZERO:
             inner, _, cols = i.shape
-            left, right = self._factors(_given(i.operands[0]), i.out, layout, inner, cols)
+            left, right = self._factors(i.operand(0), i.out, layout, inner, cols)
             g = full(g, (*layout, *lanes(i.out.space)))
             found = _by_right(left, g, layout, len(right.shape) > 2)
             self._at(i.out, (inner,) if cols == 1 else (inner, cols)).add(found)
@@ -402,9 +399,9 @@ class _Derive:
     def _outer(self, i: Instruction) -> None:
         g, layout = self._arrived(i.operands[0])
         if g != ZERO:
-            (g_view, block), (_, inner, cols) = map(_given, i.operands), i.shape
-            _, right = self._factors(i.out, block, layout, inner, cols)
-            g = full(g, (*layout, *lanes(g_view.space)))
+            _, inner, cols = i.shape
+            _, right = self._factors(i.out, i.operand(1), layout, inner, cols)
+            g = full(g, (*layout, *lanes(i.operand(0).space)))
             found = _by_left(g, right, layout, len(right.shape) > 2)
             self._at(i.out, (*layout[:1], inner)).add(found)
 
@@ -430,9 +427,9 @@ class _Derive:
         if not i.shape:
             self._at(i.out, layout).add(g)
             return
-        space, n = i.out.space & L, _given(i.operands[0]).count
+        space, n = i.out.space & L, i.operand(0).count
         targets = self.lists.rows(i.out).tolist()
-        others = self.lists.rows(_given(i.operands[1])).tolist() if len(i.operands) > 1 else None
+        others = self.lists.rows(i.operand(1)).tolist() if len(i.operands) > 1 else None
         for terms in self._terms(space, n, targets, others):
             _, (target, *factor) = self._of_terms(space, n, terms, targets, others)
             wide = len(terms) > n > 1 and len(g.shape) > len(lanes(space))
@@ -442,7 +439,7 @@ class _Derive:
     def _of_terms(
         self, space: int, n: int, terms: list[int], some: list[int], others: list[int] | None
     ) -> tuple[tuple[int, ...], list[Operand]]:
-        """Draft, and perhaps others beside them, of some terms of n sums, and their layout."""
+        """Rows, and perhaps others beside them, of some terms of n sums, and their layout."""
         inside = (*_line(n), *([len(terms) // n] if len(terms) > n else []))
         each = [some] if others is None else [some, others]
         return inside, [self.rows.at(space, [rows[k] for k in terms], inside) for rows in each]
@@ -475,11 +472,6 @@ class _Derive:
 def _line(count: int) -> tuple[int, ...]:
     """The layout of so many rows that are nothing else."""
     return (count,) if count > 1 else ()
-
-
-def _given(view: View | None) -> View:
-    assert view is not None
-    return view
 
 
 def _by_left(g: Expr, right: Expr, layout: tuple[int, ...], deep: bool) -> Expr:
