@@ -121,7 +121,7 @@ class Maker:
         columns += [self.backward.steps] if frame.backward else []
         told += [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
         table = list(TABLE)  # as segments number it
-        names = {table[code] for code in {*s.code.tolist()}} | {"pass_on"}
+        names = {table[code] for code in np.unique(s.code).tolist()} | {"pass_on"}
         names |= {i.name for some in parts.values() for i in some if i.name}
         told += [(name, row_fingerprint(name)) for name in sorted(names)]
         return repr([*told, assembly.sources()])

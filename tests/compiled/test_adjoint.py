@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
+from engine.compiled import objects, sequential
 from engine.compiled.adjoint import Backward, adjoint
 from engine.compiled.blocks import ADJOINT, Instruction, L, Lists, S, Segments, View
+from engine.ops import TABLE
 
 
 def made(
@@ -104,3 +107,25 @@ def test_nothing_is_minus_zero_in_the_exact_rule() -> None:
     for exact, sign in ((False, 1.0), (True, -1.0)):
         (fill,) = made(outputs=[], wanted=[3], exact=exact).shared
         assert (fill.number, math.copysign(1.0, fill.number)) == (0.0, sign)
+
+
+@pytest.mark.skipif(objects.DISABLED, reason="nothing becomes machine code")
+def test_the_edges_of_single_operations_are_found_alike_on_lists_and_arrays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, count, names = np.random.default_rng(0), 3_000, ("sin", "mul", "where", "sub", "floor")
+    code = rng.choice([[*TABLE].index(name) for name in names], count).astype(np.int32)
+    rows = np.arange(20, 20 + count)
+    operands = [rng.integers(np.maximum(0, rows - 300), rows).astype(np.int32) for _ in range(3)]
+    lists = Lists(
+        np.zeros(0, np.int64), Segments(code, rows.astype(np.int32), *operands), ({}, {}), False
+    )
+    segment = Instruction("segment", View(S, 20, count), shape=(0, count))
+    ends = [(S, 20 + count - 1), (S, 20 + count - 2)]
+    steps = []
+    for many in (0, 10**9):
+        monkeypatch.setattr(sequential, "MANY", many)
+        found = adjoint(((segment,), ()), lists, (20 + count, 0), ends, [(S, k) for k in range(20)])
+        assert found.shared[0].kind == "segment_back"
+        steps.append(found.steps.tolist())
+    assert steps[0] == steps[1] and 0 < sum(flags > 0 for flags in steps[0]) < count

@@ -367,3 +367,60 @@ def test_the_printed_program_says_what_became_of_the_code() -> None:
     assert "17 numbers shared, 2 in each lane" in text
     assert "relu of 4" in text and "lanes: for each example" in text
     assert all(len(line) < 120 for line in text.splitlines())
+
+
+# --- step by step -----------------------------------------------------------------------------
+
+
+def predators(steps: int) -> Callable[..., Any]:
+    """Lotka and Volterra's equations, integrated by Euler's method."""
+
+    def end(rates: Sequence[Any], x: Any, y: Any) -> Any:
+        a, b, c, d = rates
+        for _ in range(steps):
+            x, y = x + 0.01 * (a * x - b * x * y), y + 0.01 * (c * x * y - d * y)
+        return x * x + y
+
+    return end
+
+
+RATES = [1.1, 0.4, 0.1, 0.4]
+
+
+@pytest.mark.parametrize("steps", [50, 200])
+def test_what_runs_step_by_step_is_single_operations(steps: int) -> None:
+    program = engine.compile(predators(steps), argnums=(0, 1, 2))
+    found, gradient = program.value_and_grad(RATES, 2.0, 1.0)
+    value, exact = engine.value_and_grad(predators(steps), argnums=(0, 1, 2))(RATES, 2.0, 1.0)
+    assert instructions(program) == 1 and "tape of" in str(program)
+    assert found == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(np.hstack(exact), np.hstack(gradient), rtol=1e-11)
+
+
+def test_what_steps_in_lanes_read_of_shared_numbers_is_repeated_once() -> None:
+    program = engine.compile(predators(50), in_axes=(None, 0, None), argnums=1)
+    X = np.linspace(1.0, 3.0, 9)
+    _, gradient = program.value_and_grad(RATES, X, 1.0)
+    assert instructions(program) == 3  # one operation of shared numbers alone
+    assert "repeat 6 in every lane" in str(program)
+    grad = engine.grad(predators(50), argnums=1)
+    np.testing.assert_allclose([grad(RATES, x, 1.0) for x in X.tolist()], gradient, rtol=1e-11)
+
+
+def test_few_steps_are_blocks() -> None:
+    program = engine.compile(predators(10))
+    program(RATES, 2.0, 1.0)
+    assert "sum of 2 products" in str(program)
+
+
+def test_layers_step_by_step_are_products() -> None:
+    W, b, x = numbers(8, 8), numbers(8), numbers(8)
+
+    def recurrent(W: Any, b: Any, x: Any) -> Any:
+        for _ in range(40):
+            x = [engine.tanh(y) for y in dense(W, b, x)]
+        return x
+
+    program = engine.compile(recurrent)
+    program(W, b, x)
+    assert products(program) == ["(8 × 8) @ (8 × 1)"] * 40 and instructions(program) == 80

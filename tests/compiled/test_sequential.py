@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.compiled import numbering, objects, sequential
+from engine.compiled.instructions import segments
 from engine.compiled.lift import emit, levels, marks, terms
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
 
@@ -107,7 +108,7 @@ def test_what_has_no_translation_is_refused_by_name() -> None:
         sequential._Translation(divided, {}).text()
 
 
-PASSES = (numbering, marks, terms, levels, emit)
+PASSES = (numbering, marks, terms, levels, emit, segments)
 
 
 @pytest.mark.parametrize("module", PASSES, ids=lambda module: module.__name__)

@@ -151,6 +151,19 @@ def second(x: Any) -> Any:
     return engine.grad(engine.grad(lambda z: engine.sin(z * W[0]) * engine.where(z > 0, z, 1.0)))(x)
 
 
+def stepwise(rate: Any, x: Any) -> Any:
+    """Very many levels with little on each, of one argument, of both, and of neither, with more on
+    some."""
+    y, z, w = x, rate, rate * 0.0 + 1.0
+    for k in range(60):
+        z, w = z + 0.1 * (rate * w - z * w), w * engine.cos(z)
+        x, y = x + 0.1 * (rate * engine.sin(y) - z * k), engine.tanh(x * y - x * w)
+    wide = engine.sum(engine.exp(x * k) * k for k in range(40))
+    for _ in range(60):
+        wide = engine.maximum(wide * 0.5 - rate * w, engine.where(wide > 1, y, x * rate))
+    return [x, y, wide]
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "outside": (lambda x: [INSIDE * x, OPS[1], OPS[0] * INSIDE, W[1], 3.0], (0.5,)),
     "outside alone": (lambda x: OPS, (0.5,)),
@@ -179,6 +192,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "second derivatives": (second, (0.5,)),
     "unpickled": (unpickled, (0.5,)),
     "tangled": (tangled, (0.5,)),
+    "stepwise": (stepwise, (0.3, 0.5)),
     "draws": (lambda x: x * engine.random() + engine.random() * W[0], (0.5,)),
     **{name: (f.function, (f.parameters(), f.examples(1)[0])) for name, f in LIFTABLE.items()},
 }

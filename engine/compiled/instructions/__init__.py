@@ -5,7 +5,7 @@ what it computes in Python (its slow twin), and how it is emitted. Whoever handl
 the table: to add an instruction, add a row.
 """
 
-from engine.compiled.instructions import dots, maps, matrices, moves
+from engine.compiled.instructions import dots, maps, matrices, moves, segments
 from engine.compiled.instructions.row import Row
 
 ROWS: dict[str, Row] = {
@@ -13,8 +13,8 @@ ROWS: dict[str, Row] = {
     for row in (
         maps.Map(),
         maps.Edge(),
-        maps.Segment(),
-        maps.SegmentBack(),
+        segments.Segment(),
+        segments.SegmentBack(),
         matrices.Product(),
         matrices.Outer(),
         dots.Dot(),

@@ -12,7 +12,7 @@ The passes, each in a file of its own:
    products.
 3. `levels`: the level of each node, as late as possible, so that what corresponds in two
    parts of a computation meets on one level; and nodes of one space, level and operation as one
-   group.
+   group. Where level after level has next to nothing on it, nodes stay single operations.
 4. `rows`, `emit`, `products`: rows are handed out group by group, in an order in which operands
    are contiguous where that can be; where it can't, they are gathered first. Sums of products with
    the same right-hand sides become the rows of a matrix, and such matrices that are equal become
@@ -31,7 +31,7 @@ import numpy as np
 
 from engine.compiled.blocks import L, Lists, S, Segments
 from engine.compiled.lift import emit, wide
-from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, schedule
+from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, mark_narrow, schedule
 from engine.compiled.lift.lifted import Blocks, Check, Origins
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.origins import origins_of
@@ -81,9 +81,7 @@ def _lifted(
 ) -> tuple[Blocks, Rows, Terms, Groups]:
     nodes = Nodes.of(tape)
     nodes.mark([*lanes, *split], bool(lanes) if batched is None else batched)
-    sums = find_sums(nodes) if lifted else Sums.none(nodes)
-    maxima = find_maxima(nodes) if lifted else Maxima.none(nodes)
-    groups = schedule(nodes, sums, maxima, apart=not lifted)
+    sums, maxima, groups = _scheduled(nodes) if lifted else _apart(nodes)
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
     _emit(rows, groups, terms, maxima)
     segments = Segments(*rows.finish())
@@ -102,20 +100,41 @@ def _lifted(
     return blocks, rows, terms, groups
 
 
+def _scheduled(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
+    """Sums, chains of maxima and groups; of what is found to be narrow no sums."""
+    sums, maxima = find_sums(nodes), find_maxima(nodes)
+    groups = schedule(nodes, sums, maxima)
+    if mark_narrow(nodes, maxima, groups):
+        sums, maxima = find_sums(nodes), find_maxima(nodes)
+        groups = schedule(nodes, sums, maxima)
+    return sums, maxima, groups
+
+
+def _apart(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
+    """Each operation of the scalar table by itself."""
+    sums, maxima = Sums.none(nodes), Maxima.none(nodes)
+    return sums, maxima, schedule(nodes, sums, maxima, apart=True)
+
+
 def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima) -> None:
     """Emit all groups in their order."""
     starts, spaces, tags = map(rows.viewed, (groups.start, groups.space, groups.tag))
-    members, g, count = rows.viewed(groups.members), 0, len(groups)
+    members, g, count, repeated = rows.viewed(groups.members), 0, len(groups), False
     while g < count:
         first, last, space, tag = starts[g], starts[g + 1], spaces[g], tags[g]
+        if tag >= 0 and emit.are_single(rows, members, first, last):
+            if space == L and rows.narrow_at[members[first]] and not repeated:
+                repeated = True
+                emit.repeat(rows)
+            done = emit.ones(rows, groups, g)
+            if done == g:
+                for k in range(first, last):
+                    emit.one(rows, tag, space, members[k])
+            g = max(done, g + 1)
+            continue
         g += 1
         if tag >= 0:
-            if last - first == 1:
-                g = emit.ones(rows, groups, g - 1)
-                if g < count and starts[g] == first:
-                    emit.one(rows, tag, space, members[first])
-                    g += 1
-            elif rows.nodes.many and last - first >= LONG:
+            if rows.nodes.many and last - first >= LONG:
                 emit.elementwise(rows, tag, space, groups.members[first:last])
             else:
                 emit.elementwise(rows, tag, space, list(members[first:last]))

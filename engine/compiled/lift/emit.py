@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from engine.compiled.blocks import Instruction, L, S, View
-from engine.compiled.lift.levels import Groups
+from engine.compiled.lift.levels import NARROW, Groups
 from engine.compiled.lift.marks import Column
 from engine.compiled.lift.rows import LONG, Rows, runs
 from engine.compiled.lift.sums import Maxima
@@ -16,8 +16,13 @@ from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
 GATHER_FROM = 4  # operands in runs shorter than this are gathered, in blocks of at least as many
 
 
+def are_single(rows: Rows, members: Column, first: int, last: int) -> bool:
+    """Whether operations of one kind are emitted one by one."""
+    return last - first == 1 or (last - first < NARROW and rows.narrow_at[members[first]])
+
+
 def ones(rows: Rows, groups: Groups, g: int) -> int:
-    """Emit groups of one operation on single rows, from group g on, as far as there are such and
+    """Emit groups of operations on single rows, from group g on, as far as there are such and
     their operands have rows in the right space; return the group to go on with."""
     nodes = rows.nodes
     space = int(groups.space[g])
@@ -25,7 +30,7 @@ def ones(rows: Rows, groups: Groups, g: int) -> int:
     given[0], given[1] = rows.rows[space], rows.single
     done: int = _ones.over(nodes.count)(
         *(groups.members, groups.start, groups.space, groups.tag),
-        *(nodes.op, nodes.a, nodes.b, nodes.c, nodes.arity, nodes.space),
+        *(nodes.op, nodes.a, nodes.b, nodes.c, nodes.arity, nodes.space, nodes.narrow),
         *(rows.row, rows.lane_row, *rows.segments, given, g, len(groups)),
     )
     if given[1] > rows.single:
@@ -46,6 +51,7 @@ def _ones(
     c: Ints,
     arity: Shorts,
     space: Bytes,
+    narrow: Bytes,
     row: Ints,
     lane_row: Ints,
     code: Ints,
@@ -60,28 +66,34 @@ def _ones(
     """`ones`: `at` has the next row and the next place among single operations."""
     here = group_space[g]
     while g < groups and group_space[g] == here and group_tag[g] >= 0:
-        if start[g + 1] - start[g] > 1:
+        count = start[g + 1] - start[g]
+        if count > 1 and (count >= NARROW or not narrow[members[start[g]]]):
             break
-        i = members[start[g]]
+        given = arity[group_tag[g]]
         k = at[1]
-        for j in range(arity[group_tag[g]]):
-            x = c[i] if j == 2 else (b[i] if j else a[i])
-            y = row[x]
-            if space[x] != here:
-                y = lane_row[x]
-                if y < 0:
-                    return g
-            if j == 0:
-                first[k] = y
-            elif j == 1:
-                second[k] = y
-            else:
-                third[k] = y
-        code[k] = op[i]
-        out[k] = at[0]
-        row[i] = at[0]
-        at[0] += 1
-        at[1] += 1
+        for m in range(start[g], start[g + 1]):
+            i = members[m]
+            x = a[i]
+            first[k] = row[x] if space[x] == here else lane_row[x]
+            found = first[k]
+            if given >= 2:
+                x = b[i]
+                second[k] = row[x] if space[x] == here else lane_row[x]
+                found = found | second[k]
+            if given == 3:
+                x = c[i]
+                third[k] = row[x] if space[x] == here else lane_row[x]
+                found = found | third[k]
+            if found < 0:
+                return g
+            k += 1
+        for m in range(start[g], start[g + 1]):
+            i = members[m]
+            code[at[1]] = op[i]
+            out[at[1]] = at[0]
+            row[i] = at[0]
+            at[0] += 1
+            at[1] += 1
         g += 1
     return g
 
@@ -93,6 +105,14 @@ def one(rows: Rows, code: int, space: int, i: int) -> None:
     found = rows.of(operands) if space == S else rows.rows_in(L, operands)
     out = rows.row_at[i] = rows.new(space, 1)
     rows.append_one(code, space, out, found)
+
+
+def repeat(rows: Rows) -> None:
+    """Give what narrow operations in L read of S a row in L, all at once."""
+    nodes = rows.nodes
+    at = np.flatnonzero((np.array(nodes.narrow) > 0) & (np.array(nodes.space[: nodes.count]) == L))
+    read = np.unique([np.array(column)[at] for column in (nodes.a, nodes.b, nodes.c)]).tolist()
+    rows.repeat([x for x in read if x >= 0 and rows.space_at[x] == S])
 
 
 def elementwise(rows: Rows, code: int, space: int, members: Column) -> None:

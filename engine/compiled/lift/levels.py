@@ -2,6 +2,10 @@
 
 A node's level is the latest one before all of its users, so that what corresponds in two parts of
 a computation meets on one level. Nodes of one space, level and operation become one group.
+
+What runs step by step, as an integrator, has very many levels with little on each. Blocks of so
+few would take far longer to be emitted than they save, so such nodes are `narrow`: they stay
+single operations, whose segments are emitted as a loop.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from engine.compiled.tape import DRAW, TAKE
 
 TAG_SUM, TAG_MAX, TAG_TAKE, TAG_DRAW = -1, -2, -3, -4  # groups that no row of the table makes
 _TAGS = 4  # of these
+NARROW = 24  # operations of a space on a level from which on they are worth blocks
+NARROW_FROM = 200  # operations on levels that follow each other, all of fewer, which are narrow
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Groups:
         return len(self.space)
 
 
-def schedule(nodes: Nodes, sums: Sums, maxima: Maxima, *, apart: bool) -> Groups:
+def schedule(nodes: Nodes, sums: Sums, maxima: Maxima, *, apart: bool = False) -> Groups:
     """Give each node its level and its group; with `apart` each of a row of the table has a group
     of its own."""
     total = nodes.count + sums.made
@@ -79,6 +85,65 @@ def schedule(nodes: Nodes, sums: Sums, maxima: Maxima, *, apart: bool) -> Groups
     firsts = members[starts]
     ends = np.append(starts, count).astype(np.int32)
     return Groups(members, ends, nodes.space[firsts], tag[firsts], late)
+
+
+def mark_narrow(nodes: Nodes, maxima: Maxima, groups: Groups) -> bool:
+    """Mark the nodes that are narrow, by their levels when all sums are found. If there are any,
+    return True, and have nothing be part of a sum, so that these are found anew."""
+    single = len(groups) == len(groups.members) and TAG_SUM not in groups.tag
+    if single or len(groups) * NARROW < NARROW_FROM:
+        return False  # all of them are single operations as it is, or on few levels
+    width = nodes.new(2 * nodes.count + 2)
+    given = (nodes.op, nodes.uses, nodes.user, nodes.absorbed, nodes.space, maxima.of_node)
+    found = _mark_narrow.over(nodes.count)(*(*given, groups.late, width, nodes.narrow, nodes.count))
+    if found:
+        nodes.space = nodes.space[: nodes.count]
+        nodes.absorbed = nodes.new(nodes.count, 0, np.uint8)
+    return found > 0
+
+
+@loop
+def _mark_narrow(
+    op: Shorts,
+    uses: Ints,
+    user: Ints,
+    absorbed: Bytes,
+    space: Bytes,
+    max_of: Ints,
+    late: Ints,
+    width: Ints,
+    narrow: Bytes,
+    count: int,
+) -> int:
+    """`width` counts what is on each level; what is no operation of the scalar table ends a run of
+    narrow levels."""
+    for i in range(count - 1, -1, -1):
+        if uses[i]:
+            if absorbed[i]:
+                late[i] = late[user[i]]
+            if op[i] >= 0 and max_of[i] < 0:
+                width[space[i] - 2 * late[i]] += 1
+            elif op[i] in (TAKE, DRAW) or max_of[i] >= 0:
+                width[space[i] - 2 * late[i]] += NARROW
+    found = 0
+    for here in range(2):
+        first = here
+        run = 0
+        for k in range(here, 2 * count + 2, 2):
+            if width[k] < NARROW and k < 2 * count:
+                run += width[k]
+                continue
+            if run < NARROW_FROM:
+                for j in range(first, k, 2):
+                    width[j] = NARROW
+            else:
+                found += run
+            first = k
+            run = 0
+    if found:
+        for i in range(count):
+            narrow[i] = uses[i] and op[i] >= 0 and width[space[i] - 2 * late[i]] < NARROW
+    return found
 
 
 @loop

@@ -39,6 +39,7 @@ class Nodes:
     uses: Column = field(init=False)  # 0 for what nobody needs
     user: Column = field(init=False)  # one of those that use a node
     absorbed: Column = field(init=False)  # whether it is part of a sum, or of a chain of maxima
+    narrow: Column = field(init=False)  # whether it is an operation of a segment: see `levels`
 
     @classmethod
     def of(cls, tape: Tape) -> Nodes:
@@ -83,6 +84,7 @@ class Nodes:
         self.space = self.new(self.count, S, np.uint8)
         self.uses, self.user = self.new(self.count), self.new(self.count, -1)
         self.absorbed = self.new(self.count, 0, np.uint8)
+        self.narrow = self.new(self.count, 0, np.uint8)
         lanes = {*in_lanes}
         for i in self.which(INPUT) if lanes else ():
             if int(self.number[i]) in lanes:

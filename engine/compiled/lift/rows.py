@@ -33,6 +33,7 @@ class Rows:
         # the same for single entries: of an array each would be one of NumPy's numbers
         self.row_at, self.lane_at = self.viewed(self.row), self.viewed(self.lane_row)
         self.space_at, self.op_at = self.viewed(nodes.space), self.viewed(nodes.op)
+        self.narrow_at = self.viewed(nodes.narrow)
         self.out: tuple[list[Instruction], list[Instruction]] = ([], [])
         self.rows = [0, 0]
         self.constants: tuple[dict[int, float], dict[int, float]] = ({}, {})
@@ -144,12 +145,12 @@ class Rows:
         if missing and self._all_constant(nodes):
             return self._constant_block(L, nodes)
         if missing:
-            self._repeat([*dict.fromkeys(missing)])
+            self.repeat([*dict.fromkeys(missing)])
         if isinstance(nodes, np.ndarray):
             return np.where(shared, self.lane_row[nodes], self.row[nodes])
         return [self.row_at[i] if own[i] == L else lane[i] for i in nodes]
 
-    def _repeat(self, missing: Sequence[int]) -> None:
+    def repeat(self, missing: Sequence[int]) -> None:
         """Give nodes of S a row in L, too."""
         live = [i for i in missing if not self.is_constant(i)]
         for i in missing:

@@ -54,7 +54,7 @@ class Maxima:
 
 
 def find_sums(nodes: Nodes) -> Sums:
-    """Find the sums, and give the nodes that are made for them a space."""
+    """Find the sums of what is not narrow, and give the nodes that are made for them a space."""
     count = nodes.count
     part, roots = nodes.new(count), nodes.new(count)
     columns = (nodes.op, nodes.uses, nodes.user, nodes.space)
@@ -67,9 +67,10 @@ def find_sums(nodes: Nodes) -> Sums:
     at = nodes.new(10)
     at[MADE] = count
     work = [nodes.new(2 * count + 2) for _ in range(5)]
-    given = (nodes.op, nodes.a, nodes.b, nodes.bits(), nodes.space, part, roots, nodes.absorbed)
     terms.collect_sums.over(count)(
-        *(*given, nodes.ranks(), of_node, table, left, right, singles, *work, at, count, found)
+        *(nodes.op, nodes.a, nodes.b, nodes.bits(), nodes.space, part, roots, nodes.absorbed),
+        *(nodes.narrow, nodes.ranks(), of_node, table, left, right, singles, *work, at),
+        *(count, found),
     )
     return Sums(of_node, table, left, right, singles, int(at[MADE]) - count)
 

@@ -63,6 +63,7 @@ def collect_sums(
     part: Ints,
     roots: Ints,
     absorbed: Bytes,
+    narrow: Bytes,
     rank: Longs,
     of_node: Ints,
     table: Ints,
@@ -81,6 +82,8 @@ def collect_sums(
     """Collect the terms of each sum, and keep it if it is worth a block of its own."""
     for r in range(found - 1, -1, -1):
         root = roots[r]
+        if narrow[root]:
+            continue
         _collect(op, a, b, bits, space, part, stack, inner, lefts, rights, others, at, root)
         zero = 1 if at[MARKS] & ZERO else 0
         if not (at[MIXED] or at[TAKEN] >= 2 or at[TAKEN] + at[OTHERS] + zero >= 3):

@@ -14,7 +14,7 @@ from engine.compiled.native.numbers import Lanes
 Signed = Callable[[Lanes], Lanes]
 
 STRIPS = 8  # strips of a block up to which it is written without a loop
-RUNS = 600  # runs of a list up to which it is written out, rather than read at run time
+RUNS = 600  # vectors in the runs of a list up to which it is written out, not read at run time
 WRITTEN = 200  # single operations that are written out in a program that runs now and then
 WRITTEN_HOT = 60_000  # and in one that runs often
 _BUFFERS = ("%vs", "%vl", "%gs", "%gl")  # by space
@@ -138,7 +138,7 @@ class Layout:
         the places from k on, and signed(x) is x, or -x if they are negated. A list of many runs is
         read at run time, row by row."""
         runs = self.lists.runs(view)
-        if len(runs) > RUNS:
+        if len(runs) * -(-self.width(view.space) // self.vector) > RUNS:
 
             def one(k: Lanes) -> None:
                 row, negative = self.listed(f, k + view.first)

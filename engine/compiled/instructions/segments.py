@@ -1,0 +1,328 @@
+"""Operations of the scalar table on single rows, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Instruction, Lists, View
+from engine.compiled.instructions.maps import passed
+from engine.compiled.instructions.row import Row, plural
+from engine.compiled.native import vectormath
+from engine.compiled.native.layout import AtHand
+from engine.compiled.sequential import Bytes, Ints, PlainLoop, is_worth_it, loop
+from engine.ops import TABLE, Op
+
+if TYPE_CHECKING:
+    from engine.compiled.adjoint import Adjoint
+    from engine.compiled.interpreter import Interpreter
+    from engine.compiled.native.function import Function
+    from engine.compiled.native.layout import Layout
+    from engine.compiled.native.numbers import Lanes
+
+
+class Segment(Row):
+    """`shape[1]` operations on single rows, from place `shape[0]` of the segments on."""
+
+    kind, word, family = "segment", "tape", ""
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """How long it is."""
+        return f"tape of {plural(i.shape[1], 'operation')}"
+
+    def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The results of its operations, which follow each other."""
+        yield View(i.out.space, int(lists.segments.out[i.shape[0]]), i.shape[1])
+
+    def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The operands of each operation."""
+        columns = (lists.segments.a, lists.segments.b, lists.segments.c)
+        table = _rows_by_code()
+        for k in _places(i):
+            arity = table[lists.segments.code[k]].arity
+            yield from (View(i.out.space, int(column[k]), 1) for column in columns[:arity])
+
+    def mark(self, a: Adjoint, i: Instruction) -> None:
+        """Row by row; which operands are wanted is noted for `adjoint`."""
+        table = [
+            sum(1 << k for k, cut in enumerate(op.cuts) if cut is not True)
+            for op in _rows_by_code()
+        ]
+        _over(_mark, a, i, a.depends[i.out.space], table)
+
+    def adjoint(self, a: Adjoint, i: Instruction) -> None:
+        """The operations at whose results something arrives, from the last to the first."""
+        if _over(_arrive, a, i, a.written[i.out.space], []):
+            a.append(i._replace(kind="segment_back", out=i.out.adjoint))
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """Operation by operation."""
+        values, table = m.buffers[i.out.space], _rows_by_code()
+        for _, code, out, *operands in _operations(m.lists, i):
+            op = table[code]
+            numbers = [values[x : x + 1] for x in operands[: op.arity]]
+            m.map(op.name, numbers, values[out : out + 1])
+            if op.name == "pass_on":
+                m.note_nan(values[out])
+
+    def emits(self, e: Layout, i: Instruction) -> bool:
+        """If each of its operations can be."""
+        table = _rows_by_code()
+        return all(vectormath.translates(e.number, table[k].name) for k in _codes(e.lists, i))
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Where it is written out, and the lanes are one vector."""
+        return e.writes_out(i) and e.straight(i.out.space)
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """Written out one after the other, or a loop over the columns."""
+        if e.writes_out(i):
+            self._write_out(e, f, i)
+            return
+        space = i.out.space
+        buffer, width = e.buffer(space), e.width(space)
+        table = _rows_by_code()
+
+        def operation(k: Lanes) -> list[Lanes]:
+            at = (k + i.shape[0]) * WORDS
+            out, *rows = (f.operation_word(at + 1 + j) * width for j in range(4))
+
+            def case(op: Op) -> Callable[[], None]:
+                def body(o: Any, w: int) -> None:
+                    given = [f.load(buffer, row + o, w) for row in rows[: op.arity]]
+                    y = vectormath.row(f, op.name, *given)
+                    f.store(y, buffer, out + o)
+                    if op.name == "pass_on":
+                        f.note_nan(y, NAN_SEEN)
+
+                return lambda: e.lane_strips(f, space, body)
+
+            cases = {code: case(table[code]) for code in sorted(_codes(e.lists, i))}
+            f.switch(f.operation_word(at), cases)
+            return []
+
+        f.loop(i.shape[1], operation)
+
+    def _write_out(self, e: Layout, f: Function, i: Instruction) -> None:
+        table = _rows_by_code()
+
+        def body(o: Any, w: int) -> None:
+            rows = AtHand(e, f, i.out.space, o, w)
+            for _, code, out, *operands in _operations(e.lists, i):
+                op = table[code]
+                y = vectormath.row(f, op.name, *map(rows.read, operands[: op.arity]))
+                rows.write(out, y)
+                if op.name == "pass_on":
+                    f.note_nan(y, NAN_SEEN)
+
+        e.lane_strips(f, i.out.space, body)
+
+
+class SegmentBack(Row):
+    """The edges of a segment's operations, from the last to the first, as `Backward.steps` say."""
+
+    kind, word, family = "segment_back", "back through tape", ""
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """How long it is."""
+        return f"back through tape of {plural(i.shape[1], 'operation')}"
+
+    def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The adjoints of the operands, as far as they are asked for."""
+        space = i.out.space & ~ADJOINT
+        segment = i._replace(out=i.out._replace(space=space))
+        yield from (view.adjoint for view in Segment().reads(lists, segment))
+
+    def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
+        """The adjoint of each result, and what its edges are computed of."""
+        space = i.out.space & ~ADJOINT
+        for k in _places(i):
+            out = View(space, int(lists.segments.out[k]), 1)
+            yield from (out, out.adjoint)
+        yield from Segment().reads(lists, i._replace(out=i.out._replace(space=space)))
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """Edge by edge."""
+        values, adjoints = m.buffers[i.out.space & ~ADJOINT], m.buffers[i.out.space]
+        table = _rows_by_code()
+        for k, code, out, *operands in reversed(list(_operations(m.lists, i))):
+            op, flags = table[code], int(m.steps[k])
+            numbers = [values[x : x + 1] for x in (*operands[: op.arity], out)]
+            for j in range(op.arity):
+                if flags >> j & 1:
+                    x = operands[j]
+                    given = (adjoints[out : out + 1], numbers, adjoints[x : x + 1])
+                    m.edge(op.name, j, *given, bool(flags >> j & 8))
+
+    def emits(self, e: Layout, i: Instruction) -> bool:
+        """As its segment."""
+        return Segment().emits(e, i)
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Where it is written out, and the lanes are one vector."""
+        return e.writes_out(i) and e.straight(i.out.space)
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """Written out one after the other, or a loop over the columns."""
+        if e.writes_out(i):
+            self._write_out(e, f, i)
+            return
+        space = i.out.space & ~ADJOINT
+        values, adjoints, width = e.buffer(space), e.buffer(i.out.space), e.width(space)
+        places = _places(i)
+        codes = e.lists.segments.code[places.start : places.stop]
+        active = e.steps[places.start : places.stop] != 0
+        table = _rows_by_code()
+        last = places.stop - 1
+
+        def operation(k: Lanes) -> list[Lanes]:
+            at = f.binary("sub", f.index(last), k) * WORDS
+            out, *rows = (f.operation_word(at + 1 + j) * width for j in range(4))
+            flags = f.operation_word(at + 5)
+
+            def case(op: Op) -> Callable[[], None]:
+                return lambda: e.lane_strips(
+                    f, space, lambda o, w: edges(op, flags, out, rows, o, w)
+                )
+
+            cases = {code: case(table[code]) for code in sorted({*codes[active].tolist()})}
+            live = f.holds("ne", flags, 0)
+            f.when(live, lambda: f.switch(f.operation_word(at), cases))
+            return []
+
+        def edges(op: Op, flags: Lanes, out: Any, rows: Any, o: Any, w: int) -> None:
+            for j, cut in enumerate(op.cuts):
+                if cut is True:
+                    continue
+
+                def edge(j: int = j) -> None:
+                    g = f.load(adjoints, out + o, w)
+                    given = [f.load(values, row + o, w) for row in (*rows[: op.arity], out)]
+                    y = passed(e, f, op, j, g, given)
+                    before = f.load(adjoints, rows[j] + o, w)
+                    adds = f.holds("ne", f.binary("and", flags, 8 << j), 0)
+                    f.store(f.select(adds, before + y, y), adjoints, rows[j] + o)
+
+                f.when(f.holds("ne", f.binary("and", flags, 1 << j), 0), edge)
+
+        f.loop(i.shape[1], operation)
+
+    def _write_out(self, e: Layout, f: Function, i: Instruction) -> None:
+        table = _rows_by_code()
+
+        def body(o: Any, w: int) -> None:
+            rows = AtHand(e, f, i.out.space & ~ADJOINT, o, w)
+            for k, code, out, *operands in reversed(list(_operations(e.lists, i))):
+                flags = int(e.steps[k])
+                if not flags:
+                    continue
+                op, g = table[code], rows.arrived(out, last=True)
+                numbers = [*map(rows.read, operands[: op.arity]), rows.read(out)]
+                for j, row in enumerate(operands[: op.arity]):
+                    if flags >> j & 1:
+                        rows.add(row, passed(e, f, op, j, g, numbers), bool(flags >> j & 8))
+            rows.finish()
+
+        e.lane_strips(f, i.out.space & ~ADJOINT, body)
+
+
+WORDS = 6  # of an operation, as the loop over segments reads them: columns, and its steps
+
+
+def _places(i: Instruction) -> range:
+    return range(i.shape[0], i.shape[0] + i.shape[1])
+
+
+def _operations(lists: Lists, i: Instruction) -> Iterator[tuple[int, ...]]:
+    """Place, code, out, a, b and c of each operation."""
+    s, places = lists.segments, _places(i)
+    columns = [x[places.start : places.stop].tolist() for x in (s.code, s.out, s.a, s.b, s.c)]
+    return zip(places, *columns, strict=True)
+
+
+def _codes(lists: Lists, i: Instruction) -> set[int]:
+    """The operations that occur in a segment."""
+    places = _places(i)
+    return {*np.unique(lists.segments.code[places.start : places.stop]).tolist()}
+
+
+def _rows_by_code() -> list[Op]:
+    """The scalar table as segments number it."""
+    return list(TABLE.values())
+
+
+# --- what the adjoint finds out about them, operation by operation ------------------------------
+
+
+def _over(run: PlainLoop, a: Adjoint, i: Instruction, rows: bytearray, passing: list[int]) -> int:
+    """Run a loop below over a segment, and return what it does."""
+    s, places = a.lists.segments, _places(i)
+    at, steps = slice(places.start, places.stop), a.made.steps
+    columns: list[Any] = [column[at] for column in (s.code, s.out, s.a, s.b, s.c, steps)]
+    given: tuple[Any, Any] = (np.frombuffer(rows, np.uint8), np.array(passing, np.uint8))
+    if not is_worth_it(i.shape[1]):
+        columns, given = [column.tolist() for column in columns], (rows, passing)
+    found = run.over(i.shape[1])(*columns, *given, i.shape[1])
+    steps[at] = columns[-1]
+    return found
+
+
+@loop
+def _mark(
+    code: Ints,
+    out: Ints,
+    a: Ints,
+    b: Ints,
+    c: Ints,
+    steps: Ints,
+    depends: Bytes,
+    passing: Bytes,
+    count: int,
+) -> int:
+    """`steps` gets the operands that are wanted, of those that are `passing` anything, by code."""
+    for k in range(count):
+        given = passing[code[k]]
+        flags = 0
+        if given & 1 and depends[a[k]]:
+            flags = 1
+        if given & 2 and depends[b[k]]:
+            flags = flags | 2
+        if given & 4 and depends[c[k]]:
+            flags = flags | 4
+        if flags:
+            depends[out[k]] = 1
+            steps[k] = flags
+    return 0
+
+
+@loop
+def _arrive(
+    code: Ints,
+    out: Ints,
+    a: Ints,
+    b: Ints,
+    c: Ints,
+    steps: Ints,
+    written: Bytes,
+    passing: Bytes,
+    count: int,
+) -> int:
+    """`steps` loses the operations at which nothing arrives, and gets what adds to what is there;
+    return whether anything arrives at any."""
+    some = 0
+    for k in range(count - 1, -1, -1):
+        flags = steps[k]
+        if flags and not written[out[k]]:
+            steps[k] = 0
+        elif flags:
+            some = 1
+            for j in range(3):
+                if flags & (1 << j):
+                    x = c[k] if j == 2 else (b[k] if j else a[k])
+                    if written[x]:
+                        flags = flags | (8 << j)
+                    written[x] = 1
+            steps[k] = flags
+    return some
