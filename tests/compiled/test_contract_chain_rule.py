@@ -75,3 +75,9 @@ def test_a_shared_argument_gets_what_each_example_passes_on(name: str, dtype: st
     np.testing.assert_allclose(lanes, each, rtol=1e-5)
     total = engine.compile(f, in_axes=(None, 0), reduce="sum", dtype=dtype).grad(w, xs)
     np.testing.assert_allclose(total, each.sum(axis=0), rtol=1e-5)
+
+
+def test_nothing_that_is_summed_over_lanes_is_nothing_without_emitted_code_too() -> None:
+    f, w = TRAPS["nested arms"]
+    program = engine.compile(f, in_axes=(None, 0), reduce="sum", native=False)
+    assert program.grad(w, [1.0, 0.001, 1.0]) == [0.0, 2.001]

@@ -108,7 +108,8 @@ class Total(Row):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
         rows, signs = m.rows_and_signs(i.out)
-        sums = m.rows(i.operands[0]).reshape(i.out.count, -1).sum(axis=1, keepdims=True)
+        terms = m.rows(i.operands[0]).reshape(i.out.count, -1)
+        sums = terms.sum(axis=1, keepdims=True, initial=-0.0)  # of nothing there is nothing
         target = m.buffers[i.out.space]
         if i.adds:
             np.add.at(target, rows, signs * sums)
