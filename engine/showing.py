@@ -13,6 +13,7 @@ import base64
 import html
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -69,15 +70,15 @@ class Still:
         return f'<div style="overflow:auto">{self.html()}</div>'
 
 
-class Shown:
+class Shown(ABC):
     """What shows itself: `_bundle` says how, and every front end gets the same.
 
     IPython asks `_repr_mimebundle_` first, and others, such as marimo, `_repr_html_`.
     """
 
+    @abstractmethod
     def _bundle(self) -> dict[str, str]:
         """By MIME type, as `bundle` makes it."""
-        raise NotImplementedError
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self._bundle()

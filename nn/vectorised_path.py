@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from nn.scalar_path import BatchLoss, one_value
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class LoopPath:
+class LoopPath(ABC):
     """What compiled paths have in common: a loop, which makes many updates in one call."""
 
     _loop: Loop
@@ -74,9 +75,9 @@ class LoopPath:
         self._count(starts, losses)
         return losses
 
+    @abstractmethod
     def _count(self, starts: Array, losses: Array) -> None:
         """Take note of the updates that were made."""
-        raise NotImplementedError
 
 
 class VectorisedPath(LoopPath):

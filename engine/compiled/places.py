@@ -13,6 +13,7 @@ import marshal
 import operator
 import random
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextvars import ContextVar
@@ -42,7 +43,7 @@ def same(x: Any, y: Any) -> bool:
     return x is y or (type(x) is type(y) and bits(x) is not None and bits(x) == bits(y))
 
 
-class Place:
+class Place(ABC):
     """The base: a place is gone through, and is put back as it was."""
 
     label = ""  # what it is called in messages
@@ -50,8 +51,9 @@ class Place:
     def __init__(self) -> None:
         self.then = list(self.live)
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Any]:
-        raise NotImplementedError
+        """What stands there, and what it depends on."""
 
     @property
     def live(self) -> Iterable[Any]:
@@ -81,10 +83,10 @@ class Place:
         now = self.now()
         return len(now) != len(self.then) or not all(map(same, now, self.then))
 
-    def mark(self) -> None:
+    def mark(self) -> None:  # noqa: B027, a place that keeps nothing else has nothing to do
         """Remember what is there, to put it back; most places know it from the beginning."""
 
-    def restore(self) -> None:
+    def restore(self) -> None:  # noqa: B027, nor has one that nobody writes to
         """Put back what was there."""
 
     def key(self, token: Callable[[Any], Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +47,17 @@ class _Matrices(Row):
         if i.flags & NOTED:
             note_nan(e, f, i.out)
 
+    @abstractmethod
     def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
-        raise NotImplementedError
+        """Written out, of single rows at hand."""
 
-    _by_blas = _tiled = _straight
+    @abstractmethod
+    def _by_blas(self, e: Layout, f: Function, i: Instruction) -> None:
+        """By a call of BLAS."""
+
+    @abstractmethod
+    def _tiled(self, e: Layout, f: Function, i: Instruction) -> None:
+        """In tiles."""
 
 
 class Product(_Matrices):

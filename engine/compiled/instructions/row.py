@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from engine.compiled.native.layout import Layout
 
 
-class Row:
-    """A row of the table of instructions. A new one says what each of these methods does."""
+class Row(ABC):
+    """A row of the table of instructions. A new one says what each of these methods does; one that
+    lacks a method without a default is refused when the table is made."""
 
     kind = ""
     word = ""  # what it is, in a word or two; "" for the operation's name
@@ -31,9 +33,9 @@ class Row:
         """The family of the scalar table whose colour it has."""
         return self.family
 
+    @abstractmethod
     def title(self, lists: Lists, i: Instruction) -> str:
         """What it does, and how large it is."""
-        raise NotImplementedError
 
     def text(self, lists: Lists, i: Instruction) -> tuple[str, str]:
         """The same, and which rows it writes and reads."""
@@ -56,12 +58,12 @@ class Row:
         if any(map(a.is_wanted, i.operands)):
             a.mark(i.out)
 
-    def adjoint(self, a: Adjoint, i: Instruction) -> None:
+    def adjoint(self, a: Adjoint, i: Instruction) -> None:  # noqa: B027, none passes nothing on
         """Add to `a` the instructions that pass the adjoint of `out` on to the operands."""
 
+    @abstractmethod
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Compute it in Python: the slow twin of what is emitted."""
-        raise NotImplementedError
 
     def emits(self, e: Layout, i: Instruction) -> bool:
         """Whether it can be emitted."""
@@ -75,9 +77,9 @@ class Row:
         """Whether `emit` takes i together with some that come right before it."""
         return False
 
+    @abstractmethod
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Append machine instructions for it, and for more that it fuses with, to a function."""
-        raise NotImplementedError
 
 
 def spelled(view: View) -> str:
