@@ -11,7 +11,7 @@ import pytest
 import engine
 import nn
 from engine import Value
-from engine.compiled import ready, worker
+from engine.compiled import objects, ready, worker
 from engine.compiled.blocks import Instruction, View
 from engine.compiled.native import layout
 from engine.compiled.training import Loop
@@ -56,6 +56,25 @@ def test_a_long_one_when_it_was_run_often(made: list[str]) -> None:
     for _ in range(10):
         assert program.value_and_grad(0.5) == pytest.approx(expected, rel=1e-13)
     assert made == [LOOP, "written out"]
+
+
+def test_many_instructions_become_good_code_when_they_are_run_often(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MANY", 1)
+    quick, usual = [], objects.code
+
+    def noting(*args: Any, **options: bool) -> Any:
+        quick.append(options["quick"])
+        return usual(*args, **options)
+
+    monkeypatch.setattr(ready.objects, "code", noting)
+    program = engine.compile(lambda x: [engine.sin(engine.sum(x)), x[0] * x[1]])
+    once = engine.compile(lambda x: engine.sin(x))
+    for _ in range(10):
+        assert program([0.5, 0.25, 0.125])[0] == pytest.approx(math.sin(0.875), rel=1e-15)
+        once(0.5)
+    assert quick == [True, False, False]  # the second is one instruction
 
 
 def test_chunks_of_a_batch_count(made: list[str]) -> None:

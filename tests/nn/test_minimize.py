@@ -32,6 +32,7 @@ def test_a_function_falls(path: str) -> None:
     assert history.path == path
     assert len(history.loss) == len(history.step_loss) == 800
     assert history.loss[0] == 4.0
+    assert history.step_weight == [1.0] * 800
     assert history.loss[-1] < 1e-3
 
 
