@@ -12,13 +12,13 @@ chunk after chunk of lanes adds to are filled before the first (`begin`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, Array, Instruction, L, Lists, S, View
+from engine.compiled.blocks import ADJOINT, Array, Instruction, L, Lists, S, View, runs_of
 from engine.compiled.instructions import ROWS
 
 
@@ -77,7 +77,8 @@ class Adjoint:
             self._section = section
             for i in reversed(self.instructions[space]):
                 ROWS[i.kind].adjoint(self, i)
-            for first, count in _runs(row for place, row in wanted if place == space):
+            rows = np.sort(np.array([row for place, row in wanted if place == space], np.int64))
+            for first, _, count in runs_of(rows):
                 self._fill(View(space, first, count))
         return self.made
 
@@ -154,7 +155,6 @@ class Adjoint:
         written = self.written[view.space]
         shared = view.space == S and self._section is self.made.lanes
         section = self.made.begin if shared else self._section
-        number = -0.0 if self.lists.exact else 0.0
         for begin, _, count in self.lists.runs(view):
             end = begin + count
             row = written.find(0, begin, end)
@@ -171,13 +171,5 @@ class Adjoint:
                 ):
                     section.pop()
                     out = before.out._replace(count=before.out.count + out.count)
-                section.append(Instruction("fill", out, number=number))
+                section.append(Instruction("fill", out, number=self.lists.nothing))
                 row = written.find(0, last, end)
-
-
-def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Rows as runs that follow each other: the first, and how many."""
-    found = np.sort(np.fromiter(rows, np.int64))
-    ends = np.flatnonzero(np.diff(found) != 1) + 1
-    for part in np.split(found, ends) if len(found) else ():
-        yield int(part[0]), len(part)

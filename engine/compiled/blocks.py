@@ -24,7 +24,7 @@ ZERO, NOTED, TRANSPOSED = 1, 2, 4
 # The first words of the pool. What draws depend on; whether a row was inf or nan (-1 asks for
 # that); whether a sum of products or a gradient was nan, so that the exact rule is to be asked.
 SEED, STEP, NOT_FINITE, NAN_SEEN = range(4)
-POOL_HEADER = 5
+POOL_HEADER = 4
 
 
 class View(NamedTuple):
@@ -92,7 +92,13 @@ class Lists:
     pool: Array
     segments: Segments
     constants: tuple[dict[int, float], dict[int, float]]
-    exact: bool  # whether adjoints follow the chain rule exactly, nothing being -0.0
+    exact: bool  # whether adjoints follow the chain rule exactly
+
+    @property
+    def nothing(self) -> float:
+        """The adjoint where nothing has arrived: -0.0 where that counts, which changes nothing that
+        it is added to."""
+        return -0.0 if self.exact else 0.0
 
     def rows(self, view: View) -> Array:
         """The rows of a view, ~row for a negative one."""
@@ -104,14 +110,17 @@ class Lists:
         """The same as runs of rows: the first, the sign, and the length of each."""
         if not view.listed or not view.count:
             return [(view.first, 1, view.count)] if view.count else []
-        rows = self.rows(view)
-        signs = rows < 0
-        rows = np.where(signs, ~rows, rows)
-        breaks = np.ones(view.count, bool)
-        breaks[1:] = (np.diff(rows) != 1) | (signs[1:] != signs[:-1])
-        starts = np.flatnonzero(breaks)
-        lengths = np.diff([*starts, view.count])
-        return [
-            (int(rows[s]), -1 if signs[s] else 1, int(n))
-            for s, n in zip(starts, lengths, strict=True)
-        ]
+        return runs_of(self.rows(view))
+
+
+def runs_of(rows: Array) -> list[tuple[int, int, int]]:
+    """Rows as runs that follow each other: the first, the sign (-1 for ~row), and the length."""
+    signs = rows < 0
+    rows = np.where(signs, ~rows, rows)
+    breaks = np.ones(len(rows), bool)
+    breaks[1:] = (np.diff(rows) != 1) | (signs[1:] != signs[:-1])
+    starts = np.flatnonzero(breaks)
+    lengths = np.diff([*starts, len(rows)])
+    return [
+        (int(rows[s]), -1 if signs[s] else 1, int(n)) for s, n in zip(starts, lengths, strict=True)
+    ]

@@ -15,7 +15,6 @@ import numpy as np
 
 from engine.compiled import jitted, updates
 from engine.compiled.blocks import (
-    ADJOINT,
     NAN_SEEN,
     NOT_FINITE,
     STEP,
@@ -78,7 +77,7 @@ class Interpreter:
         self._counted = 1
 
     def see(self, buffers: tuple[Array, Array, Array, Array], lanes: int) -> None:
-        """Take the buffers of S, L, and their adjoints, as rows."""
+        """Take the buffers of S, L, and their adjoints, as rows: by the numbers of the spaces."""
         vs, vl, gs, gl = buffers
         self.dtype = vs.dtype
         widths = (1, lanes, 1, lanes)
@@ -171,7 +170,6 @@ class Interpreter:
     ) -> bool:
         vs, _, gs, _ = self.buffers
         pool, checked = self.lists.pool, len(self.checks) > 0
-        nothing = -0.0 if self.lists.exact else 0.0
         first, last = work.starts[step].tolist()
         count = last - first
         own, places = self._moving(work.places)
@@ -182,7 +180,7 @@ class Interpreter:
                 work.fail[:] = -1
         self._run("begin")
         if work.backward:
-            gs[[row for space, row in outputs if space == S]] = nothing
+            gs[[row for space, row in outputs if space == S]] = self.lists.nothing
         self._run("forward_shared")
         if pool[NOT_FINITE] and not np.isfinite(vs).all():
             pool[NOT_FINITE] = 1
@@ -259,7 +257,7 @@ class Interpreter:
         if not work.backward:
             return w
         holds = work.fail[start : start + w] < 0 if len(self.checks) else np.ones(w, bool)
-        gl[[row for space, row in outputs if space == L]] = -0.0 if self.lists.exact else 0.0
+        gl[[row for space, row in outputs if space == L]] = self.lists.nothing
         for k, (space, row) in enumerate(outputs):
             if space == L and work.weights[k] != 0.0:
                 gl[row, :w][holds] += work.weights[k]
@@ -269,6 +267,3 @@ class Interpreter:
             work.lane_gradient[start : start + w] = found + 0.0
             self.note_nan(found)
         return int(holds.sum())
-
-
-assert ADJOINT == 2  # the order of the buffers

@@ -48,7 +48,7 @@ class Maker:
     ) -> None:
         self.blocks, self.dtype, self.native = blocks, np.dtype(dtype), native
         # The pool has words about the run under way: each machine has its own.
-        self.lists = dataclasses.replace(blocks.lists, pool=np.append(blocks.lists.pool, 0))
+        self.lists = dataclasses.replace(blocks.lists, pool=blocks.lists.pool.copy())
         self.instructions = _with_guards(blocks)
         checks = [(check.row, check.order, check.length) for check in blocks.checks]
         self.checks = np.array(checks, np.int64).reshape(-1, 3)

@@ -346,19 +346,17 @@ class Worker:
 
     def _set(self, ready: Ready, work: Work) -> None:
         """Write down in the job what a call is about."""
-        job, addresses = (
-            self._job,
-            {
-                "vs": self._vs,
-                "gs": self._gs,
-                "vl": self._vl,
-                "gl": self._gl,
-                "pool": self._pool,
-                "ops": self._maker.operations(ready.backward),
-                "checks": self._maker.checks,
-                "expected": self._maker.expected,
-            },
-        )
+        job = self._job
+        addresses = {
+            "vs": self._vs,
+            "gs": self._gs,
+            "vl": self._vl,
+            "gl": self._gl,
+            "pool": self._pool,
+            "ops": self._maker.operations(ready.backward),
+            "checks": self._maker.checks,
+            "expected": self._maker.expected,
+        }
         addresses |= {name: getattr(work, name) for name in _ARRAYS}
         self._held = [*addresses.values()]
         for name, array in addresses.items():

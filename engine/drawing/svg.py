@@ -37,6 +37,7 @@ class StandIns(Texts):
         self._lines: list[tuple[str, str, float]] = []  # with its anchor, and its place there
 
     def line(self, line: str, size: int, anchor: str) -> str:
+        """What stands for a line of text in a label, until `replaced`."""
         wide, narrow = _letters(max(room(line, 1.0), _NARROW))  # no text is empty for Graphviz
         share = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
         self._lines.append((line, anchor, share * size * (wide * _WIDE + narrow * _NARROW)))

@@ -10,6 +10,7 @@ import pytest
 import engine
 from engine import Program, TraceError, Value
 from engine.compiled.describe import titles
+from engine.compiled.instructions import ROWS
 from engine.drawing import Picture
 from engine.lifting.by_instructions import lifted_of, stood_for
 from engine.lifting.passes import AWAY, Passes
@@ -159,6 +160,18 @@ def test_the_way_of_the_last_run_is_what_is_drawn() -> None:
     assert "matrix product (" in str(engine.draw(program))
     program.grad([1.0, 2.0])  # one an example: w and b are repeated in each lane
     assert "matrix product (" not in str(engine.draw(program))
+
+
+def test_rows_of_a_tape_that_do_not_follow_each_other_are_found() -> None:
+    program = engine.compile(lambda x: engine.cos(engine.sin(x) * 1.5 + 0.25) / 3.5, in_axes=0)
+    program([0.1, 0.2])
+    blocks = program._last.paths[0].blocks[(True,)]  # type: ignore[union-attr]
+    tape = blocks.instructions[1][-1]
+    first, count = tape.shape
+    own = blocks.lists.segments.out[first : first + count].tolist()
+    assert tape.kind == "segment" and own[-1] > own[0] + 1  # between them a row of 3.5
+    written = [blocks.lists.rows(view) for view in ROWS["segment"].writes(blocks.lists, tape)]
+    assert [row for rows in written for row in rows.tolist()] == own
 
 
 def test_a_long_program_is_rolled_up(program: Program) -> None:

@@ -28,12 +28,12 @@ def passed(e: Layout, f: Function, op: Op, k: int, g: Lanes, numbers: Sequence[L
     cut = vectormath.cut(f, op, k, *numbers[:-1])
     if e.lists.exact:
         p = f.literal(p, g.width) if isinstance(p, float) else p
-        y, nothing = vectormath.row(f, "pass_on", g, p), -0.0
+        y = vectormath.row(f, "pass_on", g, p)
     elif isinstance(p, float) and abs(p) == 1.0:
-        y, nothing = (g if p == 1.0 else -g), 0.0
+        y = g if p == 1.0 else -g
     else:
-        y, nothing = g * p, 0.0
-    return y if cut is None else f.select(cut, nothing, y)
+        y = g * p
+    return y if cut is None else f.select(cut, e.lists.nothing, y)
 
 
 class Map(Row):

@@ -12,7 +12,6 @@ from engine.compiled.blocks import SEED, STEP, Array, Instruction, L, Lists, S, 
 from engine.compiled.instructions.row import Row, of_lanes, plural
 from engine.compiled.native import tiles, vectormath
 from engine.compiled.native.layout import RUNS, Layout, Signed
-from engine.ops import TABLE
 from engine.randomness import draw
 
 if TYPE_CHECKING:
@@ -448,6 +447,3 @@ class Guard(Row):
             f.loop(counted, lane)
 
         f.loop(i.shape[1], check)
-
-
-assert "maximum" in TABLE  # which the instruction "max" is a chain of

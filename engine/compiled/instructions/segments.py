@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, NAN_SEEN, Instruction, Lists, View
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Instruction, Lists, View, runs_of
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native import vectormath
@@ -23,7 +24,32 @@ if TYPE_CHECKING:
     from engine.compiled.native.numbers import Lanes
 
 
-class Segment(Row):
+class _Operations(Row):
+    """Operations on single rows: written out one after the other, or a loop over the columns."""
+
+    def emits(self, e: Layout, i: Instruction) -> bool:
+        """If each of the operations can be."""
+        table = _rows_by_code()
+        return all(vectormath.translates(e.number, table[k].name) for k in _codes(e.lists, i))
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Where it is written out, and the lanes are one vector."""
+        return e.writes_out(i) and e.straight(i.out.space)
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """In the way that the layout says."""
+        (self._write_out if e.writes_out(i) else self._loop)(e, f, i)
+
+    @abstractmethod
+    def _write_out(self, e: Layout, f: Function, i: Instruction) -> None:
+        """One after the other, with rows at hand."""
+
+    @abstractmethod
+    def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
+        """A loop that reads the columns at run time."""
+
+
+class Segment(_Operations):
     """`shape[1]` operations on single rows, from place `shape[0]` of the segments on."""
 
     kind, word, family = "segment", "tape", ""
@@ -33,8 +59,9 @@ class Segment(Row):
         return f"tape of {plural(i.shape[1], 'operation')}"
 
     def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
-        """The results of its operations, which follow each other."""
-        yield View(i.out.space, int(lists.segments.out[i.shape[0]]), i.shape[1])
+        """The results of its operations; rows of constants may lie between them."""
+        for first, _, count in runs_of(lists.segments.out[_places(i)]):
+            yield View(i.out.space, first, count)
 
     def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The operands of each operation."""
@@ -67,20 +94,7 @@ class Segment(Row):
             if op.name == "pass_on":
                 m.note_nan(values[out])
 
-    def emits(self, e: Layout, i: Instruction) -> bool:
-        """If each of its operations can be."""
-        table = _rows_by_code()
-        return all(vectormath.translates(e.number, table[k].name) for k in _codes(e.lists, i))
-
-    def straight(self, e: Layout, i: Instruction) -> bool:
-        """Where it is written out, and the lanes are one vector."""
-        return e.writes_out(i) and e.straight(i.out.space)
-
-    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
-        """Written out one after the other, or a loop over the columns."""
-        if e.writes_out(i):
-            self._write_out(e, f, i)
-            return
+    def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
         space = i.out.space
         buffer, width = e.buffer(space), e.width(space)
         table = _rows_by_code()
@@ -120,7 +134,7 @@ class Segment(Row):
         e.lane_strips(f, i.out.space, body)
 
 
-class SegmentBack(Row):
+class SegmentBack(_Operations):
     """The edges of a segment's operations, from the last to the first, as `Backward.steps` say."""
 
     kind, word, family = "segment_back", "back through tape", ""
@@ -156,19 +170,7 @@ class SegmentBack(Row):
                     given = (adjoints[out : out + 1], numbers, adjoints[x : x + 1])
                     m.edge(op.name, j, *given, bool(flags >> j & 8))
 
-    def emits(self, e: Layout, i: Instruction) -> bool:
-        """As its segment."""
-        return Segment().emits(e, i)
-
-    def straight(self, e: Layout, i: Instruction) -> bool:
-        """Where it is written out, and the lanes are one vector."""
-        return e.writes_out(i) and e.straight(i.out.space)
-
-    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
-        """Written out one after the other, or a loop over the columns."""
-        if e.writes_out(i):
-            self._write_out(e, f, i)
-            return
+    def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
         space = i.out.space & ~ADJOINT
         values, adjoints, width = e.buffer(space), e.buffer(i.out.space), e.width(space)
         places = _places(i)

@@ -110,6 +110,7 @@ class Rows:
         return place
 
     def is_constant(self, i: int) -> bool:
+        """Whether a node is a known number; those that passes made are none."""
         return i < self.nodes.count and bool(self.op_at[i] == CONSTANT)
 
     def _all_constant(self, nodes: Column) -> bool:
@@ -183,6 +184,7 @@ class Rows:
     # --- instructions ---
 
     def append(self, instruction: Instruction) -> None:
+        """Append an instruction, which ends the segment under way in its space."""
         self.end_segment(instruction.out.space)
         self.out[instruction.out.space].append(instruction)
 
@@ -195,11 +197,13 @@ class Rows:
         self.single = k + 1
 
     def begin_segment(self, space: int) -> None:
+        """Have a segment under way in a space, the one that is or a new one."""
         if self.open[space] < 0:
             self.end_segment(1 - space)  # both write into the same columns
             self.open[space] = self.single
 
     def end_segment(self, space: int) -> None:
+        """Append the segment under way in a space, if there is one."""
         first = self.open[space]
         if first >= 0:
             self.open[space] = -1

@@ -136,7 +136,7 @@ class _Driver:
         backward = self.flag("backward") if frame.backward else None
         if frame.backward:
             for row in dict.fromkeys(row for space, row in frame.outputs if space == S):
-                f.store(f.literal(-0.0 if self.e.lists.exact else 0.0), "%gs", row)
+                f.store(f.literal(self.e.lists.nothing), "%gs", row)
         self.call("forward_shared")
         watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
         f.when(watching, lambda: self.watch("%vs", frame.rows[S], 1, 1))
@@ -298,7 +298,7 @@ class _Driver:
         """Set the adjoints of outputs: weights, where guards held."""
         f, width, weights = self.f, self.e.lanes, self.at("weights")
         rows = dict.fromkeys(row for space, row in self.frame.outputs if space == L)
-        nothing = -0.0 if self.e.lists.exact else 0.0
+        nothing = self.e.lists.nothing
         for row in rows:
 
             def clear(o: Any, v: int, used: int, row: int = row) -> None:
@@ -380,7 +380,7 @@ class _Driver:
         there = f.holds("sgt", self.count, 0)
         for_each = f.whole(there, held, 1) if self.lanes else f.index(1)
         seed = f.load(weights, k) * f.number_of(for_each)
-        seed = f.select(f.differs(seed, 0.0), seed, -0.0 if self.e.lists.exact else 0.0)
+        seed = f.select(f.differs(seed, 0.0), seed, self.e.lists.nothing)
         f.when(backward, lambda: f.store(seed, "%gs", row, adds=True))
 
     def back(self, step: Lanes) -> None:
