@@ -100,8 +100,16 @@ def _taught(functions: dict[str, Any], above: tuple[FunctionType, ...]) -> list[
 
 
 def _code_parts(code: CodeType) -> Any:
-    constants = [_code_parts(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    constants = [_constant_parts(c) for c in code.co_consts]
     return (code.co_code.hex(), constants, code.co_names, code.co_varnames)
+
+
+def _constant_parts(constant: Any) -> Any:
+    if isinstance(constant, CodeType):
+        return _code_parts(constant)
+    if isinstance(constant, frozenset):  # whose order is another in each process
+        return sorted(map(repr, constant))
+    return repr(constant)
 
 
 @functools.cache

@@ -88,7 +88,7 @@ class Maker:
             len(self.checks) > 0,
             backward,
             training,
-            frozenset(parts),
+            tuple(parts),
         )
         key = self._key(width, hot, parts, frame)
 
@@ -116,7 +116,7 @@ class Maker:
         """All that the emitted code depends on."""
         lists, s = self.lists, self.lists.segments
         told: list[Any] = [width, self.dtype.name, hot, lists.exact, self._wanted]
-        told += [parts, dataclasses.astuple(frame), sorted(frame.parts), lists.constants]
+        told += [parts, dataclasses.astuple(frame), lists.constants]
         columns = [lists.pool[POOL_HEADER:], s.code, s.out, s.a, s.b, s.c]
         columns += [self.backward.steps] if frame.backward else []
         told += [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]

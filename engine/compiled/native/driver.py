@@ -35,7 +35,7 @@ class Outline:
     checked: bool
     backward: bool  # whether there is an adjoint at all
     training: bool  # whether it can be trained, too
-    parts: frozenset[str]  # those that are there
+    parts: Sequence[str]  # those that are there, in their order
 
 
 def drive(e: Layout, frame: Outline) -> Function:
