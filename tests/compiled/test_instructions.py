@@ -31,8 +31,9 @@ from compiled.program_runs import Plain, Scalars, State, emitted, gemm, interpre
 from engine import randomness
 from engine.compiled import jitted
 from engine.compiled.blocks import NAN_SEEN, SEED, STEP, L, S
-from engine.compiled.instructions import ROWS, matrices
+from engine.compiled.instructions import ROWS, dots, matrices, moves
 from engine.compiled.interpreter import Interpreter
+from engine.compiled.native import layout
 
 EMITTED = pytest.mark.skipif(jitted.DISABLED, reason="nothing is emitted without Numba")
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -464,6 +465,16 @@ def test_the_adjoint_of_a_row(kind: str, dtype: str) -> None:
 @EMITTED
 @DTYPES
 def test_instructions_together(dtype: str) -> None:
+    check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in range(40)])
+
+
+@EMITTED
+@DTYPES
+def test_instructions_together_whose_lists_are_read_at_run_time(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((dots, "_RUNS"), (moves, "RUNS"), (layout, "RUNS")):
+        monkeypatch.setattr(module, name, 0)
     check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in range(40)])
 
 

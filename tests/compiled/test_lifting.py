@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import re
@@ -186,6 +187,34 @@ def test_awkward_sums_are_right(f: Callable[..., Any]) -> None:
         for found in ((values[k], (dw[k], dx[k])), single.value_and_grad(W, x)):
             np.testing.assert_allclose(value, found[0], rtol=1e-13, atol=1e-15)
             np.testing.assert_allclose(gradient, found[1], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 3])
+def test_a_long_sum_passes_on_the_adjoint_that_came_to_it_last(lanes: int) -> None:
+    pairs = [*itertools.combinations(range(120), 2)]  # too many to be written out
+    random.Random(0).shuffle(pairs)
+
+    def f(w: list[Any], x: Any) -> Any:
+        inner = engine.sin(engine.sum(x * w[i] * w[j] for i, j in pairs[:3000]))
+        return engine.sum([w[i] * w[j] for i, j in pairs[3000:6200]] + [inner * w[0]])
+
+    def g(w: list[Any], x: Any) -> Any:  # all in the same space
+        inner = engine.sin(engine.sum(w[i] * w[j] for i, j in pairs[:3000]))
+        return engine.sum([w[i] * w[j] for i, j in pairs[3000:6200]] + [inner * w[0] * x])
+
+    w, xs = numbers(120), numbers(max(1, lanes), seed=1)
+    for loss in (f, g):
+        eager = [engine.value_and_grad(loss, (0, 1))(w, x) for x in xs]
+        axes = {"in_axes": (0, 0)} if lanes else {}
+        program = engine.compile(loss, argnums=(0, 1), **axes)
+        if not lanes:
+            found = [program.value_and_grad(w, xs[0])]
+        else:
+            values, (dw, dx) = program.value_and_grad([w] * lanes, xs)
+            found = [(values[k], (dw[k], dx[k])) for k in range(lanes)]
+        for (value, (to_w, to_x)), (v, (gw, gx)) in zip(eager, found, strict=True):
+            np.testing.assert_allclose((v, gx), (value, to_x), rtol=1e-12)
+            np.testing.assert_allclose(gw, to_w, rtol=1e-11, atol=1e-11)
 
 
 # --- convolutions -----------------------------------------------------------------------------

@@ -387,6 +387,7 @@ def _scatter_across(
 
 def _scatter_at_run_time(e: Layout, f: Function, i: Instruction) -> None:
     """Row by row, target by target, as the lists say."""
+    e.flush(f)
     g, factors = i.operand(0), i.operands[1] if len(i.operands) > 1 else None
     buffer, values = e.buffer(i.out.space), e.buffer(i.out.space & ~ADJOINT)
     width, inner = e.width(g.space), i.shape[0]

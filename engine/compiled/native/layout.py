@@ -138,7 +138,7 @@ class Layout:
         the places from k on, and signed(x) is x, or -x if they are negated. A list of many runs is
         read at run time, row by row."""
         runs = self.lists.runs(view)
-        if len(runs) * -(-self.width(view.space) // self.vector) > RUNS:
+        if view.listed and len(runs) * -(-self.width(view.space) // self.vector) > RUNS:
 
             def one(k: Lanes) -> None:
                 row, negative = self.listed(f, k + view.first)
