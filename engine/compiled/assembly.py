@@ -8,7 +8,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.compiled.blocks import Instruction
+import numpy as np
+
+from engine.compiled.blocks import Instruction, L, S
 from engine.compiled.instructions import ROWS
 from engine.compiled.native.driver import Outline, drive
 from engine.compiled.native.function import Function, calls
@@ -30,6 +32,21 @@ def text_of(e: Layout, parts: dict[str, Sequence[Instruction]], frame: Outline) 
     return "\n".join([*sorted(declared), *texts])
 
 
+def note_read(
+    e: Layout,
+    instructions: Sequence[Instruction],
+    rows: tuple[int, int],
+    others: Sequence[tuple[int, int]],
+) -> None:
+    """Note in the layout which rows are read from memory: by these instructions, and some `others`,
+    each with its space. What only a loop uses need not be written there."""
+    e.read = np.zeros(rows[S], bool), np.zeros(rows[L], bool)
+    for i in instructions:
+        ROWS[i.kind].note_read(e, i, e.read)
+    for space, row in others:
+        e.read[space][row] = True
+
+
 def _functions(
     e: Layout, name: str, instructions: Sequence[Instruction], declared: set[str]
 ) -> Iterator[str]:
@@ -37,18 +54,21 @@ def _functions(
     pieces: list[str] = []
     f = Function(e.number)
     some = [piece for i in instructions for piece in _pieces(e, i)]
-    for k, (i, *more) in enumerate(groups := [*_fused(some)]):
+    groups = [*_fused(some)]
+    for k, (i, *more) in enumerate(groups):
         row = ROWS[i.kind]
         if not row.straight(e, i):
             e.flush(f)
         row.emit(e, f, i, *more)
         last = k + 1 == len(groups)
-        if len(f.lines) > _LONG or last:
+        # a loop is a function of its own, since it is always worth good code
+        alone = row.is_loop or (not last and ROWS[groups[k + 1][0].kind].is_loop)
+        if len(f.lines) > _LONG or last or alone:
             e.flush(f)
-        if len(f.lines) > _LONG or (pieces and last):
+        if len(f.lines) > _LONG or alone or (pieces and last):
             pieces.append(f"{name}_{len(pieces)}")
             declared |= f.declared
-            yield f.text(pieces[-1])
+            yield f.text(pieces[-1], good=row.is_loop)
             f = Function(e.number)
     if pieces:
         yield calls(name, pieces)

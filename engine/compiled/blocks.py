@@ -82,6 +82,12 @@ class Segments:
     a: Array = field(default_factory=_column)
     b: Array = field(default_factory=_column)
     c: Array = field(default_factory=_column)
+    looped: int = 0  # how many of them are those of loops
+
+    @property
+    def single(self) -> int:
+        """How many are in no loop."""
+        return len(self.code) - self.looped
 
 
 @dataclass(slots=True)

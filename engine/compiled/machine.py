@@ -188,5 +188,5 @@ def _seconds(instructions: Sequence[Instruction]) -> float:
         elif i.kind == "dot":
             numbers += i.out.count * (i.shape[0] + 1) * max(1, i.shape[1])
         else:
-            numbers += 4 * max(i.out.count, i.shape[1] if i.kind == "segment" else 0)
+            numbers += 4 * max(i.out.count, i.shape[1] if i.kind in ("segment", "loop") else 0)
     return numbers * 1e-10

@@ -75,9 +75,10 @@ def compiled(text: str, *, quick: bool = False) -> bytes:
     attributes = f'nounwind "prefer-vector-width"="{8 * vector_bytes()}"'
     attributes += f' "min-legal-vector-width"="{8 * vector_bytes()}"'
     with compiling:
-        module = llvm.parse_assembly(f"{text}\nattributes #0 = {{ {attributes} }}\n")
-        level = 0 if quick or text.count("\n") > _MOST_LINES else 2
-        return bytes(_target_machine(level).emit_object(module))
+        plain = " noinline optnone" if quick or text.count("\n") > _MOST_LINES else ""
+        kinds = f"attributes #0 = {{ {attributes} }}\nattributes #1 = {{ {attributes}{plain} }}\n"
+        module = llvm.parse_assembly(f"{text}\n{kinds}")
+        return bytes(_target_machine().emit_object(module))
 
 
 def optimised(text: str) -> str:

@@ -34,6 +34,7 @@ class Ready:
     backward: bool
     training: bool
     hot: bool
+    whole: bool  # whether all rows have their numbers, also those that only a loop uses
     drive: Callable[[int], None] | None = None  # None: by the interpreter
     code: objects.Code | None = None  # keeps `drive` alive
     interpreter: Interpreter | None = None
@@ -66,12 +67,18 @@ class Maker:
         return adjoint(*given, self.outputs, self._wanted)
 
     def ready(
-        self, width: int, backward: bool, training: bool, hot: bool, buffers: Buffers
+        self,
+        width: int,
+        backward: bool,
+        training: bool,
+        hot: bool,
+        whole: bool,
+        buffers: Buffers,
     ) -> Ready:
         """Have what runs chunks of some width: machine code, or the interpreter on these buffers,
         where something can't be emitted."""
         parts = self._parts(backward)
-        made = Ready(width, backward, training, hot)
+        made = Ready(width, backward, training, hot, whole)
         steps = self.backward.steps if backward else np.zeros(0, np.int32)
         size = objects.vector_bytes() if self.native else 32
         e = Layout(self.lists, steps, width, self.dtype.name, size, hot)
@@ -90,7 +97,10 @@ class Maker:
             training,
             tuple(parts),
         )
-        key = self._key(width, hot, parts, frame)
+        if not whole:
+            checked = [(check.space, check.row) for check in self.blocks.checks]
+            assembly.note_read(e, every, self.blocks.rows, [*self.outputs, *checked])
+        key = self._key(width, hot, whole, parts, frame)
 
         def make() -> tuple[None, str]:
             return None, assembly.text_of(e, parts, frame)
@@ -112,16 +122,16 @@ class Maker:
             parts["backward_shared"] = made.shared
         return {name: some for name, some in parts.items() if some}
 
-    def _key(self, width: int, hot: bool, parts: Any, frame: driver.Outline) -> str:
+    def _key(self, width: int, hot: bool, whole: bool, parts: Any, frame: driver.Outline) -> str:
         """All that the emitted code depends on."""
         lists, s = self.lists, self.lists.segments
-        told: list[Any] = [width, self.dtype.name, hot, lists.exact, self._wanted]
+        told: list[Any] = [width, self.dtype.name, hot, whole, lists.exact, self._wanted]
         told += [parts, dataclasses.astuple(frame), lists.constants]
         columns = [lists.pool[POOL_HEADER:], s.code, s.out, s.a, s.b, s.c]
         columns += [self.backward.steps] if frame.backward else []
         told += [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
         table = list(TABLE)  # as segments number it
-        names = {table[code] for code in np.unique(s.code).tolist()} | {"pass_on"}
+        names = {table[code] for code in np.flatnonzero(np.bincount(s.code)).tolist()} | {"pass_on"}
         names |= {i.name for some in parts.values() for i in some if i.name}
         told += [(name, row_fingerprint(name)) for name in sorted(names)]
         return repr([*told, assembly.sources()])

@@ -163,11 +163,13 @@ class Worker:
             filled = -(-count // ready.width) * ready.width
             fits = ready.width == width or (ready.width > width and filled <= 2 * count)
             able = ready.backward >= backward and ready.training >= training
+            able = able and ready.whole >= modes.state.raising
             if fits and able and ready.hot >= self.hot:
                 return ready
         self._room(width)
         buffers = (self._vs, self._vl, self._gs, self._gl)
-        ready = self._maker.ready(width, backward, training, self.hot, buffers)
+        whole = modes.state.raising  # all rows are looked at
+        ready = self._maker.ready(width, backward, training, self.hot, whole, buffers)
         self._ready.insert(0, ready)
         return ready
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.adjoint import adjoint
+from engine.compiled.adjoint import Adjoint, adjoint
 from engine.compiled.blocks import (
     ADJOINT,
     NOTED,
@@ -31,6 +31,7 @@ from engine.compiled.blocks import (
     Segments,
     View,
 )
+from engine.compiled.bodies import FEWEST
 from engine.compiled.instructions import ROWS
 from engine.ops import TABLE
 
@@ -38,8 +39,10 @@ INPUTS = 32  # rows of each space
 INDEX_ROW = 0  # of either space
 NAMES = ("add", "sub", "mul", "neg", "square", "tanh", "sigmoid", "chain", "minimum", "where")
 NAMES += ("sin",)
+BOUNDED = ("tanh", "sigmoid", "sin")
+IN_LOOPS = (*BOUNDED, *BOUNDED, "add", "sub", "neg", "mul", "minimum", "where")
 WIDTHS = (1, 8, 16, 64)
-FORWARD = ("map", "gather", "broadcast", "product", "dot", "max", "take", "segment")
+FORWARD = ("map", "gather", "broadcast", "product", "dot", "max", "take", "segment", "loop")
 
 
 @dataclass
@@ -292,6 +295,69 @@ class Maker:
             bits = [1 << j for j, cut in enumerate(cuts) if cut is not True and self.coin()]
             self.steps[k] = sum(bits) + sum(8 * bit for bit in bits if self.coin())
         self.instructions.append(i._replace(kind="segment_back", out=i.out.adjoint))
+
+    def loop(self, space: int) -> None:
+        """Operands of the same iteration, of the one before, of two or three before, of a row that
+        stays, and of others row after row or anywhere; after a segment that is its iteration 0."""
+        rng = self.rng
+        period, count = rng.randint(1, 12), rng.randint(FEWEST + 1, FEWEST + 6)
+        names = [rng.choice(IN_LOOPS) for _ in range(period)]
+        kinds = [[self.moving(p, names, j) for j in range(3)] for p in range(period)]
+        first = len(self.columns[0])
+        begin = self.new(space, period * count).first
+        for t in range(count):
+            for p, name in enumerate(names):
+                out = begin + t * period + p
+                rows = [kind(t, begin + t * period) for kind in kinds[p]]
+                code = list(TABLE).index(name)
+                for column, x in zip(self.columns, (code, out, *rows), strict=True):
+                    column.append(x)
+                self.loose.append(out)
+                self.steps.append(0)
+        self.add("segment", View(space, 0, 0), shape=(first, period))
+        shape = (first + period, (count - 1) * period, period)
+        self.add("loop", View(space, begin + period, (count - 1) * period), shape=shape)
+
+    def moving(self, p: int, names: list[str], j: int) -> Callable[[int, int], int]:
+        """The row of operand j of operation p, by the iteration and the row that begins it."""
+        rng, back, period = self.rng, self.rng.choice((2, 3)), len(names)
+        rows = [rng.randrange(self.inputs) for _ in range(50)]
+        start, step = rng.randrange(self.inputs // 2), rng.choice((0, 1))
+        q, kind = rng.randrange(period), rng.choice(("here", "before", "long ago", "same", "next"))
+        # so that numbers do not grow without a bound, and no rounding decides
+        if (names[p] == "where" and j == 0) or (names[p] == "mul" and j == 1):
+            kind = "same"
+        if kind in ("before", "long ago") and names[q] not in BOUNDED:
+            kind = "same"
+        if kind == "here" and p:
+            return lambda t, begin: begin + q % p
+        if kind == "before":
+            return lambda t, begin: begin - period + q if t else rows[0]
+        if kind == "long ago":
+            return lambda t, begin: begin - back * period + q if t >= back else rows[t]
+        if kind == "same":
+            return lambda t, begin: rows[0]
+        if step:
+            return lambda t, begin: start + t
+        return lambda t, begin: rows[t]
+
+    def loop_back(self, space: int) -> None:
+        """As the adjoint has it where any rows are wanted, and something has arrived at some, in a
+        loop at the same in each iteration."""
+        self.loop(space)
+        i = self.instructions[-1]
+        rows = (self.rows[S], self.rows[L])
+        a = Adjoint(([], []), self.lists(exact=False), rows)
+        first, period = i.out.first, i.shape[2]
+        arrives = [self.coin() for _ in range(period)]
+        for row in range(rows[space]):
+            a.depends[space][row] = row < first and self.rng.random() < 0.8
+            inside = row >= first
+            a.written[space][row] = arrives[(row - first) % period] if inside else self.coin()
+        ROWS["loop"].mark(a, i)
+        ROWS["loop"].adjoint(a, i)
+        self.steps[i.shape[0] :] = a.made.steps.tolist()[i.shape[0] :]
+        self.instructions += a.made.lanes
 
     def transposed(self, space: int, shape: tuple[int, int, int] | None = None) -> None:
         rng = self.rng

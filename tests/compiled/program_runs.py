@@ -151,7 +151,7 @@ def frame_of(program: Program) -> Outline:
         program.checks is not None and len(program.checks) > 0,
         program.backward,
         program.training,
-        frozenset(program.parts),
+        tuple(program.parts),
     )
 
 
@@ -180,6 +180,10 @@ def text_of(program: Program) -> str:
     of lanes."""
     e = layout_of(program)
     if program.outputs or program.inputs != (0, 0) or program.training:
+        every = [i for some in program.parts.values() for i in some]
+        guards = [i for i in every if i.kind == "guard"]
+        checked = [(i.out.space, row) for i in guards for row in _checked(i, program)]
+        assembly.note_read(e, every, program.rows, [*program.outputs, *checked])
         return assembly.text_of(e, program.parts, frame_of(program))
     ((name, instructions),) = program.parts.items()
     declared: set[str] = set()
@@ -192,6 +196,12 @@ def text_of(program: Program) -> str:
     f.lines.append(f" call void @{name}({given}, i64 0, i64 {program.width})")
     texts.append(f.text("drive", "ptr noalias %job", inner=False))
     return "\n".join([*sorted(declared), *texts])
+
+
+def _checked(guard: Instruction, program: Program) -> list[int]:
+    """The rows that a guard looks at."""
+    first, count = guard.shape
+    return [int(row) for row, _, _ in program.checks[first : first + count]]
 
 
 def _module(texts: Sequence[str]) -> list[Callable[[State], None]]:
@@ -368,6 +378,9 @@ class Scalars:
             for row in zip(*operands, strict=True)
         ]
         self.write(i.out, rows)
+
+    def loop(self, i: Instruction) -> None:
+        self.segment(i)
 
     def segment(self, i: Instruction) -> None:
         s, space = self.program.lists.segments, i.out.space

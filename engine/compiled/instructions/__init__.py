@@ -5,7 +5,7 @@ what it computes in Python (its slow twin), and how it is emitted. Whoever handl
 the table: to add an instruction, add a row.
 """
 
-from engine.compiled.instructions import dots, maps, matrices, moves, segments
+from engine.compiled.instructions import dots, loops, maps, matrices, moves, segments
 from engine.compiled.instructions.row import Row
 
 ROWS: dict[str, Row] = {
@@ -15,6 +15,8 @@ ROWS: dict[str, Row] = {
         maps.Edge(),
         segments.Segment(),
         segments.SegmentBack(),
+        loops.Loop(),
+        loops.LoopBack(),
         matrices.Product(),
         matrices.Outer(),
         dots.Dot(),

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from engine.compiled.blocks import ADJOINT, Instruction, Lists, View
+import numpy as np
+
+from engine.compiled.blocks import ADJOINT, Array, Instruction, Lists, View
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
@@ -24,6 +26,7 @@ class Row(ABC):
     family = "reduction"  # of the scalar table, for a colour; "" for what computes nothing wide
     is_copy = False  # of rows as they are: an arrow is enough of a picture
     is_product = False  # of matrices
+    is_loop = False  # over operations on single rows
 
     def named(self, i: Instruction) -> str:
         """What it is, in a word or two."""
@@ -52,6 +55,13 @@ class Row(ABC):
     def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The rows that it reads, but for those of `out` where it adds."""
         yield from (view for view in i.operands if view is not None)
+
+    def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
+        """Note in `read`, by space, which rows its code reads from memory."""
+        for view in self.reads(e.lists, i):
+            if not view.space & ADJOINT:
+                rows = e.lists.rows(view)
+                read[view.space][np.where(rows < 0, ~rows, rows)] = True
 
     def mark(self, a: Adjoint, i: Instruction) -> None:
         """Say in `a` whether `out` depends on what is wanted: if any operand does."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, NAN_SEEN, Instruction, Lists, View, runs_of
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, Lists, View, runs_of
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native import vectormath
@@ -71,6 +71,10 @@ class Segment(_Operations):
             arity = table[lists.segments.code[k]].arity
             yield from (View(i.out.space, int(column[k]), 1) for column in columns[:arity])
 
+    def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
+        """The operands of all operations at once."""
+        _note_operands(e.lists, i, read, slice(None))
+
     def mark(self, a: Adjoint, i: Instruction) -> None:
         """Row by row; which operands are wanted is noted for `adjoint`."""
         table = [
@@ -81,7 +85,7 @@ class Segment(_Operations):
 
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """The operations at whose results something arrives, from the last to the first."""
-        if _over(_arrive, a, i, a.written[i.out.space], []):
+        if over_arrivals(a, i):
             a.append(i._replace(kind="segment_back", out=i.out.adjoint))
 
     def run(self, m: Interpreter, i: Instruction) -> None:
@@ -156,6 +160,13 @@ class SegmentBack(_Operations):
             out = View(space, int(lists.segments.out[k]), 1)
             yield from (out, out.adjoint)
         yield from Segment().reads(lists, i._replace(out=i.out._replace(space=space)))
+
+    def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
+        """The operands and results of the operations that pass anything on."""
+        active = e.steps[_places(i).start : _places(i).stop] != 0
+        _note_operands(e.lists, i, read, active)
+        out = e.lists.segments.out[_places(i).start : _places(i).stop]
+        read[i.out.space & ~ADJOINT][out[active]] = True
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Edge by edge."""
@@ -244,10 +255,19 @@ def _operations(lists: Lists, i: Instruction) -> Iterator[tuple[int, ...]]:
     return zip(places, *columns, strict=True)
 
 
+def _note_operands(lists: Lists, i: Instruction, read: tuple[Array, Array], which: Any) -> None:
+    """Note the rows that some operations of a segment read."""
+    s, at = lists.segments, slice(_places(i).start, _places(i).stop)
+    arity = np.array([op.arity for op in _rows_by_code()])[s.code[at][which]]
+    for k, column in enumerate((s.a, s.b, s.c)):
+        read[i.out.space & ~ADJOINT][column[at][which][arity > k]] = True
+
+
 def _codes(lists: Lists, i: Instruction) -> set[int]:
-    """The operations that occur in a segment."""
-    places = _places(i)
-    return {*np.unique(lists.segments.code[places.start : places.stop]).tolist()}
+    """The operations that occur in a segment, or in an iteration of a loop."""
+    first, total, *more = i.shape
+    total = more[0] if more else total
+    return {*np.flatnonzero(np.bincount(lists.segments.code[first : first + total])).tolist()}
 
 
 def _rows_by_code() -> list[Op]:
@@ -256,6 +276,11 @@ def _rows_by_code() -> list[Op]:
 
 
 # --- what the adjoint finds out about them, operation by operation ------------------------------
+
+
+def over_arrivals(a: Adjoint, i: Instruction) -> int:
+    """Note in the steps where something arrives, and what adds; return whether any does."""
+    return _over(_arrive, a, i, a.written[i.out.space], [])
 
 
 def _over(run: PlainLoop, a: Adjoint, i: Instruction, rows: bytearray, passing: list[int]) -> int:

@@ -12,11 +12,14 @@ The passes, each in a file of its own:
    products.
 3. `levels`: the level of each node, as late as possible, so that what corresponds in two
    parts of a computation meets on one level; and nodes of one space, level and operation as one
-   group. Where level after level has next to nothing on it, nodes stay single operations.
+   group. Where level after level has next to nothing on it, nodes stay single operations, in the
+   order in which they were recorded.
 4. `rows`, `emit`, `products`: rows are handed out group by group, in an order in which operands
    are contiguous where that can be; where it can't, they are gathered first. Sums of products with
    the same right-hand sides become the rows of a matrix, and such matrices that are equal become
    one matrix product. This finds dense layers, weights shared over positions, and convolutions.
+5. `loops`: single operations that come again and again become loops: integrators, filters,
+   recursions over data.
 
 Passes that go node by node are loops of `sequential`: machine code where there are many nodes.
 With ``lifted=False`` every node is an instruction of its own: the plain tape, which computes each
@@ -31,8 +34,17 @@ import numpy as np
 
 from engine.compiled.blocks import L, Lists, S, Segments
 from engine.compiled.lift import emit, wide
-from engine.compiled.lift.levels import TAG_DRAW, TAG_SUM, TAG_TAKE, Groups, mark_narrow, schedule
+from engine.compiled.lift.levels import (
+    TAG_DRAW,
+    TAG_SUM,
+    TAG_TAKE,
+    Groups,
+    in_order,
+    mark_narrow,
+    schedule,
+)
 from engine.compiled.lift.lifted import Blocks, Check, Origins
+from engine.compiled.lift.loops import reroll
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.origins import origins_of
 from engine.compiled.lift.products import Terms, emit_sums
@@ -85,9 +97,10 @@ def _lifted(
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
     _emit(rows, groups, terms, maxima)
     segments = Segments(*rows.finish())
+    instructions = tuple([*reroll(some, segments)] for some in rows.out)
     pool = np.array(rows.pool, np.int64)
     blocks = Blocks(
-        rows.out,
+        instructions,  # type: ignore[arg-type]
         Lists(pool, segments, rows.constants, exact=not lifted),
         (rows.rows[S], rows.rows[L]),
         rows.shared,
@@ -106,7 +119,7 @@ def _scheduled(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
     groups = schedule(nodes, sums, maxima)
     if mark_narrow(nodes, maxima, groups):
         sums, maxima = find_sums(nodes), find_maxima(nodes)
-        groups = schedule(nodes, sums, maxima)
+        groups = in_order(nodes, schedule(nodes, sums, maxima))
     return sums, maxima, groups
 
 

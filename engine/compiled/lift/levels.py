@@ -5,7 +5,7 @@ a computation meets on one level. Nodes of one space, level and operation become
 
 What runs step by step, as an integrator, has very many levels with little on each. Blocks of so
 few would take far longer to be emitted than they save, so such nodes are `narrow`: they stay
-single operations, whose segments are emitted as a loop.
+single operations, in the order in which they were recorded, and may be found to be `loops`.
 """
 
 from __future__ import annotations
@@ -100,6 +100,34 @@ def mark_narrow(nodes: Nodes, maxima: Maxima, groups: Groups) -> bool:
         nodes.space = nodes.space[: nodes.count]
         nodes.absorbed = nodes.new(nodes.count, 0, np.uint8)
     return found > 0
+
+
+def in_order(nodes: Nodes, groups: Groups) -> Groups:
+    """Groups of which single operations that follow each other are in the order in which they were
+    recorded, each by itself: steps of a computation lie one after the other then."""
+    members, start = np.array(groups.members, np.int32), np.array(groups.start, np.int32)
+    space, tag = np.array(groups.space, np.uint8), np.array(groups.tag, np.int16)
+    size, firsts = np.diff(start), members[start[:-1]]
+    narrow = np.array(nodes.narrow)[firsts.clip(max=nodes.count - 1)] > 0
+    single = (tag >= 0) & ((size == 1) | ((size < NARROW) & narrow))
+    run = np.cumsum(np.diff(np.where(single, space, 2 + np.arange(len(size))), prepend=-1) != 0)
+    of_member = np.repeat(run, size)
+    apart = np.repeat(single, size)
+    order = np.lexsort((np.where(apart, members, np.arange(len(members))), of_member))
+    begins = apart | np.isin(np.arange(len(members)), start[:-1])
+    tags, spaces = np.repeat(tag, size)[order], np.repeat(space, size)
+    starts = np.flatnonzero(begins)
+    made = Groups(
+        members[order],
+        np.append(starts, len(members)).astype(np.int32),
+        spaces[starts],
+        tags[starts],
+        groups.late,
+    )
+    if not nodes.many:
+        made.members, made.start = made.members.tolist(), made.start.tolist()
+        made.space, made.tag = made.space.tolist(), made.tag.tolist()
+    return made
 
 
 @loop

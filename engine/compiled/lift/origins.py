@@ -49,7 +49,7 @@ def origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Orig
 
 def _written(blocks: Blocks, i: Instruction) -> list[int]:
     """The rows that an instruction sets."""
-    if i.kind == "segment":
-        first, count = i.shape
+    if i.kind in ("segment", "loop"):
+        first, count = i.shape[:2]
         return blocks.lists.segments.out[first : first + count].tolist()  # type: ignore[no-any-return]
     return blocks.lists.rows(i.out).tolist()  # type: ignore[no-any-return]

@@ -296,10 +296,13 @@ class Function(Arithmetic):
         """Go on there where the condition holds."""
         self.lines.append(f" br i1 {condition.name}, label %{there}, label %{else_}")
 
-    def text(self, name: str, parameters: str = "", *, inner: bool = True) -> str:
-        """The whole function: a part of a program, or with `parameters` of its own."""
-        linkage = "internal " if inner else ""
-        head = f"define {linkage}void @{name}({parameters or PARAMETERS}) #0 {{\nentry:\n"
+    def text(
+        self, name: str, parameters: str = "", *, inner: bool = True, good: bool = False
+    ) -> str:
+        """The whole function: a part of a program, or with `parameters` of its own; `good` if it is
+        to be good code also where code is made in a quick way."""
+        linkage, how = "internal " if inner else "", "#0" if good else "#1"
+        head = f"define {linkage}void @{name}({parameters or PARAMETERS}) {how} {{\nentry:\n"
         return head + "\n".join([*self.lines, " ret void\n}\n"])
 
 
@@ -314,5 +317,5 @@ GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %start, i64 %w"
 def calls(name: str, others: Sequence[str]) -> str:
     """A part that calls others, one after the other."""
     lines = [f" call void @{other}({GIVEN})" for other in others]
-    head = f"define internal void @{name}({PARAMETERS}) #0 {{\n"
+    head = f"define internal void @{name}({PARAMETERS}) #1 {{\n"
     return head + "\n".join([*lines, " ret void\n}\n"])

@@ -31,9 +31,11 @@ class Layout:
         self, lists: Lists, steps: Array, lanes: int, dtype: str, vector_bytes: int, hot: bool
     ) -> None:
         self.lists, self.steps, self.lanes = lists, steps, lanes
+        # The rows of S and of L that are read from memory; None if all had better be there.
+        self.read: tuple[Array, Array] | None = None
         self.number = "float" if dtype == "float32" else "double"
         self.vector = vector_bytes // (4 if dtype == "float32" else 8)
-        self._written = len(lists.segments.code) <= (WRITTEN_HOT if hot else WRITTEN)
+        self._written = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
 
     def writes_out(self, segment: Instruction) -> bool:
         """Whether the operations of a segment are written out."""
@@ -116,10 +118,13 @@ class Layout:
         buffer, base = self.place(view)
         return lambda o, width, used: f.load(buffer, o + base, width, used)
 
-    def lane_strips(self, f: Function, space: int, body: Callable[[Any, int], None]) -> None:
-        """Run body(offset, width) for the strips of one row."""
+    def lane_strips(
+        self, f: Function, space: int, body: Callable[[Any, int], None], together: int = 1
+    ) -> None:
+        """Run body(offset, width) for the strips of one row, so many vectors `together`."""
         width = self.width(space)
         vector = min(width, self.vector)
+        vector *= together if width % (vector * together) == 0 else 1
         f.loop(width, lambda i: body(i, vector), step=vector)
 
     def straight(self, space: int) -> bool:

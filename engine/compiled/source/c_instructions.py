@@ -7,16 +7,20 @@ nothing has arrived, and `chain` passes it on.
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from engine.compiled.blocks import TRANSPOSED, ZERO, Instruction, L, Lists, View
+import numpy as np
+
+from engine.compiled.blocks import ADJOINT, TRANSPOSED, ZERO, Instruction, L, Lists, View
 from engine.compiled.instructions import ROWS
 from engine.compiled.source.algebra import Expr, named, number
 from engine.compiled.source.c_formulas import PRODUCT, SUM, Expressions
 from engine.compiled.source.plain import singles
+from engine.ops import TABLE
 
 _FEW = 4  # statements up to which a loop is written out; of terms in all, four times as many
 
@@ -195,6 +199,99 @@ class Section:
             getattr(self, f"_{each.kind}")(each)
 
     _segment_back = _segment
+
+    # --- loops: the rows of a body, iteration by iteration ---
+
+    def _loop(self, i: Instruction) -> None:
+        first, total, period = i.shape
+        body = [[rows, *operands] for rows, operands in self._columns(first, total, period)]
+        names = self._names(i)
+
+        def one(t: _Var) -> list[str]:
+            lines = []
+            for name, columns in zip(names, body, strict=True):
+                out, *operands = (self._moving(column, t) for column in columns)
+                given = [self._number(i.out.space, x) for x in operands]
+                text = self.e.text(Expr("call", (name, *given), ()))
+                lines.append(self._set(i.out.space, out, text))
+            return lines
+
+        self.lines += self._each("t", total // period, one)
+
+    def _loop_back(self, i: Instruction) -> None:
+        """Iterations from the last to the first; those of which other steps are told are loops of
+        their own, or written out where they are few."""
+        first, total, period = i.shape[:3]
+        steps = np.array(self.steps[first : first + total]).reshape(-1, period)[::-1]
+        changes = np.flatnonzero((steps[1:] != steps[:-1]).any(axis=1)) + 1
+        names, count = self._names(i), len(steps)
+        for begin, end in itertools.pairwise([0, *changes.tolist(), count]):
+            low = first + (count - end) * period
+            body = [
+                [rows[::-1], *[x[::-1] for x in operands]]
+                for rows, operands in self._columns(low, (end - begin) * period, period)
+            ]
+            told = [int(x) for x in steps[begin]]
+
+            def one(t: _Var, body: Any = body, told: Any = told) -> list[str]:
+                lines = []
+                for p in reversed(range(period)):
+                    out, *operands = (self._moving(column, t) for column in body[p])
+                    lines += self._edges(i.out.space & L, names[p], out, operands, told[p])
+                return lines
+
+            self.lines += self._each("t", end - begin, one)
+
+    def _edges(
+        self, space: int, name: str, out: Index, operands: list[Index], steps: int
+    ) -> list[str]:
+        """What an operation passes on to its operands."""
+        lines = []
+        g = self.e.text(self._number(space | ADJOINT, out))
+        numbers = [self._number(space, x) for x in operands]
+        for j, x in enumerate(operands):
+            if steps >> j & 1:
+                y = self.e.passed(name, j, g, numbers, self._number(space, out))
+                lines.append(self._set(space | ADJOINT, x, y, bool(steps >> j & 8)))
+        return lines
+
+    def _names(self, i: Instruction) -> list[str]:
+        """The operations of a loop's body."""
+        table = list(TABLE)
+        first, period = i.shape[0], i.shape[2]
+        return [table[code] for code in self.lists.segments.code[first : first + period]]
+
+    def _columns(self, first: int, total: int, period: int) -> list[tuple[Any, list[Any]]]:
+        """By operation of a body: the rows of its result and of its operands, by iteration."""
+        s, at_, shape = self.lists.segments, slice(first, first + total), (-1, period)
+        out, *columns = (x[at_].reshape(shape) for x in (s.out, s.a, s.b, s.c))
+        arities = [op.arity for op in TABLE.values()]
+        return [
+            (out[:, p], [x[:, p] for x in columns[: arities[s.code[first + p]]]])
+            for p in range(period)
+        ]
+
+    def _moving(self, rows: Any, t: _Var) -> Index:
+        """The row in an iteration: one for all, evenly apart, or by a table."""
+        if isinstance(t, int):
+            return Index(int(rows[t]))
+        steps = np.diff(rows)
+        if not (steps == steps[0]).all():
+            return Index(0, f"{self.e.table(rows.tolist())}[{t}]")
+        step = int(steps[0])
+        if step < 0:
+            return Index(0, f"{rows[0]} - {-step} * {t}" if step < -1 else f"{rows[0]} - {t}")
+        return at((int(rows[0]), 1), (step, t)) if step else Index(int(rows[0]))
+
+    def _number(self, space: int, row: Index) -> Expr:
+        constants = {} if row.rest or space > L else self.lists.constants[space]
+        known = constants.get(row.first)
+        return self._cell(space, str(row)) if known is None else number(known)
+
+    def _set(self, space: int, row: Index, text: str, adds: bool = False) -> str:
+        array = self._array(space)
+        self.written.add(array)
+        return f"{array}[{row}] {'+=' if adds else '='} {text};"
 
     # --- moving rows ---
 

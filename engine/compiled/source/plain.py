@@ -1,6 +1,7 @@
 """Instructions as one would write them down: others of the same table that say the same.
 
-A segment is its operations, one by one; products of one number each, where these follow each other,
+A segment is its operations, one by one, and so is a loop, with the segments before and after it;
+products of one number each, where these follow each other,
 are multiplications and additions of blocks.
 """
 
@@ -52,7 +53,7 @@ class _Plain(NamedTuple):
 
     def of(self, instructions: Sequence[Instruction]) -> Iterator[Instruction]:
         run: list[Instruction] = []
-        for i in [*instructions, None]:
+        for i in [*_joined(instructions), None]:
             single = i is not None and i.kind == "product" and i.shape[:2] == (1, 1)
             if run and not (single and i is not None and _follows(i, run[-1])):
                 yield from self._written(run)
@@ -90,6 +91,23 @@ class _Plain(NamedTuple):
     def _fresh(self, space: int, count: int) -> View:
         self.rows[space] += count
         return View(space, self.rows[space] - count, count)
+
+
+def _joined(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """The instructions with segments and loops that follow each other as one segment."""
+    made: list[Instruction] = []
+    for i in instructions:
+        if i.kind == "loop":
+            i = i._replace(kind="segment", shape=i.shape[:2])
+        before = made[-1] if made else None
+        both = before is not None and before.kind == i.kind == "segment"
+        if both and before is not None and sum(before.shape) == i.shape[0]:
+            made.pop()
+            end = i.out.first + i.out.count
+            out = before.out._replace(count=end - before.out.first)
+            i = i._replace(out=out, shape=(before.shape[0], before.shape[1] + i.shape[1]))
+        made.append(i)
+    return made
 
 
 def _follows(i: Instruction, before: Instruction) -> bool:

@@ -1,0 +1,356 @@
+"""Loops: operations of the scalar table on single rows that come again and again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, Lists, Segments
+from engine.compiled.bodies import BEFORE, ELSEWHERE, FEWEST, HERE, SAME, Body, Operand, body_of
+from engine.compiled.instructions.maps import passed
+from engine.compiled.instructions.row import plural
+from engine.compiled.instructions.segments import WORDS, Segment, SegmentBack, over_arrivals
+from engine.compiled.native import vectormath
+from engine.compiled.native.function import Function
+from engine.compiled.native.numbers import FLOAT, Lanes
+from engine.ops import TABLE, Op
+
+if TYPE_CHECKING:
+    from engine.compiled.adjoint import Adjoint
+    from engine.compiled.native.layout import Layout
+
+
+class Loop(Segment):
+    """`shape[1]` operations from place `shape[0]` of the segments on, `shape[2]` an iteration, as
+    `bodies` has it. An iteration has what the next one reads of it at hand."""
+
+    kind, word = "loop", "loop"
+    is_loop = True
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """How often it runs, what it does, and what it carries."""
+        body = body_of(lists.segments, *i.shape)
+        more = f", carries {len(body.carried)}" if body.carried else ""
+        return f"for t in range({body.count}): {plural(len(body.codes), 'operation')}{more}"
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Never: it is a loop."""
+        return False
+
+    def adjoint(self, a: Adjoint, i: Instruction) -> None:
+        """The iterations from the last to the first. Those at the ends at which less arrives, or is
+        the first to, are single operations."""
+        if not over_arrivals(a, i):
+            return
+        first, total, period = i.shape
+        steps = a.made.steps[first : first + total].reshape(-1, period)
+        body = body_of(a.lists.segments, *i.shape)
+        told = steps & np.array([_told(operands) for operands in body.operands])
+        changes = np.flatnonzero((told[1:] != told[:-1]).any(axis=1)) + 1
+        bounds = [0, *changes.tolist(), len(told)]
+        end = len(told)
+        for k in range(len(bounds) - 1, 0, -1):
+            begin = bounds[k - 1]
+            if bounds[k] - begin >= FEWEST and told[begin].any():
+                self._apart(a, i, bounds[k], end)
+                shape = (first + begin * period, (bounds[k] - begin) * period, period, *i.shape[:2])
+                a.append(i._replace(kind="loop_back", out=i.out.adjoint, shape=shape))
+                end = begin
+        self._apart(a, i, 0, end)
+
+    def _apart(self, a: Adjoint, i: Instruction, begin: int, end: int) -> None:
+        """Some iterations backwards, operation by operation."""
+        first, _, period = i.shape
+        if begin < end:
+            shape = (first + begin * period, (end - begin) * period)
+            a.append(i._replace(kind="segment_back", out=i.out.adjoint, shape=shape))
+
+    def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
+        """What iterations don't have at hand."""
+        body = body_of(e.lists.segments, *i.shape)
+        rows = _Rows(e.lists.segments, body, i.shape[0], i.shape[1])
+        here = read[i.out.space]
+        here[[rows.before(q) for q in body.carried]] = True
+        for p, operands in enumerate(body.operands):
+            for j, x in enumerate(operands):
+                if x.kind in (SAME, ELSEWHERE):
+                    here[rows.operand(p, j)] = True
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """Vector of lanes by vector of lanes, all iterations of each."""
+        body, table = body_of(e.lists.segments, *i.shape), list(TABLE.values())
+        e.lane_strips(f, i.out.space, lambda o, w: _Forward(e, f, i, body, table, o, w).run(), 2)
+
+
+class LoopBack(SegmentBack):
+    """The edges of some iterations of a loop, from the last to the first: `shape` has these as that
+    of a loop, and after it the place and the operations of the whole loop."""
+
+    kind, word = "loop_back", "back through loop"
+    is_loop = True
+
+    def title(self, lists: Lists, i: Instruction) -> str:
+        """How many iterations."""
+        _, total, period, *_ = i.shape
+        return f"for t in reversed(range({total // period})): {plural(period, 'operation')} back"
+
+    def straight(self, e: Layout, i: Instruction) -> bool:
+        """Never: it is a loop."""
+        return False
+
+    def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
+        """What edges are computed of."""
+        first, total, period, *whole = i.shape
+        body, table = body_of(e.lists.segments, whole[0], whole[1], period), list(TABLE.values())
+        rows, here = _Rows(e.lists.segments, body, first, total), read[i.out.space & ~ADJOINT]
+        for p, code in enumerate(body.codes):
+            for k in _needed(e, table[code], int(e.steps[first + p])):
+                here[rows.out(p) if k == table[code].arity else rows.operand(p, k)] = True
+
+    def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
+        """Vector of lanes by vector of lanes, all iterations of each."""
+        first, total, period, *whole = i.shape
+        body, table = body_of(e.lists.segments, whole[0], whole[1], period), list(TABLE.values())
+        space = i.out.space & ~ADJOINT
+        e.lane_strips(
+            f, space, lambda o, w: _Backward(e, f, i, body, table, o, w, first, total).run(), 2
+        )
+
+
+def _told(operands: list[Operand]) -> int:
+    """Which steps of an operation are told when a loop is emitted: whether anything passes to an
+    operand, and whether it adds to what has arrived at a row that iterations have at hand."""
+    adds = sum(8 << j for j, x in enumerate(operands) if x.kind in (HERE, BEFORE))
+    return 7 | adds
+
+
+class _Rows:
+    """The rows of some iterations of a loop, by operation: one for each iteration."""
+
+    def __init__(self, segments: Segments, body: Body, first: int, total: int) -> None:
+        self._first, self._period = first, len(body.codes)
+        self._out = segments.out
+        at, shape = slice(first, first + total), (-1, self._period)
+        self._outs = segments.out[at].reshape(shape)
+        self._columns = [x[at].reshape(shape) for x in (segments.a, segments.b, segments.c)]
+
+    def out(self, p: int) -> Array:
+        """Those of the results."""
+        return self._outs[:, p]
+
+    def operand(self, p: int, j: int) -> Array:
+        """Those of an operand."""
+        return self._columns[j][:, p]
+
+    def before(self, q: int) -> int:
+        """That of a result in the iteration before the first."""
+        return int(self._out[self._first - self._period + q])
+
+
+def _needed(e: Layout, op: Op, steps: int) -> set[int]:
+    """Which of an operation's operands, and its result, its edges are computed of."""
+    f = Function(e.number)
+    g, *numbers = (Lanes(f, f"%given{k}.", FLOAT, 1) for k in range(-1, op.arity + 1))
+    for j in range(op.arity):
+        if steps >> j & 1:
+            passed(e, f, op, j, g, numbers)
+    text = "\n".join(f.lines)
+    return {k for k, x in enumerate(numbers) if x.name in text}
+
+
+class _Emission:
+    """What both directions share: the rows of a body at one vector of lanes."""
+
+    def __init__(
+        self,
+        e: Layout,
+        f: Function,
+        i: Instruction,
+        body: Body,
+        table: list[Op],
+        o: Any,
+        w: int,
+        first: int | None = None,
+        total: int = 0,
+    ) -> None:
+        self.e, self.f, self.body, self.o, self.w = e, f, body, o, w
+        self.ops = [table[code] for code in body.codes]
+        self.space = i.out.space & ~ADJOINT
+        self.values, self.adjoints = e.buffer(self.space), e.buffer(self.space | ADJOINT)
+        self.width = e.width(self.space)
+        self.period = len(body.codes)
+        self.first = body.first if first is None else first
+        self.count = (total or body.count * self.period) // self.period
+        self.rows = _Rows(e.lists.segments, body, self.first, self.count * self.period)
+        # iterations of the whole loop before the first here
+        self.skipped = (self.first - body.first) // self.period
+        self.invariant: dict[int, Lanes] = {}
+
+    def at(self, row: int) -> Any:
+        """The place of a row's lanes."""
+        return self.o + row * self.width
+
+    def moving(self, x: Operand, t: Any, p: int, column: int) -> Any:
+        """The place of a row that is another in each iteration; `column` says it for operation p,
+        where rows are not evenly apart."""
+        if x.stride is not None:
+            row = (t + self.skipped) * x.stride + x.at
+        else:
+            row = self.f.operation_word((t * self.period + (self.first + p)) * WORDS + column)
+        return row * self.width + self.o
+
+    def out(self, t: Any, p: int) -> Any:
+        """The place of the result of operation p."""
+        return self.moving(self.body.out[p], t, p, 1)
+
+    def read(self, x: Operand, t: Any, p: int, j: int) -> Lanes:
+        """An operand that is in memory."""
+        return self.f.load(self.values, self.moving(x, t, p, 2 + j), self.w)
+
+    def same(self, row: int) -> Lanes:
+        """The number of a row that is the same in all iterations, read before the first."""
+        return self.invariant[row]
+
+    def read_same(self) -> None:
+        """Read what is the same in all iterations."""
+        for operands in self.body.operands:
+            for x in operands:
+                if x.kind == SAME and x.at not in self.invariant:
+                    constant = self.e.lists.constants[self.space].get(x.at)
+                    self.invariant[x.at] = (
+                        self.f.load(self.values, self.at(x.at), self.w)
+                        if constant is None
+                        else self.f.literal(constant, self.w)
+                    )
+
+
+class _Forward(_Emission):
+    def run(self) -> None:
+        """All iterations."""
+        f, carried = self.f, self.body.carried
+        self.read_same()
+        start = [f.load(self.values, self.at(self.rows.before(q)), self.w) for q in carried]
+        read = self.e.read and self.e.read[self.space]
+        stored = [read is None or read[self.rows.out(p)].any() for p in range(self.period)]
+
+        def iteration(t: Any, *held: Lanes) -> list[Lanes]:
+            before = dict(zip(carried, held, strict=True))
+            results: list[Lanes] = []
+            for p, op in enumerate(self.ops):
+                given = []
+                for j, x in enumerate(self.body.operands[p]):
+                    if x.kind == HERE:
+                        given.append(results[x.at])
+                    elif x.kind == BEFORE:
+                        given.append(before[x.at])
+                    else:
+                        given.append(self.same(x.at) if x.kind == SAME else self.read(x, t, p, j))
+                y = f.widened(vectormath.row(f, op.name, *given), self.w)
+                results.append(y)
+                if stored[p]:
+                    f.store(y, self.values, self.out(t, p))
+                if op.name == "pass_on":
+                    f.note_nan(y, NAN_SEEN)
+            return [results[q] for q in carried]
+
+        f.loop(self.count, iteration, start)
+
+
+class _Backward(_Emission):
+    """Adjoints of what an iteration or the one before it computes are at hand, and so are those of
+    what is the same in all iterations, until the first iteration is done."""
+
+    def run(self) -> None:
+        """All iterations, from the last to the first."""
+        f, e, s = self.f, self.e, self.e.lists.segments
+        last = self.first + (self.count - 1) * self.period
+        steps = e.steps[last : last + self.period].tolist()  # as in all, but for some `adds`
+        to_before: dict[int, bool] = {}  # whether the first to arrive adds
+        to_same: dict[int, bool] = {}
+        for p in reversed(range(self.period)):
+            for j, x in enumerate(self.body.operands[p]):
+                if steps[p] >> j & 1 and x.kind in (BEFORE, SAME):
+                    chosen = to_before if x.kind == BEFORE else to_same
+                    chosen.setdefault(x.at, bool(steps[p] >> j & 8))
+        self.read_same()
+        nothing = f.literal(e.lists.nothing, self.w)
+        start = [
+            nothing if adds else f.load(self.adjoints, self.at(int(s.out[last + q])), self.w)
+            for q, adds in to_before.items()
+        ]
+        start += [nothing] * len(to_same)
+
+        def iteration(k: Any, *held: Lanes) -> list[Lanes]:
+            t = f.binary("sub", f.index(self.count - 1), k)
+            sums = dict(zip(to_before, held, strict=False))
+            for q, adds in to_before.items():
+                if adds:
+                    sums[q] = f.load(self.adjoints, self.out(t, q), self.w) + sums[q]
+            same = dict(zip(to_same, held[len(to_before) :], strict=True))
+            earlier: dict[int, Lanes] = {}
+            for p in reversed(range(self.period)):
+                if steps[p]:
+                    self._edges(t, p, steps[p], sums, earlier, same)
+            return [earlier[q] for q in to_before] + [same[row] for row in to_same]
+
+        ended = f.loop(self.count, iteration, start)
+        rows = [self.rows.before(q) for q in to_before] + [*to_same]
+        adding = [*to_before.values(), *to_same.values()]
+        for row, g, adds in zip(rows, ended, adding, strict=True):
+            f.store(g, self.adjoints, self.at(row), adds=adds)
+
+    def _edges(
+        self,
+        t: Any,
+        p: int,
+        steps: int,
+        sums: dict[int, Lanes],
+        earlier: dict[int, Lanes],
+        same: dict[int, Lanes],
+    ) -> None:
+        """What operation p passes on."""
+        f, op = self.f, self.ops[p]
+        g = sums.pop(p, None)
+        if g is None:
+            g = f.load(self.adjoints, self.out(t, p), self.w)
+        needed = _needed(self.e, op, steps)
+        numbers = [
+            self._number(x, t, p, j) if j in needed else g
+            for j, x in enumerate(self.body.operands[p])
+        ]
+        result = f.load(self.values, self.out(t, p), self.w) if op.arity in needed else g
+        numbers.append(result)
+        for j, x in enumerate(self.body.operands[p]):
+            if not steps >> j & 1:
+                continue
+            y = f.widened(passed(self.e, f, op, j, g, numbers), self.w)
+            if x.kind == HERE:
+                if x.at not in sums and steps >> j & 8:
+                    sums[x.at] = f.load(self.adjoints, self.out(t, x.at), self.w)
+                sums[x.at] = sums[x.at] + y if x.at in sums else y
+            elif x.kind == BEFORE:
+                earlier[x.at] = earlier[x.at] + y if x.at in earlier else y
+            elif x.kind == SAME:
+                same[x.at] = same[x.at] + y
+            else:
+                place = self.moving(x, t, p, 2 + j)
+                at = (t * self.period + (self.first + p)) * WORDS + 5
+                adds = f.holds("ne", f.binary("and", f.operation_word(at), 8 << j), 0)
+                before = f.load(self.adjoints, place, self.w)
+                f.store(f.select(adds, before + y, y), self.adjoints, place)
+
+    def _number(self, x: Operand, t: Any, p: int, j: int) -> Lanes:
+        """The number of an operand."""
+        if x.kind == SAME:
+            return self.same(x.at)
+        if x.kind == ELSEWHERE:
+            return self.read(x, t, p, j)
+        # in the iteration before, an operation's row is as far away as in this one
+        if x.kind == HERE:
+            return self.f.load(self.values, self.out(t, x.at), self.w)
+        out = self.body.out[x.at]
+        if out.stride is not None:
+            before = out._replace(at=out.at - out.stride)
+            return self.f.load(self.values, self.moving(before, t, x.at, 1), self.w)
+        return self.read(Operand(ELSEWHERE, 0), t, p, j)

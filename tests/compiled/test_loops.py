@@ -1,0 +1,207 @@
+"""What runs step by step becomes loops, which compute what the steps do."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+from compiled.loop_programs import DATA, STEPS, Function, Steps
+
+DECIDED = ("bisection", "ends early", "bouncing ball", "adaptive steps")  # by a rounding
+PROGRAMS = pytest.mark.parametrize("name", STEPS)
+
+
+def looped(program: engine.Program) -> float:
+    """Which share of the operations on single rows loops have."""
+    text = str(program).replace(",", "")
+    loops = re.findall(r"for t in range\((\d+)\): (\d+) operation", text)
+    total = sum(int(count) * int(size) for count, size in loops)
+    return total / max(1, total + sum(map(int, re.findall(r"tape of (\d+) operation", text))))
+
+
+def near(at: list[float], count: int, seed: int = 0) -> list[list[float]]:
+    rng = random.Random(seed)
+    return [[x * (1.0 + 0.02 * rng.random()) for x in at] for _ in range(count)]
+
+
+def directional(f: Function) -> Function:
+    """Its gradient in a direction: a function whose own gradient is of second order."""
+    return lambda p: engine.sum([(k + 1.0) * g for k, g in enumerate(engine.grad(f)(p))])
+
+
+@PROGRAMS
+def test_steps_are_loops(name: str) -> None:
+    steps = STEPS[name]
+    program = engine.compile(steps.function)
+    program(steps.at)
+    assert looped(program) >= steps.looped, str(program)
+
+
+@PROGRAMS
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_batch_of_loops_is_what_the_engine_computes(name: str, dtype: str) -> None:
+    steps = STEPS[name]
+    if dtype == "float32" and name in DECIDED:
+        pytest.skip("a rounding decides which way is taken")
+    points = near(steps.at, 19)
+    program = engine.compile(steps.function, in_axes=0, dtype=dtype)
+    values, gradients = program.value_and_grad(points)
+    expected = [engine.value_and_grad(steps.function)(p) for p in points]
+    size = np.abs([g for _, g in expected]).max() + 1.0
+    tolerance = 1e-11 if dtype == "float64" else 2e-3
+    np.testing.assert_allclose(values, [v for v, _ in expected], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=0.0, atol=tolerance * size)
+
+
+@PROGRAMS
+@pytest.mark.parametrize("order", [1, 2])
+def test_one_example_of_loops_is_what_the_engine_computes(name: str, order: int) -> None:
+    steps = STEPS[name]
+    f = steps.function if order == 1 else directional(steps.function)
+    program = engine.compile(f)
+    for p in near(steps.at, 2):
+        value, gradient = program.value_and_grad(p)
+        expected, exact = engine.value_and_grad(f)(p)
+        assert value == pytest.approx(expected, rel=1e-10)
+        size = np.abs(exact).max() + 1e-6
+        np.testing.assert_allclose(gradient, exact, rtol=0.0, atol=1e-10 * size)
+
+
+@pytest.mark.parametrize("name", ["newton", "kalman", "viterbi", "a loop in a loop"])
+def test_loops_of_numba_are_what_the_engine_computes(name: str) -> None:
+    steps = STEPS[name]
+    points = near(steps.at, 3)
+    program = engine.compile(steps.function, in_axes=0, native=False)
+    values, gradients = program.value_and_grad(points)
+    expected = [engine.value_and_grad(steps.function)(p) for p in points]
+    np.testing.assert_allclose(values, [v for v, _ in expected], rtol=1e-12)
+    np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=1e-9, atol=1e-12)
+
+
+def test_guards_that_flip_in_the_middle_take_another_path() -> None:
+    steps = STEPS["bouncing ball"]
+    program = engine.compile(steps.function, in_axes=0)
+    points = [[h, 0.0, 0.4] for h in (0.5, 1.0, 2.0, 4.0, 9.0)]
+    values, gradients = program.value_and_grad(points)
+    expected = [engine.value_and_grad(steps.function)(p) for p in points]
+    np.testing.assert_allclose(values, [v for v, _ in expected], rtol=1e-12)
+    np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=1e-9, atol=1e-9)
+    assert "paths" in repr(program)
+
+
+def test_what_overflows_within_a_loop_is_found_where_it_happens() -> None:
+    def growing(p: list[Any]) -> Any:
+        x, y = p
+        for _ in range(60):
+            y = y + 1.0 / (1.0 + engine.exp(x))  # inf, and then 0
+            x = x + 20.0
+        return y
+
+    program = engine.compile(growing)
+    assert program([1.0, 0.5]) == pytest.approx(engine.value_and_grad(growing)([1.0, 0.5])[0])
+    with engine.errstate("raise"), pytest.raises(engine.DomainError, match="exp"):
+        program([1.0, 0.5])
+
+
+@pytest.mark.parametrize("repeats", [6, 400])
+def test_what_repeats_too_seldom_is_no_loop(repeats: int) -> None:
+    def f(p: list[Any]) -> Any:
+        x, y = p
+        for k in range(repeats):
+            x = engine.sin(x * y) + DATA[k % 2] * x
+        return x
+
+    program = engine.compile(f)
+    program([0.5, 0.7])
+    assert ("for t in" in str(program)) == (repeats > 6)
+
+
+# --- programs at random ------------------------------------------------------------------------
+
+
+def at_random(seed: int) -> Steps:
+    """A recurrence of a few numbers at random: each is computed of what is there by then, in this
+    step or the one before, of data of the step, of inputs and of what was two steps ago."""
+    rng = random.Random(seed)
+    size, count = rng.randint(1, 4), rng.randint(20, 60)
+    chosen = [
+        [(rng.choice(("mul", "add", "tanh", "sin", "max")), *_sources(rng)) for _ in range(size)]
+        for _ in range(rng.randint(1, 3))
+    ]
+    skipped = rng.random() < 0.3  # iterations that do a little more
+
+    def f(p: list[Any]) -> Any:
+        state = [p[k % len(p)] for k in range(size)]
+        ago, total = [state, state], 0.0
+        for t in range(count):
+            for part in chosen:
+                state = [
+                    _step(name, [_read(x, p, state, ago, t) for x in sources])
+                    for name, *sources in part
+                ]
+            if skipped and t % 17 == 5:
+                state[0] = engine.sin(state[0] + p[0])
+            ago = [ago[-1], state]
+            if size > 2:
+                total = total + state[-1] * state[-1]
+        return engine.sum(state) + total
+
+    return Steps(f, [rng.uniform(-0.9, 0.9) for _ in range(3)])
+
+
+def _sources(rng: random.Random) -> list[tuple[str, int]]:
+    kinds = ("state", "state", "input", "data", "ago", "constant")
+    return [(rng.choice(kinds), rng.randrange(4)) for _ in range(2)]
+
+
+def _read(source: tuple[str, int], p: list[Any], state: Any, ago: Any, t: int) -> Any:
+    kind, k = source
+    known = {
+        "state": lambda: state[k % len(state)],
+        "input": lambda: p[k % len(p)],
+        "data": lambda: DATA[t + k],
+        "ago": lambda: ago[0][k % len(state)],
+        "constant": lambda: 0.25 * k,
+    }
+    return known[kind]()
+
+
+def _step(name: str, operands: list[Any]) -> Any:
+    a, b = operands
+    if name == "mul":
+        return 0.5 * a * b
+    if name == "add":
+        return 0.4 * a - 0.5 * b
+    if name == "max":
+        return engine.maximum(0.9 * a, 0.5 * b)
+    return (engine.tanh if name == "tanh" else engine.sin)(a + 0.3 * b)
+
+
+def check(seed: int) -> float:
+    steps = at_random(seed)
+    points = near(steps.at, 5, seed)
+    program = engine.compile(steps.function, in_axes=0)
+    values, gradients = program.value_and_grad(points)
+    for k, p in enumerate(points):
+        value, exact = engine.value_and_grad(steps.function)(p)
+        size = np.abs(exact).max() + 1e-3
+        assert values[k] == pytest.approx(value, rel=1e-10, abs=1e-12)
+        np.testing.assert_allclose(gradients[k], exact, rtol=0.0, atol=1e-10 * size)
+    return looped(program)
+
+
+def test_recurrences_at_random() -> None:
+    shares = [check(seed) for seed in range(20)]
+    assert sum(share > 0.7 for share in shares) >= 5, shares  # many are soon constant
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(k, k + 50) for k in range(100, 1100, 50)], ids=str)
+def test_many_recurrences_at_random(seeds: range) -> None:
+    for seed in seeds:
+        check(seed)
