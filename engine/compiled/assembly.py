@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from engine.compiled.instructions import ROWS
 from engine.compiled.native.driver import Outline, drive
 from engine.compiled.native.function import Function, calls
 from engine.compiled.native.layout import Layout
+from engine.compiled.repeats import Repeat, folded, moved
 
 _PIECE = 64  # single operations of a segment that are written out together
 _LONG = 500  # lines of a function: the time that LLVM takes grows faster than its length
@@ -53,28 +56,62 @@ def _functions(
     """A part as a function; a long one as several, and one that calls them."""
     pieces: list[str] = []
     f = Function(e.number)
-    some = [piece for i in instructions for piece in _pieces(e, i)]
-    groups = [*_fused(some)]
-    for k, (i, *more) in enumerate(groups):
-        row = ROWS[i.kind]
-        if not row.straight(e, i):
+    groups = [*_groups(e, instructions)]
+    for k, group in enumerate(groups):
+        if isinstance(group, Repeat):
             e.flush(f)
-        row.emit(e, f, i, *more)
+            _repeat(e, f, group)
+        else:
+            if not ROWS[group[0].kind].straight(e, group[0]):
+                e.flush(f)
+            ROWS[group[0].kind].emit(e, f, *group)
         last = k + 1 == len(groups)
         # a loop is a function of its own, since it is always worth good code
-        alone = row.is_loop or (not last and ROWS[groups[k + 1][0].kind].is_loop)
+        alone = _is_loop(group) or (not last and _is_loop(groups[k + 1]))
         if len(f.lines) > _LONG or last or alone:
             e.flush(f)
         if len(f.lines) > _LONG or alone or (pieces and last):
             pieces.append(f"{name}_{len(pieces)}")
             declared |= f.declared
-            yield f.text(pieces[-1], good=row.is_loop)
+            yield f.text(pieces[-1], good=_is_loop(group))
             f = Function(e.number)
     if pieces:
         yield calls(name, pieces)
     else:
         declared |= f.declared
         yield f.text(name)
+
+
+def _groups(e: Layout, instructions: Sequence[Instruction]) -> Iterator[list[Instruction] | Repeat]:
+    """Repeats, and instructions that are emitted together."""
+    for repeats, some in itertools.groupby(
+        folded(instructions), key=lambda x: isinstance(x, Repeat)
+    ):
+        if repeats:
+            yield from (x for x in some if isinstance(x, Repeat))
+            continue
+        plain = (x for x in some if isinstance(x, Instruction))
+        yield from _fused([piece for i in plain for piece in _pieces(e, i)])
+
+
+def _is_loop(group: list[Instruction] | Repeat) -> bool:
+    return isinstance(group, Repeat) or ROWS[group[0].kind].is_loop
+
+
+def _repeat(e: Layout, f: Function, repeat: Repeat) -> None:
+    """All iterations. Instructions are emitted together where they move on together."""
+    strides = dict(zip(map(id, repeat.body), repeat.strides, strict=True))
+    groups = [
+        [*some]
+        for group in _fused(repeat.body)
+        for _, some in itertools.groupby(group, key=lambda i: strides[id(i)][0])
+    ]
+
+    def iteration(t: Any) -> None:
+        for group in groups:
+            ROWS[group[0].kind].emit(e, f, *[moved(i, strides[id(i)], t) for i in group])
+
+    f.loop(repeat.count, iteration)
 
 
 def _pieces(e: Layout, i: Instruction) -> Iterator[Instruction]:
@@ -107,5 +144,10 @@ def sources() -> str:
     """A hash over the code that emits: what it makes is kept on disk."""
     here = Path(__file__).parent
     folders = [here / "native", here / "instructions"]
-    files = [Path(__file__), *(file for folder in folders for file in folder.glob("*.py"))]
+    files = [
+        Path(__file__),
+        here / "repeats.py",
+        here / "bodies.py",
+        *(file for folder in folders for file in folder.glob("*.py")),
+    ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()

@@ -61,6 +61,12 @@ class Instruction(NamedTuple):
     number: float = 0.0
     flags: int = 0
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is emitted for rows, or lists, whose places are known at run time only."""
+        views = (self.out, *self.operands)
+        return not all(x is None or isinstance(x.first, int) for x in views)
+
     def operand(self, k: int) -> View:
         """Operand k, which is there."""
         view = self.operands[k]

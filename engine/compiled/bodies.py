@@ -16,7 +16,6 @@ import numpy as np
 from engine.compiled.blocks import Array, Segments
 from engine.ops import TABLE
 
-FEWEST = 8  # iterations of a loop
 HERE, BEFORE, SAME, ELSEWHERE = range(4)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
-from engine.compiled.blocks import L, S
+from engine.compiled.blocks import Instruction, L, Lists, S
 from engine.compiled.instructions import ROWS
 from engine.compiled.instructions.row import plural
 from engine.compiled.lift import Blocks
 from engine.compiled.paths import Paths
+from engine.compiled.repeats import Repeat, folded
 
 
 def describe(name: str, paths: Paths) -> str:
@@ -34,13 +36,16 @@ def describe(name: str, paths: Paths) -> str:
     for title, space in (("shared: once a run", S), ("lanes: for each example", L)):
         if instructions[space]:
             lines.append(title)
-            lines += _folded([ROWS[i.kind].text(lists, i) for i in instructions[space]])
+            lines += _lines(folded(instructions[space]), lists)
     return "\n".join(lines)
 
 
 def headline(blocks: Blocks) -> str:
     """How many scalar operations became how many instructions."""
-    every = [*itertools.chain(*blocks.instructions)]
+    every: list[Instruction] = []
+    for space in (S, L):
+        for x in folded(blocks.instructions[space]):
+            every += x.body if isinstance(x, Repeat) else [x]
     products = sum(ROWS[i.kind].is_product for i in every)
     return (
         f"{blocks.recorded} scalar operations became {plural(len(every), 'instruction')}, "
@@ -54,13 +59,20 @@ def titles(blocks: Blocks) -> list[str]:
     return [ROWS[i.kind].title(lists, i) for i in itertools.chain(*instructions)]
 
 
-def _folded(lines: list[tuple[str, str]]) -> list[str]:
-    """What and where, in columns; several of one kind in a row as one line."""
-    folded = []
-    for text, group in itertools.groupby(lines, key=lambda line: line[0]):
-        rows = [where for _, where in group]
-        if len(rows) == 1:
-            folded.append(f"  {text:<48} {rows[0]}")
-        else:
-            folded.append(f"  {len(rows)} times: {text}")
-    return folded
+def _lines(instructions: Sequence[Instruction | Repeat], lists: Lists) -> list[str]:
+    """What and where, in columns; several of one kind in a row as one line, and what repeats as a
+    loop, with the rows of its first iteration."""
+    lines: list[str] = []
+    for repeats, some in itertools.groupby(instructions, key=lambda x: isinstance(x, Repeat)):
+        if not repeats:
+            texts = [ROWS[i.kind].text(lists, i) for i in some if isinstance(i, Instruction)]
+            for text, group in itertools.groupby(texts, key=lambda line: line[0]):
+                rows = [where for _, where in group]
+                alone = f"  {text:<48} {rows[0]}"
+                lines.append(alone if len(rows) == 1 else f"  {len(rows)} times: {text}")
+            continue
+        for x in some:
+            if isinstance(x, Repeat):
+                lines.append(f"  for t in range({x.count}):")
+                lines += [f"  {line}" for line in _lines(x.body, lists)]
+    return lines

@@ -56,9 +56,12 @@ def code(key: str, make: Callable[[], tuple[Any, str]], *, quick: bool = False) 
     name = cache.name_of("blocks", key, quick, vector_bytes(), _source())
     kept = cache.read(name)
     if kept is None:
-        notes, text = make()
-        kept = json.dumps(notes).encode() + b"\n" + compiled(text, quick=quick)
-        cache.keep(name, kept)
+        with compiling:
+            kept = cache.read(name)  # which another thread may have kept meanwhile
+            if kept is None:
+                notes, text = make()
+                kept = json.dumps(notes).encode() + b"\n" + compiled(text, quick=quick)
+                cache.keep(name, kept)
     head, _, machine_code = kept.partition(b"\n")
     return json.loads(head), Code(machine_code)
 

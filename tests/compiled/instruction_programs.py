@@ -31,8 +31,8 @@ from engine.compiled.blocks import (
     Segments,
     View,
 )
-from engine.compiled.bodies import FEWEST
 from engine.compiled.instructions import ROWS
+from engine.compiled.periods import FEWEST
 from engine.ops import TABLE
 
 INPUTS = 32  # rows of each space
@@ -525,4 +525,46 @@ def together(seed: Any, dtype: str, **fields: Any) -> Program:
     maker = Maker(rng, rng.choice(WIDTHS))
     for _ in range(rng.randint(2, 12)):
         getattr(maker, rng.choice(FORWARD))(rng.choice((S, L)))
+    return maker.function(dtype, hot=rng.random() < 0.7, **fields)
+
+
+MOVING = ("map", "gather", "broadcast", "product", "dot", "max")
+
+
+def repeated(seed: Any, dtype: str, **fields: Any) -> Program:
+    """A few instructions again and again: on rows of their own and on inputs that move on or do
+    not, alone and in lists; between others."""
+    rng = random.Random(f"{seed}/{dtype}")
+    maker = Maker(rng, rng.choice(WIDTHS))
+    space, count = rng.choice((S, L, L)), rng.randint(9, 12)
+    maker.map(space)
+    first, before = len(maker.instructions), (*maker.rows,)
+    for _ in range(rng.randint(2, 4)):
+        getattr(maker, rng.choice(MOVING))(space)
+    body = maker.instructions[first:]
+    made = [maker.rows[k] - before[k] for k in (S, L)]
+    steps = {id(x): rng.choice((0, 1)) for i in body for x in i.operands if x is not None}
+
+    def further(x: View | None, t: int) -> View | None:
+        if x is None:
+            return None
+        rows = maker.lists(exact=False).rows(x)
+        places = np.where(rows < 0, ~rows, rows)
+        step = steps.get(id(x), 0) * (places.max() + count < maker.inputs)
+        places = places + np.where(places >= before[x.space], t * made[x.space], t * step)
+        if x.listed:
+            return maker.listed(x.space, np.where(rows < 0, ~places, places))
+        return x._replace(first=int(places[0]))
+
+    for t in range(1, count):
+        for i in body:
+            out = i.out._replace(first=i.out.first + t * made[i.out.space])
+            maker.instructions.append(
+                i._replace(out=out, operands=tuple(further(x, t) for x in i.operands))
+            )
+    for k in (S, L):
+        maker.rows[k] += (count - 1) * made[k]
+    last = range(before[space], maker.rows[space])
+    total = maker.listed(space, last)  # so that something arrives at each
+    maker.add("dot", maker.new(space, 1), None, None, total, shape=(0, len(last)))
     return maker.function(dtype, hot=rng.random() < 0.7, **fields)

@@ -65,8 +65,8 @@ class Dot(Row):
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Regular sums as vectors, others term by term, very many as the lists say at run time."""
-        tables = [_table(e, x, i.out.count) for x in i.operands]
-        if not _writes_out(e, i.out, tables):
+        tables = [] if i.is_moving else [_table(e, x, i.out.count) for x in i.operands]
+        if i.is_moving or not _writes_out(e, i.out, tables):
             _sums_at_run_time(e, f, i)
         elif e.width(i.out.space) > 1:
 
@@ -299,11 +299,11 @@ def _sums_at_run_time(e: Layout, f: Function, i: Instruction) -> None:
 def _scatter_products(e: Layout, f: Function, i: Instruction) -> None:
     """Emit a `scatter` of each row to several targets, times factors if there are any."""
     g, factors = i.operand(0), i.operands[1] if len(i.operands) > 1 else None
-    targets = _table(e, i.out, g.count)
-    others = _table(e, factors, g.count)
-    if not _writes_out(e, g, [targets, others]):
+    tables = [] if i.is_moving else [_table(e, x, g.count) for x in (i.out, factors)]
+    if i.is_moving or not _writes_out(e, g, tables):
         _scatter_at_run_time(e, f, i)
         return
+    targets, others = tables
     if e.width(g.space) > 1:
 
         def lanes(o: Any, w: int) -> None:
@@ -314,7 +314,7 @@ def _scatter_products(e: Layout, f: Function, i: Instruction) -> None:
 
         e.lane_strips(f, g.space, lanes)
         return
-    for way, first, count in _parts([targets, others]):
+    for way, first, count in _parts(tables):
         mine, other = targets[first].tolist(), others[first].tolist()
         if way == "single":
             rows = AtHand(e, f, g.space & ~ADJOINT, 0, 1)

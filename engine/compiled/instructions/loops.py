@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, Lists, Segments
-from engine.compiled.bodies import BEFORE, ELSEWHERE, FEWEST, HERE, SAME, Body, Operand, body_of
+from engine.compiled.bodies import BEFORE, ELSEWHERE, HERE, SAME, Body, Operand, body_of
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import plural
 from engine.compiled.instructions.segments import WORDS, Segment, SegmentBack, over_arrivals
 from engine.compiled.native import vectormath
 from engine.compiled.native.function import Function
 from engine.compiled.native.numbers import FLOAT, Lanes
+from engine.compiled.periods import FEWEST
 from engine.ops import TABLE, Op
 
 if TYPE_CHECKING:

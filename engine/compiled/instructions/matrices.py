@@ -32,7 +32,7 @@ class _Matrices(Row):
         """Whether it is so small that it is written out with the single rows around it."""
         few = math.prod(i.shape) <= _SMALL
         lanes = _block(i).space & ~ADJOINT == L and e.lanes > 1
-        return lanes and e.straight(L) and few
+        return lanes and e.straight(L) and few and not i.is_moving
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """In tiles whose sums stay in registers, or by BLAS where that is there and better."""

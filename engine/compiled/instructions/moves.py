@@ -162,6 +162,7 @@ class Take(Row):
     """
 
     kind, word, family = "take", "take", ""
+    moves = False
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
@@ -198,6 +199,7 @@ class Put(Row):
     are as for `take`, with what is added in place of the table."""
 
     kind, word, family = "put", "put", ""
+    moves = False
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
@@ -307,8 +309,8 @@ class Max(Row):
         """Written out, or as the list says at run time."""
         space, view = i.out.space, i.operand(0)
         buffer, width = e.buffer(space), e.width(space)
-        inner, written = view.count // i.out.count, view.count <= 2 * RUNS
-        rows = e.lists.rows(view).tolist()
+        inner, written = view.count // i.out.count, view.count <= 2 * RUNS and not i.is_moving
+        rows = e.lists.rows(view).tolist() if written else []
 
         def row(place: Any) -> Any:
             return (rows[place] if written else f.word("%pool", place + view.first)) * width
@@ -333,6 +335,7 @@ class Draw(Row):
     for each row from place `shape[0]` on."""
 
     kind, word, family = "draw", "draw", ""
+    moves = False
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
@@ -387,6 +390,7 @@ class Guard(Row):
     hand, unless one before it did, that its row is not the number or index that was traced."""
 
     kind, word, family = "guard", "guard", "custom"
+    moves = False
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""

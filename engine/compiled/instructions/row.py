@@ -27,6 +27,7 @@ class Row(ABC):
     is_copy = False  # of rows as they are: an arrow is enough of a picture
     is_product = False  # of matrices
     is_loop = False  # over operations on single rows
+    moves = True  # whether it is emitted for rows, or lists, that are known at run time only
 
     def named(self, i: Instruction) -> str:
         """What it is, in a word or two."""

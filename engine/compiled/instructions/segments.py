@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class _Operations(Row):
     """Operations on single rows: written out one after the other, or a loop over the columns."""
 
+    moves = False
+
     def emits(self, e: Layout, i: Instruction) -> bool:
         """If each of the operations can be."""
         table = _rows_by_code()

@@ -17,14 +17,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.compiled.blocks import Array, Instruction, Segments, View
-from engine.compiled.bodies import FEWEST
+from engine.compiled.periods import FEWEST, left, periods, runs, stretches
 from engine.ops import TABLE
 
 _LEAST = 100  # operations of a loop
-_LONGEST = 1_000  # operations of a body
 _NEAR = 64  # distances up to which operands tell operations apart
-_LOOKED_AT = 1 << 14  # operations in which a period is looked for
-_GRAMS = (2, 8, 32, 128)  # operations in a row that come again
 _SAVED = 0.7  # of a stretch, what may be left at most
 _USUAL = 0.75  # of the iterations: the share with which an operand has a usual place
 
@@ -88,13 +85,13 @@ class _Stretch:
             return
         # by operations and their operands, or else by operations alone
         for words in (self.words, self.codes):
-            lefts = {p: self._left(words, p, begin, end) for p in self._periods(words, begin, end)}
+            words = words[begin:end]
+            lefts = {p: left(words, p, _LEAST) for p in periods(words)}
             limit, place = _SAVED * (end - begin), begin
             for period in sorted((p for p in lefts if lefts[p] <= limit), key=lambda p: lefts[p]):
-                for run in self._runs(words, period, begin, end):
-                    for first, total in self._verified(
-                        period, *self._longer(period, *run, place, end)
-                    ):
+                for run in runs(words, period, _LEAST):
+                    longer = self._longer(period, run[0] + begin, run[1] + begin, place, end)
+                    for first, total in self._verified(period, *longer):
                         yield from self._within(place, first, more - 1)
                         yield first, total, period
                         place = first + total
@@ -112,44 +109,6 @@ class _Stretch:
         differs = np.flatnonzero(self.codes[last:end] != self.codes[last - period : end - period])
         return first, last + int(differs[0]) if len(differs) else end
 
-    def _periods(self, words: Array, begin: int, end: int) -> list[int]:
-        """At which distances operations in a row come again most often, in the middle of them."""
-        middle = (begin + end) // 2
-        words = words[max(begin, middle - _LOOKED_AT // 2) : min(end, middle + _LOOKED_AT // 2)]
-        found: dict[int, None] = {}
-        grams, length = words, 1
-        for wanted in _GRAMS:
-            while length < wanted and len(grams) > length:
-                grams = (
-                    grams[:-length] * np.uint64(0xBF58476D1CE4E5B9 + 2 * length) + grams[length:]
-                )
-                length *= 2
-            order = np.argsort(grams, kind="stable")
-            again = grams[order[1:]] == grams[order[:-1]]
-            distances = np.diff(order)[again]
-            counts = np.bincount(distances[distances <= _LONGEST], minlength=1)
-            found |= dict.fromkeys(k for k in np.argsort(-counts)[:3].tolist() if counts[k])
-        return [*found]
-
-    def _runs(self, words: Array, period: int, begin: int, end: int) -> list[tuple[int, int]]:
-        """Where operations repeat with a period, iteration after iteration."""
-        words = words[begin:end]
-        same = np.concatenate([[False], words[period:] == words[:-period], [False]])
-        edges = np.flatnonzero(np.diff(same)).reshape(-1, 2)
-        long = edges[edges[:, 1] - edges[:, 0] >= max((FEWEST - 1) * period, _LEAST - period)]
-        places, runs = begin, []
-        for first, last in (long + begin).tolist():
-            first = max(first, places)  # what two periods share is of the first
-            if last + period - first >= FEWEST * period:
-                runs.append((first, last + period))
-                places = last + period
-        return runs
-
-    def _left(self, words: Array, period: int, begin: int, end: int) -> int:
-        """How many operations would be written out."""
-        runs = self._runs(words, period, begin, end)
-        return end - begin - sum(last - first - period - 20 for first, last in runs)
-
     def _verified(self, period: int, first: int, last: int) -> Iterator[tuple[int, int]]:
         """The loops of a run, with the cut that carries the least; the iteration before the first
         is none of theirs."""
@@ -165,8 +124,7 @@ class _Stretch:
             as_usual = behind == usual
             near = (usual > 0) & (usual <= np.arange(period) + period)
             good &= (as_usual | ~near | (as_usual.mean(axis=0) < _USUAL)).all(axis=1)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]))).reshape(-1, 2)
-        for one, other in edges.tolist():
+        for one, other in stretches(good):
             if other - one > FEWEST:
                 yield first + (one + 1) * period, (other - one - 1) * period
 

@@ -142,8 +142,10 @@ class Layout:
         """Run body(k, row, count, signed) for each run of a list: `count` rows from `row` on have
         the places from k on, and signed(x) is x, or -x if they are negated. A list of many runs is
         read at run time, row by row."""
-        runs = self.lists.runs(view)
-        if view.listed and len(runs) * -(-self.width(view.space) // self.vector) > RUNS:
+        moving = view.listed and not isinstance(view.first, int)
+        runs = [] if moving else self.lists.runs(view)
+        vectors = -(-self.width(view.space) // self.vector)
+        if moving or (view.listed and len(runs) * vectors > RUNS):
 
             def one(k: Lanes) -> None:
                 row, negative = self.listed(f, k + view.first)
