@@ -17,7 +17,7 @@ from benchmarks.harness import Row, Scale
 PROCESSES = (
     ("importing", "compiling"),
     ("moons",),
-    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "calls"),
+    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "steps", "calls"),
     ("block-math", "lowering", "fitting"),
     ("eager", "growth", "crossover"),
 )

@@ -16,12 +16,13 @@ from dataclasses import replace
 from typing import Literal
 
 from engine.compiled.adjoint import adjoint
-from engine.compiled.blocks import ADJOINT, L, Lists, S, View
+from engine.compiled.blocks import ADJOINT, Instruction, L, Lists, S, View
 from engine.compiled.describe import headline
 from engine.compiled.instructions import ROWS
 from engine.compiled.instructions.row import plural
 from engine.compiled.paths import Lifted, Paths
 from engine.compiled.program import Program
+from engine.compiled.repeats import Repeat, folded
 from engine.compiled.source.inputs import arguments_of, numbers_wanted, parameters_of
 from engine.compiled.tape import TAKE
 from engine.drawing import Arrow, Box, Cluster, Drawing, Key, Picture, Row
@@ -110,29 +111,51 @@ class _Writer:
         self.all = [*itertools.chain(*instructions)]
         self.frames = [i.out.space for i in self.all]  # of each, by where it is run
         self.forward = len(self.all)
+        # where what repeats begins, the instructions of an iteration, and how many iterations
+        self.repeats = [
+            *_repeats(instructions[S], 0),
+            *_repeats(instructions[L], len(instructions[S])),
+        ]
         self.wanted = self._wanted() if backward else []
         if backward:
             given = (instructions, self.lists, self.blocks.rows, self.blocks.outputs, self.wanted)
             back = adjoint(*given)
             for space, section in ((L, back.lanes), (S, back.shared)):
                 some = [i for i in section if i.kind != "fill"]  # zeros, where a sum begins
+                self.repeats += _repeats(some, len(self.all))
                 self.all += some
                 self.frames += [space | ADJOINT] * len(some)
         self.titles = [ROWS[i.kind].title(self.lists, i) for i in self.all]
         self.scalars = stood_for(lifted)
+        # by instruction, the repeat that it is in
+        self.repeat_of = {
+            k: r
+            for r, (first, period, count) in enumerate(self.repeats)
+            for k in range(first, first + period * count)
+        }
         self.groups = self._groups(limit)
 
     def _groups(self, limit: int) -> list[list[int]]:
-        """The instructions of each box: first each alone, then coarser, until they fit."""
-        alone = [[k] for k in range(len(self.all))]
-        if len(alone) <= limit:
+        """The instructions of each box: first each alone, or in all iterations of what repeats,
+        then coarser, until they fit."""
+        alone, place = [], 0
+        for first, period, count in [*self.repeats, (len(self.all), 0, 0)]:
+            alone += [[k] for k in range(place, first)]
+            place = first + period * count
+            alone += [[*range(first + p, place, period)] for p in range(period)]
+        self.is_coarse = len(alone) > limit
+        if not self.is_coarse:
             return alone
-        alone = [[k] for [k] in alone if not ROWS[self.all[k].kind].is_copy]
-        groups = _in_a_row(alone, lambda k: (self.frames[k], self._kind(k)))
+
+        def where(k: int) -> tuple[int, int]:
+            return self.frames[k], self.repeat_of.get(k, -1)
+
+        alone = [group for group in alone if not ROWS[self.all[group[0]].kind].is_copy]
+        groups = _in_a_row(alone, lambda k: (where(k), self._kind(k)))
         if len(groups) <= limit:
             return groups
         return _in_a_row(
-            groups, lambda k: (self.frames[k], k if ROWS[self.all[k].kind].is_product else -1)
+            groups, lambda k: (where(k), k if ROWS[self.all[k].kind].is_product else -1)
         )
 
     def _wanted(self) -> list[tuple[int, int]]:
@@ -172,6 +195,7 @@ class _Writer:
             for space, to in written:  # an adjoint is a sum of what several instructions add
                 before = box_of[space].get(to, ()) if space & ADJOINT else ()
                 box_of[space][to] = (*(x for x in before if x != name[k]), name[k])
+        carried = self._carried(used)
         guards, watched = self._guards(box_of)
         gradients = list(self._gradients(inputs, box_of, used))
         arrows = [
@@ -187,9 +211,27 @@ class _Writer:
             Cluster(f"c{space}", title, count=sum(self.scalars[k] for k in self._of(space)))
             for space, title in enumerate(_FRAMES)
             if any(box.cluster == f"c{space}" for box in every)
+            or any(self.frames[first] == space for first, _, _ in self.repeats)
         ]
+        for r, (first, period, count) in enumerate(self.repeats):
+            title = f"for t in range({count})" + f", carries {carried[r]}" * (carried[r] > 0)
+            size = sum(self.scalars[k] for k in range(first, first + period * count))
+            clusters.append(Cluster(f"r{r}", title, f"c{self.frames[first]}", count=size))
         caption = self._caption(len(every))
         return Picture(every, (*arrows, *watched), tuple(clusters), caption, _legend(every))
+
+    def _carried(self, used: dict[tuple[str, str], set[tuple[int, int]]]) -> list[int]:
+        """How many numbers each repeat carries from an iteration to the next. Arrows for these,
+        which would go backwards, are taken away."""
+        carried = [0] * len(self.repeats)
+        place = {f"i{group[-1]}": (n, group[0]) for n, group in enumerate(self.groups)}
+        for arrow in [*used]:
+            if arrow[0] in place and arrow[1] in place:
+                (n, k), (m, j) = place[arrow[0]], place[arrow[1]]
+                r = self.repeat_of.get(k, -1)
+                if n >= m and r >= 0 and r == self.repeat_of.get(j):
+                    carried[r] += round(len(used.pop(arrow)) / (self.repeats[r][2] - 1))
+        return carried
 
     def _boxes_of(
         self, inputs: list[tuple[Box, int, Sequence[int]]]
@@ -248,7 +290,7 @@ class _Writer:
             parts.append(f"{away:,} scalars were constants, repeated or not used")
         if len(self.all) > self.forward:
             parts.append(f"{plural(len(self.all) - self.forward, 'instruction')} backward")
-        if len(self.groups) < len(self.all):
+        if self.is_coarse:
             parts.append(f"drawn as {boxes} boxes, without copies; print(program) lists them all")
         return "; ".join(parts)
 
@@ -257,13 +299,16 @@ class _Writer:
         families = {ROWS[self.all[k].kind].colour(self.all[k]) for k in group}
         count = sum(self.scalars[k] for k in group)
         kinds = {self._kind(k) for k in group}
-        title, label, repeats = _spanned([self.titles[k] for k in group]), "", len(group)
-        listed = [self.titles[k] for k in group]
+        repeat = self.repeat_of.get(last)
+        times = 1 if repeat is None else self.repeats[repeat][2]
+        title, label = _spanned([self.titles[k] for k in group]), ""
+        repeats = len(group) // times
+        listed = [self.titles[k] for k in group[: len(group) // times]]
         if len(kinds) > 1:
             names = Counter(ROWS[self.all[k].kind].named(self.all[k]) for k in group).most_common()
-            title, repeats = plural(len(group), "instruction"), 1
+            title, repeats = plural(len(group) // times, "instruction"), 1
             label = ", ".join([name for name, _ in names[:3]]) + ", …" * (len(names) > 3)
-            listed = [f"{times} × {name}" for name, times in names]
+            listed = [f"{each // times} × {name}" for name, each in names]
         more = [f"… and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
         stands = [plural(count, "scalar operation")] * (last < self.forward)
         return Box(
@@ -275,7 +320,7 @@ class _Writer:
             count=count,
             operations=max(1, count),
             repeats=repeats,
-            cluster=f"c{self.frames[group[0]]}",
+            cluster=f"c{self.frames[last]}" if repeat is None else f"r{repeat}",
             family=families.pop() if len(families) == 1 else "",
             detail="\n".join([*listed[:_LISTED], *more, *stands]),
         )
@@ -329,7 +374,18 @@ class _Writer:
         return boxes, arrows
 
 
-def _in_a_row(groups: list[list[int]], key: Callable[[int], tuple[int, object]]) -> list[list[int]]:
+def _repeats(instructions: Sequence[Instruction], first: int) -> Iterator[tuple[int, int, int]]:
+    """Where what repeats begins among instructions from number `first` on, how many an iteration
+    has, and how many iterations there are."""
+    for x in folded(instructions):
+        if isinstance(x, Repeat):
+            yield first, len(x.body), x.count
+            first += len(x.body) * x.count
+        else:
+            first += 1
+
+
+def _in_a_row(groups: list[list[int]], key: Callable[[int], object]) -> list[list[int]]:
     """Groups that follow each other and have the same key, as one."""
     return [
         [k for group in same for k in group]

@@ -292,3 +292,44 @@ def test_a_function_that_does_something_else_by_now_is_refused() -> None:
     with pytest.raises(TraceError, match="something else by now"):
         engine.show_lifting(program)
     assert engine.draw(program).picture.boxes  # this needs no second run
+
+
+# --- loops --------------------------------------------------------------------------------------
+
+
+def recurrent(W: list[list[Value]], xs: list[Value]) -> Value:
+    state = [Value(0.0)] * len(W)
+    for x in xs:
+        state = [engine.tanh(engine.dot(row, [*state, x])) for row in W]
+    return engine.sum([s * s for s in state])
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("limit", [60, 4])
+def test_what_repeats_has_a_frame_of_its_own(limit: int, backward: bool) -> None:
+    program = engine.compile(recurrent)
+    W = np.random.default_rng(0).normal(size=(6, 7))
+    program.value_and_grad(W, np.linspace(-1.0, 1.0, 30))
+    picture = engine.draw(program, limit=limit, backward=backward).picture
+    check(picture)
+    frames = [c for c in picture.clusters if c.name.startswith("for t in range(")]
+    assert frames[0].name == "for t in range(30), carries 6"
+    assert len(frames) == 1 + backward
+    assert all(c.parent in {"c0", "c2"} for c in frames)
+    assert len(picture.boxes) < 20 + 20 * backward
+    inside = [box for box in picture.boxes if box.cluster == frames[0].id]
+    assert sum(box.count for box in inside) == frames[0].count > 1_000
+    place = {box.id: k for k, box in enumerate(picture.boxes)}
+    assert all(place[a.source] < place[a.target] for a in picture.arrows if a.source in place)
+
+
+def test_a_loop_is_a_box() -> None:
+    def f(x: Value, y: Value) -> Value:
+        for _ in range(60):
+            x, y = x + 0.01 * y, y - 0.01 * engine.sin(x)
+        return x
+
+    program = engine.compile(f)
+    program(1.0, 0.0)
+    titles_ = [box.title for box in engine.draw(program).picture.boxes]
+    assert "for t in range(57): 5 operations, carries 2" in titles_
