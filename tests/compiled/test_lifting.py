@@ -19,7 +19,7 @@ from engine import Value
 
 def products(program: engine.Program) -> list[str]:
     """The shapes of a program's matrix products, as it prints them."""
-    return re.findall(r"^  matrix product (.+?)(?: \+ \w+)* +[sl]\d", str(program), re.MULTILINE)
+    return re.findall(r"^ +matrix product (.+?)(?: \+ \w+)* +[sl]\d", str(program), re.MULTILINE)
 
 
 def instructions(program: engine.Program) -> int:
@@ -453,4 +453,5 @@ def test_layers_step_by_step_are_products() -> None:
 
     program = engine.compile(recurrent)
     program(W, b, x)
-    assert products(program) == ["(8 × 8) @ (8 × 1)"] * 40 and instructions(program) == 80
+    assert products(program) == ["(8 × 8) @ (8 × 1)"] and instructions(program) == 2
+    assert "  for t in range(40):\n" in str(program)
