@@ -277,13 +277,16 @@ class Program(Shown):
     def _by_argument(
         self, arg: Any, k: int, arguments: Arguments, result: Result, stacked: bool
     ) -> Any:
-        place = np.cumsum([not lane for lane in arguments.is_lane]) - 1  # among shared inputs
-        entries = [
-            result.columns[("input", i)]
-            if ("input", i) in result.columns
-            else float(result.inputs[place[i]])
-            for i in arguments.of_argument[k]
-        ]
+        own, columns = arguments.of_argument[k], result.columns
+        lanes = np.array(arguments.is_lane, bool)
+        shared = np.zeros(len(lanes), self._dtype)
+        shared[~lanes] = result.inputs
+        shared = shared[own.start : own.stop]
+        if not any(("input", i) in columns for i in own):
+            if isinstance(arg, np.ndarray):
+                return shared.reshape(arg.shape)
+            return GradientTree(self._dtype, stacked).of(arg, self._axis(k), iter(shared.tolist()))
+        entries = [columns.get(("input", i), x) for i, x in zip(own, shared.tolist(), strict=True)]
         return GradientTree(self._dtype, stacked).of(arg, self._axis(k), iter(entries))
 
     def _axis(self, k: int) -> Any:

@@ -348,7 +348,6 @@ class Worker:
 
     def _set(self, ready: Ready, work: Work) -> None:
         """Write down in the job what a call is about."""
-        job = self._job
         addresses = {
             "vs": self._vs,
             "gs": self._gs,
@@ -361,9 +360,8 @@ class Worker:
         }
         addresses |= {name: getattr(work, name) for name in _ARRAYS}
         self._held = [*addresses.values()]
-        for name, array in addresses.items():
-            job[AT[name]] = array.ctypes.data
-        counts = {
+        words = {name: address(array) for name, array in addresses.items()}
+        words |= {
             "gemm": blas.gemm(self.dtype.name) if ready.large else 0,
             "trusted": work.trusted,
             "steps": len(work.starts),
@@ -377,8 +375,12 @@ class Worker:
             "mean": work.mean,
             "training": work.training,
         }
-        for name, count in counts.items():
-            job[AT[name]] = count
+        self._job[[AT[name] for name in words]] = [*words.values()]
+
+
+def address(array: Array) -> int:
+    """Where an array's numbers are: `ctypes.data`, in a third of the time."""
+    return int(array.__array_interface__["data"][0])
 
 
 def _as_word(counter: int) -> int:
