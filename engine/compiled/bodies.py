@@ -46,6 +46,17 @@ class Body:
         found = {x.at for operands in self.operands for x in operands if x.kind == BEFORE}
         return sorted(found)
 
+    def part(self, first: int, total: int) -> Body:
+        """The same for some of the iterations: `total` operations from place `first` on."""
+        period = len(self.codes)
+        skipped = (first - self.first) // period
+
+        def moved(x: Operand) -> Operand:
+            return x._replace(at=x.at + skipped * x.stride) if x.stride else x
+
+        operands = [[*map(moved, some)] for some in self.operands]
+        return Body(first, total // period, self.codes, [*map(moved, self.out)], operands)
+
 
 def body_of(segments: Segments, first: int, total: int, period: int) -> Body:
     """The body of a loop of `total` operations, `period` in each iteration; those of an iteration

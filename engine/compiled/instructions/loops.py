@@ -70,7 +70,7 @@ class Loop(Segment):
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """What iterations don't have at hand."""
         body = body_of(e.lists.segments, *i.shape)
-        rows = _Rows(e.lists.segments, body, i.shape[0], i.shape[1])
+        rows = _Rows(e.lists.segments, body)
         here = read[i.out.space]
         here[[rows.before(q) for q in body.carried]] = True
         for p, operands in enumerate(body.operands):
@@ -80,8 +80,8 @@ class Loop(Segment):
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes, all iterations of each."""
-        body, table = body_of(e.lists.segments, *i.shape), list(TABLE.values())
-        e.lane_strips(f, i.out.space, lambda o, w: _Forward(e, f, i, body, table, o, w).run(), 2)
+        body, space = body_of(e.lists.segments, *i.shape), i.out.space
+        e.lane_strips(f, space, lambda o, w: _Forward(e, f, body, space, o, w).run(), 2)
 
 
 class LoopBack(SegmentBack):
@@ -102,21 +102,22 @@ class LoopBack(SegmentBack):
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """What edges are computed of."""
-        first, total, period, *whole = i.shape
-        body, table = body_of(e.lists.segments, whole[0], whole[1], period), list(TABLE.values())
-        rows, here = _Rows(e.lists.segments, body, first, total), read[i.out.space & ~ADJOINT]
+        body, table = _body_of_back(e.lists, i), list(TABLE.values())
+        rows, here = _Rows(e.lists.segments, body), read[i.out.space & ~ADJOINT]
         for p, code in enumerate(body.codes):
-            for k in _needed(e, table[code], int(e.steps[first + p])):
+            for k in _needed(e, table[code], int(e.steps[body.first + p])):
                 here[rows.out(p) if k == table[code].arity else rows.operand(p, k)] = True
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes, all iterations of each."""
-        first, total, period, *whole = i.shape
-        body, table = body_of(e.lists.segments, whole[0], whole[1], period), list(TABLE.values())
-        space = i.out.space & ~ADJOINT
-        e.lane_strips(
-            f, space, lambda o, w: _Backward(e, f, i, body, table, o, w, first, total).run(), 2
-        )
+        body, space = _body_of_back(e.lists, i), i.out.space & ~ADJOINT
+        e.lane_strips(f, space, lambda o, w: _Backward(e, f, body, space, o, w).run(), 2)
+
+
+def _body_of_back(lists: Lists, i: Instruction) -> Body:
+    """The iterations that a "loop_back" is about, as the whole loop has them."""
+    first, total, period, *whole = i.shape
+    return body_of(lists.segments, whole[0], whole[1], period).part(first, total)
 
 
 def _told(operands: list[Operand]) -> int:
@@ -129,10 +130,10 @@ def _told(operands: list[Operand]) -> int:
 class _Rows:
     """The rows of some iterations of a loop, by operation: one for each iteration."""
 
-    def __init__(self, segments: Segments, body: Body, first: int, total: int) -> None:
-        self._first, self._period = first, len(body.codes)
-        self._out = segments.out
-        at, shape = slice(first, first + total), (-1, self._period)
+    def __init__(self, segments: Segments, body: Body) -> None:
+        self._first, self._period = body.first, len(body.codes)
+        self._out, shape = segments.out, (body.count, self._period)
+        at = slice(body.first, body.first + body.count * self._period)
         self._outs = segments.out[at].reshape(shape)
         self._columns = [x[at].reshape(shape) for x in (segments.a, segments.b, segments.c)]
 
@@ -163,29 +164,13 @@ def _needed(e: Layout, op: Op, steps: int) -> set[int]:
 class _Emission:
     """What both directions share: the rows of a body at one vector of lanes."""
 
-    def __init__(
-        self,
-        e: Layout,
-        f: Function,
-        i: Instruction,
-        body: Body,
-        table: list[Op],
-        o: Any,
-        w: int,
-        first: int | None = None,
-        total: int = 0,
-    ) -> None:
-        self.e, self.f, self.body, self.o, self.w = e, f, body, o, w
+    def __init__(self, e: Layout, f: Function, body: Body, space: int, o: Any, w: int) -> None:
+        self.e, self.f, self.body, self.space, self.o, self.w = e, f, body, space, o, w
+        table = list(TABLE.values())
         self.ops = [table[code] for code in body.codes]
-        self.space = i.out.space & ~ADJOINT
-        self.values, self.adjoints = e.buffer(self.space), e.buffer(self.space | ADJOINT)
-        self.width = e.width(self.space)
-        self.period = len(body.codes)
-        self.first = body.first if first is None else first
-        self.count = (total or body.count * self.period) // self.period
-        self.rows = _Rows(e.lists.segments, body, self.first, self.count * self.period)
-        # iterations of the whole loop before the first here
-        self.skipped = (self.first - body.first) // self.period
+        self.values, self.adjoints = e.buffer(space), e.buffer(space | ADJOINT)
+        self.width, self.period = e.width(space), len(body.codes)
+        self.rows = _Rows(e.lists.segments, body)
         self.invariant: dict[int, Lanes] = {}
 
     def at(self, row: int) -> Any:
@@ -196,9 +181,9 @@ class _Emission:
         """The place of a row that is another in each iteration; `column` says it for operation p,
         where rows are not evenly apart."""
         if x.stride is not None:
-            row = (t + self.skipped) * x.stride + x.at
+            row = t * x.stride + x.at
         else:
-            row = self.f.operation_word((t * self.period + (self.first + p)) * WORDS + column)
+            row = self.f.operation_word((t * self.period + (self.body.first + p)) * WORDS + column)
         return row * self.width + self.o
 
     def out(self, t: Any, p: int) -> Any:
@@ -208,10 +193,6 @@ class _Emission:
     def read(self, x: Operand, t: Any, p: int, j: int) -> Lanes:
         """An operand that is in memory."""
         return self.f.load(self.values, self.moving(x, t, p, 2 + j), self.w)
-
-    def same(self, row: int) -> Lanes:
-        """The number of a row that is the same in all iterations, read before the first."""
-        return self.invariant[row]
 
     def read_same(self) -> None:
         """Read what is the same in all iterations."""
@@ -246,7 +227,9 @@ class _Forward(_Emission):
                     elif x.kind == BEFORE:
                         given.append(before[x.at])
                     else:
-                        given.append(self.same(x.at) if x.kind == SAME else self.read(x, t, p, j))
+                        given.append(
+                            self.invariant[x.at] if x.kind == SAME else self.read(x, t, p, j)
+                        )
                 y = f.widened(vectormath.row(f, op.name, *given), self.w)
                 results.append(y)
                 if stored[p]:
@@ -255,7 +238,7 @@ class _Forward(_Emission):
                     f.note_nan(y, NAN_SEEN)
             return [results[q] for q in carried]
 
-        f.loop(self.count, iteration, start)
+        f.loop(self.body.count, iteration, start)
 
 
 class _Backward(_Emission):
@@ -265,7 +248,7 @@ class _Backward(_Emission):
     def run(self) -> None:
         """All iterations, from the last to the first."""
         f, e, s = self.f, self.e, self.e.lists.segments
-        last = self.first + (self.count - 1) * self.period
+        last = self.body.first + (self.body.count - 1) * self.period
         steps = e.steps[last : last + self.period].tolist()  # as in all, but for some `adds`
         to_before: dict[int, bool] = {}  # whether the first to arrive adds
         to_same: dict[int, bool] = {}
@@ -283,7 +266,7 @@ class _Backward(_Emission):
         start += [nothing] * len(to_same)
 
         def iteration(k: Any, *held: Lanes) -> list[Lanes]:
-            t = f.binary("sub", f.index(self.count - 1), k)
+            t = f.binary("sub", f.index(self.body.count - 1), k)
             sums = dict(zip(to_before, held, strict=False))
             for q, adds in to_before.items():
                 if adds:
@@ -295,7 +278,7 @@ class _Backward(_Emission):
                     self._edges(t, p, steps[p], sums, earlier, same)
             return [earlier[q] for q in to_before] + [same[row] for row in to_same]
 
-        ended = f.loop(self.count, iteration, start)
+        ended = f.loop(self.body.count, iteration, start)
         rows = [self.rows.before(q) for q in to_before] + [*to_same]
         adding = [*to_before.values(), *to_same.values()]
         for row, g, adds in zip(rows, ended, adding, strict=True):
@@ -336,7 +319,7 @@ class _Backward(_Emission):
                 same[x.at] = same[x.at] + y
             else:
                 place = self.moving(x, t, p, 2 + j)
-                at = (t * self.period + (self.first + p)) * WORDS + 5
+                at = (t * self.period + (self.body.first + p)) * WORDS + 5
                 adds = f.holds("ne", f.binary("and", f.operation_word(at), 8 << j), 0)
                 before = f.load(self.adjoints, place, self.w)
                 f.store(f.select(adds, before + y, y), self.adjoints, place)
@@ -344,7 +327,7 @@ class _Backward(_Emission):
     def _number(self, x: Operand, t: Any, p: int, j: int) -> Lanes:
         """The number of an operand."""
         if x.kind == SAME:
-            return self.same(x.at)
+            return self.invariant[x.at]
         if x.kind == ELSEWHERE:
             return self.read(x, t, p, j)
         # in the iteration before, an operation's row is as far away as in this one
