@@ -19,8 +19,9 @@ from engine.compiled import objects, threads, updates
 from engine.compiled.blocks import NAN_SEEN, Array, Instruction, L
 from engine.compiled.lift import Blocks
 from engine.compiled.worker import Run, Training, Worker
+from engine.ops import TABLE
 
-PART_SECONDS = 5e-4  # of a batch that is divided among threads, at least, for each of them
+PART_SECONDS = 1e-3  # of a batch that is divided among threads, at least, for each of them
 
 
 class Machine(Worker):
@@ -187,6 +188,10 @@ def _seconds(instructions: Sequence[Instruction]) -> float:
             numbers += n * (inner + 1) * cols
         elif i.kind == "dot":
             numbers += i.out.count * (i.shape[0] + 1) * max(1, i.shape[1])
+        elif i.kind == "loop":
+            numbers += 2 * i.shape[1]
+        elif i.kind == "map" and TABLE[i.name].family not in ("arithmetic", "choice"):
+            numbers += 20 * i.out.count
         else:
-            numbers += 4 * max(i.out.count, i.shape[1] if i.kind in ("segment", "loop") else 0)
+            numbers += 4 * max(i.out.count, i.shape[1] if i.kind == "segment" else 0)
     return numbers * 1e-10

@@ -416,7 +416,7 @@ class Guard(Row):
                     m.fail[place], m.found[place] = order, x
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
-        """Check by check, lane by lane."""
+        """Check by check: lane by lane only where one of all lanes fails."""
         buffer, width = e.buffer(i.out.space), e.width(i.out.space)
         checks, expected = (f.pointer("%job", e.job(name)) for name in ("checks", "expected"))
         fail, found = (f.pointer("%job", e.job(name)) for name in ("fail", "found"))
@@ -429,16 +429,30 @@ class Guard(Row):
             number = f.load(expected, k + i.shape[0])
             f.when(f.holds("sge", order, trusted), lambda: each(row, order, length, number))
 
+        def holds_for(x: Lanes, length: Lanes, number: Lanes) -> Lanes:
+            w = x.width
+            most, number = f.widened(f.number_of(length), w), f.widened(number, w)
+            index = (x >= -most) & (x < most) & (f.call("floor", x) == x)
+            one = f.literal(1.0, w)
+            same = f.call("copysign", one, x) == f.call("copysign", one, number)
+            equal = (x == number) & (same | (x != 0.0))
+            equal = equal | ((x != x) & (number != number))
+            return f.select(f.widened(f.holds("ne", length, 0), w), index, equal)
+
         def each(row: Lanes, order: Lanes, length: Lanes, number: Lanes) -> None:
+            vector = min(width, e.vector)
+
+            def some(o: Any, fails: Lanes) -> list[Lanes]:
+                x = f.load(buffer, row * width + o, vector)
+                return [f.whole(f.any(~holds_for(x, length, number)), 1, fails)]
+
+            (fails,) = f.loop(width, some, [f.index(0)], step=vector)
+            f.when(f.holds("ne", fails, 0), lambda: lane_by_lane(row, order, length, number))
+
+        def lane_by_lane(row: Lanes, order: Lanes, length: Lanes, number: Lanes) -> None:
             def lane(j: Any) -> None:
                 x, place = f.load(buffer, row * width + j), first + j
-                most = f.number_of(length)
-                index = (x >= -most) & (x < most) & (f.call("floor", x) == x)
-                one = f.literal(1.0)
-                same = f.call("copysign", one, x) == f.call("copysign", one, number)
-                equal = (x == number) & (same | (x != 0.0))
-                equal = equal | ((x != x) & (number != number))
-                holds = f.select(f.holds("ne", length, 0), index, equal)
+                holds = holds_for(x, length, number)
                 before = f.word(fail, place)
                 earlier = f.holds("slt", before, 0) | f.holds("slt", order, before)
 

@@ -6,8 +6,9 @@ units in the last place of the true result, which the tests look up; most are wi
 precision is computed in double. A row of the operation table that is not here is translated from
 its plain Python; functions of the C library are then called lane by lane.
 
-The reduction of `exp` by ln 2 in two parts, and the polynomial of `log`, with its coefficients,
-are those of FDLIBM (Sun Microsystems 1993, freely distributable).
+The reduction of `exp` by ln 2 in two parts, the polynomial of `log`, the parts of π/2 and the
+polynomials of `sin` and `cos`, with their coefficients, are those of FDLIBM (Sun Microsystems 1993,
+freely distributable).
 """
 
 from __future__ import annotations
@@ -60,6 +61,27 @@ _LOG = (
     1.531383769920937332e-01,
     1.479819860511658591e-01,
 )
+# (sin r - r) / r³ and (cos r - 1 + r²/2) / r⁴ for r within π/4, in powers of r², lowest first
+_SIN = (
+    -1.66666666666666324348e-01,
+    8.33333333332248946124e-03,
+    -1.98412698298579493134e-04,
+    2.75573137070700676789e-06,
+    -2.50507602534068634195e-08,
+    1.58969099521155010221e-10,
+)
+_COS = (
+    4.16666666666666019037e-02,
+    -1.38888888888741095749e-03,
+    2.48015872894767294178e-05,
+    -2.75573143513906633035e-07,
+    2.08757232129817482790e-09,
+    -1.13596475577881948265e-11,
+)
+_TWO_OVER_PI = 6.36619772367581382433e-01
+_HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
+_HALF_PI_REST = 8.47842766036889956997e-32
+_FAR = 8.0e5  # up to which multiples of the parts of π/2, of 33 bits each, are exact
 
 
 def _polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
@@ -188,6 +210,50 @@ def _sigmoid(f: Function, x: Lanes) -> Lanes:
     return f.select(x == x, y, x)
 
 
+def _quarters(f: Function, x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """(k in the last bits, r, and what rounding took from r) for x = k π/2 + r, with r within
+    π/4."""
+    shifted = x * _TWO_OVER_PI + _MAGIC
+    n = shifted - _MAGIC
+    r, lost = x, f.literal(0.0, x.width)
+    with f.uncontracted():
+        for part in _HALF_PI:
+            before, product = r, n * part
+            r = before - product
+            lost = lost + ((before - r) - product)
+        rest = n * _HALF_PI_REST - lost
+        high = r - rest
+        return f.bits(shifted), high, (r - high) - rest
+
+
+def _wave(f: Function, x: Lanes, quarters: int, name: str) -> Lanes:
+    """The sine of x and so many right angles."""
+    k, r, low = _quarters(f, x)
+    z = r * r
+    cube = z * r
+    sine = r - ((z * (low * 0.5 - cube * _polynomial(z, _SIN[1:])) - low) - cube * _SIN[0])
+    half = z * 0.5
+    one_less = 1.0 - half
+    cosine = one_less + (((1.0 - one_less) - half) + (z * (z * _polynomial(z, _COS)) - r * low))
+    k = k + quarters
+    odd = f.binary("ashr", f.binary("shl", k, 63), 63)  # all bits, or none
+    even = f.integers(-1, x.width) - odd
+    chosen = f.binary(
+        "or", f.binary("and", f.bits(sine), even), f.binary("and", f.bits(cosine), odd)
+    )
+    y = f.bits(chosen + f.binary("shl", f.binary("and", k, 2), 62))
+    near = f.call("fabs", x) <= _FAR  # not for inf and nan
+    return _unless(f, ~near, y, lambda: f.call_each(name, x))
+
+
+def _sin(f: Function, x: Lanes) -> Lanes:
+    return _wave(f, x, 0, "sin")
+
+
+def _cos(f: Function, x: Lanes) -> Lanes:
+    return _wave(f, x, 1, "cos")
+
+
 def _falling(f: Function, x: Lanes) -> Lanes:
     """e ** x for x <= 0."""
     near = f.select(x < -760.0, -760.0, x)
@@ -288,6 +354,8 @@ _ROWS: dict[str, Callable[..., Lanes]] = {
     "log1p": lambda f, x: f.in_double(_log1p, x),
     "tanh": lambda f, x: f.in_double(_tanh, x),
     "sigmoid": lambda f, x: f.in_double(_sigmoid, x),
+    "sin": lambda f, x: f.in_double(_sin, x),
+    "cos": lambda f, x: f.in_double(_cos, x),
 }
 # Partials that are written anew: they are computed of the row's result where that saves time.
 _PARTIALS: dict[str, Callable[..., Lanes]] = {
@@ -332,6 +400,12 @@ class _Math:
     def tanh(self, x: Any) -> Lanes:
         return self._f.in_double(_tanh, x)
 
+    def sin(self, x: Any) -> Lanes:
+        return self._f.in_double(_sin, x)
+
+    def cos(self, x: Any) -> Lanes:
+        return self._f.in_double(_cos, x)
+
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
         if name not in _IN_LIBRARY:
             raise UntranslatableError(f"math.{name}")
@@ -357,7 +431,7 @@ class _NumPy:
 
 
 _IN_LIBRARY = {
-    *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh"),
+    *("tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh"),
     *("atanh", "log2", "log10", "cbrt", "hypot", "pow", "erf", "erfc"),
 }
 
