@@ -32,9 +32,17 @@ SEED = 3  # of draws
 
 
 def in_chunks(count: int) -> Any:
+    """Tests of some seeds each; all beyond the first 150 are slow."""
     chunks = [range(i, i + CHUNK) for i in range(0, count, CHUNK)]
-    names = [f"seeds {seeds[0]} to {seeds[-1]}" for seeds in chunks]
-    return pytest.mark.parametrize("seeds", chunks, ids=names)
+    given = [
+        pytest.param(
+            seeds,
+            id=f"seeds {seeds[0]} to {seeds[-1]}",
+            marks=[pytest.mark.slow] if seeds[0] >= 150 else [],
+        )
+        for seeds in chunks
+    ]
+    return pytest.mark.parametrize("seeds", given)
 
 
 IN_FULL = pytest.param("native in full", marks=pytest.mark.full)

@@ -36,7 +36,8 @@ from engine.compiled.interpreter import Interpreter
 from engine.compiled.native import layout
 
 EMITTED = pytest.mark.skipif(jitted.DISABLED, reason="nothing is emitted without Numba")
-DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
+SINGLE = pytest.param("float32", marks=pytest.mark.slow)
+DTYPES = pytest.mark.parametrize("dtype", ["float64", SINGLE])
 SPACES = pytest.mark.parametrize("space", [S, L], ids=["shared", "lanes"])
 KIND = pytest.mark.parametrize("kind", ROWS)
 # Of the largest number in a space: sums may be in another order, and the twin's numbers are double.
