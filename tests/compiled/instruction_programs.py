@@ -323,16 +323,20 @@ class Maker:
         rng, back, period = self.rng, self.rng.choice((2, 3)), len(names)
         rows = [rng.randrange(self.inputs) for _ in range(50)]
         start, step = rng.randrange(self.inputs // 2), rng.choice((0, 1))
-        q, kind = rng.randrange(period), rng.choice(("here", "before", "long ago", "same", "next"))
+        kinds = ("here", "before", "long ago", "same", "next", "before or long ago")
+        q, kind = rng.randrange(period), rng.choice(kinds)
         # so that numbers do not grow without a bound, and no rounding decides
         if (names[p] == "where" and j == 0) or (names[p] == "mul" and j == 1):
             kind = "same"
-        if kind in ("before", "long ago") and names[q] not in BOUNDED:
+        if kind.endswith(("before", "long ago")) and names[q] not in BOUNDED:
             kind = "same"
         if kind == "here" and p:
             return lambda t, begin: begin + q % p
         if kind == "before":
             return lambda t, begin: begin - period + q if t else rows[0]
+        if kind == "before or long ago":
+            backs = [rng.choice((1, 2)) for _ in range(50)]
+            return lambda t, begin: begin - backs[t] * period + q if t >= 2 else rows[t]
         if kind == "long ago":
             return lambda t, begin: begin - back * period + q if t >= back else rows[t]
         if kind == "same":

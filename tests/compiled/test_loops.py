@@ -121,6 +121,78 @@ def test_what_repeats_too_seldom_is_no_loop(repeats: int) -> None:
     assert ("for t in" in str(program)) == (repeats > 6)
 
 
+# --- operands that are no plain recurrence -----------------------------------------------------
+
+
+def one_of_many_that_is_read_in_each_step(p: list[Any]) -> Any:
+    order = random.Random(1).choices(range(len(p)), k=60)
+    x = p[1]
+    for k in order:
+        x = engine.tanh(0.5 * x * p[0] + p[k])
+    return x
+
+
+def the_one_before_or_the_one_before_that(p: list[Any]) -> Any:
+    order = random.Random(2).choices((1, 2), k=60)
+    xs, y = [p[0], p[1]], p[2]
+    for back in order:
+        y = engine.sin(0.5 * y + xs[-back])
+        xs.append(engine.tanh(xs[-1] + 0.3 * y))
+    return xs[-1] * y
+
+
+def some_steps_are_results(p: list[Any]) -> Any:
+    chosen = random.Random(3).choices((0.0, 1.0), k=60)
+    x, y, seen = p[0], p[1], 0.0
+    for weight in chosen:
+        x, y = engine.tanh(x + p[2] * y), engine.sin(0.9 * y + p[2])
+        if weight:
+            seen = seen + x * x
+    return seen * y
+
+
+def the_first_steps_are_others(p: list[Any]) -> Any:
+    x, y = p[0], p[1]
+    for k in range(150):
+        x = engine.tanh(x + (p[2] if k < 50 else y))
+        y = engine.sin(y * x) if k < 100 else engine.sin(y * p[2])
+    return x * y
+
+
+def steps_within_long_steps(p: list[Any]) -> Any:
+    x, y = p[0], p[1]
+    for _ in range(12):
+        for _ in range(40):
+            x = engine.tanh(0.9 * x + 0.1 * y)
+        y = engine.sin(y + x) * p[2]
+    return x * y
+
+
+@pytest.mark.parametrize("lanes", [0, 9])
+@pytest.mark.parametrize(
+    "f",
+    [
+        one_of_many_that_is_read_in_each_step,
+        the_one_before_or_the_one_before_that,
+        some_steps_are_results,
+        the_first_steps_are_others,
+        steps_within_long_steps,
+    ],
+    ids=lambda f: f.__name__.replace("_", " "),
+)
+def test_operands_that_are_no_plain_recurrence(f: Function, lanes: int) -> None:
+    points = near([0.4, -0.3, 0.8, 0.2, -0.6], lanes or 1)
+    expected = [engine.value_and_grad(f)(p) for p in points]
+    program = engine.compile(f, in_axes=0 if lanes else None)
+    values, gradients = program.value_and_grad(points if lanes else points[0])
+    np.testing.assert_allclose(values, [v for v, _ in expected][: lanes or 1], rtol=1e-12)
+    exact = np.array([g for _, g in expected])
+    np.testing.assert_allclose(
+        np.reshape(gradients, exact.shape), exact, rtol=0.0, atol=1e-12 * np.abs(exact).max()
+    )
+    assert looped(program) > 0.5, str(program)
+
+
 # --- programs at random ------------------------------------------------------------------------
 
 
