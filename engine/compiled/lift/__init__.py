@@ -44,7 +44,7 @@ from engine.compiled.lift.levels import (
     schedule,
 )
 from engine.compiled.lift.lifted import Blocks, Check, Origins
-from engine.compiled.lift.loops import reroll
+from engine.compiled.lift.loops import LEAST, reroll
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.origins import origins_of
 from engine.compiled.lift.products import Terms, emit_sums
@@ -119,7 +119,9 @@ def _scheduled(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
     groups = schedule(nodes, sums, maxima)
     if mark_narrow(nodes, maxima, groups):
         sums, maxima = find_sums(nodes), find_maxima(nodes)
-        groups = in_order(nodes, schedule(nodes, sums, maxima))
+        groups = schedule(nodes, sums, maxima)
+    if len(groups) >= LEAST:  # else there is no loop
+        groups = in_order(nodes, groups)
     return sums, maxima, groups
 
 

@@ -20,7 +20,7 @@ from engine.compiled.blocks import Array, Instruction, Segments, View
 from engine.compiled.periods import FEWEST, left, periods, runs, stretches
 from engine.ops import TABLE
 
-_LEAST = 100  # operations of a loop
+LEAST = 100  # operations of a loop
 _NEAR = 64  # distances up to which operands tell operations apart
 _SAVED = 0.7  # of a stretch, what may be left at most
 _USUAL = 0.75  # of the iterations: the share with which an operand has a usual place
@@ -29,7 +29,7 @@ _USUAL = 0.75  # of the iterations: the share with which an operand has a usual 
 def reroll(instructions: list[Instruction], segments: Segments) -> Iterator[Instruction]:
     """The instructions, with segments cut where there are loops in them."""
     for i in instructions:
-        if i.kind != "segment" or i.shape[1] < _LEAST:
+        if i.kind != "segment" or i.shape[1] < LEAST:
             yield i
             continue
         place, end = i.shape[0], sum(i.shape)
@@ -81,15 +81,15 @@ class _Stretch:
 
     def _within(self, begin: int, end: int, more: int) -> Iterator[tuple[int, int, int]]:
         """Those between two places; what is left beside them is looked at up to `more` times."""
-        if end - begin < _LEAST or not more:
+        if end - begin < LEAST or not more:
             return
         # by operations and their operands, or else by operations alone
         for words in (self.words, self.codes):
             words = words[begin:end]
-            lefts = {p: left(words, p, _LEAST) for p in periods(words)}
+            lefts = {p: left(words, p, LEAST) for p in periods(words)}
             limit, place = _SAVED * (end - begin), begin
             for period in sorted((p for p in lefts if lefts[p] <= limit), key=lambda p: lefts[p]):
-                for run in runs(words, period, _LEAST):
+                for run in runs(words, period, LEAST):
                     longer = self._longer(period, run[0] + begin, run[1] + begin, place, end)
                     for first, total in self._verified(period, *longer):
                         yield from self._within(place, first, more - 1)
