@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine import deferred, functions
+from engine import deferred, functions, showing
 from engine.calculus import (
     checkpoint,
     custom_op,
@@ -99,6 +99,9 @@ def draw(
 
         options["folding"] = by_blocks(lines)
     return draw_graph(root, **options)
+
+
+showing.pictures["Program"] = draw
 
 
 def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:

@@ -14,12 +14,14 @@ import html
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+# What draws objects of a class, by its name, where that lies above the class: told by `engine`.
+pictures: dict[str, Callable[[Any], Shown]] = {}
 _PX = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # a unit of SVG in pixels of a page
 
 

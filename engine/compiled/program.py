@@ -30,7 +30,7 @@ from engine.compiled.source import Source, source
 from engine.compiled.surroundings import Surroundings
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
-from engine.showing import Shown, bundle, words
+from engine.showing import Shown, bundle, pictures, words
 from engine.trees import flatten
 from engine.value import Value, gradient_lock
 
@@ -405,9 +405,7 @@ class Program(Shown):
         text = str(self)
         if self._last is None or self._last.lifted() is None:
             return bundle(text, None, words(text))
-        from engine.lifting import draw_program  # drawing is loaded on first use
-
-        return {**draw_program(self)._bundle(), "text/plain": text}
+        return {**pictures["Program"](self)._bundle(), "text/plain": text}
 
 
 def compile(
