@@ -72,7 +72,7 @@ class Interpreter:
         self.see(buffers, lanes)
         self.checks, self.expected = checks, expected
         self.ids, self.fail, self.found = (np.zeros(0, np.int64),) * 3
-        self._rows_of: dict[View, tuple[Array, Array]] = {}
+        self._rows_of: dict[View, tuple[Array, Any]] = {}
         self.start = self.trusted = 0
         self._counted = 1
 
@@ -93,13 +93,15 @@ class Interpreter:
         assert view is not None
         return self.buffers[view.space][view.first : view.first + view.count]
 
-    def rows_and_signs(self, view: View | None) -> tuple[Array, Array]:
-        """The numbers of rows, and 1 or -1 for each, in a column."""
+    def rows_and_signs(self, view: View | None) -> tuple[Array, Any]:
+        """The numbers of rows, and 1 or -1 for each, in a column; 1 if that is for all."""
         assert view is not None
         found = self._rows_of.get(view)
         if found is None:
             rows = self.lists.rows(view)
-            signs = np.where(rows < 0, -1, 1)[:, None].astype(self.dtype)
+            signs: Any = self.dtype.type(1)
+            if (rows < 0).any():
+                signs = np.where(rows < 0, -1, 1)[:, None].astype(self.dtype)
             found = self._rows_of[view] = np.where(rows < 0, ~rows, rows), signs
         return found
 
@@ -125,6 +127,10 @@ class Interpreter:
         """What passes from a row's result to its operand k, number by number."""
         given = [x.reshape(-1) for x in (g, *numbers, to)]
         jitted.edge_of(name, k, self.dtype)(*given, adds, self.lists.exact)
+
+    def move(self, rule: Any) -> Any:
+        """What applies an optimiser's rule to many numbers."""
+        return updates.by_numba(rule, self.dtype)
 
     def product(self, x: Array, y: Array) -> Array:
         """A matrix product."""
@@ -214,7 +220,7 @@ class Interpreter:
         work.gradient[own] = gs[places, 0]
         if work.rule:
             given = (work.theta, work.gradient, work.slots, work.settings[step])
-            updates.apply(work.rule, *given)
+            updates.apply(work.rule, *given, self.move(work.rule))
         pool[STEP] += 1
         return True
 

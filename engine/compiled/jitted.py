@@ -41,28 +41,47 @@ def require() -> None:
 forward: Any = None
 partial: Any = None
 cut: Any = None
+rule: Any = None
 pass_on: Any = TABLE["pass_on"].forward
 constant: float = 0.0
 
 
 def product(x: Any, y: Any, out: Any) -> None:
-    """out = x @ y, for matrices."""
+    """out = x @ y, for matrices: four rows and four terms at a time, so that a number that is read
+    serves four times."""
     n, inner = x.shape
     cols = y.shape[1]
-    for i in range(n):
-        row = out[i]
-        for c in range(cols):
-            row[c] = -0.0  # which changes nothing that it is added to
-        rest = inner % 4
+    out[:] = -0.0  # which changes nothing that it is added to
+    most, rest = n - n % 4, inner % 4
+    for i in range(0, most, 4):
+        o0, o1, o2, o3 = out[i], out[i + 1], out[i + 2], out[i + 3]
         for j in range(rest):
-            m0, x0 = x[i, j], y[j]
+            a0, a1, a2, a3 = x[i, j], x[i + 1, j], x[i + 2, j], x[i + 3, j]
+            x0 = y[j]
             for c in range(cols):
-                row[c] += m0 * x0[c]
+                v0 = x0[c]
+                o0[c] += a0 * v0
+                o1[c] += a1 * v0
+                o2[c] += a2 * v0
+                o3[c] += a3 * v0
         for j in range(rest, inner, 4):
-            m0, m1, m2, m3 = x[i, j], x[i, j + 1], x[i, j + 2], x[i, j + 3]
             x0, x1, x2, x3 = y[j], y[j + 1], y[j + 2], y[j + 3]
+            a0, a1, a2, a3 = x[i, j], x[i, j + 1], x[i, j + 2], x[i, j + 3]
+            b0, b1, b2, b3 = x[i + 1, j], x[i + 1, j + 1], x[i + 1, j + 2], x[i + 1, j + 3]
+            c0, c1, c2, c3 = x[i + 2, j], x[i + 2, j + 1], x[i + 2, j + 2], x[i + 2, j + 3]
+            d0, d1, d2, d3 = x[i + 3, j], x[i + 3, j + 1], x[i + 3, j + 2], x[i + 3, j + 3]
             for c in range(cols):
-                row[c] += (m0 * x0[c] + m1 * x1[c]) + (m2 * x2[c] + m3 * x3[c])
+                v0, v1, v2, v3 = x0[c], x1[c], x2[c], x3[c]
+                o0[c] += (a0 * v0 + a1 * v1) + (a2 * v2 + a3 * v3)
+                o1[c] += (b0 * v0 + b1 * v1) + (b2 * v2 + b3 * v3)
+                o2[c] += (c0 * v0 + c1 * v1) + (c2 * v2 + c3 * v3)
+                o3[c] += (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+    for i in range(most, n):
+        row = out[i]
+        for j in range(inner):
+            a0, x0 = x[i, j], y[j]
+            for c in range(cols):
+                row[c] += a0 * x0[c]
 
 
 def map_1(x: Any, out: Any) -> None:
@@ -113,8 +132,35 @@ def edge_3(g: Any, x: Any, y: Any, z: Any, out: Any, to: Any, adds: Any, exact: 
         to[i] = to[i] + passed if adds else passed
 
 
+def move_0(w: Any, g: Any, slots: Any, settings: Any) -> None:
+    """The rule of an optimiser, which keeps so many numbers beside each one, on all of them."""
+    for i in range(len(w)):
+        w[i] = rule(w[i], g[i], settings)[0]
+
+
+def move_1(w: Any, g: Any, slots: Any, settings: Any) -> None:
+    """The same with one number."""
+    for i in range(len(w)):
+        w[i], slots[0, i] = rule(w[i], g[i], slots[0, i], settings)
+
+
+def move_2(w: Any, g: Any, slots: Any, settings: Any) -> None:
+    """The same with two."""
+    for i in range(len(w)):
+        w[i], slots[0, i], slots[1, i] = rule(w[i], g[i], slots[0, i], slots[1, i], settings)
+
+
+def move_3(w: Any, g: Any, slots: Any, settings: Any) -> None:
+    """The same with three."""
+    for i in range(len(w)):
+        w[i], slots[0, i], slots[1, i], slots[2, i] = rule(
+            w[i], g[i], slots[0, i], slots[1, i], slots[2, i], settings
+        )
+
+
 _MAPS: tuple[Callable[..., None], ...] = (map_1, map_2, map_3)
 _EDGES: tuple[Callable[..., None], ...] = (edge_1, edge_2, edge_3)
+_MOVES: tuple[Callable[..., None], ...] = (move_0, move_1, move_2, move_3)
 
 
 def map_of(name: str, dtype: Any) -> Callable[..., None]:
@@ -139,6 +185,20 @@ def matrix_product(dtype: Any) -> Callable[..., None]:
     return _made(None, -1, dtype, product, {}, fast=True)
 
 
+def move_of(rule: Any, slots: int, dtype: Any) -> Callable[..., None]:
+    """What the rule of an optimiser does to numbers, by their gradients, in place: these, a row for
+    each of its slots, and the settings. As on arrays, products and sums are rounded one by one."""
+    return _made(rule, -1, dtype, _MOVES[slots], {"rule": rule})
+
+
+MOST_SLOTS = len(_MOVES) - 1  # of a rule
+
+
+def errors() -> type[Exception]:
+    """What Numba raises for what it can't compile."""
+    return _numba().core.errors.NumbaError  # type: ignore[no-any-return]
+
+
 _made_of: dict[tuple[Any, ...], Callable[..., None]] = {}
 
 
@@ -153,6 +213,9 @@ def _made(
 ) -> Callable[..., None]:
     single = np.dtype(dtype) == np.float32
     key = (op, k, single, function)
+    known = _made_of.get(key)
+    if known is not None:
+        return known
     with compiling:
         if key not in _made_of:
             bound = rebind(function, names)

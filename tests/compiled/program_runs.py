@@ -296,6 +296,9 @@ class Plain(Interpreter):
             passed.append((-0.0 if exact else 0.0) if op.cuts_at(k, operands) else y)
         self.put(to, np.array(passed).reshape(to.shape), adds)
 
+    def move(self, rule: Any) -> Any:
+        return None
+
     def product(self, x: Array, y: Array) -> Array:
         return x @ y
 

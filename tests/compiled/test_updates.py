@@ -86,6 +86,34 @@ def test_a_rule_gives_the_same_bits_as_machine_code_and_on_arrays(name: str, dty
     assert (runs.both[0][0] != before).all()
 
 
+@DTYPES
+@pytest.mark.parametrize(
+    "name", ["SGD of Nesterov", "Adam with decay", "AMSGrad", "RMSprop, centred", "Adagrad"]
+)
+def test_a_rule_gives_the_same_bits_by_numba(name: str, dtype: str) -> None:
+    runs = Runs(name, dtype, SIZES)
+    move = updates.by_numba(runs.rule, dtype)
+    assert move is not None
+    for k in range(4):
+        gradient = runs.rng.normal(size=sum(SIZES)).astype(dtype)
+        gradient[k] = (0.0, math.inf, math.nan, 1e-40)[k]
+        for (theta, slots, told), given in zip(runs.both, (None, move), strict=True):
+            updates.apply(runs.rule, theta, gradient.copy(), slots, told[k], given)
+        for a, b in zip(*runs.both, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_rule_that_numba_can_not_compile_runs_on_arrays() -> None:
+    def odd(w: Any, g: Any, slot: Any, settings: Any) -> tuple[Any, Any]:
+        return w - sum({0.5 * settings[0]: g}.values()) * float("1"), slot
+
+    def many(w: Any, g: Any, a: Any, b: Any, c: Any, d: Any, settings: Any) -> tuple[Any, ...]:
+        return w - g, a, b, c, d
+
+    assert updates.by_numba(odd, "float64") is None
+    assert updates.by_numba(many, "float64") is None
+
+
 def test_every_rule_is_tried() -> None:
     tried = {type(make([Value(0.0)])).rule for make in OPTIMIZERS.values()}
     assert tried == {rules.sgd, rules.adam, rules.rmsprop, rules.adagrad}

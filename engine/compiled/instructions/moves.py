@@ -208,7 +208,12 @@ class Put(Row):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """All lanes at once."""
         g = i.operand(1)
-        np.add.at(m.buffers[i.out.space], _chosen(m, i, i.out, g), m.rows(g))
+        target, (rows, lanes) = m.buffers[i.out.space], _chosen(m, i, i.out, g)
+        if lanes.shape[1] > target.shape[1]:  # several lanes may choose the same number
+            np.add.at(target, (rows, lanes), m.rows(g))
+            return
+        for own, each, x in zip(rows, lanes, m.rows(g), strict=True):
+            target[own, each] += x
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """As for `take`."""
@@ -397,23 +402,23 @@ class Guard(Row):
         return plural(i.shape[1], "guard")
 
     def run(self, m: Interpreter, i: Instruction) -> None:
-        """Example by example."""
+        """Check by check, and for those examples for which one fails."""
         for k in range(i.shape[0], i.shape[0] + i.shape[1]):
             row, order, length = m.checks[k].tolist()
             if order < m.trusted:
                 continue
-            numbers, expected = m.buffers[i.out.space][row], float(m.expected[k])
-            for lane in range(m.counted(i.out.space)):
-                x, place = float(numbers[lane]), m.start + lane
-                if length:
-                    holds = -length <= x < length and x == np.floor(x)
-                else:  # 0.0 and -0.0 are equal, but a function may tell them apart
-                    same = np.copysign(1.0, x) == np.copysign(1.0, expected)
-                    holds = (x == expected and (x != 0.0 or same)) or (
-                        x != x and expected != expected
-                    )
-                if not holds and (m.fail[place] < 0 or order < m.fail[place]):
-                    m.fail[place], m.found[place] = order, x
+            x = m.buffers[i.out.space][row, : m.counted(i.out.space)]
+            expected = float(m.expected[k])
+            if length:
+                holds = (x >= -length) & (x < length) & (x == np.floor(x))
+            elif expected == 0.0:  # 0.0 and -0.0 are equal, but a function may tell them apart
+                holds = (x == 0.0) & (np.signbit(x) == np.signbit(expected))
+            else:
+                holds = x == expected if expected == expected else x != x
+            for lane in np.flatnonzero(~holds).tolist():
+                place = m.start + lane
+                if m.fail[place] < 0 or order < m.fail[place]:
+                    m.fail[place], m.found[place] = order, x[lane]
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Check by check: lane by lane only where one of all lanes fails."""
