@@ -238,6 +238,7 @@ def test_what_is_long_and_narrow_is_a_table_and_a_loop() -> None:
     source = program.source()
     v, g = printed(source)["value_and_gradient"](1.2, np.array([0.5, 1.5]))
     assert "for row, *places in TAPE_r1:" in source
+    assert re.search(r"for t in range\(\d+\)\n", source) and len(source) < 3_000
     agree(value, v)
     agree(gradient, list(g.values()), [value])
     assert balanced(program.source("latex"))

@@ -23,6 +23,7 @@ from engine.compiled.source.formulas import (
     partial_of,
     unprimed,
 )
+from engine.compiled.source.listings import table_text
 from engine.ops import TABLE
 
 _WIDE = 8  # literal numbers in a line; more have a name of their own
@@ -273,11 +274,7 @@ class NumpyText:
         if s.expr.kind == "tape":
             tape = derived.tapes[target]
             table = f"TAPE_{target}"
-            written = [
-                f'("{row}", {", ".join(map(str, places))}),' for row, places in tape.operations
-            ]
-            body = textwrap.fill(" ".join(written), 96, break_long_words=False)
-            self.literals[f"[\n{textwrap.indent(body, '    ')}\n]"] = table
+            self.literals[table_text(tape.operations)] = table
             rows = sorted({row for row, _ in tape.operations})
             self._write_tables(rows)
             start = self.text(s.expr.parts[0])
