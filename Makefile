@@ -21,7 +21,7 @@ test-mutants: .venv/test  ## small faults that no test notices: make test-mutant
 	$(BIN)/python tests/mutants -m "$(SHORT)" $(ARGS)
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto -m "slow and not full"
 
 test-full: .venv/test  ## the published programs at their full size, over many seeds
 	$(BIN)/python -m pytest -m full

@@ -569,6 +569,7 @@ def repeated(seed: Any, dtype: str, **fields: Any) -> Program:
     for k in (S, L):
         maker.rows[k] += (count - 1) * made[k]
     last = range(before[space], maker.rows[space])
-    total = maker.listed(space, last)  # so that something arrives at each
-    maker.add("dot", maker.new(space, 1), None, None, total, shape=(0, len(last)))
+    if last:  # so that something arrives at each
+        total = maker.listed(space, last)
+        maker.add("dot", maker.new(space, 1), None, None, total, shape=(0, len(last)))
     return maker.function(dtype, hot=rng.random() < 0.7, **fields)
