@@ -33,6 +33,7 @@ from engine.calculus import (
 from engine.checking import gradcheck, gradgradcheck
 from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
 from engine.graph import Graph
+from engine.iteration import scan, while_loop
 from engine.modes import enable_grad, errstate, no_grad, scope
 from engine.randomness import manual_seed
 from engine.value import Value
@@ -199,6 +200,7 @@ __all__ = [
     "manual_seed",
     "no_grad",
     "profile",
+    "scan",
     "scope",
     "set_num_threads",
     "show_lifting",
@@ -206,5 +208,6 @@ __all__ = [
     "trace",
     "value_and_grad",
     "vjp",
+    "while_loop",
     *functions.__all__,
 ]

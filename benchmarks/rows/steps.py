@@ -114,6 +114,47 @@ def lstm(W: Any, xs: Any) -> Any:
     return engine.sum([s * s for s in state])
 
 
+def orbits_by_scan(p: Any, data: Any) -> Any:
+    """The same as `orbits`, where the loop is said."""
+    (x, y), _ = engine.scan(lambda s, _: (advanced(p, *s), None), (10.0, 5.0), length=len(data))
+    return x * x + y
+
+
+def newton_by_while(p: Any, data: Any) -> Any:
+    """The cube root, by as many iterations as it takes."""
+    a, x = p
+    return engine.while_loop(
+        lambda x: abs(x * x * x - a) > 1e-12, lambda x: x - (x * x * x - a) / (3.0 * x * x), x
+    )
+
+
+def recurrent_by_scan(W: Any, xs: Any) -> Any:
+    """The same as `recurrent`, where the loop is said."""
+
+    def step(state: Any, x: Any) -> Any:
+        return [engine.tanh(engine.dot(row, [*state, x, 1.0])) for row in W], None
+
+    state, _ = engine.scan(step, [0.0] * len(W), xs)
+    return engine.sum([s * s for s in state])
+
+
+def lstm_by_scan(W: Any, xs: Any) -> Any:
+    """The same as `lstm`, where the loop is said."""
+    size = len(W) // 4
+
+    def step(carry: Any, x: Any) -> Any:
+        state, cell = carry
+        z = [engine.dot(row, [*state, x, 1.0]) for row in W]
+        opened = [engine.sigmoid(y) for y in z[: 3 * size]]
+        gates = zip(opened[size : 2 * size], cell, opened[:size], z[3 * size :], strict=True)
+        cell = [kept * c + into * engine.tanh(n) for kept, c, into, n in gates]
+        outputs = zip(opened[2 * size :], cell, strict=True)
+        return ([o * engine.tanh(c) for o, c in outputs], cell), None
+
+    (state, _), _ = engine.scan(step, ([0.0] * size, [0.0] * size), xs)
+    return engine.sum([s * s for s in state])
+
+
 def rows(scale: Scale) -> Iterator[Row]:
     """Each kind for many sets of parameters, and recurrent networks for many sequences."""
     numbers = np.random.default_rng(0)
@@ -146,6 +187,33 @@ def rows(scale: Scale) -> Iterator[Row]:
             20_000,
             min(sets, 16),
         ),
+        (
+            "orbits-scan",
+            "Lotka-Volterra, {} RK4 steps by scan",
+            orbits_by_scan,
+            _jax_orbits,
+            (1.1, 0.4, 0.1, 0.4),
+            20_000,
+            min(sets, 16),
+        ),
+        (
+            "orbits-million",
+            "Lotka-Volterra, {} RK4 steps by scan",
+            orbits_by_scan,
+            _jax_orbits,
+            (1.1, 0.4, 0.1, 0.4),
+            1_000_000,
+            1,
+        ),
+        (
+            "newton-while",
+            "Newton until it converges ({} iterations of JAX)",
+            newton_by_while,
+            _jax_newton,
+            (2.0, 1.0),
+            10,
+            sets,
+        ),
     ]
     for name, work, f, in_jax, at, steps, count in kinds:
         data = sequence(steps)
@@ -166,6 +234,8 @@ def rows(scale: Scale) -> Iterator[Row]:
         ("rnn", recurrent, _jax_recurrent, 16, 1, 1),
         ("rnn-64", recurrent, _jax_recurrent, 16, 1, 64),
         ("lstm-64", lstm, _jax_lstm, 32, 4, 64),
+        ("rnn-scan-64", recurrent_by_scan, _jax_recurrent, 16, 1, 64),
+        ("lstm-scan-64", lstm_by_scan, _jax_lstm, 32, 4, 64),
     ):
         size = scale.of(size, size, 4)
         W = numbers.normal(0.0, 0.3, (gates * size, size + 2))
@@ -173,7 +243,8 @@ def rows(scale: Scale) -> Iterator[Row]:
         program = engine.compile(f, in_axes=(None, 0), reduce="mean")
         yield Row(
             f"steps-{name}",
-            f"{name.split('-')[0].upper()} {size} wide, {X.shape[1]} steps, {len(X)} at once",
+            f"{name.split('-')[0].upper()} {size} wide, {X.shape[1]} steps, {len(X)} at once"
+            + ", by scan" * ("scan" in name),
             {
                 OURS: lambda program=program, W=W, X=X: ours.gradient_built(program, W, X),  # type: ignore[misc]
                 ALONE: lambda program=program, W=W, X=X: ours.gradient_alone(program, W, X),  # type: ignore[misc]

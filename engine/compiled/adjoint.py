@@ -12,13 +12,14 @@ chunk after chunk of lanes adds to are filled before the first (`begin`).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, Array, Instruction, L, Lists, S, View, runs_of
+from engine.compiled.blocks import ADJOINT, Array, Inner, Instruction, L, Lists, S, View, runs_of
 from engine.compiled.instructions import ROWS
 
 
@@ -32,6 +33,8 @@ class Backward:
     # For each operation of the segments: 1, 2, 4 where operand 0, 1, 2 gets something; 8, 16, 32
     # where that is added to what is there.
     steps: Array = field(default_factory=lambda: np.zeros(0, np.int32))
+    # The adjoints of the steps of loops, by their places.
+    inner: dict[int, Backward] = field(default_factory=dict)
 
 
 def adjoint(
@@ -79,7 +82,7 @@ class Adjoint:
                 ROWS[i.kind].adjoint(self, i)
             rows = np.sort(np.array([row for place, row in wanted if place == space], np.int64))
             for first, _, count in runs_of(rows):
-                self._fill(View(space, first, count))
+                self.fill(View(space, first, count))
         return self.made
 
     # --- what depends on what is wanted ---
@@ -106,7 +109,7 @@ class Adjoint:
         """The adjoints of a run of rows; None where nothing arrived at any of them."""
         if 1 not in self.written[view.space][view.first : view.first + view.count]:
             return None
-        self._fill(view)
+        self.fill(view)
         return view.adjoint
 
     def add(
@@ -118,8 +121,21 @@ class Adjoint:
 
     def put(self, target: View, operands: tuple[View | None, ...]) -> None:
         """Append a "put": it adds to some rows of the target, so that all of them are filled."""
-        self._fill(target)
+        self.fill(target)
         self._section.append(Instruction("put", target.adjoint, operands, adds=True))
+
+    def of_inner(
+        self,
+        inner: Inner,
+        outputs: Sequence[tuple[int, int]],
+        wanted: Sequence[tuple[int, int]],
+    ) -> Backward:
+        """The adjoint of a loop's step; what it notes about operations is noted here, too."""
+        lists = dataclasses.replace(self.lists, constants=inner.constants)
+        made = adjoint(inner.instructions, lists, inner.rows, outputs, wanted)
+        self.made.steps += made.steps
+        self.made.inner |= made.inner
+        return made
 
     def append(self, i: Instruction) -> None:
         """Append an instruction that cares for what it writes to itself."""
@@ -129,18 +145,18 @@ class Adjoint:
         """Whether something was written to a target before; it counts as written to then."""
         written = self.written[target.space]
         if target.space == S and self._section is self.made.lanes:
-            self._fill(target)
+            self.fill(target)
             return True
         if not target.listed:
             if 1 in written[target.first : target.first + target.count]:
-                self._fill(target)
+                self.fill(target)
                 return True
         else:
             rows = self.lists.rows(target)
             rows = np.where(rows < 0, ~rows, rows)
             flags = np.frombuffer(written, np.uint8)
             if flags[rows].any() or len({*rows.tolist()}) < target.count:
-                self._fill(target)
+                self.fill(target)
                 return True
         self._set(target)
         return False
@@ -150,7 +166,7 @@ class Adjoint:
         for first, _, count in self.lists.runs(view):
             written[first : first + count] = b"\1" * count
 
-    def _fill(self, view: View) -> None:
+    def fill(self, view: View) -> None:
         """Have the rows that nothing was written to be filled."""
         written = self.written[view.space]
         shared = view.space == S and self._section is self.made.lanes

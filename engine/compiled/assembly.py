@@ -25,6 +25,7 @@ _LONG = 500  # lines of a function: the time that LLVM takes grows faster than i
 
 def text_of(e: Layout, parts: dict[str, Sequence[Instruction]], frame: Outline) -> str:
     """Return the text of a module whose function `drive` runs the parts, by their names."""
+    e.write = write
     texts: list[str] = []
     declared: set[str] = set()
     for name, instructions in parts.items():
@@ -51,20 +52,17 @@ def note_read(
 
 
 def _functions(
-    e: Layout, name: str, instructions: Sequence[Instruction], declared: set[str]
+    e: Layout,
+    name: str,
+    instructions: Sequence[Instruction],
+    declared: set[str],
 ) -> Iterator[str]:
     """A part as a function; a long one as several, and one that calls them."""
     pieces: list[str] = []
     f = Function(e.number)
     groups = [*_groups(e, instructions)]
     for k, group in enumerate(groups):
-        if isinstance(group, Repeat):
-            e.flush(f)
-            _repeat(e, f, group)
-        else:
-            if not ROWS[group[0].kind].straight(e, group[0]):
-                e.flush(f)
-            ROWS[group[0].kind].emit(e, f, *group)
+        _emit(e, f, group)
         last = k + 1 == len(groups)
         # a loop is a function of its own, since it is always worth good code
         alone = _is_loop(group) or (not last and _is_loop(groups[k + 1]))
@@ -80,6 +78,22 @@ def _functions(
     else:
         declared |= f.declared
         yield f.text(name)
+
+
+def write(e: Layout, f: Function, instructions: Sequence[Instruction]) -> None:
+    """Append instructions to a function: those of the step of a loop."""
+    for group in _groups(e, instructions):
+        _emit(e, f, group)
+
+
+def _emit(e: Layout, f: Function, group: list[Instruction] | Repeat) -> None:
+    if isinstance(group, Repeat):
+        e.flush(f)
+        _repeat(e, f, group)
+        return
+    if not ROWS[group[0].kind].straight(e, group[0]):
+        e.flush(f)
+    ROWS[group[0].kind].emit(e, f, *group)
 
 
 def _groups(e: Layout, instructions: Sequence[Instruction]) -> Iterator[list[Instruction] | Repeat]:

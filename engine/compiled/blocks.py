@@ -26,6 +26,8 @@ ZERO, NOTED, TRANSPOSED = 1, 2, 4
 SEED, STEP, NOT_FINITE, NAN_SEEN = range(4)
 POOL_HEADER = 4
 
+_ON_STACK = 2_000  # rows of a loop's step that are on the stack
+
 
 class View(NamedTuple):
     """Rows of a space: `count` from row `first` on, or those of the list at place `first`."""
@@ -97,14 +99,70 @@ class Segments:
 
 
 @dataclass(slots=True)
+class Inner:
+    """The step of a loop: instructions on rows of their own, for S and for L, whose first rows are
+    its inputs. `inputs` are the rows of the carry, of what is the same in all steps in S and in L,
+    and of an entry in S and in L. `outputs` are those of the next carry, and of what a step gives,
+    or of the condition: in the space that the carry is in.
+    """
+
+    instructions: tuple[list[Instruction], list[Instruction]]
+    rows: tuple[int, int]  # of S and L
+    constants: tuple[dict[int, float], dict[int, float]]
+    inputs: tuple[list[int], ...]
+    outputs: list[tuple[int, int]]  # space and row
+    count: int  # of steps, at most
+    conditional: bool  # whether a condition says how many
+    every: int  # how many steps there are from one saved carry to the next
+
+    @property
+    def carries(self) -> int:
+        """How many numbers are carried."""
+        return len(self.inputs[0])
+
+    @property
+    def given(self) -> int:
+        """How many numbers a step gives beside them."""
+        return 0 if self.conditional else len(self.outputs) - self.carries
+
+    @property
+    def results(self) -> int:
+        """Rows of the last carry, and of what the steps gave; if it is conditional, of how many
+        there were, and of whether it ended."""
+        return self.carries + (2 if self.conditional else self.count * self.given)
+
+    @property
+    def saved(self) -> int:
+        """How many carries are saved for the way back, after the results."""
+        return -(-self.count // self.every)
+
+    @property
+    def kept(self) -> int:
+        """How many more are computed again on the way back, after those."""
+        return self.every if self.every > 1 else 0
+
+    @property
+    def room(self) -> int:
+        """How many rows its own have room in, after those; none where they are so few that they had
+        better be on the stack."""
+        return sum(self.rows) if sum(self.rows) > _ON_STACK else 0
+
+    @property
+    def size(self) -> int:
+        """How many rows the instruction has."""
+        return self.results + (self.saved + self.kept) * self.carries + self.room
+
+
+@dataclass(slots=True)
 class Lists:
-    """What instructions refer to by places: lists of rows, operations on single rows, and numbers
-    that fill rows beforehand."""
+    """What instructions refer to by places: lists of rows, operations on single rows, the steps of
+    loops, and numbers that fill rows beforehand."""
 
     pool: Array
     segments: Segments
     constants: tuple[dict[int, float], dict[int, float]]
     exact: bool  # whether adjoints follow the chain rule exactly
+    inner: list[Inner] = field(default_factory=list)
 
     @property
     def nothing(self) -> float:

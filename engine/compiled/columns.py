@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiled.scans import Scan, index_of, scan_of
 from engine.compiled.sequential import Ints, Longs, loop
 from engine.compiled.trace import Recording, is_take
 from engine.graph import topological_order
@@ -23,8 +24,10 @@ from engine.ops import TABLE, Op
 from engine.value import Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
-INPUT, CONSTANT, DRAW, TAKE = -1, -2, -3, -4  # what a node is that no row of the table makes
-UNKNOWN = -5
+# What a node is that no row of the table makes. LOOP is one by `scan` or `while_loop`, RESULT a
+# number that it gives.
+INPUT, CONSTANT, DRAW, TAKE, LOOP, RESULT = range(-1, -7, -1)
+UNKNOWN = -7
 
 
 def coded() -> tuple[dict[Op, int], Array]:
@@ -46,19 +49,21 @@ class Columns:
     """Operations by row, behind the rows of `leaves`: a row is a place in `[*leaves, *nodes]`.
 
     An operand in `a`, `b` and `c` is a row, or ~k for the number `literals[k]`. Of a look-up, `a`
-    is the index, and its entries are `c` operands from place `b` on in `entries`. `roots` are the
-    results, followed by the nodes of guards.
+    is the index, and its entries are `c` operands from place `b` on in `entries`; so are the
+    operands of a loop, of which `a` is the first. Of a RESULT, `a` is the loop, and `b` says which
+    it is. `roots` are the results, followed by the nodes of guards.
     """
 
     leaves: list[Value]  # inputs, draws, and Values from outside, read or not
     nodes: list[Value]
-    code: Array  # the place in the table; TAKE, or UNKNOWN
+    code: Array  # the place in the table, or what else it is
     a: Array
     b: Array
     c: Array
     entries: Array
     roots: Array
     literals: Array
+    loops: list[Scan]  # in the order of their nodes
 
 
 def columns_of(recording: Recording, leaves: Sequence[Value] = ()) -> Columns:
@@ -98,7 +103,7 @@ class _Reader:
         self.ids, self.code, a, b = (np.concatenate(x) for x in list(zip(*parts, strict=True))[:4])
         arity = coded()[1][self.code]
         self.second, self.third = np.flatnonzero(arity >= 2), np.flatnonzero(arity == 3)
-        self.takes = np.flatnonzero(self.code == TAKE)
+        self.takes = np.flatnonzero((self.code == TAKE) | (self.code == LOOP))
         chosen = [nodes[i]._operands()[1:] for i in self.takes.tolist()]
         self.lengths = [len(entries) for entries in chosen]
         roots = [*recording.outputs, *[guard.node for guard in recording.guards]]
@@ -176,9 +181,12 @@ class _Reader:
         b[self.second], c[self.third] = second, third
         c[self.takes] = self.lengths
         b[self.takes] = np.cumsum([0, *self.lengths])[:-1]
-        literals = self.numbers[constant]
+        results = np.flatnonzero(self.code == RESULT).tolist()
+        b[results] = [index_of(_op(self.nodes[i])) or 0 for i in results]
+        loops = [scan_of(_op(self.nodes[i])) for i in np.flatnonzero(self.code == LOOP).tolist()]
+        columns = (a, b, c, entries, roots, self.numbers[constant])
         return Columns(
-            self.leaves + added, self.nodes, self.code, a, b, c, entries, roots, literals
+            self.leaves + added, self.nodes, self.code, *columns, [x for x in loops if x]
         )
 
 
@@ -193,13 +201,25 @@ def _read(part: list[Value]) -> tuple[Any, ...]:
     look_up: Any = codes.get
     code = np.fromiter(map(look_up, ops, itertools.repeat(UNKNOWN)), np.int16, len(part))
     for i in np.flatnonzero(code == UNKNOWN).tolist():
-        op = ops[i]
-        if op is not None and is_take(op):
-            code[i] = TAKE
+        code[i] = code_beside(_op(part[i]))
     a, b = _ids([x._a for x in part]), _ids([x._b for x in part])
     first = np.flatnonzero(a == id(None)).tolist()
     second = np.flatnonzero((b == id(None)) & (arity_of[code] >= 2)).tolist()
     return _ids(part), code, a, b, [part[i]._x for i in first], [part[i]._y for i in second]
+
+
+def code_beside(op: Op) -> int:
+    """What a node is by an operation that is not in the table."""
+    if is_take(op):
+        return TAKE
+    if scan_of(op) is not None:
+        return LOOP
+    return UNKNOWN if index_of(op) is None else RESULT
+
+
+def _op(node: Value) -> Op:
+    assert node.op is not None
+    return node.op
 
 
 def _ids(objects: Sequence[object]) -> Array:

@@ -43,8 +43,9 @@ def describe(name: str, paths: Paths) -> str:
 def headline(blocks: Blocks) -> str:
     """How many scalar operations became how many instructions."""
     every: list[Instruction] = []
-    for space in (S, L):
-        for x in folded(blocks.instructions[space]):
+    steps = [some for inner in blocks.lists.inner for some in inner.instructions]
+    for some in (*blocks.instructions, *steps):
+        for x in folded(some):
             every += x.body if isinstance(x, Repeat) else [x]
     products = sum(ROWS[i.kind].is_product for i in every)
     return (
@@ -59,17 +60,25 @@ def titles(blocks: Blocks) -> list[str]:
     return [ROWS[i.kind].title(lists, i) for i in itertools.chain(*instructions)]
 
 
+def _steps(i: Instruction, lists: Lists) -> list[str]:
+    """The lines of what a loop does in each step."""
+    found = ROWS[i.kind].inside(lists, i)
+    return [] if found is None else _lines(folded([*itertools.chain(*found.instructions)]), lists)
+
+
 def _lines(instructions: Sequence[Instruction | Repeat], lists: Lists) -> list[str]:
     """What and where, in columns; several of one kind in a row as one line, and what repeats as a
     loop, with the rows of its first iteration."""
     lines: list[str] = []
     for repeats, some in itertools.groupby(instructions, key=lambda x: isinstance(x, Repeat)):
         if not repeats:
-            texts = [ROWS[i.kind].text(lists, i) for i in some if isinstance(i, Instruction)]
-            for text, group in itertools.groupby(texts, key=lambda line: line[0]):
-                rows = [where for _, where in group]
+            plain = [i for i in some if isinstance(i, Instruction)]
+            texts = [(*ROWS[i.kind].text(lists, i), _steps(i, lists)) for i in plain]
+            for (text, inside), group in itertools.groupby(texts, key=lambda x: (x[0], x[2])):
+                rows = [where for _, where, _ in group]
                 alone = f"  {text:<48} {rows[0]}"
                 lines.append(alone if len(rows) == 1 else f"  {len(rows)} times: {text}")
+                lines += [f"  {line}" for line in inside]
             continue
         for x in some:
             if isinstance(x, Repeat):

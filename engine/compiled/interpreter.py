@@ -7,6 +7,8 @@ emitted, too.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from engine.compiled import jitted, updates
+from engine.compiled.adjoint import Backward
 from engine.compiled.blocks import (
     NAN_SEEN,
     NOT_FINITE,
     STEP,
     Array,
+    Inner,
     Instruction,
     L,
     Lists,
@@ -67,10 +71,11 @@ class Interpreter:
         lanes: int,
         checks: Array,
         expected: Array,
+        inner: dict[int, Backward],
     ) -> None:
         self.parts, self.lists, self.steps, self.lanes = parts, lists, steps, lanes
         self.see(buffers, lanes)
-        self.checks, self.expected = checks, expected
+        self.checks, self.expected, self.inner = checks, expected, inner
         self.ids, self.fail, self.found = (np.zeros(0, np.int64),) * 3
         self._rows_of: dict[View, tuple[Array, Any]] = {}
         self.start = self.trusted = 0
@@ -142,6 +147,32 @@ class Interpreter:
         """Note whether there is a nan: the exact rule might have none."""
         if np.isnan(x).any():
             self.lists.pool[NAN_SEEN] = 1
+
+    def of_inner(self, step: Inner, lanes: int, place: int) -> Interpreter:
+        """The same for the step of a loop, with buffers of its own."""
+        widths = (1, lanes)
+        values, adjoints = (
+            [np.zeros(n * w, self.dtype) for n, w in zip(step.rows, widths, strict=True)]
+            for _ in range(2)
+        )
+        for rows, constants, width in zip(values, step.constants, widths, strict=True):
+            for row, number in constants.items():
+                rows[row * width : (row + 1) * width] = number
+        parts: dict[str, Sequence[Instruction]] = {}
+        parts["forward"] = [*itertools.chain(*step.instructions)]
+        made = self.inner.get(place)
+        if made is not None:
+            parts["backward"] = [*made.begin, *made.lanes, *made.shared]
+        lists = dataclasses.replace(self.lists, constants=step.constants)
+        buffers = (values[S], values[L], adjoints[S], adjoints[L])
+        given = (self.checks, self.expected, self.inner)
+        found = type(self)(parts, lists, self.steps, buffers, lanes, *given)
+        found.start, found._counted = self.start, lanes
+        return found
+
+    def run_all(self, part: str) -> None:
+        """Run a part, all lanes of it."""
+        self._run(part, self.start, self.lanes)
 
     # --- the driver ---
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.compiled.columns import CONSTANT, DRAW, INPUT, TAKE, Array, Columns, coded
+from engine.compiled.columns import (
+    CONSTANT,
+    DRAW,
+    INPUT,
+    LOOP,
+    RESULT,
+    TAKE,
+    Array,
+    Columns,
+    coded,
+)
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
 from engine.ops import TABLE
 
@@ -60,7 +70,7 @@ def numbered(x: Columns, inputs: int, draws: int, reached: Array) -> Numbered:
         *(np.zeros(slots, np.int32), np.zeros(slots, np.int32), x.roots, results, rows, coded()[1]),
         *(first, count, len(x.roots), size, slots - 1),
     )
-    entries = entries[: c[op == TAKE].sum()].copy()
+    entries = entries[: c[(op == TAKE) | (op == LOOP)].sum()].copy()
     leaves, recorded = (given + own).tolist(), int(reached[first:].sum())
     op, a, b, c = (column[:size].copy() for column in (op, a, b, c))
     number = number[:size].copy()
@@ -77,13 +87,15 @@ def reached_by(x: Columns) -> Array:
 
 
 def _fixed(x: Columns, reached: Array) -> Array:
-    """The bits of what operations on constants give: it was computed when they were recorded."""
+    """The bits of what operations on constants give: it was computed when they were recorded. Of
+    loops, their places."""
     first, count = len(x.leaves), len(x.nodes)
     fixed = np.zeros(first + count, np.uint8)
     _find_fixed.over(count)(x.code, x.a, x.b, x.c, fixed, coded()[1], first, count)
     numbers = np.zeros(count)
     chosen = np.flatnonzero(fixed[first:] & reached[first:])
     numbers[chosen] = [x.nodes[i]._data for i in chosen.tolist()]
+    numbers[np.flatnonzero(x.code == LOOP)] = np.arange(len(x.loops))
     return _bits(numbers)
 
 
@@ -123,7 +135,7 @@ def _reach(
         kind = code[i]
         if a[i] >= 0:
             reached[a[i]] = 1
-        if kind == TAKE:
+        if kind in (TAKE, LOOP):
             for k in range(b[i], b[i] + c[i]):
                 if entries[k] >= 0:
                     reached[entries[k]] = 1
@@ -280,7 +292,7 @@ def _number_values(
         if not reached[first + i]:
             continue
         kind = code[i]
-        given = 1 if kind == TAKE else arity[kind]
+        given = arity[kind] if kind >= 0 else 1
         x = _operand(a[i], literals, place, op, number, constants, size, mask)
         size += x == size
         y = -1
@@ -291,7 +303,10 @@ def _number_values(
         if given == 3:
             z = _operand(c[i], literals, place, op, number, constants, size, mask)
             size += z == size
-        if kind == TAKE:
+        if kind == RESULT:
+            y = b[i]
+            found = -1
+        elif kind in (TAKE, LOOP):
             y = looked_up
             z = c[i]
             for k in range(z):
@@ -305,11 +320,18 @@ def _number_values(
             size += found == size
         else:
             found = _same(kind, x, y, z, op, number, rows)
-        if found < 0:
+        if kind == LOOP:  # each is one of its own, whatever its operands are
+            found = size
+            op[size] = kind
+            new_a[size] = x
+            new_b[size] = y
+            new_c[size] = z
+            number[size] = numbers[i]
+        elif found < 0:
             found = _known(kind, x, y, z, op, new_a, new_b, new_c, new_entries, known, size, mask)
-            if found == size:
-                size += 1
-                looked_up += z if kind == TAKE else 0
+        if found == size:
+            size += 1
+            looked_up += z if kind in (TAKE, LOOP) else 0
         place[first + i] = found
     for k in range(outputs):
         results[k] = _operand(roots[k], literals, place, op, number, constants, size, mask)

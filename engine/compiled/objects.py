@@ -81,6 +81,8 @@ def compiled(text: str, *, quick: bool = False) -> bytes:
         plain = " noinline optnone" if quick or text.count("\n") > _MOST_LINES else ""
         kinds = f"attributes #0 = {{ {attributes} }}\nattributes #1 = {{ {attributes}{plain} }}\n"
         module = llvm.parse_assembly(f"{text}\n{kinds}")
+        if " = alloca " in text:  # buffers of loops, which had better be registers
+            _run_passes(module, "add_sroa_pass")
         return bytes(_target_machine().emit_object(module))
 
 
@@ -91,16 +93,21 @@ def optimised(text: str) -> str:
     with compiling:
         module = llvm.parse_assembly(text)
         module.verify()
-        options = llvm.create_pipeline_tuning_options()
-        builder = llvm.create_pass_builder(_target_machine(), options)
-        passes = llvm.create_new_function_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        for function in module.functions:
-            if not function.is_declaration:
-                passes.run(function, builder)
+        names = ("add_sroa_pass", "add_instruction_combine_pass", "add_simplify_cfg_pass")
+        _run_passes(module, *names)
         return str(module)
+
+
+def _run_passes(module: Any, *names: str) -> None:
+    """Run some of LLVM's passes over each function."""
+    llvm = cache.llvm()
+    builder = llvm.create_pass_builder(_target_machine(), llvm.create_pipeline_tuning_options())
+    passes = llvm.create_new_function_pass_manager()
+    for name in names:
+        getattr(passes, name)()
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
 
 
 def vector_bytes() -> int:

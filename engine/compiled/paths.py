@@ -290,7 +290,9 @@ class Paths:
     def _trace(self, arguments: Arguments, example: int, outcomes: Sequence[float]) -> Path:
         inputs = [computed_leaf(x) for x in arguments.example(example)]
         recording = record_call(
-            *(self.f, arguments.build, inputs, outcomes, self.around), first=not self.paths
+            *(self.f, arguments.build, inputs, outcomes, self.around),
+            evaluated if self.native else None,
+            first=not self.paths,
         )
         tape = tape_of(recording, self.leaves)
         for leaf in tape.leaves:
@@ -340,7 +342,8 @@ class Paths:
         inputs = [computed_leaf(x) for x in path.example]
         outcomes = [guard.number for guard in path.tape.guards]
         with drawing(stream.seed, stream.step, stream.example):
-            recording = record_call(self.f, self.build, inputs, outcomes, self.around)
+            given = (self.f, self.build, inputs, outcomes, self.around)
+            recording = record_call(*given, evaluated if self.native else None)
         places: dict[Value, int] = {}
         tape = tape_of(recording, self.leaves, places)
         if not tape.equals(path.tape):
@@ -473,7 +476,7 @@ class _Call:
                 "use engine.jacobian"
             )
         self.structure = path.structure
-        if run.not_finite and modes.state.raising:
+        if modes.state.raising and (run.not_finite or path.tape.loops):
             self._look_for_the_first(which[held])
         if held.all():
             self._put(which, run.outputs)
@@ -562,6 +565,17 @@ class _Call:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""
         for i in which.tolist():
             self._eager_outputs(i)
+
+
+def evaluated(recording: Recording, inputs: list[Value]) -> list[float]:
+    """The numbers of a recording's outputs, by machine code."""
+    tape = tape_of(recording, inputs)
+    machine = Machine(lift(tape, batched=False), [], "float64")
+    shared = np.array([leaf._data for leaf in tape.leaves])
+    with np.errstate(all="ignore"):
+        run = machine.run(shared, np.zeros((0, 0)), np.zeros(1, np.int64), (0, 0))
+    found: list[float] = run.outputs[0].tolist()
+    return found
 
 
 def _form(result: Any) -> Any:

@@ -6,7 +6,7 @@ import ctypes
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,9 +82,11 @@ class Maker:
         steps = self.backward.steps if backward else np.zeros(0, np.int32)
         size = objects.vector_bytes() if self.native else 32
         e = Layout(self.lists, steps, width, self.dtype.name, size, hot)
+        e.inner = self.backward.inner if backward else {}
         every = [i for some in parts.values() for i in some]
-        if not (self.native and all(ROWS[i.kind].emits(e, i) for i in every)):
-            given = (parts, self.lists, steps, buffers, width, self.checks, self.expected)
+        inside = [i for some in self._inside(backward) for i in some]
+        if not (self.native and all(ROWS[i.kind].emits(e, i) for i in every + inside)):
+            given = (parts, self.lists, steps, buffers, width, self.checks, self.expected, e.inner)
             made.interpreter = Interpreter(*given)
             return made
         frame = driver.Outline(
@@ -108,7 +110,7 @@ class Maker:
         _, made.code = objects.code(key, make, quick=not hot)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         made.drive = prototype(made.code.address("drive"))
-        made.large = any(matrices.is_large(i, width) for i in every)
+        made.large = any(matrices.is_large(i, width) for i in every + inside)
         return made
 
     def _parts(self, backward: bool) -> dict[str, Sequence[Instruction]]:
@@ -122,17 +124,26 @@ class Maker:
             parts["backward_shared"] = made.shared
         return {name: some for name, some in parts.items() if some}
 
+    def _inside(self, backward: bool) -> Iterator[Sequence[Instruction]]:
+        """The instructions of the steps of loops."""
+        for step in self.lists.inner:
+            yield from step.instructions
+        for made in self.backward.inner.values() if backward else ():
+            yield from (made.begin, made.lanes, made.shared)
+
     def _key(self, width: int, hot: bool, whole: bool, parts: Any, frame: driver.Outline) -> str:
         """All that the emitted code depends on."""
         lists, s = self.lists, self.lists.segments
         told: list[Any] = [width, self.dtype.name, hot, whole, lists.exact, self._wanted]
-        told += [parts, dataclasses.astuple(frame), lists.constants]
+        told += [parts, dataclasses.astuple(frame), lists.constants, lists.inner]
+        told += [*self._inside(frame.backward)]
         columns = [lists.pool[POOL_HEADER:], s.code, s.out, s.a, s.b, s.c]
         columns += [self.backward.steps] if frame.backward else []
         told += [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
         table = list(TABLE)  # as segments number it
         names = {table[code] for code in np.flatnonzero(np.bincount(s.code)).tolist()} | {"pass_on"}
-        names |= {i.name for some in parts.values() for i in some if i.name}
+        some = [*parts.values(), *self._inside(frame.backward)]
+        names |= {i.name for part in some for i in part if i.name}
         told += [(name, row_fingerprint(name)) for name in sorted(names)]
         return repr([*told, assembly.sources()])
 

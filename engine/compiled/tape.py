@@ -18,21 +18,36 @@ from engine.compiled.columns import (
     CONSTANT,
     DRAW,
     INPUT,
+    LOOP,
+    RESULT,
     TAKE,
     UNKNOWN,
     Array,
+    code_beside,
     coded,
     columns_of,
     with_outside,
 )
 from engine.compiled.numbering import numbered, reached_by
+from engine.compiled.scans import Scan, index_of, scan_of
 from engine.compiled.sequential import is_worth_it
-from engine.compiled.trace import Recording, is_take
+from engine.compiled.trace import Recording
 from engine.errors import TraceError
 from engine.ops import TABLE
 from engine.value import Value
 
-__all__ = ["CONSTANT", "DRAW", "INPUT", "TAKE", "Tape", "TapeGuard", "tape_of"]
+__all__ = [
+    "CONSTANT",
+    "DRAW",
+    "INPUT",
+    "LOOP",
+    "RESULT",
+    "TAKE",
+    "Looped",
+    "Tape",
+    "TapeGuard",
+    "tape_of",
+]
 
 
 class TapeGuard(NamedTuple):
@@ -47,11 +62,13 @@ class TapeGuard(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Tape:
     """A traced function as columns. `op[i]` is the place of node i's row in `names`, or one of
-    INPUT (`number` is the number of the input), CONSTANT (its number), DRAW (its call), TAKE.
+    INPUT (`number` is the number of the input), CONSTANT (its number), DRAW (its call), TAKE, LOOP
+    (`number` is its place in `loops`), RESULT.
 
     `a`, `b` and `c` are the operands' places, -1 for none. Of TAKE, `a` is the index, and its
-    entries are `c` places from `b` on in `entries`. `leaves` are the Values from outside, numbered
-    after the inputs.
+    entries are `c` places from `b` on in `entries`; so are the operands of a LOOP, of which `a` is
+    the first. Of a RESULT, `a` is the loop, and `b` which of its numbers it is. `leaves` are the
+    Values from outside, numbered after the inputs.
     """
 
     names: list[str]
@@ -65,6 +82,7 @@ class Tape:
     outputs: list[int] = field(default_factory=list)
     guards: list[TapeGuard] = field(default_factory=list)
     recorded: int = 0  # the scalar operations that the function performed
+    loops: list[Looped] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.op)
@@ -74,7 +92,36 @@ class Tape:
         mine = (self.op, self.a, self.b, self.c, self.entries)
         others = (other.op, other.a, other.b, other.c, other.entries)
         numbers = self.number.view(np.int64), other.number.view(np.int64)
-        return all(map(np.array_equal, (*mine, numbers[0]), (*others, numbers[1])))
+        same = all(map(np.array_equal, (*mine, numbers[0]), (*others, numbers[1])))
+        pairs = zip(self.loops, other.loops, strict=False)
+        return same and len(self.loops) == len(other.loops) and all(x.equals(y) for x, y in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Looped:
+    """A loop of a tape. A step's inputs are the carry and an entry, its leaves are `outside`: which
+    of the Values from outside that the loop has among its operands."""
+
+    scan: Scan
+    tape: Tape  # of a step
+    outside: list[int]
+
+    @classmethod
+    def of(cls, scan: Scan) -> Looped:
+        """With the tape of a step."""
+        tape = tape_of(scan.recording, scan.outside)
+        place = {x: k for k, x in enumerate(scan.outside)}
+        return cls(scan, tape, [place[x] for x in tape.leaves])
+
+    def equals(self, other: Looped) -> bool:
+        """Whether both compute the same, of the same operands."""
+        mine, others = self.scan, other.scan
+        return (
+            (mine.carries, mine.count, mine.conditional)
+            == (others.carries, others.count, others.conditional)
+            and self.outside == other.outside
+            and self.tape.equals(other.tape)
+        )
 
 
 def tape_of(
@@ -105,8 +152,21 @@ def tape_of(
         [x.leaves[row] for row in found.leaves],
         found.results[: len(recording.outputs)],
         _guards(recording, found.results[len(recording.outputs) :]),
-        found.recorded,
+        *_with_loops(found.recorded, found.op, x.loops),
     )
+
+
+def _with_loops(
+    recorded: int, op: Sequence[int] | Array, scans: Sequence[Scan]
+) -> tuple[int, list[Looped]]:
+    """How many scalar operations there are with those of all steps, as far as these are counted;
+    and the loops."""
+    loops = [*map(Looped.of, scans)]
+    codes = np.array(op)
+    recorded -= int(((codes == LOOP) | (codes == RESULT)).sum())
+    for x in loops:
+        recorded += x.tape.recorded * (1 if x.scan.conditional else x.scan.count)
+    return recorded, loops
 
 
 def _guards(recording: Recording, places: Sequence[int]) -> list[TapeGuard]:
@@ -131,8 +191,9 @@ class _Plain:
         self.constants: dict[float | str, int] = {}
         self.ends = [y for y in recording.outputs if isinstance(y, Value)]
         self.ends += [guard.node for guard in recording.guards]
+        self.loops: list[Scan] = []
         nodes, used = recording.nodes, self._operands_of(recording.nodes)
-        made = {*nodes}
+        made = {*nodes, *leaves}
         roots = [x for x in used if x.op is not None and x not in made]
         if roots:
             nodes = with_outside(recording, roots)
@@ -151,8 +212,9 @@ class _Plain:
             place[leaf] = self.add(INPUT, number=float(i))
         for k, leaf in enumerate(recording.draws):
             place[leaf] = self.add(DRAW, number=float(k))
-        found = [x for x in used if x.op is None and not recording.made_inside(x)]
-        outside = dict.fromkeys([*leaves, *found])
+        outside = dict.fromkeys(leaves)
+        found = [x for x in used if x.op is None and x not in place and x not in outside]
+        outside |= dict.fromkeys(x for x in found if not recording.made_inside(x))
         self.leaves = [x for x in outside if x in reached and x not in place]
         for k, leaf in enumerate(self.leaves, len(recording.inputs)):
             place[leaf] = self.add(INPUT, number=float(k))
@@ -188,7 +250,7 @@ class _Plain:
             self.leaves,
             outputs,
             _guards(self.recording, guards),
-            len(self.nodes),
+            *_with_loops(len(self.nodes), self.op, self.loops),
         )
 
     def add(self, op: int, a: int = -1, b: int = -1, c: int = -1, number: float = 0.0) -> int:
@@ -223,9 +285,7 @@ class _Plain:
         if a is None:
             a = self.operand(node._a, node._x)
         if code == UNKNOWN:
-            if not is_take(node.op):
-                raise TraceError(_unknown(node))
-            key = (TAKE, a, *[self.operand(x, y) for x, y in node._operands()[1:]])
+            key = self._beside(node, a)
         elif arity == 1:
             if code == _IDENTITY:
                 place[node] = a
@@ -259,9 +319,25 @@ class _Plain:
         found = self.known.get(key)
         place[node] = self._new(key) if found is None else found
 
+    def _beside(self, node: Value, a: int) -> tuple[int, ...]:
+        """The key of an operation that is not in the table."""
+        assert node.op is not None
+        code, index, scan = code_beside(node.op), index_of(node.op), scan_of(node.op)
+        if code == UNKNOWN:
+            raise TraceError(_unknown(node))
+        if index is not None:
+            return (RESULT, a, index)
+        operands = [self.operand(x, y) for x, y in node._operands()[1:]]
+        if scan is None:
+            return (TAKE, a, *operands)
+        self.loops.append(scan)  # each is one of its own, whatever its operands are
+        return (UNKNOWN - len(self.loops), a, *operands)
+
     def _new(self, key: tuple[int, ...]) -> int:
-        if key[0] == TAKE:
-            found = self.add(TAKE, key[1], len(self.entries), len(key) - 2)
+        if key[0] == TAKE or key[0] < UNKNOWN:
+            loop = UNKNOWN - key[0] - 1  # its place in `loops`
+            op, number = (TAKE, 0.0) if key[0] == TAKE else (LOOP, float(loop))
+            found = self.add(op, key[1], len(self.entries), len(key) - 2, number)
             self.entries += key[2:]
         else:
             found = self.add(*key)

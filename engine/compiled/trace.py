@@ -7,23 +7,37 @@ A guard says: this node had this number, and the rest of the path depends on it.
 Python branched on, and numbers read by `.data`, become guards; so does a look-up whose index must
 be in range. They are kept in the order in which they arose: a guard means something only where
 all guards before it hold.
+
+A loop by `engine.scan` or `engine.while_loop` is recorded as one node, whose step was run once, in
+a recording of its own (`scans`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine import modes
 from engine.compiled.changes import run_once
+from engine.compiled.scans import Operand, Scan, UnrollError, result_of, same_nodes
 from engine.compiled.surroundings import Surroundings
 from engine.conditions import Condition
 from engine.errors import TraceError, user_line
 from engine.functions import FUNCTIONS, checked_index
+from engine.iteration import (
+    Step,
+    another_step,
+    as_condition,
+    holds,
+    one_step,
+    without_end,
+)
 from engine.ops import TABLE, Op
 from engine.randomness import draw, stream
-from engine.trees import flatten
+from engine.trees import flatten, flatten_like
 from engine.value import Value, computed_leaf, record, record_result, to_float
 
 
@@ -44,11 +58,17 @@ class Made:
     gives up its nodes when the trace ends.
     """
 
-    __slots__ = ("_nodes", "note")
+    __slots__ = ("_nodes", "note", "of_step")
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_step: bool = False) -> None:
+        self.of_step = of_step  # of a loop: what it makes is of no use outside of it
         self._nodes: list[Value] = []
         self.note: Callable[[Value], None] = self._nodes.append
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this is about a step of a loop, and of no use any more."""
+        return self.of_step and self.note is _forget
 
     def end(self) -> list[Value]:
         """Return the nodes, in the order in which they were made, and note no more."""
@@ -77,8 +97,21 @@ class Recording:
     made: Made
 
     def made_inside(self, node: Value) -> bool:
-        """Whether the function made this node, or reached it from outside."""
-        return node.scope is not None and node.scope.made is self.made
+        """Whether the function made this node, or reached it from outside.
+
+        Raises TraceError where it was made in a step of a loop, which is over.
+        """
+        made = None if node.scope is None else node.scope.made
+        if made is not None and made is not self.made and made.is_over:
+            raise TraceError(
+                "a Value that was made in a step of scan or while_loop is used outside of it; have "
+                "the step return it, in the carry or as y"
+            )
+        return made is self.made
+
+
+Evaluate = Callable[[Recording, list[Value]], list[float]]
+_EAGER = 20_000  # operations of a loop up to which its numbers are computed as Python does
 
 
 def is_under(scope: modes.Scope | None, mark: modes.Scope | None) -> bool:
@@ -99,19 +132,24 @@ def record_call(
     inputs: list[Value],
     outcomes: Sequence[float],
     around: Surroundings,
+    evaluate: Evaluate | None = None,
     *,
     first: bool = True,
 ) -> Recording:
     """Run f on the arguments that `build` makes of the Values `inputs`, and return the Recording.
 
     `outcomes` are the numbers that the first guards are to have, whatever this run computes: a
-    replay found them, perhaps by rounding otherwise. `first` says that no other path of the same
-    surroundings was traced before. Raises TraceError where f changes what it reads, and TypeError
-    where it returns something that holds no numbers.
+    replay found them, perhaps by rounding otherwise. `evaluate` gives the numbers of a recording's
+    outputs, from Values that count as its inputs; it is for loops of very many steps. `first` says
+    that no other path of the same surroundings was traced before. Raises TraceError where f changes
+    what it reads, and TypeError where it returns something that holds no numbers.
     """
 
     def run() -> Recording:
-        return _recorded(f, *build(inputs), inputs, outcomes)
+        try:
+            return _recorded(f, *build(inputs), inputs, Trace(outcomes, evaluate))
+        except UnrollError:
+            return _recorded(f, *build(inputs), inputs, Trace(outcomes, evaluate, unrolled=True))
 
     return run_once(run, around, getattr(f, "__name__", type(f).__name__), first=first)
 
@@ -121,29 +159,42 @@ def _recorded(
     args: Sequence[Any],
     keywords: dict[str, Any],
     inputs: list[Value],
-    outcomes: Sequence[float],
+    trace: Trace,
+    *,
+    rest: bool = False,
 ) -> Recording:
-    trace, made = Trace(outcomes), Made()
+    """What a run of f records; of a step of a loop, `rest` may be None."""
+    made = Made(of_step=rest)
     with modes.traced_by(trace), modes.enable_grad(), modes.scope("compiled"):
-        modes.state.scope.made = made
+        scope = modes.state.scope
+        scope.made = made
+        for leaf in inputs if rest else ():
+            leaf.scope = scope
         try:
             result = f(*args, **keywords)
         finally:
             nodes = made.end()
     if result is None:
         raise TypeError("the function returned None; does it lack a return statement?")
-    outputs, rebuild = flatten(result)
+    outputs, rebuild = flatten(result[:1] if rest and result[1] is None else result)
     outputs = [y if isinstance(y, Value) else to_float(y) for y in outputs]
     return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, nodes, made)
 
 
 class Trace:
-    """What `Value` and the functions report to while a function is traced."""
+    """What `Value` and the functions report to while a function is traced; `unrolled` says that
+    loops are traced step by step."""
 
-    def __init__(self, outcomes: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[float] = (),
+        evaluate: Evaluate | None = None,
+        *,
+        unrolled: bool = False,
+    ) -> None:
         self.guards: list[Guard] = []
         self.draws: list[Value] = []
-        self._outcomes = outcomes
+        self._outcomes, self._evaluate, self._unrolled = outcomes, evaluate, unrolled
         self._known: dict[Value, float] = {}
         self._tables: dict[tuple[int, ...], tuple[Any, list[_Column]]] = {}
 
@@ -157,10 +208,13 @@ class Trace:
         """The number of a node, on which all that follows may depend: a guard."""
         number = self._known.get(node)
         if number is None:
-            k = len(self.guards)
-            number = self._outcomes[k] if k < len(self._outcomes) else node._data
-            self._known[node] = number
-            self.guards.append(Guard(node, "equals", number, user_line()))
+            number = self._known[node] = self._guard(node)
+        return number
+
+    def _guard(self, node: Value) -> float:
+        k = len(self.guards)
+        number = self._outcomes[k] if k < len(self._outcomes) else node._data
+        self.guards.append(Guard(node, "equals", number, user_line()))
         return number
 
     def random(self) -> Value:
@@ -184,6 +238,145 @@ class Trace:
             record_result(op, column[i][1], ((index, index._data), *column)) for column in columns
         ]
         return flatten(sequence[i])[1](nodes)
+
+    def scan(self, step: Step, carry: Any, entries: Sequence[Any]) -> tuple[Any, Any] | None:
+        """A loop over entries: a node for each of its numbers; None where it has to be traced step
+        by step."""
+        first = entries[0]
+        recording = self._step(lambda c, x: one_step(step, c, x, 0), carry, first)
+        rows = _rows_of(entries, first)
+        if recording is None or rows is None:
+            return None
+        given, rebuild = flatten(carry)
+        loop = Scan(recording, len(given), len(entries), conditional=False)
+        operands = [*_operands(itertools.chain.from_iterable(rows))]
+
+        def steps() -> Iterator[list[float]]:
+            last, found = rebuild(_leaves(given)), []
+            for row in rows:
+                last, y = step(last, None if first is None else flatten(first)[1](_leaves(row)))
+                found += _data(flatten(y)[0]) if y is not None else []
+                yield []
+            yield [*_data(flatten_like(last, carry, "the carry")), *found]
+
+        results = self._results(loop, given, operands, steps)
+        if results is None:
+            return None
+        again, parts = recording.rebuild, iter(results)
+        last = [*itertools.islice(parts, len(given))]
+        if len(again([*last, *results[len(last) :][: loop.given]])) == 1:  # there is no y
+            return rebuild(last), None
+        ys = [again([*last, *itertools.islice(parts, loop.given)])[1] for _ in entries]
+        return rebuild(last), ys
+
+    def while_loop(
+        self, condition: Callable[[Any], Any], step: Step, carry: Any, limit: int
+    ) -> tuple[Any] | None:
+        """A loop as long as a condition holds, whose end is a guard; None where it has to be traced
+        step by step."""
+
+        def both(carry: Any, x: Any) -> tuple[Any, Any]:
+            found = as_condition(condition(carry), condition)
+            return another_step(step, carry, 0), found
+
+        recording = self._step(both, carry, None)
+        if recording is None:
+            return None
+        given, rebuild = flatten(carry)
+        loop = Scan(recording, len(given), limit, conditional=True)
+
+        def steps() -> Iterator[list[float]]:
+            last, count = rebuild(_leaves(given)), 0
+            while count < limit and holds(condition, last):
+                last, count = step(last), count + 1
+                yield []
+            ended = float(count < limit or not holds(condition, last))
+            yield [*_data(flatten_like(last, carry, "the carry")), count, ended]
+
+        results = self._results(loop, given, [], steps)
+        if results is None:
+            return None
+        last, ended = rebuild(results[: len(given)]), results[-1]
+        if self._guard(ended) != 1.0:
+            raise RuntimeError(without_end(limit, last))
+        return (last,)
+
+    def _results(
+        self,
+        loop: Scan,
+        carry: list[Any],
+        entries: list[Operand],
+        steps: Callable[[], Iterator[list[float]]],
+    ) -> list[Value] | None:
+        """The nodes of what a loop gives. The numbers are those that `steps` yields in the end, or
+        if there are very many steps what machine code computes; None where they are not as many as
+        the step has shown."""
+        given = [*_operands(carry)]
+        most = _EAGER // (1 + len(loop.recording.nodes)) if self._evaluate else loop.count
+        with modes.traced_by(None), modes.no_grad(), modes.scope("numbers"):
+            modes.state.scope.made = _Nobody
+            last = collections.deque(itertools.islice(steps(), most + 1), maxlen=1)
+            numbers = last[0]
+        if not numbers and self._evaluate:
+            with modes.enable_grad(), modes.scope("numbers"):
+                made = modes.state.scope.made = Made()
+                node = loop.node(given, entries)
+                results: list[Any] = [result_of(node, k, 0.0) for k in range(loop.results)]
+                nothing = Recording(results, list, [], [], [], made.end(), made)
+            outside = [*dict.fromkeys(x for x, _ in node._operands() if x is not None)]
+            numbers = self._evaluate(nothing, outside)
+        if len(numbers) != loop.results:
+            return None
+        with modes.enable_grad():
+            node = loop.node(given, entries)
+            found = [result_of(node, k, x) for k, x in enumerate(numbers)]
+        return found if modes.state.recording else [x.detach() for x in found]
+
+    def _step(self, call: Callable[..., Any], carry: Any, x: Any) -> Recording | None:
+        """What a step records; None where it branches, draws, keeps state, or takes no Values."""
+        if self._unrolled:
+            return None
+        try:
+            numbers, rebuild = flatten((carry,) if x is None else (carry, x))
+            runs = []
+            for _ in range(2):
+                trace, inputs = Trace((), self._evaluate), _leaves(numbers)
+                args = [*rebuild(inputs), *([None] if x is None else [])]
+                runs.append(_recorded(call, args, {}, inputs, trace, rest=True))
+                if trace.guards or trace.draws:
+                    return None
+        except Exception:  # it is raised again, step by step, where it is the user's
+            return None
+        return runs[0] if same_nodes(*runs) else None
+
+
+class _Nobody:
+    """Who is told of nodes that are no one's."""
+
+    is_over = True
+    note = staticmethod(_forget)
+
+
+def _data(numbers: Iterable[Any]) -> list[float]:
+    return [x._data if isinstance(x, Value) else to_float(x) for x in numbers]
+
+
+def _leaves(numbers: Iterable[Any]) -> list[Value]:
+    return [computed_leaf(x) for x in _data(numbers)]
+
+
+def _operands(numbers: Iterable[Any]) -> Iterator[tuple[Value | None, float]]:
+    return ((x, x._data) if isinstance(x, Value) else (None, to_float(x)) for x in numbers)
+
+
+def _rows_of(entries: Sequence[Any], first: Any) -> list[list[Any]] | None:
+    """The numbers of each entry; None where they differ in structure, or are none."""
+    try:
+        if first is None:
+            return [[]] * len(entries) if set(entries) == {None} else None
+        return [flatten_like(x, first, "an entry") for x in entries]
+    except (TypeError, ValueError):
+        return None
 
 
 _Column = tuple[tuple[Value | None, float], ...]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.adjoint import Adjoint, adjoint
+from engine.compiled.adjoint import Adjoint, Backward, adjoint
 from engine.compiled.blocks import (
     ADJOINT,
     NOTED,
@@ -24,6 +24,7 @@ from engine.compiled.blocks import (
     STEP,
     TRANSPOSED,
     ZERO,
+    Inner,
     Instruction,
     L,
     Lists,
@@ -65,6 +66,7 @@ class Program:
     hot: bool = True
     # Adjoints that need not be stored: of what a segment computed, since nobody asks for them
     loose: list[int] = field(default_factory=list)
+    inner: dict[int, Backward] = field(default_factory=dict)  # of the steps of loops
 
     @property
     def columns(self) -> list[int]:
@@ -89,6 +91,8 @@ class Maker:
         self.columns: list[list[int]] = [[] for _ in range(5)]  # of segments
         self.steps: list[int] = []
         self.loose: list[int] = []
+        self.inner: list[Inner] = []
+        self.inner_back: dict[int, Backward] = {}
         self.checks: list[tuple[int, int, int]] = []
         self.expected: list[float] = []
         self.instructions: list[Instruction] = []
@@ -363,6 +367,69 @@ class Maker:
         self.steps[i.shape[0] :] = a.made.steps.tolist()[i.shape[0] :]
         self.instructions += a.made.lanes
 
+    def scan(self, space: int, *, conditional: bool | None = None) -> None:
+        """A few steps of a few instructions on rows of their own, bounded at the end."""
+        rng = self.rng
+        counts = [rng.randint(1, 3), rng.randint(0, 3), rng.randint(0, 2) * (space == L)]
+        conditional = self.coin() if conditional is None else conditional
+        entries = [rng.randint(0, 2), rng.randint(0, 2) * (space == L)]
+        counts += [0, 0] if conditional else entries
+        if rng.random() < 0.2:
+            counts[0], counts[1] = 40, 40
+        step = Maker(rng, self.width, max(INPUTS, sum(counts)))
+        step.constants = ({}, {})
+        step.pool, step.columns, step.steps = self.pool, self.columns, self.steps
+        first, inputs = [0, 0], []
+        for count, to in zip(counts, (space, S, L, S, L), strict=True):
+            inputs.append([*range(first[to], first[to] + count)])
+            first[to] += count
+        for to in (S, L):
+            rest = range(first[to], step.inputs)
+            step.constants[to].update({row: rng.choice((0.5, -1.0, 0.0)) for row in rest})
+        for _ in range(rng.randint(1, 4)):
+            getattr(step, rng.choice(("map", "gather", "product", "dot", "segment")))(space)
+        given = 1 if conditional else rng.randint(0, 2)
+        step.map(space, counts[0] + given, "tanh")
+        last = step.instructions[-1].out.first
+        steps, every = rng.randint(1, 7), rng.choice((1, 1, 3))
+        self.inner.append(
+            Inner(
+                (
+                    [i for i in step.instructions if i.out.space == S],
+                    [i for i in step.instructions if i.out.space == L],
+                ),
+                (step.rows[S], step.rows[L]),
+                step.constants,
+                tuple(inputs),
+                [(space, row) for row in range(last, last + counts[0] + given)],
+                steps,
+                conditional,
+                every,
+            )
+        )
+        sizes = [counts[0], *counts[1:3], *(steps * n for n in counts[3:])]
+        views = [
+            self.listed(to, self.some(to, n, signed=False)) if n else None
+            for n, to in zip(sizes, (space, S, L, S, L), strict=True)
+        ]
+        out = self.new(space, self.inner[-1].size)
+        self.add("scan", out, *views, shape=(len(self.inner) - 1,))
+
+    def scan_back(self, space: int) -> None:
+        """As the adjoint has it where some of the rows are wanted."""
+        self.scan(space, conditional=False)
+        i = self.instructions.pop()
+        lists, rows = self.lists(exact=False), (self.rows[S], self.rows[L])
+        a = Adjoint(([], []), lists, rows)
+        for to in (S, L):
+            for row in range(rows[to]):
+                a.depends[to][row] = self.rng.random() < 0.8
+        a.written[space][i.out.first : i.out.first + i.out.count] = b"\1" * i.out.count
+        ROWS["scan"].adjoint(a, i)
+        self.steps[:] = [x | y for x, y in zip(self.steps, a.made.steps.tolist(), strict=True)]
+        self.inner_back |= a.made.inner
+        self.instructions += a.made.lanes or [i]
+
     def transposed(self, space: int, shape: tuple[int, int, int] | None = None) -> None:
         rng = self.rng
         n, inner, cols = shape or (rng.randint(1, 5), rng.randint(1, 4), rng.choice((1, 1, 2, 5)))
@@ -441,13 +508,15 @@ class Maker:
 
     def lists(self, exact: bool) -> Lists:
         segments = Segments(*[np.array(column, np.int32) for column in self.columns])
-        return Lists(np.array(self.pool, np.int64), segments, self.constants, exact)
+        pool = np.array(self.pool, np.int64)
+        return Lists(pool, segments, self.constants, exact, self.inner)
 
     def alone(self, dtype: str, **fields: Any) -> Program:
         """What is there, as one part that is run for one chunk of lanes."""
         checks = np.array(self.checks, np.int64).reshape(-1, 3)
         given = {"steps": np.array(self.steps, np.int32), "loose": self.loose, "checks": checks}
         given["expected"] = np.array(self.expected, dtype)
+        given["inner"] = self.inner_back
         parts = {"forward_lanes": self.instructions}
         lists = self.lists(fields.pop("exact", False))
         return Program(parts, lists, (*self.rows,), self.width, dtype, **given, **fields)

@@ -157,7 +157,9 @@ def frame_of(program: Program) -> Outline:
 
 def layout_of(program: Program) -> Layout:
     given = (program.lists, program.steps, program.width, program.dtype, objects.vector_bytes())
-    return Layout(*given, program.hot)
+    e = Layout(*given, program.hot)
+    e.inner, e.write = program.inner, assembly.write
+    return e
 
 
 def emitted(programs: Sequence[Program]) -> list[Callable[[State], None]]:
@@ -310,7 +312,7 @@ def interpret(state: State, kind: type[Interpreter] = Plain) -> None:
     before, lists.pool = lists.pool, state.pool
     try:
         given = (program.parts, lists, program.steps, state.buffers, program.width)
-        m = kind(*given, program.checks, program.expected)
+        m = kind(*given, program.checks, program.expected, program.inner)
         tail = (program.outputs, program.inputs, program.columns)
         state.done = m.drive(state.work, *tail)
     finally:

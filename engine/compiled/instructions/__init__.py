@@ -5,7 +5,7 @@ what it computes in Python (its slow twin), and how it is emitted. Whoever handl
 the table: to add an instruction, add a row.
 """
 
-from engine.compiled.instructions import dots, loops, maps, matrices, moves, segments
+from engine.compiled.instructions import dots, loops, maps, matrices, moves, scans, segments
 from engine.compiled.instructions.row import Row
 
 ROWS: dict[str, Row] = {
@@ -17,6 +17,8 @@ ROWS: dict[str, Row] = {
         segments.SegmentBack(),
         loops.Loop(),
         loops.LoopBack(),
+        scans.Scan(),
+        scans.ScanBack(),
         matrices.Product(),
         matrices.Outer(),
         dots.Dot(),

@@ -172,7 +172,7 @@ class Product(_Matrices):
             total = f.literal(0.0, w) if i.flags & ZERO else None
             parts = []
             if bias is not None:
-                parts.append(f.widened(f.load("%vs", row + bias.first), w))
+                parts.append(f.widened(f.load(e.buffer(S), row + bias.first), w))
             if init is not None:
                 source, at = e.place(init)
                 parts.append(f.load(source, row * columns + at + c, w, used))
@@ -197,7 +197,7 @@ class Product(_Matrices):
                 w = total.width
                 total = total + 0.0 if i.flags & ZERO else total
                 if bias is not None:
-                    total = total + f.load("%vs", row + bias.first, w, used)
+                    total = total + f.load(e.buffer(S), row + bias.first, w, used)
                 if init is not None:
                     total = total + f.load(e.buffer(init.space), row + init.first, w, used)
                 f.store(total, buffer, row + out, used, i.adds)

@@ -84,9 +84,11 @@ class Broadcast(Row):
             constant = e.constant(View(S, row, count))
 
             def one(j: Any) -> None:
-                x = signed(f.load("%vs", j + row) if constant is None else f.literal(constant))
+                x = f.load(e.buffer(S), j + row) if constant is None else f.literal(constant)
                 to = (j + k + i.out.first) * e.lanes
-                e.lane_strips(f, L, lambda o, w: f.store(f.widened(x, w), "%vl", to + o))
+                e.lane_strips(
+                    f, L, lambda o, w: f.store(f.widened(signed(x), w), e.buffer(L), to + o)
+                )
 
             e.each(f, count, one)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, Array, Instruction, Lists, View
+from engine.compiled.blocks import ADJOINT, Array, Inner, Instruction, Lists, View
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
@@ -48,6 +48,10 @@ class Row(ABC):
         out, *more = map(spelled, self.writes(lists, i))
         where = f"{out}, …" if more else out
         return self.title(lists, i), f"{where} = {read}" if read else where
+
+    def inside(self, lists: Lists, i: Instruction) -> Inner | None:
+        """What it does again and again, on rows of its own."""
+        return None
 
     def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The rows that it writes."""

@@ -19,7 +19,7 @@ The passes, each in a file of its own:
    the same right-hand sides become the rows of a matrix, and such matrices that are equal become
    one matrix product. This finds dense layers, weights shared over positions, and convolutions.
 5. `loops`: single operations that come again and again become loops: integrators, filters,
-   recursions over data.
+   recursions over data. Those that `engine.scan` says are loops are one node each: `nested`.
 
 Passes that go node by node are loops of `sequential`: machine code where there are many nodes.
 With ``lifted=False`` every node is an instruction of its own: the plain tape, which computes each
@@ -36,6 +36,7 @@ from engine.compiled.blocks import L, Lists, S, Segments
 from engine.compiled.lift import emit, wide
 from engine.compiled.lift.levels import (
     TAG_DRAW,
+    TAG_LOOP,
     TAG_SUM,
     TAG_TAKE,
     Groups,
@@ -46,6 +47,7 @@ from engine.compiled.lift.levels import (
 from engine.compiled.lift.lifted import Blocks, Check, Origins
 from engine.compiled.lift.loops import LEAST, reroll
 from engine.compiled.lift.marks import Nodes
+from engine.compiled.lift.nested import Lift, emit_loops, joined
 from engine.compiled.lift.origins import origins_of
 from engine.compiled.lift.products import Terms, emit_sums
 from engine.compiled.lift.rows import LONG, Rows
@@ -89,24 +91,37 @@ def lift_with_origins(
 
 
 def _lifted(
-    tape: Tape, lanes: list[int], split: list[int], lifted: bool, batched: bool | None
+    tape: Tape,
+    lanes: list[int],
+    split: list[int],
+    lifted: bool,
+    batched: bool | None,
+    space: int | None = None,
 ) -> tuple[Blocks, Rows, Terms, Groups]:
+    """Where a `space` is given, the outputs are in that one."""
     nodes = Nodes.of(tape)
     nodes.mark([*lanes, *split], bool(lanes) if batched is None else batched)
     sums, maxima, groups = _scheduled(nodes) if lifted else _apart(nodes)
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
-    _emit(rows, groups, terms, maxima)
+
+    def lift_step(step: Tape, lanes: list[int], in_lanes: bool) -> Blocks:
+        return _lifted(step, lanes, [], lifted, in_lanes, L if in_lanes else S)[0]
+
+    _emit(rows, groups, terms, maxima, lift_step)
+    outputs = [(rows.space_at[y], rows.row_at[y]) for y in tape.outputs]
+    if space == L:
+        outputs = [(L, rows.rows_in(L, [y])[0]) for y in tape.outputs]
     segments = Segments(*rows.finish())
     instructions = tuple([*reroll(some, segments)] for some in rows.out)
-    pool = np.array(rows.pool, np.int64)
+    lists = Lists(np.array(rows.pool, np.int64), segments, rows.constants, exact=not lifted)
     blocks = Blocks(
         instructions,  # type: ignore[arg-type]
-        Lists(pool, segments, rows.constants, exact=not lifted),
+        joined(rows, lists),
         (rows.rows[S], rows.rows[L]),
         rows.shared,
         lanes,
         rows.split_rows,
-        [(rows.space_at[y], rows.row_at[y]) for y in tape.outputs],
+        outputs,
         sorted(_checks(tape, rows), key=lambda check: (check.space, check.order)),
         tape.recorded,
     )
@@ -131,7 +146,7 @@ def _apart(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
     return sums, maxima, schedule(nodes, sums, maxima, apart=True)
 
 
-def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima) -> None:
+def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima, lift_step: Lift) -> None:
     """Emit all groups in their order."""
     starts, spaces, tags = map(rows.viewed, (groups.start, groups.space, groups.tag))
     members, g, count, repeated = rows.viewed(groups.members), 0, len(groups), False
@@ -164,6 +179,8 @@ def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima) -> None:
             emit.takes(rows, space, own)
         elif tag == TAG_DRAW:
             emit.draws(rows, space, own)
+        elif tag == TAG_LOOP:
+            emit_loops(rows, space, own, lift_step)
         else:
             emit.maxima(rows, maxima, space, own)
 

@@ -18,10 +18,11 @@ from engine.compiled.lift.marks import Column, Nodes
 from engine.compiled.lift.sums import Maxima, Sums
 from engine.compiled.lift.terms import BIAS, FIELDS, INIT, PRODUCT, SINGLE
 from engine.compiled.sequential import Bytes, Ints, Shorts, loop
-from engine.compiled.tape import DRAW, TAKE
+from engine.compiled.tape import DRAW, LOOP, RESULT, TAKE
 
-TAG_SUM, TAG_MAX, TAG_TAKE, TAG_DRAW = -1, -2, -3, -4  # groups that no row of the table makes
-_TAGS = 4  # of these
+# groups that no row of the table makes, and how many there are
+TAG_SUM, TAG_MAX, TAG_TAKE, TAG_DRAW, TAG_LOOP = -1, -2, -3, -4, -5
+_TAGS = 5
 NARROW = 24  # operations of a space on a level from which on they are worth blocks
 NARROW_FROM = 200  # operations on levels that follow each other, all of fewer, which are narrow
 
@@ -151,7 +152,7 @@ def _mark_narrow(
                 late[i] = late[user[i]]
             if op[i] >= 0 and max_of[i] < 0:
                 width[space[i] - 2 * late[i]] += 1
-            elif op[i] in (TAKE, DRAW) or max_of[i] >= 0:
+            elif op[i] in (TAKE, DRAW, LOOP) or max_of[i] >= 0:
                 width[space[i] - 2 * late[i]] += NARROW
     found = 0
     for here in range(2):
@@ -272,7 +273,9 @@ def _lower_all(
                 _lower(late, space, b[i], before, here)
                 if arity[code] == 3:
                     _lower(late, space, c[i], before, here)
-        elif code == TAKE:
+        elif code == RESULT:
+            _lower(late, space, a[i], before, here)
+        elif code in (TAKE, LOOP):
             _lower(late, space, a[i], before, here)
             for j in range(b[i], b[i] + c[i]):
                 _lower(late, space, entries[j], before, here)
@@ -303,11 +306,13 @@ def _choose(
             kind = TAG_MAX
         else:
             code = op[i]
-            if not uses[i] or absorbed[i] or not (code >= 0 or code in (TAKE, DRAW)):
+            if not uses[i] or absorbed[i] or not (code >= 0 or code in (TAKE, DRAW, LOOP)):
                 continue
             kind = code
             if code == TAKE:
                 kind = TAG_TAKE
+            elif code == LOOP:
+                kind = TAG_LOOP
             elif code == DRAW:
                 kind = TAG_DRAW
         tag[i] = kind

@@ -11,7 +11,7 @@ import numpy as np
 from engine.compiled.blocks import L, S
 from engine.compiled.columns import coded
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, is_worth_it, loop
-from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE, Tape
+from engine.compiled.tape import CONSTANT, DRAW, INPUT, LOOP, RESULT, TAKE, Tape
 from engine.ops import TABLE
 
 CODES = {name: code for code, name in enumerate(TABLE)}
@@ -73,7 +73,7 @@ class Nodes:
         return np.array(numbers, np.int32) if self.many else list(numbers)
 
     def which(self, op: int) -> list[int]:
-        """The nodes that are INPUT, CONSTANT, DRAW or TAKE."""
+        """The nodes that are INPUT, CONSTANT, or what else no row of the table makes."""
         if self.many:
             found: list[int] = np.flatnonzero(self.op == op).tolist()
             return found
@@ -130,7 +130,9 @@ def _mark(
             given = arity[code]
             if space[a[i]] or (given >= 2 and space[b[i]]) or (given == 3 and space[c[i]]):
                 space[i] = 1
-        elif code == TAKE:
+        elif code == RESULT:
+            space[i] = space[a[i]]
+        elif code in (TAKE, LOOP):
             found = space[a[i]]
             for k in range(b[i], b[i] + c[i]):
                 found = found | space[entries[k]]
@@ -148,7 +150,9 @@ def _mark(
                     if given == 3:
                         uses[c[i]] += 1
                         user[c[i]] = i
-            elif code == TAKE:
+            elif code == RESULT:
+                uses[a[i]] += 2
+            elif code in (TAKE, LOOP):
                 uses[a[i]] += 2
                 for k in range(b[i], b[i] + c[i]):
                     uses[entries[k]] += 2

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.blocks import POOL_HEADER, Instruction, L, S, View
+from engine.compiled.blocks import POOL_HEADER, Inner, Instruction, L, Lists, S, View
 from engine.compiled.lift.marks import Column, Nodes
-from engine.compiled.tape import CONSTANT, INPUT
+from engine.compiled.tape import CONSTANT, INPUT, RESULT
 
 LONG = 64  # rows from which on an array is faster
 
@@ -45,6 +45,9 @@ class Rows:
         self.segments = [nodes.new(size) for _ in range(5)]
         self.segment_at = [self.viewed(column) for column in self.segments]
         self.single, self.open = 0, [-1, -1]
+        # loops by `scan`: their steps, and the lists of these; and the numbers that each gives
+        self.inner: list[tuple[Inner, Lists]] = []
+        self._results: dict[int, list[int]] = {}
         self.split_rows: dict[int, int] = {}
         self.shared = self._place_inputs(split)
 
@@ -108,6 +111,13 @@ class Rows:
             place = self.lists[key] = len(self.pool)
             self.pool += rows.tolist() if isinstance(rows, np.ndarray) else rows
         return place
+
+    def results_of(self, node: int) -> list[int]:
+        """The nodes that are the numbers of a loop."""
+        if not self._results:
+            for k in self.nodes.which(RESULT):
+                self._results.setdefault(int(self.nodes.a[k]), []).append(k)
+        return self._results.get(node, [])
 
     def is_constant(self, i: int) -> bool:
         """Whether a node is a known number; those that passes made are none."""

@@ -14,7 +14,17 @@ from engine.compiled.native.numbers import DOUBLE, FLOAT, INDEX, TRUTH, Arithmet
 class Function(Arithmetic):
     """The body of a function."""
 
+    def __init__(self, number: str, *, contract: bool = True) -> None:
+        super().__init__(number, contract=contract)
+        self._rooms: list[str] = []
+
     # --- memory ---
+
+    def room(self, count: int) -> str:
+        """A buffer of the function's own, for so many numbers."""
+        name = f"%room{len(self._rooms)}"
+        self._rooms.append(f" {name} = alloca [{max(1, count)} x {self.number}], align 64")
+        return name
 
     def address(self, buffer: str, offset: Any) -> str:
         """The address of a number in a buffer."""
@@ -152,6 +162,10 @@ class Function(Arithmetic):
         """A word as a number."""
         return self.result(f"sitofp i64 {x.name} to {self.number}", FLOAT, 1)
 
+    def word_like(self, x: Lanes | int) -> Lanes:
+        """A word, known or not."""
+        return x if isinstance(x, Lanes) else self.index(x)
+
     def word_of(self, x: Lanes) -> Lanes:
         """A number without its fraction, as a word."""
         return self.result(f"fptosi {x.type} {x.name} to i64", INDEX, 1)
@@ -163,6 +177,15 @@ class Function(Arithmetic):
             return condition
         cast = self.result(f"bitcast {condition.type} {condition.name} to i{width}", TRUTH, 1)
         return self.result(f"icmp ne i{width} {cast.name}, 0", TRUTH, 1)
+
+    def largest(self, x: Lanes) -> Lanes:
+        """The largest of numbers without a fraction, as a word."""
+        if x.width > 1:
+            kind = f"v{x.width}{'f64' if self.number == 'double' else 'f32'}"
+            self.declared.add(f"declare {self.number} @llvm.vector.reduce.fmax.{kind}({x.type})")
+            text = f"call {self.number} @llvm.vector.reduce.fmax.{kind}({x.type} {x.name})"
+            x = self.result(text, FLOAT, 1)
+        return self.word_of(x)
 
     def note_nan(self, x: Lanes, status: int) -> None:
         """Set a status word where there is a nan among the lanes at hand."""
@@ -207,22 +230,35 @@ class Function(Arithmetic):
         step: int,
     ) -> list[Lanes]:
         """The same, at least once."""
+
+        def one(i: Lanes, *inside: Lanes) -> tuple[Lanes, Sequence[Lanes]]:
+            following = list(body(i, *inside) or ())
+            later = self.result(f"add nuw nsw i64 {i.name}, {step}", INDEX, 1, pure=False)
+            text = f"icmp slt i64 {later.name}, {count}"
+            return self.result(text, TRUTH, 1, pure=False), following
+
+        return self.until(one, carried, step)
+
+    def until(
+        self,
+        body: Callable[..., tuple[Lanes, Sequence[Lanes]]],
+        carried: Sequence[Lanes],
+        step: int = 1,
+    ) -> list[Lanes]:
+        """Run body(t, *carried) for t = 0, step, … as long as the condition holds that it returns
+        with the next `carried`, but once at least. Returns the last ones."""
         self._count += 1
-        head, after = f"loop{self._count}", f"done{self._count}"
-        before = self._label
+        head, after, before = f"loop{self._count}", f"done{self._count}", self._label
         self.lines += [f" br label %{head}", f"{head}:"]
         place = len(self.lines)
         names = [f"%i{self._count}", *[f"%c{self._count}_{k}" for k in range(len(carried))]]
         self.lines += [""] * len(names)
         self._label = head
         self._known.append({})
-        i = Lanes(self, names[0], INDEX, 1)
-        inside = [
-            Lanes(self, name, x.kind, x.width) for name, x in zip(names[1:], carried, strict=True)
-        ]
-        following = list(body(i, *inside) or ())
-        later = self.result(f"add nuw nsw i64 {i.name}, {step}", INDEX, 1, pure=False)
-        more = self.result(f"icmp slt i64 {later.name}, {count}", TRUTH, 1, pure=False)
+        t = Lanes(self, names[0], INDEX, 1)
+        pairs = zip(names[1:], carried, strict=True)
+        more, following = body(t, *[Lanes(self, name, x.kind, x.width) for name, x in pairs])
+        later = self.result(f"add nuw nsw i64 {t.name}, {step}", INDEX, 1, pure=False)
         self.lines += [f" br i1 {more.name}, label %{head}, label %{after}", f"{after}:"]
         ends = [(self.index(0), later), *zip(carried, following, strict=True)]
         for k, (name, (x, y)) in enumerate(zip(names, ends, strict=True)):
@@ -231,7 +267,7 @@ class Function(Arithmetic):
             )
         self._known.pop()
         self._label = after
-        return following
+        return [*following]
 
     def when(
         self,
@@ -303,7 +339,7 @@ class Function(Arithmetic):
         to be good code also where code is made in a quick way."""
         linkage, how = "internal " if inner else "", "#0" if good else "#1"
         head = f"define {linkage}void @{name}({parameters or PARAMETERS}) {how} {{\nentry:\n"
-        return head + "\n".join([*self.lines, " ret void\n}\n"])
+        return head + "\n".join([*self._rooms, *self.lines, " ret void\n}\n"])
 
 
 # What each part of a program is given: lists and status words, the operations of segments, the

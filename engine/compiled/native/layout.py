@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, L, Lists, View
 from engine.compiled.native.function import Function
 from engine.compiled.native.job import AT
 from engine.compiled.native.numbers import Lanes
 
+if TYPE_CHECKING:
+    from engine.compiled.adjoint import Backward
+
 Signed = Callable[[Lanes], Lanes]
+Write = Callable[["Layout", Function, Sequence[Instruction]], None]
 
 STRIPS = 8  # strips of a block up to which it is written without a loop
 RUNS = 600  # vectors in the runs of a list up to which it is written out, not read at run time
@@ -33,9 +37,21 @@ class Layout:
         self.lists, self.steps, self.lanes = lists, steps, lanes
         # The rows of S and of L that are read from memory; None if all had better be there.
         self.read: tuple[Array, Array] | None = None
-        self.number = "float" if dtype == "float32" else "double"
-        self.vector = vector_bytes // (4 if dtype == "float32" else 8)
+        self.number = "float" if dtype in ("float32", "float") else "double"
+        self.vector = vector_bytes // (4 if self.number == "float" else 8)
         self._written = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
+        self._buffers: Sequence[str] = _BUFFERS
+        # The adjoints of the steps of loops, by their places, and what writes instructions.
+        self.inner: dict[int, Backward] = {}
+        self.write: Write | None = None
+
+    def of_inner(self, lists: Lists, lanes: int, buffers: Sequence[str]) -> Layout:
+        """The same for the step of a loop, for so many lanes, whose rows are in buffers of its own:
+        by space."""
+        size = 4 if self.number == "float" else 8
+        made = Layout(lists, self.steps, lanes, self.number, self.vector * size, hot=True)
+        made._buffers, made.inner, made.write = buffers, self.inner, self.write
+        return made
 
     def writes_out(self, segment: Instruction) -> bool:
         """Whether the operations of a segment are written out."""
@@ -47,11 +63,11 @@ class Layout:
 
     def buffer(self, space: int) -> str:
         """What a space's rows are called in machine code."""
-        return _BUFFERS[space]
+        return self._buffers[space]
 
     def place(self, view: View) -> tuple[str, int]:
         """The buffer of a run of rows, and where in it they begin."""
-        return _BUFFERS[view.space], view.first * self.width(view.space)
+        return self._buffers[view.space], view.first * self.width(view.space)
 
     def numbers(self, view: View) -> int:
         """How many numbers the rows are."""
@@ -140,12 +156,13 @@ class Layout:
         self, f: Function, view: View, body: Callable[[Any, Any, int, Signed], None]
     ) -> None:
         """Run body(k, row, count, signed) for each run of a list: `count` rows from `row` on have
-        the places from k on, and signed(x) is x, or -x if they are negated. A list of many runs is
-        read at run time, row by row."""
+        the places from k on, and signed(x) is x, or -x if they are negated. Runs of one length that
+        are evenly apart, as the parts of rows of a matrix are, become a loop. A list that is
+        irregular is read at run time, row by row."""
         moving = view.listed and not isinstance(view.first, int)
-        runs = [] if moving else self.lists.runs(view)
+        groups = [] if moving else [*_even(self.lists.runs(view))]
         vectors = -(-self.width(view.space) // self.vector)
-        if moving or (view.listed and len(runs) * vectors > RUNS):
+        if moving or (view.listed and len(groups) * vectors > RUNS):
 
             def one(k: Lanes) -> None:
                 row, negative = self.listed(f, k + view.first)
@@ -154,9 +171,21 @@ class Layout:
             f.loop(view.count, one)
             return
         k = 0
-        for row, sign, count in runs:
-            body(k, row, count, operator.neg if sign < 0 else lambda x: x)
-            k += count
+        for row, sign, count, stride, times in groups:
+            signed: Signed = operator.neg if sign < 0 else lambda x: x
+
+            def several(
+                t: Any,
+                k: int = k,
+                row: int = row,
+                count: int = count,
+                stride: int = stride,
+                signed: Signed = signed,
+            ) -> None:
+                body(t * count + k, t * stride + row, count, signed)
+
+            f.loop(times, several)
+            k += count * times
 
     def flush(self, f: Function) -> None:
         """Store the adjoints at hand, which code other than that of single rows is about to use."""
@@ -203,7 +232,9 @@ class AtHand:
     def write(self, row: int, y: Lanes) -> None:
         """Set a row."""
         self._values[self._space, row] = y
-        self._f.store(y, self._e.buffer(self._space), self._place(self._space, row)[0])
+        read = None if self._alone else self._e.read
+        if read is None or read[self._space][row]:
+            self._f.store(y, self._e.buffer(self._space), self._place(self._space, row)[0])
 
     def arrived(self, row: int, space: int | None = None, *, last: bool = False) -> Lanes:
         """The adjoint of a row; at its `last` use it need not be stored."""
@@ -222,6 +253,23 @@ class AtHand:
         """End the body of a loop."""
         if self._alone:
             _store(self._e, self._f, self._sums, self._o)
+
+
+def _even(runs: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Runs of rows, those together that are alike and evenly apart: the first row, the sign, the
+    length, how far the next one is, and how many there are."""
+    k = 0
+    while k < len(runs):
+        row, sign, count = runs[k]
+        n, stride = 1, 0
+        while k + n < len(runs) and runs[k + n][1:] == (sign, count):
+            step = runs[k + n][0] - runs[k + n - 1][0]
+            if n > 1 and step != stride:
+                break
+            stride, n = step, n + 1
+        n = n if n >= STRIPS else 1
+        yield row, sign, count, stride, n
+        k += n
 
 
 def _store(e: Layout, f: Function, sums: dict[tuple[int, int], Lanes], o: Any) -> None:
