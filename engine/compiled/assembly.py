@@ -1,5 +1,5 @@
 """Assembly: a program's text in LLVM's language, its parts instruction by instruction, and the
-driver that runs them."""
+driver that runs them; and the routines that drivers share, linked to it by name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiled import cache, objects
 from engine.compiled.blocks import Instruction, L, S
 from engine.compiled.instructions import ROWS
+from engine.compiled.native import routines
 from engine.compiled.native.driver import Outline, drive
 from engine.compiled.native.function import Function, calls
 from engine.compiled.native.layout import Layout
 from engine.compiled.repeats import Repeat, folded, moved
+from engine.compiled.threads import compiling
 
 _PIECE = 64  # single operations of a segment that are written out together
 _LONG = 500  # lines of a function: the time that LLVM takes grows faster than its length
@@ -151,6 +154,20 @@ def _fused(instructions: Sequence[Instruction]) -> Iterator[list[Instruction]]:
         some = [i]
     if some:
         yield some
+
+
+_linked: dict[str, objects.Code] = {}  # the routines, by type of numbers
+
+
+def link(number: str) -> None:
+    """Have the routines for a type of numbers found by their names, in all code loaded later."""
+    with compiling:
+        if number not in _linked:
+            key = f"routines of {number}, {sources()}"
+            _, code = objects.code(key, lambda: (None, routines.text(number)))
+            for name in (routines.name_of(routine, number) for routine in routines.ROUTINES):
+                cache.llvm().add_symbol(name, code.address(name))
+            _linked[number] = code
 
 
 @functools.cache

@@ -284,8 +284,8 @@ def process_states() -> list[State]:
 
 def _told(state: Any) -> Any:
     """A state in a form that can be compared."""
-    if isinstance(state, tuple):
-        return tuple(map(_told, state))
+    if isinstance(state, tuple):  # of hundreds of numbers
+        return tuple(x if type(x) is int else _told(x) for x in state)
     return np.asarray(state).tobytes() if hasattr(state, "__array__") else state
 
 

@@ -214,6 +214,8 @@ def _module(texts: Sequence[str]) -> list[Callable[[State], None]]:
         declared |= {line for line in lines if line.startswith("declare")}
         text = "\n".join(line for line in lines if not line.startswith("declare"))
         renamed.append(re.sub(r"@(forward|backward|begin|drive)", rf"@p{k}_\1", text))
+    for number in ("double", "float"):
+        assembly.link(number)
     code = Code(objects.compiled("\n".join([*sorted(declared), *renamed])))
 
     def runner(k: int) -> Callable[[State], None]:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import engine
 from compiled.instruction_programs import Maker, Program
-from compiled.program_runs import State, emitted, interpret, state_of
+from compiled.program_runs import State, emitted, interpret, state_of, text_of
 from engine.compiled import jitted
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S, View
 from nn.optim import rules
@@ -289,3 +290,28 @@ def test_no_steps_at_all() -> None:
     run(state)
     assert state.done == 0
     np.testing.assert_array_equal(state.work.theta, before)
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 6, 23])
+@pytest.mark.parametrize("in_order", [False, True], ids=["rows", "columns"])
+def test_examples_of_any_size_are_read(inputs: int, in_order: bool) -> None:
+    """Some of their numbers together, and the rest one by one."""
+    X = np.random.default_rng(inputs).normal(size=(19, inputs))
+    program = engine.compile(
+        lambda xs: engine.sum([(k + 1.0) * x for k, x in enumerate(xs)]), in_axes=0
+    )
+    value, gradient = program.value_and_grad(np.asfortranarray(X) if in_order else X)
+    weights = np.arange(1.0, inputs + 1.0)
+    np.testing.assert_allclose(value, X @ weights, rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(gradient, np.tile(weights, (19, 1)))
+
+
+def test_what_drivers_share_is_in_no_program() -> None:
+    """A driver calls it, so that more inputs are no more code."""
+    sizes = []
+    for count in (64, 128):
+        maker = Maker(random.Random(0), WIDTH, count)
+        maker.map(L, 1, "tanh")
+        text = text_of(maker.function("float64", outputs=[(L, count)], wanted=[(L, 1)]))
+        sizes.append(text[text.index("@drive") :].count("\n"))
+    assert sizes[0] == sizes[1]

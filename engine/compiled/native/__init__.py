@@ -7,7 +7,7 @@ like all others.
 
 To read it, begin with `numbers`, which write down what is done to them, and `function`, with loops
 and memory; then `vectormath`, the elementary functions; `layout`, where rows lie; `tiles`, loops
-over matrices; `driver`, what runs the parts, and `job`, what it is given. What each instruction
-emits stands in its row (see `engine.compiled.instructions`); `assembly` puts all of it together,
-and `objects` has LLVM make code of it.
+over matrices; `driver`, what runs the parts, and `job`, what it is given; `routines`, what all
+drivers call. What each instruction emits stands in its row (see `engine.compiled.instructions`);
+`assembly` puts all of it together, and `objects` has LLVM make code of it.
 """

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
+from engine.compiled.native import routines
 from engine.compiled.native.function import Function
 from engine.compiled.native.layout import Layout
 from engine.compiled.native.numbers import Lanes
 
 _PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
-_BLOCK = 16  # inputs of an example that are read together: what a line of the cache holds, or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,9 @@ class _Driver:
             words = [f"i64 {x.name if isinstance(x, Lanes) else x}" for x in (start, w)]
             self.f.lines.append(" call " + _PART.format(part, *words))
 
-    def copy(self, count: Any, source: str, first: Any, target: str, place: Any) -> None:
-        """Copy numbers, in their order, from the first on to a place and those after it."""
-        f = self.f
-        f.loop(count, lambda i: f.store(f.load(source, first + i), target, place + i))
-
-    def fill_words(self, count: Any, x: Any, target: str) -> None:
-        """Set the first words of a buffer."""
-        self.f.loop(count, lambda i: self.f.put_word(x, target, i))
+    def routine(self, name: str, *given: Any) -> None:
+        """Call a routine that drivers share."""
+        routines.call(self.f, name, *given)
 
     def at_least_one(self, count: Lanes) -> Lanes:
         """The count; 1 for 0."""
@@ -139,7 +134,7 @@ class _Driver:
                 f.store(f.literal(self.e.lists.nothing), "%gs", row)
         self.call("forward_shared")
         watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
-        f.when(watching, lambda: self.watch("%vs", frame.rows[S], 1, 1))
+        f.when(watching, lambda: self.routine("watch", "%vs", "%pool", frame.rows[S], 1, 1))
         if frame.checked and self.lanes:
             self.spread_failure(count)
         held = f.index(0)
@@ -160,21 +155,7 @@ class _Driver:
             ok = ok & (~self.training | self.update(step, ok, count))
         return ok
 
-    # --- guards and watching ---
-
-    def watch(self, buffer: str, rows: int, width: int, w: Any) -> None:
-        """Note whether there is an inf or a nan in the first w lanes of any row."""
-        f = self.f
-
-        def row(r: Any) -> None:
-            def lane(i: Any) -> None:
-                x = f.load(buffer, r * width + i)
-                finite = f.call("fabs", x) < float("inf")
-                f.when(~finite, lambda: f.put_word(1, "%pool", NOT_FINITE))
-
-            f.loop(w, lane)
-
-        f.loop(rows, row)
+    # --- guards ---
 
     def spread_failure(self, count: Lanes) -> None:
         """A guard of S that failed, failed for all examples."""
@@ -182,8 +163,8 @@ class _Driver:
         order, number = f.word(fail, 0), f.load(found, 0)
 
         def all_of_them() -> None:
-            self.fill_words(count, order, fail)
-            f.loop(count, lambda i: f.store(number, found, i))
+            self.routine("fill_words", fail, order, count)
+            self.routine("fill", found, number, count)
 
         f.when(f.holds("sge", order, 0), all_of_them)
 
@@ -200,9 +181,11 @@ class _Driver:
             start = c * width
             rest = f.binary("sub", self.count, start)
             w = f.whole(f.holds("slt", rest, width), rest, width)
-            self.read_examples(start, w)
+            if inputs := frame.inputs[L]:
+                self.routine("read", "%job", "%vl", inputs, width, self.first + start, w)
             self.call("forward_lanes", start, w)
-            f.when(watching, lambda: self.watch("%vl", frame.rows[L], width, w))
+            given = ("%vl", "%pool", frame.rows[L], width, w)
+            f.when(watching, lambda: self.routine("watch", *given))
             for k, (space, row) in enumerate(frame.outputs):
                 if space == L:
                     self.lane_output(step, k, row, start, w)
@@ -219,108 +202,31 @@ class _Driver:
 
         return f.loop(chunks, chunk, [f.index(0)])[0]
 
-    def read_examples(self, start: Lanes, w: Lanes) -> None:
-        """Fill the inputs of L."""
-        f = self.f
-        if not self.frame.inputs[L]:
-            return
-        first, in_order = self.first + start, self.flag("in_order")
-        f.when(in_order, lambda: self.by_columns(first, w))
-        f.when(~in_order, lambda: self.by_rows(first, w))
-
-    def by_columns(self, first: Lanes, w: Lanes) -> None:
-        """Fill them where the examples follow each other, as columns of the data."""
-        f, width = self.f, self.e.lanes
-        data, stride = self.at("data"), self.word("stride")
-
-        def row(r: Any) -> None:
-            at, to = r * stride + first, r * width
-            filling = f.load(data, at)
-
-            def strip(o: Any, v: int, used: int) -> None:
-                f.store(f.load(data, at + o, v, used), "%vl", to + o, used)
-
-            full = f.holds("eq", w, width)
-            f.when(full, lambda: self.e.flat(f, width, strip, unrolled=1))
-            f.when(~full, lambda: self.copy(w, data, at, "%vl", to))
-            rest = f.binary("sub", f.index(width), w)
-            f.loop(rest, lambda i: f.store(filling, "%vl", to + w + i))
-
-        f.loop(self.frame.inputs[L], row)
-
-    def by_rows(self, first: Lanes, w: Lanes) -> None:
-        """Fill them where each example is a row of the data, at a place that `order` says."""
-        f, inputs, width = self.f, self.frame.inputs[L], self.e.lanes
-        data, stride, order = self.at("data"), self.word("stride"), self.at("order")
-
-        def some(part: Any, count: int) -> None:
-            def lane(i: Any) -> None:
-                which = f.whole(f.holds("slt", i, w), i, 0)
-                at = f.word(order, first + which) * stride
-                for r in range(count):
-                    x = f.load(data, at + (part + r))
-                    f.store(x, "%vl", (part + r) * width + i)
-
-            f.loop(width, lane)
-
-        whole = inputs // _BLOCK * _BLOCK
-        f.loop(whole, lambda part: some(part, _BLOCK), step=_BLOCK)
-        if inputs > whole:
-            some(f.index(whole), inputs - whole)
-
     def lane_output(self, step: Lanes, k: int, row: int, start: Lanes, w: Lanes) -> None:
         """Give an output of the examples at hand, or add them up in training."""
-        f, at = self.f, row * self.e.lanes
+        f, numbers = self.f, self.f.address("%vl", row * self.e.lanes)
 
         def add_up() -> None:
-            # by four sums that need not wait for each other
-            quads = f.binary("and", w, -4)
-
-            def four(i: Any, *totals: Lanes) -> list[Lanes]:
-                return [t + f.load("%vl", i + (at + j)) for j, t in enumerate(totals)]
-
-            sums = f.loop(quads, four, [f.literal(0.0)] * 4, step=4)
-
-            def one(i: Any, total: Lanes) -> list[Lanes]:
-                return [total + f.load("%vl", quads + i + at)]
-
-            (last,) = f.loop(f.binary("sub", w, quads), one, [sums[0]])
-            total = (last + sums[1]) + (sums[2] + sums[3])
-            f.add_double(total, self.at("losses"), step * 2 + k)
+            losses = f.word_address(self.at("losses"), step * 2 + k)
+            self.routine("add_up", numbers, losses, w)
 
         def give() -> None:
-            outputs, columns = self.at("outputs"), self.word("columns")
-            self.copy(w, "%vl", f.index(at), outputs, columns * k + start)
+            place = self.word("columns") * k + start
+            self.routine("copy", numbers, f.address(self.at("outputs"), place), w)
 
         self.either(add_up if k < 2 else None, give)
 
     def seed_lanes(self, start: Lanes, w: Lanes) -> None:
         """Set the adjoints of outputs: weights, where guards held."""
         f, width, weights = self.f, self.e.lanes, self.at("weights")
-        rows = dict.fromkeys(row for space, row in self.frame.outputs if space == L)
-        nothing = self.e.lists.nothing
-        for row in rows:
-
-            def clear(o: Any, v: int, used: int, row: int = row) -> None:
-                f.store(f.literal(nothing, v), "%gl", o + row * width, used)
-
-            self.e.flat(f, width, clear, unrolled=1)
-        fail = self.at("fail")
-        for k, (space, row) in enumerate(self.frame.outputs):
-            if space != L:
-                continue
-            weight = f.load(weights, k)
-
-            def one(i: Any, row: int = row, weight: Lanes = weight) -> None:
-                def put() -> None:
-                    f.store(weight, "%gl", i + row * width, adds=True)
-
-                if self.frame.checked:
-                    f.when(f.holds("slt", f.word(fail, start + i), 0), put)
-                else:
-                    put()
-
-            f.when(f.differs(weight, 0.0), lambda one=one: f.loop(w, one))  # type: ignore[misc]
+        outputs = [(k, row) for k, (space, row) in enumerate(self.frame.outputs) if space == L]
+        places = {row: f.address("%gl", row * width) for _, row in outputs}
+        for place in places.values():
+            self.routine("fill", place, f.literal(self.e.lists.nothing), width)
+        fail = f.word_address(self.at("fail"), start)
+        for k, row in outputs:
+            given = (f.load(weights, k), int(self.frame.checked), w)
+            self.routine("seed", places[row], fail, *given)
 
     def held(self, start: Lanes, w: Lanes) -> Lanes:
         """For how many of the examples at hand all guards held."""
@@ -338,18 +244,10 @@ class _Driver:
     def lane_gradients(self, start: Lanes, w: Lanes) -> None:
         """Give the gradients that are asked for example by example."""
         f, columns = self.f, self.frame.columns
-        if not columns:
-            return
-        out = self.at("lane_gradient")
         for k, row in enumerate(columns):
-            at = row * self.e.lanes
-
-            def one(i: Any, k: int = k, at: int = at) -> None:
-                g = f.load("%gl", i + at)
-                f.store(g + 0.0, out, (start + i) * len(columns) + k)
-                f.when(f.compare("uno", g, g), lambda: f.put_word(1, "%pool", NAN_SEEN))
-
-            f.loop(w, one)
+            out = f.address(self.at("lane_gradient"), start * len(columns) + k)
+            gradient = f.address("%gl", row * self.e.lanes)
+            self.routine("give_gradient", gradient, out, "%pool", len(columns), w)
 
     # --- S, after the lanes ---
 
@@ -371,8 +269,11 @@ class _Driver:
 
         def give() -> None:
             outputs, columns = self.at("outputs"), self.word("columns")
-            many = columns if self.lanes else 1
-            f.loop(many, lambda i: f.store(x, outputs, columns * k + i))
+            place = f.address(outputs, columns * k)
+            if self.lanes:
+                self.routine("fill", place, x, columns)
+            else:
+                f.store(x, place, 0)
 
         self.either(note if k < 2 else None, give)
         if backward is None:
@@ -422,7 +323,8 @@ class _Driver:
         self.together = f.holds("ne", together, 0)
         theta = self.at("theta")
 
-        f.when(self.together, lambda: self.copy(size, theta, 0, "%vs", self.base))
+        first = f.address("%vs", self.base)
+        f.when(self.together, lambda: self.routine("copy", theta, first, size))
         found = []
         for buffer, name in (("%vs", "theta"), ("%gs", "gradient")):
             here = f.as_word(f.address(buffer, self.base))
@@ -432,18 +334,13 @@ class _Driver:
     def prepare(self, step: Lanes, count: Lanes) -> None:
         """Begin a step: numbers that move in their rows, no sums, no failed guards."""
         f = self.f
-        theta, places = self.at("theta"), self.at("places")
-
-        def put(p: Any) -> None:
-            row = f.word(places, p)
-            f.when(f.holds("sge", row, 0), lambda: f.store(f.load(theta, p), "%vs", row))
-
-        f.when(~self.together, lambda: f.loop(self.word("size"), put))
+        given = (self.at("theta"), self.at("places"), "%vs", self.word("size"))
+        f.when(~self.together, lambda: self.routine("put", *given))
         losses = self.at("losses")
         for k in range(2):
             f.put_double(f.literal(0.0), losses, step * 2 + k)
         if self.frame.checked:
-            self.fill_words(self.at_least_one(count), -1, self.at("fail"))
+            self.routine("fill_words", self.at("fail"), -1, self.at_least_one(count))
 
     def update(self, step: Lanes, ok: Lanes, count: Lanes) -> Lanes:
         """Move the numbers by the rule; return whether that was to be."""
@@ -460,15 +357,8 @@ class _Driver:
         size = self.word("size")
 
         def move() -> None:
-            gradient, places = self.at("gradient"), self.at("places")
-
-            def out(p: Any) -> None:
-                row = f.word(places, p)
-                there = f.holds("sge", row, 0)
-                g = f.load("%gs", f.whole(there, row, 0))
-                f.store(f.select(there, g, 0.0), gradient, p)
-
-            f.when(~self.together, lambda: f.loop(size, out))
+            out = ("%gs", self.at("places"), self.at("gradient"), size)
+            f.when(~self.together, lambda: self.routine("collect", *out))
             told = f.as_word(f.address(self.at("settings"), step * self.word("told")))
             given = [self.theta, self.gradient, self.word("slots"), told, size]
             words = ", ".join(f"i64 {x.name}" for x in given)
@@ -484,7 +374,7 @@ class _Driver:
         f, size = self.f, self.word("size")
 
         def copy(name: str, buffer: str) -> None:
-            self.copy(size, buffer, self.base, self.at(name), 0)
+            self.routine("copy", f.address(buffer, self.base), self.at(name), size)
 
         f.when(self.together, lambda: copy("theta", "%vs"))
         whole = self.together & f.holds("eq", self.word("done"), steps)

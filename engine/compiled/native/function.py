@@ -123,17 +123,17 @@ class Function(Arithmetic):
 
     def word(self, buffer: str, offset: Any) -> Lanes:
         """A word of a buffer."""
-        where = self._word_at(buffer, offset)
+        where = self.word_address(buffer, offset)
         return self.result(f"load i64, ptr {where}, align 8", INDEX, 1, pure=False)
 
     def put_word(self, x: Any, buffer: str, offset: Any) -> None:
         """Set a word of a buffer."""
         name = x.name if isinstance(x, Lanes) else str(x)
-        self.lines.append(f" store i64 {name}, ptr {self._word_at(buffer, offset)}, align 8")
+        self.lines.append(f" store i64 {name}, ptr {self.word_address(buffer, offset)}, align 8")
 
     def pointer(self, buffer: str, offset: Any) -> str:
         """The address that a word of a buffer is."""
-        where = self._word_at(buffer, offset)
+        where = self.word_address(buffer, offset)
         return self.result(f"load ptr, ptr {where}, align 8", INDEX, 1, pure=False).name
 
     def operation_word(self, offset: Any) -> Lanes:
@@ -143,7 +143,8 @@ class Function(Arithmetic):
         narrow = self.result(f"load i32, ptr {where}, align 4", INDEX, 1, pure=False)
         return self.result(f"sext i32 {narrow.name} to i64", INDEX, 1, pure=False)
 
-    def _word_at(self, buffer: str, offset: Any) -> str:
+    def word_address(self, buffer: str, offset: Any) -> str:
+        """The address of a word of a buffer, or of a double."""
         name = offset.name if isinstance(offset, Lanes) else str(offset)
         return self.result(f"getelementptr inbounds i64, ptr {buffer}, i64 {name}", INDEX, 1).name
 

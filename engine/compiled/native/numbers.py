@@ -174,9 +174,9 @@ class Arithmetic:
         """A known index."""
         return Lanes(self, str(x), INDEX, 1, x)
 
-    def given(self, name: str) -> Lanes:
-        """A count or a place that the function was given."""
-        return Lanes(self, name, INDEX, 1)
+    def given(self, name: str, kind: str = INDEX) -> Lanes:
+        """A count or a place that the function was given, or a number."""
+        return Lanes(self, name, kind, 1)
 
     def result(self, text: str, kind: str, width: int, pure: bool = True) -> Lanes:
         """What an instruction gives."""
