@@ -83,7 +83,8 @@ def compiled(text: str, *, quick: bool = False) -> bytes:
         module = llvm.parse_assembly(f"{text}\n{kinds}")
         if " = alloca " in text:  # buffers of loops, which had better be registers
             _run_passes(module, "add_sroa_pass")
-        return bytes(_target_machine().emit_object(module))
+        level = 0 if quick and ") #0 {" not in text else 2  # not for loops, which are always good
+        return bytes(_target_machine(level).emit_object(module))
 
 
 def optimised(text: str) -> str:

@@ -35,6 +35,7 @@ from engine.value import Value, computed_leaf, to_float
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_PATHS = 64
+_FEW = 4  # paths beyond which code is made in a quick way, until it is hot: maybe few take them
 _SOMETHING_ELSE = (
     "the function does something else by now than when it was traced: has a module's mode "
     "changed, or a number that it reads? Call it again, and look at that"
@@ -263,6 +264,7 @@ class Paths:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
                 path.blocks[lifted, *split] = blocks
             machine = Machine(blocks, [*numbers.values()], self.dtype, native=self.native)
+            machine.hot = machine.hot and len(self.paths) <= _FEW
             self._tell(machine)
         columns = {name: i for name, i in numbers.items() if i in in_lanes or i in split}
         made = (machine, columns if backward else {})

@@ -106,3 +106,29 @@ def test_where_that_was_said_runs_are_not_counted(made: list[str]) -> None:
     for _ in range(10):  # as a run does that goes on where it was interrupted
         loop.gradient(np.array([0.5]), np.arange(0), (0, 0))
     assert made == [LOOP]
+
+
+def test_paths_beyond_a_few_are_made_in_a_quick_way_until_they_are_hot(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, code = [], objects.code
+
+    def noting(*args: Any, **keywords: Any) -> Any:
+        quick.append(keywords.get("quick", False))
+        return code(*args, **keywords)
+
+    monkeypatch.setattr(objects, "code", noting)
+
+    def f(x: Any) -> Any:
+        for k in range(8):
+            if x < k:
+                return x * (k + 1.0)
+        return x
+
+    program = engine.compile(f)
+    for k in range(8):
+        assert program(k - 0.5) == (k - 0.5) * (k + 1.0)
+    assert quick == [False] * 4 + [True] * 4
+    for _ in range(10):
+        assert program(6.5) == 6.5 * 8.0
+    assert quick == [False] * 4 + [True] * 4 + [False]
