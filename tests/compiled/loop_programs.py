@@ -6,6 +6,7 @@ as data, is known.
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable
@@ -22,17 +23,18 @@ Function = Callable[[list[Any]], Any]
 
 @dataclass(frozen=True)
 class Steps:
-    """A function, where to call it, and the least share of single operations that loops have."""
+    """A function, where to call it, and the least share of single operations that loops have; None
+    where steps are so wide that they are lifted to blocks instead."""
 
     function: Function
     at: list[float]
-    looped: float = 0.75
+    looped: float | None = 0.75
 
 
 STEPS: dict[str, Steps] = {}
 
 
-def steps(at: list[float], looped: float = 0.75) -> Callable[[Function], Function]:
+def steps(at: list[float], looped: float | None = 0.75) -> Callable[[Function], Function]:
     def note(function: Function) -> Function:
         STEPS[function.__name__.replace("_", " ").strip()] = Steps(function, at, looped)
         return function
@@ -272,3 +274,44 @@ def gated_cell(p: list[Any]) -> Any:
         gate = engine.sigmoid(w * x + u * h + b)
         h = gate * h + (1.0 - gate) * engine.tanh(v * x + w * h)
     return h
+
+
+@steps([0.8, 1.5, -0.3], None)
+def gram_schmidt(p: list[Any]) -> Any:
+    """Of 12 vectors of 12 numbers."""
+    a, b, c = p
+    size, basis = 12, []
+    for i in range(size):
+        v = [a * DATA[size * i + j] + (b if i == j else c * DATA[i + j]) for j in range(size)]
+        for u in basis:
+            shared = u[0] * v[0]
+            for x, y in zip(u[1:], v[1:], strict=True):
+                shared = shared + x * y
+            v = [y - shared * x for x, y in zip(u, v, strict=True)]
+        square = v[0] * v[0]
+        for y in v[1:]:
+            square = square + y * y
+        basis.append([y / engine.sqrt(square) for y in v])
+    return engine.sum([DATA[k] * x for u in basis for k, x in enumerate(u)])
+
+
+@steps([0.7, -0.3, 0.5], None)
+def ctc(p: list[Any]) -> Any:
+    """Connectionist temporal classification: the loss of 40 frames for a label of four symbols."""
+    scale, blank, shift = p
+    label = [0, 1, 0, 2, 0, 2, 0, 3, 0]  # 0 is the blank
+    alpha: list[Any] = [None] * len(label)  # log-probabilities; None for what can't be by then
+    for t in range(40):
+        scores = [
+            blank,
+            *[scale * DATA[3 * t + k] + shift * DATA[120 + 3 * t + k] for k in range(3)],
+        ]
+        total = engine.logsumexp(scores)
+        before, alpha = alpha, []
+        for s, symbol in enumerate(label):
+            skips = s > 1 and symbol not in (0, label[s - 2])
+            ways = [x for x in before[max(0, s - 1 - skips) : s + 1] if x is not None]
+            begun = ways or ([0.0] if t == 0 and s < 2 else [])
+            arrived = functools.reduce(engine.logaddexp, begun) if begun else None
+            alpha.append(None if arrived is None else arrived + scores[symbol] - total)
+    return -engine.logaddexp(alpha[-1], alpha[-2])

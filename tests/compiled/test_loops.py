@@ -13,7 +13,19 @@ import engine
 from compiled.loop_programs import DATA, STEPS, Function, Steps
 
 DECIDED = ("bisection", "ends early", "bouncing ball", "adaptive steps")  # by a rounding
-PROGRAMS = pytest.mark.parametrize("name", STEPS)
+TOLERANCE = {"float64": 1e-11, "float32": 2e-3}
+
+
+def named(*quick: int) -> Any:
+    """All programs up to order 2; slow but for these orders, and for values with their gradient
+    where steps are wide."""
+    cases = [
+        pytest.param(name, order, marks=[] if order in given else pytest.mark.slow)
+        for name, steps in STEPS.items()
+        for given in [quick if steps.looped is not None else (1,)]
+        for order in range(3)
+    ]
+    return pytest.mark.parametrize(("name", "order"), cases)
 
 
 def looped(program: engine.Program) -> float:
@@ -34,39 +46,72 @@ def directional(f: Function) -> Function:
     return lambda p: engine.sum([(k + 1.0) * g for k, g in enumerate(engine.grad(f)(p))])
 
 
-@PROGRAMS
+def of_order(f: Function, order: int) -> Function:
+    """A function whose value, or value and gradient, are derivatives of f up to an order."""
+    return f if order < 2 else directional(f)
+
+
+def check_batch(
+    f: Function, points: list[list[float]], order: int, dtype: str = "float64"
+) -> engine.Program:
+    """Compare a batch with the engine's own scalars; return the program."""
+    f = of_order(f, order)
+    program = engine.compile(f, in_axes=0, dtype=dtype)
+    expected = [engine.value_and_grad(f)(p) for p in points]
+    values, tolerance = np.array([v for v, _ in expected]), TOLERANCE[dtype]
+    size = np.abs(values).max() if order == 2 else 1.0  # a derivative by itself, in a direction
+    if order == 0:
+        actual = program(points)
+    else:
+        actual, gradients = program.value_and_grad(points)
+        exact = np.array([g for _, g in expected])
+        least = tolerance * (np.abs(exact).max() + 1.0)
+        np.testing.assert_allclose(gradients, exact, rtol=0.0, atol=least)
+    np.testing.assert_allclose(actual, values, rtol=tolerance, atol=tolerance * size)
+    return program
+
+
+@pytest.mark.parametrize("name", [name for name in STEPS if STEPS[name].looped is not None])
 def test_steps_are_loops(name: str) -> None:
     steps = STEPS[name]
     program = engine.compile(steps.function)
-    program(steps.at)
-    assert looped(program) >= steps.looped, str(program)
+    assert program(steps.at) == pytest.approx(engine.value_and_grad(steps.function)(steps.at)[0])
+    share = looped(program)
+    assert steps.looped is not None and share >= steps.looped, str(program)
 
 
-@PROGRAMS
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_batch_of_loops_is_what_the_engine_computes(name: str, dtype: str) -> None:
+def test_wide_steps_are_blocks() -> None:
+    """All that Gram-Schmidt does to vectors, but for the roots of 12 sums and a first number."""
+    program = engine.compile(STEPS["gram schmidt"].function)
+    program(STEPS["gram schmidt"].at)
+    text = str(program)
+    assert sum(map(int, re.findall(r"tape of (\d+) operation", text))) <= 13, text
+    assert "sums of 12 products" in text
+
+
+@named(0, 1)
+def test_a_batch_of_loops_is_what_the_engine_computes(name: str, order: int) -> None:
     steps = STEPS[name]
-    if dtype == "float32" and name in DECIDED:
-        pytest.skip("a rounding decides which way is taken")
-    points = near(steps.at, 19)
-    program = engine.compile(steps.function, in_axes=0, dtype=dtype)
-    values, gradients = program.value_and_grad(points)
-    expected = [engine.value_and_grad(steps.function)(p) for p in points]
-    size = np.abs([g for _, g in expected]).max() + 1.0
-    tolerance = 1e-11 if dtype == "float64" else 2e-3
-    np.testing.assert_allclose(values, [v for v, _ in expected], rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=0.0, atol=tolerance * size)
+    check_batch(steps.function, near(steps.at, 19 if order < 2 else 5), order)
 
 
-@PROGRAMS
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in STEPS if name not in DECIDED])
+def test_a_batch_of_loops_in_single_precision(name: str) -> None:
+    check_batch(STEPS[name].function, near(STEPS[name].at, 19), 1, "float32")
+
+
+@named(0, 1, 2)
 def test_one_example_of_loops_is_what_the_engine_computes(name: str, order: int) -> None:
     steps = STEPS[name]
-    f = steps.function if order == 1 else directional(steps.function)
+    f = of_order(steps.function, order)
     program = engine.compile(f)
     for p in near(steps.at, 2):
-        value, gradient = program.value_and_grad(p)
         expected, exact = engine.value_and_grad(f)(p)
+        if order == 0:
+            assert program(p) == pytest.approx(expected, rel=1e-10)
+            continue
+        value, gradient = program.value_and_grad(p)
         assert value == pytest.approx(expected, rel=1e-10)
         size = np.abs(exact).max() + 1e-6
         np.testing.assert_allclose(gradient, exact, rtol=0.0, atol=1e-10 * size)
@@ -83,14 +128,31 @@ def test_loops_of_numba_are_what_the_engine_computes(name: str) -> None:
     np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=1e-9, atol=1e-12)
 
 
-def test_guards_that_flip_in_the_middle_take_another_path() -> None:
-    steps = STEPS["bouncing ball"]
-    program = engine.compile(steps.function, in_axes=0)
-    points = [[h, 0.0, 0.4] for h in (0.5, 1.0, 2.0, 4.0, 9.0)]
-    values, gradients = program.value_and_grad(points)
-    expected = [engine.value_and_grad(steps.function)(p) for p in points]
-    np.testing.assert_allclose(values, [v for v, _ in expected], rtol=1e-12)
-    np.testing.assert_allclose(gradients, [g for _, g in expected], rtol=1e-9, atol=1e-9)
+FLIPPING = {
+    "bouncing ball": [[h, 0.0, 0.4] for h in (0.5, 1.0, 2.0, 4.0, 9.0)],
+    "pendulum": [[1.0, 0.0, 9.8], [3.1, 0.5, 9.8], [3.0, 4.0, 9.8], [2.0, 9.0, 9.8]],
+    "bisection": [[0.0, 3.0, target] for target in (0.5, 2.0, 3.3, 7.1)],
+    "ends early": [[0.5, 2.0], [0.7, 2.0], [1.5, 2.0], [0.5, 0.3]],
+}
+
+
+@pytest.mark.parametrize("order", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", FLIPPING)
+def test_guards_that_flip_in_the_middle_take_another_path(name: str, order: int) -> None:
+    """In a batch, and from one call to the next."""
+    f, points = STEPS[name].function, FLIPPING[name]
+    assert "paths" in repr(check_batch(f, points, order))
+    f = of_order(f, order)
+    program = engine.compile(f)
+    for p in [*points, *points]:
+        value, gradient = engine.value_and_grad(f)(p)
+        if order == 0:
+            assert program(p) == pytest.approx(value, rel=1e-10)
+            continue
+        actual, found = program.value_and_grad(p)
+        assert actual == pytest.approx(value, rel=1e-10)
+        least = 1e-10 * (np.abs(gradient).max() + 1.0)
+        np.testing.assert_allclose(found, gradient, rtol=0.0, atol=least)
     assert "paths" in repr(program)
 
 
