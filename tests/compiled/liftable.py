@@ -123,8 +123,8 @@ LIFTABLE = {
     for f in (
         Liftable(dense, ((5, 3), (1, 5), (4, 5), (1, 4)), 3),
         Liftable(convolution, ((3, 4), (2, 15)), 8),
-        Liftable(attention, ((3, 3), (3, 3), (3, 3)), 12),
-        Liftable(recurrence, ((4, 4), (4, 1)), 5),
+        Liftable(attention, ((3, 3), (3, 3), (3, 3)), 9),
+        Liftable(recurrence, ((4, 4), (4, 1)), 3),
         Liftable(system, ((2, 2),), 2),
         Liftable(embedding, ((5, 4), (5, 4)), 3),
         Liftable(noisy, ((6, 3),), 3),

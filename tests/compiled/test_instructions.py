@@ -40,6 +40,9 @@ SINGLE = pytest.param("float32", marks=pytest.mark.slow)
 DTYPES = pytest.mark.parametrize("dtype", ["float64", SINGLE])
 SPACES = pytest.mark.parametrize("space", [S, L], ids=["shared", "lanes"])
 KIND = pytest.mark.parametrize("kind", ROWS)
+SEEDS = pytest.mark.parametrize(
+    "seeds", [range(20), pytest.param(range(20, 40), marks=pytest.mark.slow)], ids=str
+)
 # Of the largest number in a space: sums may be in another order, and the twin's numbers are double.
 ALONE = {"float64": 1e-13, "float32": 2e-5}
 TOGETHER = {"float64": 1e-12, "float32": 2e-4}
@@ -103,8 +106,9 @@ def check_alone(programs: Sequence[Program], tolerance: float | None = None) -> 
 @EMITTED
 @DTYPES
 @KIND
-def test_a_row_alone(kind: str, dtype: str) -> None:
-    check_alone([*alone(kind, dtype, 24)])
+@pytest.mark.parametrize("count", [12, pytest.param(24, marks=pytest.mark.slow)])
+def test_a_row_alone(kind: str, dtype: str, count: int) -> None:
+    check_alone([*alone(kind, dtype, count)])
 
 
 @KIND
@@ -465,18 +469,20 @@ def test_the_adjoint_of_a_row(kind: str, dtype: str) -> None:
 
 @EMITTED
 @DTYPES
-def test_instructions_together(dtype: str) -> None:
-    check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in range(40)])
+@SEEDS
+def test_instructions_together(dtype: str, seeds: range) -> None:
+    check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in seeds])
 
 
 @EMITTED
 @DTYPES
+@SEEDS
 def test_instructions_together_whose_lists_are_read_at_run_time(
-    dtype: str, monkeypatch: pytest.MonkeyPatch
+    dtype: str, seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name in ((dots, "_RUNS"), (moves, "RUNS"), (layout, "RUNS")):
         monkeypatch.setattr(module, name, 0)
-    check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in range(40)])
+    check_functions([together(seed, dtype, exact=seed % 4 == 0) for seed in seeds])
 
 
 @pytest.mark.full
