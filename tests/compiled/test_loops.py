@@ -330,12 +330,12 @@ def check(seed: int) -> float:
 
 
 def test_recurrences_at_random() -> None:
-    shares = [check(seed) for seed in range(20)]
-    assert sum(share > 0.7 for share in shares) >= 5, shares  # many are soon constant
+    shares = [check(seed) for seed in range(12)]
+    assert sum(share > 0.7 for share in shares) >= 4, shares  # many are soon constant
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(k, k + 50) for k in range(100, 1100, 50)], ids=str)
+@pytest.mark.parametrize("seeds", [range(k, k + 50) for k in range(12, 512, 50)], ids=str)
 def test_many_recurrences_at_random(seeds: range) -> None:
     for seed in seeds:
         check(seed)
