@@ -6,12 +6,15 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
 
-test: lint
+test: .venv/test  ## lint, and meanwhile all tests that are short
+	$(MAKE) --jobs=2 lint test-short
+
+test-short: .venv/test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "$(SHORT)"
 
 test-order: .venv/test  ## the same in random order: make test-order SEED=7
