@@ -29,6 +29,7 @@ from engine.ops import TABLE
 from engine.rebind import rebind
 
 
+@functools.cache
 def require() -> None:
     """Raise ImportError with what to install where nothing can be compiled."""
     if not DISABLED and any(importlib.util.find_spec(x) is None for x in ("numba", "llvmlite")):

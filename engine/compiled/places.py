@@ -284,8 +284,9 @@ def process_states() -> list[State]:
 
 def _told(state: Any) -> Any:
     """A state in a form that can be compared."""
-    if isinstance(state, tuple):  # of hundreds of numbers
-        return tuple(x if type(x) is int else _told(x) for x in state)
+    if isinstance(state, tuple):
+        plain = {*map(type, state)} == {int}  # hundreds of them
+        return state if plain else tuple(map(_told, state))
     return np.asarray(state).tobytes() if hasattr(state, "__array__") else state
 
 
