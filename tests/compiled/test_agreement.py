@@ -221,17 +221,18 @@ def test_a_row_reduced_over_a_batch(op: Op, reduce: str) -> None:
 
 
 @ROWS
-def test_second_derivatives_of_a_row(op: Op) -> None:
+def test_second_derivatives_of_a_row(op: Op, way: str) -> None:
     def f(xs: Sequence[Any]) -> Any:
         return function_of(op)(*xs)
 
     points = [list(point) for point in (*samples(op), *special_points(op))]
     batched = engine.compile(engine.hessian(f), in_axes=0)(points)
     shared = engine.compile(engine.hessian(f))
-    for point, hessian in zip(points, batched, strict=True):
+    step = 1 if way == "native" else STEPS[op.arity]  # of the points that are tried one by one
+    for k, (point, hessian) in enumerate(zip(points, batched, strict=True)):
         expected = _eager_hessian(op, np.array(point).tobytes())
         scale = max([0.0, *np.abs(expected[np.isfinite(expected)])])
-        for actual in (hessian, shared(point)):
+        for actual in (hessian, shared(point)) if k % step == 0 else (hessian,):
             np.testing.assert_allclose(
                 actual, expected, rtol=0.0, atol=TOLERANCE_2 * scale, err_msg=str(point)
             )
