@@ -107,7 +107,8 @@ class Maker:
         def make() -> tuple[None, str]:
             return None, assembly.text_of(e, parts, frame)
 
-        assembly.link(e.number)
+        if frame.calls_routines:
+            assembly.link(e.number)
         _, made.code = objects.code(key, make, quick=not hot)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         made.drive = prototype(made.code.address("drive"))

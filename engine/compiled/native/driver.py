@@ -37,6 +37,17 @@ class Outline:
     training: bool  # whether it can be trained, too
     parts: Sequence[str]  # those that are there, in their order
 
+    @property
+    def lanes(self) -> bool:
+        """Whether there are examples to run chunk by chunk."""
+        outputs = any(space == L for space, _ in self.outputs)
+        return outputs or self.inputs[L] > 0 or "forward_lanes" in self.parts
+
+    @property
+    def calls_routines(self) -> bool:
+        """Whether the driver calls any of what drivers share."""
+        return self.lanes or self.training
+
 
 def drive(e: Layout, frame: Outline) -> Function:
     """Return the function `drive`."""
@@ -50,8 +61,6 @@ class _Driver:
         for name in ("pool", "ops", "vs", "gs", "vl", "gl"):
             pointer = self.f.pointer("%job", e.job(name))
             self.f.lines.append(f" %{name} = getelementptr i8, ptr {pointer}, i64 0")
-        self.lanes = any(space == L for space, _ in frame.outputs) or frame.inputs[L] > 0
-        self.lanes = self.lanes or "forward_lanes" in frame.parts
 
     # --- small things ---
 
@@ -134,11 +143,11 @@ class _Driver:
                 f.store(f.literal(self.e.lists.nothing), "%gs", row)
         self.call("forward_shared")
         watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
-        f.when(watching, lambda: self.routine("watch", "%vs", "%pool", frame.rows[S], 1, 1))
-        if frame.checked and self.lanes:
+        f.when(watching, self.watch_shared)
+        if frame.checked and frame.lanes:
             self.spread_failure(count)
         held = f.index(0)
-        if self.lanes:
+        if frame.lanes:
             held = self.chunks(step, backward, watching)
         weights = self.at("weights")
         for k, (space, row) in enumerate(frame.outputs):
@@ -155,7 +164,17 @@ class _Driver:
             ok = ok & (~self.training | self.update(step, ok, count))
         return ok
 
-    # --- guards ---
+    # --- guards and watching ---
+
+    def watch_shared(self) -> None:
+        """Note whether there is an inf or a nan in S."""
+        f = self.f
+
+        def row(r: Any) -> None:
+            finite = f.call("fabs", f.load("%vs", r)) < float("inf")
+            f.when(~finite, lambda: f.put_word(1, "%pool", NOT_FINITE))
+
+        f.loop(self.frame.rows[S], row)
 
     def spread_failure(self, count: Lanes) -> None:
         """A guard of S that failed, failed for all examples."""
@@ -270,7 +289,7 @@ class _Driver:
         def give() -> None:
             outputs, columns = self.at("outputs"), self.word("columns")
             place = f.address(outputs, columns * k)
-            if self.lanes:
+            if self.frame.lanes:
                 self.routine("fill", place, x, columns)
             else:
                 f.store(x, place, 0)
@@ -279,7 +298,7 @@ class _Driver:
         if backward is None:
             return
         there = f.holds("sgt", self.count, 0)
-        for_each = f.whole(there, held, 1) if self.lanes else f.index(1)
+        for_each = f.whole(there, held, 1) if self.frame.lanes else f.index(1)
         seed = f.load(weights, k) * f.number_of(for_each)
         seed = f.select(f.differs(seed, 0.0), seed, self.e.lists.nothing)
         f.when(backward, lambda: f.store(seed, "%gs", row, adds=True))

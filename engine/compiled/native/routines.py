@@ -15,7 +15,7 @@ from engine.compiled.native.function import Function
 from engine.compiled.native.job import AT
 from engine.compiled.native.numbers import FLOAT, INDEX, Lanes
 
-_BLOCKS = (16, 4, 1)  # inputs of an example read together: 16 are a line of the cache or two
+_BLOCK = 8  # inputs of an example that are read together: a line of the cache, or half of one
 
 Numbers = dict[str, Lanes]  # what a routine is given, but for pointers, by name
 ROUTINES: dict[str, tuple[str, Callable[[Function, Numbers], None]]] = {}
@@ -160,15 +160,9 @@ def _by_rows(f: Function, x: Numbers, data: str, stride: Lanes) -> None:
 
         f.loop(width, lane)
 
-    begin: Any = f.index(0)
-    for size in _BLOCKS:
-        end = f.binary("and", x["inputs"], -size)
-        f.loop(
-            f.binary("sub", end, begin),
-            lambda part, begin=begin, size=size: some(begin + part, size),
-            step=size,
-        )
-        begin = end
+    whole = f.binary("and", x["inputs"], -_BLOCK)
+    f.loop(whole, lambda part: some(part, _BLOCK), step=_BLOCK)
+    f.loop(f.binary("sub", x["inputs"], whole), lambda part: some(whole + part, 1))
 
 
 @_routine("%gl %fail =weight checked w")
