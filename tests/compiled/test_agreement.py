@@ -52,7 +52,13 @@ SCIPY = pytest.mark.skipif(
 BLAS = pytest.param("BLAS", marks=[SCIPY, pytest.mark.slow])
 
 
-@pytest.fixture(params=["native", IN_FULL, "tape", "interpreted", BLAS], autouse=True)
+WAYS = ["native", IN_FULL, "tape", "interpreted", BLAS]
+# What is interpreted is the same for a row alone, lifted or not: that is tried on the tape.
+_OF_ROWS = [pytest.param(x, marks=pytest.mark.slow) if x == "interpreted" else x for x in WAYS]
+WAYS_OF_A_ROW = pytest.mark.parametrize("way", _OF_ROWS, indirect=True)
+
+
+@pytest.fixture(params=WAYS, autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How programs run: as usual, as machine code, also with every matrix product by BLAS; or by
     the interpreter, lifted or the plain tape."""
@@ -143,6 +149,7 @@ def assert_same(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=TOLERANCE["float64"], atol=0.0)
 
 
+@WAYS_OF_A_ROW
 @ROWS
 def test_a_row_of_shared_numbers(op: Op) -> None:
     program = engine.compile(function_of(op), argnums=operands_of(op))
@@ -151,6 +158,7 @@ def test_a_row_of_shared_numbers(op: Op) -> None:
         assert_same([value, *gradient], eager_figures(op, [point])[0])
 
 
+@WAYS_OF_A_ROW
 @ROWS
 def test_a_row_of_batches(op: Op) -> None:
     points = [*samples(op), *special_points(op)]
@@ -185,6 +193,7 @@ def arguments(points: Sequence[tuple[float, ...]], axes: Sequence[int | None]) -
     ]
 
 
+@WAYS_OF_A_ROW
 @pytest.mark.parametrize(
     "op", [op for op in TABLE.values() if op.arity > 1], ids=lambda op: op.name
 )
@@ -197,6 +206,7 @@ def test_a_row_of_numbers_and_batches(op: Op) -> None:
         assert_same(np.transpose([value, *gradient]), eager_figures(op, points))
 
 
+@WAYS_OF_A_ROW
 @ROWS
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 def test_a_row_reduced_over_a_batch(op: Op, reduce: str) -> None:
@@ -220,6 +230,7 @@ def test_a_row_reduced_over_a_batch(op: Op, reduce: str) -> None:
             assert_same(gradient[k], column if axis == 0 else column.sum())
 
 
+@WAYS_OF_A_ROW
 @ROWS
 def test_second_derivatives_of_a_row(op: Op, way: str) -> None:
     def f(xs: Sequence[Any]) -> Any:
