@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.compiled.blocks import Array, Segments
-from engine.ops import TABLE
+from engine.compiled.columns import coded
+from engine.ops import TABLE, Op
 
 HERE, BEFORE, SAME, ELSEWHERE = range(4)
 
@@ -39,6 +40,12 @@ class Body:
     codes: list[int]
     out: list[Operand]  # ELSEWHERE: the row of each result
     operands: list[list[Operand]]
+
+    @property
+    def ops(self) -> list[Op]:
+        """The operations themselves."""
+        table = list(TABLE.values())
+        return [table[code] for code in self.codes]
 
     @property
     def carried(self) -> list[int]:
@@ -67,7 +74,7 @@ def body_of(segments: Segments, first: int, total: int, period: int) -> Body:
     before = segments.out[first - period : first + total - period].reshape(count, period)
     here = {int(row): q for q, row in enumerate(rows[-1])}
     earlier = {int(row): q for q, row in enumerate(before[-1])}
-    arities = _arities()
+    arities = coded()[1]
     codes = segments.code[first : first + period].tolist()
     columns = [x[at].reshape(count, period) for x in (segments.a, segments.b, segments.c)]
     moving = [
@@ -124,7 +131,3 @@ def _elsewhere(column: Array) -> Operand:
     steps = np.diff(column)
     even = bool((steps == steps[:1]).all())
     return Operand(ELSEWHERE, int(column[0]), int(steps[0]) if even and len(steps) else None)
-
-
-def _arities() -> list[int]:
-    return [op.arity for op in TABLE.values()]

@@ -179,7 +179,11 @@ class Interpreter:
     def _run(self, part: str, start: int = 0, counted: int = 1) -> None:
         self.start, self._counted = start, counted
         for i in self.parts.get(part, ()):
-            ROWS[i.kind].run(self, i)
+            self.compute(i)
+
+    def compute(self, i: Instruction) -> None:
+        """Run an instruction."""
+        ROWS[i.kind].run(self, i)
 
     def drive(
         self,

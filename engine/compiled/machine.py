@@ -16,10 +16,10 @@ import numpy as np
 
 from engine import locks, modes
 from engine.compiled import objects, threads, updates
-from engine.compiled.blocks import NAN_SEEN, Array, Instruction, L
+from engine.compiled.blocks import NAN_SEEN, Array, L
+from engine.compiled.instructions import ROWS
 from engine.compiled.lift import Blocks
 from engine.compiled.worker import Run, Training, Worker
-from engine.ops import TABLE
 
 PART_SECONDS = 1e-3  # of a batch that is divided among threads, at least, for each of them
 
@@ -42,8 +42,8 @@ class Machine(Worker):
         self._wanted = tuple(wanted)
         self._others: list[Worker] = []  # for the other parts of batches that are divided
         self._parts_lock = locks.freed()
-        seconds = _seconds(self._maker.instructions[L])
-        self._lane_seconds = 0.0 if objects.DISABLED else seconds
+        cost = sum(ROWS[i.kind].cost(i) for i in self._maker.instructions[L])
+        self._lane_seconds = 0.0 if objects.DISABLED else cost * 1e-10  # of an example
 
     def run(
         self,
@@ -177,21 +177,3 @@ class Machine(Worker):
         prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
         address = updates.address(training.rule, self.dtype.name)
         prototype(address)(*words, len(training.theta))
-
-
-def _seconds(instructions: Sequence[Instruction]) -> float:
-    """About how long one example takes, forwards and backwards."""
-    numbers = 0
-    for i in instructions:
-        if i.kind == "product":
-            n, inner, cols = i.shape
-            numbers += n * (inner + 1) * cols
-        elif i.kind == "dot":
-            numbers += i.out.count * (i.shape[0] + 1) * max(1, i.shape[1])
-        elif i.kind == "loop":
-            numbers += 2 * i.shape[1]
-        elif i.kind == "map" and TABLE[i.name].family not in ("arithmetic", "choice"):
-            numbers += 20 * i.out.count
-        else:
-            numbers += 4 * max(i.out.count, i.shape[1] if i.kind == "segment" else 0)
-    return numbers * 1e-10

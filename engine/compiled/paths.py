@@ -19,8 +19,9 @@ import numpy as np
 
 from engine import locks, modes
 from engine.compiled.arguments import Arguments
-from engine.compiled.lift import Blocks, Origins, lift, lift_with_origins
+from engine.compiled.lift import Blocks, lift
 from engine.compiled.machine import Machine
+from engine.compiled.origins import Origins, lift_with_origins
 from engine.compiled.surroundings import Surroundings
 from engine.compiled.tape import Tape, tape_of
 from engine.compiled.trace import Recording, is_under, record_call

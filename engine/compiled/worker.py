@@ -16,7 +16,7 @@ import numpy as np
 from engine import locks, modes
 from engine.compiled import blas, objects, updates
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, SEED, STEP, Array, L, S
-from engine.compiled.instructions import matrices
+from engine.compiled.instructions import ROWS, matrices
 from engine.compiled.interpreter import Work
 from engine.compiled.lift import Blocks
 from engine.compiled.native.job import AT
@@ -140,7 +140,7 @@ class Worker:
         """Of a chunk: what fits into the cache, and no more where products are not BLAS's."""
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, self.blocks.rows[L]))
         most = max(16, most // 16 * 16)
-        products = [i.shape for i in self._maker.instructions[L] if i.kind == "product"]
+        products = [i.shape for i in self._maker.instructions[L] if ROWS[i.kind].is_product]
         largest = max((n * inner * cols for n, inner, cols in products), default=0) * LANES
         return most if largest > matrices.BLAS_FROM and blas.is_there() else min(most, LANES)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from engine.compiled.describe import headline
 from engine.compiled.instructions import ROWS
-from engine.compiled.lift import lift_with_origins
+from engine.compiled.origins import lift_with_origins
 from engine.compiled.paths import Lifted
 from engine.compiled.tape import tape_of
 from engine.compiled.trace import Made, Recording

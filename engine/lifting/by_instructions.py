@@ -121,7 +121,7 @@ class _Writer:
             given = (instructions, self.lists, self.blocks.rows, self.blocks.outputs, self.wanted)
             back = adjoint(*given)
             for space, section in ((L, back.lanes), (S, back.shared)):
-                some = [i for i in section if i.kind != "fill"]  # zeros, where a sum begins
+                some = [i for i in section if not ROWS[i.kind].is_start]
                 self.repeats += _repeats(some, len(self.all))
                 self.all += some
                 self.frames += [space | ADJOINT] * len(some)

@@ -10,7 +10,7 @@ from engine.compiled.branches import UntranslatableError
 from engine.compiled.native import vectormath
 from engine.compiled.native.function import Function
 from engine.compiled.native.numbers import FLOAT, Lanes
-from engine.compiled.source.formulas import forward
+from engine.compiled.writing.formulas import forward
 from engine.ops import TABLE, div, row
 from engine.value import record
 

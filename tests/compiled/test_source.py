@@ -11,7 +11,7 @@ import pytest
 import engine
 import nn
 from compiled.liftable import LIFTABLE
-from engine.compiled.source.algebra import (
+from engine.compiled.writing.algebra import (
     Expr,
     call,
     full,

@@ -20,7 +20,7 @@ import engine
 import nn
 from compiled.liftable import LIFTABLE
 from compiled.test_source import CIRCLES, attention, classifier, cost, flat, perceptron, unit_circle
-from engine.compiled.source.c_formulas import Expressions
+from engine.compiled.writing.c_formulas import Expressions
 from engine.ops import TABLE, row
 from engine.randomness import manual_seed, stream
 from engine.value import record

@@ -1,8 +1,8 @@
 """The table of instructions: what a lifted function is made of. One row an instruction.
 
 A row says what the instruction reads, how its adjoint goes on as instructions of the same table,
-what it computes in Python (its slow twin), and how it is emitted. Whoever handles instructions asks
-the table: to add an instruction, add a row.
+what it computes in Python (its slow twin), how it is emitted, and how texts have it. Whoever
+handles instructions asks the table: to add an instruction, add a row.
 """
 
 from engine.compiled.instructions import dots, loops, maps, matrices, moves, scans, segments

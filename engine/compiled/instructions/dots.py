@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, NOTED, ZERO, Instruction, Lists, View
+from engine.compiled.blocks import ADJOINT, NOTED, ZERO, Instruction, L, Lists, View
 from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native.layout import AtHand, Layout, Signed, note_nan
+from engine.compiled.writing import algebra
+from engine.compiled.writing.arrays import Operand, lanes, line
+from engine.compiled.writing.c_formulas import FEW, SUM, Var
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.interpreter import Interpreter
     from engine.compiled.native.function import Function
     from engine.compiled.native.numbers import Lanes
+    from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
 
 _RUNS = 1200  # terms of sums up to which they are written out, rather than read at run time
 
@@ -81,6 +86,45 @@ class Dot(Row):
         if i.flags & NOTED:
             note_nan(e, f, i.out)
 
+    def cost(self, i: Instruction) -> int:
+        """One for each term."""
+        return i.out.count * (i.shape[0] + 1) * max(1, i.shape[1])
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """A sum along an axis, or term by term."""
+        n, value = i.out.count, algebra.ZERO
+        lefts, rights, singles = (
+            d.lists.rows(x).tolist() if x is not None else [] for x in i.operands
+        )
+        for some, others in ((singles, None), (lefts, rights)):
+            for terms in _terms(d, i.out.space, n, some, others):
+                inside, (left, *right) = _of_terms(d, i.out.space, n, terms, some, others)
+                term = algebra.times(left.expr, right[0].expr) if right else left.expr
+                if len(terms) > n:
+                    shape = (*inside, *lanes(i.out.space))
+                    term = algebra.total(term, shape, (len(inside) - 1,))
+                value = algebra.plus(value, term)
+        d.new(i.out, line(n), value)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Sum by sum."""
+        (inner, cols), (left, right, single) = i.shape, i.operands
+
+        def one(k: Var) -> list[str]:
+            def term(j: Var) -> str:
+                return c.text(single, c.at((cols, k), (1, j)), SUM + 1)
+
+            def product(j: Var) -> str:
+                place = c.at((inner, k), (1, j))
+                return c.times(left, place, right, place)
+
+            begin = [c.e.literal(0.0)] * bool(i.flags & ZERO)
+            terms = [(cols, term), (inner, product)]
+            return c.sum(begin, terms, lambda y: c.write(i.out, c.at((1, k)), y))
+
+        few = i.out.count if i.out.count * (inner + cols) <= 4 * FEW else 1
+        c.lines += c.each("i", i.out.count, one, few)
+
 
 class Scatter(Row):
     """The rows of the operand, each times a factor if there is a second one, go to those of `out`.
@@ -132,6 +176,65 @@ class Scatter(Row):
             e.flat(f, count * width, body)
 
         e.each_run(f, i.out, move)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """All at once, or target by target."""
+        g, layout = d.arrived(i.operands[0])
+        if g == algebra.ZERO:
+            return
+        if not i.shape:
+            d.at(i.out, layout).add(g)
+            return
+        space, n = i.out.space & L, i.operand(0).count
+        targets = d.lists.rows(i.out).tolist()
+        others = d.lists.rows(i.operand(1)).tolist() if len(i.operands) > 1 else None
+        for terms in _terms(d, space, n, targets, others):
+            _, (target, *factor) = _of_terms(d, space, n, terms, targets, others)
+            wide = len(terms) > n > 1 and len(g.shape) > len(lanes(space))
+            each = algebra.index(g, (algebra.ALL, None)) if wide else g
+            target.add(algebra.times(each, factor[0].expr) if factor else each)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row, target by target."""
+        g, factors = i.operand(0), i.operands[1] if len(i.operands) > 1 else None
+        inner = i.shape[0] if i.shape else 1
+
+        def target(k: Var, j: Var) -> list[str]:
+            place = c.at((inner, k), (1, j))
+            y = c.text(g, c.at((1, k)))
+            y = y if factors is None else c.e.chain(y, c.read(factors, place))
+            return [c.write(i.out, place, y, i.adds)]
+
+        few = FEW if g.count <= FEW else 1
+        c.lines += c.each("i", g.count, lambda k: c.each("j", inner, lambda j: target(k, j), few))
+
+
+# --- writing terms of sums down as arrays ---
+
+
+def _of_terms(
+    d: Derive, space: int, n: int, terms: list[int], some: list[int], others: list[int] | None
+) -> tuple[tuple[int, ...], list[Operand]]:
+    """Rows, and perhaps others beside them, of some terms of n sums, and their layout."""
+    inside = (*line(n), *([len(terms) // n] if len(terms) > n else []))
+    each = [some] if others is None else [some, others]
+    return inside, [d.rows.at(space, [rows[k] for k in terms], inside) for rows in each]
+
+
+def _terms(
+    d: Derive, space: int, n: int, lefts: list[int], rights: list[int] | None
+) -> list[list[int]]:
+    """How the terms of n sums are best read: term by term, or all at once."""
+    count = len(lefts) // n
+    if not count:
+        return []
+    both = (lefts, lefts if rights is None else rights)
+    columns = [list(range(j, n * count, count)) for j in range(count)]
+    if n == 1 and sum(d.rows.runs(space, rows) for rows in both) <= count:
+        return [list(range(count))]
+    cost = sum(d.rows.runs(space, [rows[k] for k in some]) for rows in both for some in columns)
+    few = count <= 4 and (n == 1 or cost <= 6 * count)
+    return columns if count == 1 or few else [list(range(n * count))]
 
 
 # --- emitting sums ---

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, Lists, Segments
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, L, Lists, Segments
 from engine.compiled.bodies import BEFORE, ELSEWHERE, HERE, SAME, Body, Operand, body_of
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import plural
@@ -15,11 +16,13 @@ from engine.compiled.native import vectormath
 from engine.compiled.native.function import Function
 from engine.compiled.native.numbers import FLOAT, Lanes
 from engine.compiled.periods import FEWEST
-from engine.ops import TABLE, Op
+from engine.compiled.writing.c_formulas import Var
+from engine.ops import Op
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.native.layout import Layout
+    from engine.compiled.source.c_statements import Section
 
 
 class Loop(Segment):
@@ -83,6 +86,25 @@ class Loop(Segment):
         body, space = body_of(e.lists.segments, *i.shape), i.out.space
         e.lane_strips(f, space, lambda o, w: _Forward(e, f, body, space, o, w).run(), 2)
 
+    def cost(self, i: Instruction) -> int:
+        """Less than of a segment: what the next iteration reads is at hand."""
+        return 2 * i.shape[1]
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """A loop, as it is."""
+        body, space = body_of(c.lists.segments, *i.shape), i.out.space
+        rows = _Rows(c.lists.segments, body)
+
+        def operation(p: int, op: Op, t: Var) -> str:
+            places = [c.moving(rows.operand(p, j), t) for j in range(op.arity)]
+            y = c.e.call(op.name, [c.cell(space, x) for x in places])
+            return c.set(space, c.moving(rows.out(p), t), y)
+
+        def iteration(t: Var) -> list[str]:
+            return [operation(p, op, t) for p, op in enumerate(body.ops)]
+
+        c.lines += c.each("t", body.count, iteration)
+
 
 class LoopBack(SegmentBack):
     """The edges of some iterations of a loop, from the last to the first: `shape` has these as that
@@ -102,16 +124,44 @@ class LoopBack(SegmentBack):
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """What edges are computed of."""
-        body, table = _body_of_back(e.lists, i), list(TABLE.values())
+        body = _body_of_back(e.lists, i)
         rows, here = _Rows(e.lists.segments, body), read[i.out.space & ~ADJOINT]
-        for p, code in enumerate(body.codes):
-            for k in _needed(e, table[code], int(e.steps[body.first + p])):
-                here[rows.out(p) if k == table[code].arity else rows.operand(p, k)] = True
+        for p, op in enumerate(body.ops):
+            for k in _needed(e, op, int(e.steps[body.first + p])):
+                here[rows.out(p) if k == op.arity else rows.operand(p, k)] = True
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes, all iterations of each."""
         body, space = _body_of_back(e.lists, i), i.out.space & ~ADJOINT
         e.lane_strips(f, space, lambda o, w: _Backward(e, f, body, space, o, w).run(), 2)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """A loop for the iterations of which the same steps are told, in turn; few are written
+        out."""
+        body, space = _body_of_back(c.lists, i), i.out.space & L
+        rows, ops = _Rows(c.lists.segments, body), body.ops
+        first, total, period = i.shape[:3]
+        steps = c.steps[first : first + total].reshape(-1, period)
+        changes = np.flatnonzero((steps[1:] != steps[:-1]).any(axis=1)) + 1
+
+        def operation(p: int, some: range, t: Var) -> list[str]:
+            places = [*(rows.operand(p, j) for j in range(ops[p].arity)), rows.out(p)]
+            *operands, out = (c.moving(x[some.start : some.stop][::-1], t) for x in places)
+            g, *numbers = (c.cell(space | ADJOINT, out), *[c.cell(space, x) for x in operands])
+            lines, flags = [], int(steps[some.start, p])
+            for j, x in enumerate(operands):
+                if flags >> j & 1:
+                    y = c.e.passed(ops[p].name, j, c.e.text(g), numbers, c.cell(space, out))
+                    lines.append(c.set(space | ADJOINT, x, y, bool(flags >> j & 8)))
+            return lines
+
+        for end, begin in itertools.pairwise([body.count, *reversed(changes.tolist()), 0]):
+            some = range(begin, end)
+
+            def iteration(t: Var, some: range = some) -> list[str]:
+                return [x for p in reversed(range(period)) for x in operation(p, some, t)]
+
+            c.lines += c.each("t", len(some), iteration)
 
 
 def _body_of_back(lists: Lists, i: Instruction) -> Body:
@@ -166,8 +216,7 @@ class _Emission:
 
     def __init__(self, e: Layout, f: Function, body: Body, space: int, o: Any, w: int) -> None:
         self.e, self.f, self.body, self.space, self.o, self.w = e, f, body, space, o, w
-        table = list(TABLE.values())
-        self.ops = [table[code] for code in body.codes]
+        self.ops = body.ops
         self.values, self.adjoints = e.buffer(space), e.buffer(space | ADJOINT)
         self.width, self.period = e.width(space), len(body.codes)
         self.rows = _Rows(e.lists.segments, body)

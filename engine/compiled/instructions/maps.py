@@ -9,6 +9,10 @@ from engine.compiled.blocks import Instruction, Lists, View
 from engine.compiled.instructions.row import Row
 from engine.compiled.native import vectormath
 from engine.compiled.native.layout import note_nan
+from engine.compiled.writing.algebra import ZERO, call, times
+from engine.compiled.writing.arrays import line
+from engine.compiled.writing.c_formulas import Index
+from engine.compiled.writing.formulas import partial_of
 from engine.ops import TABLE, Op
 
 if TYPE_CHECKING:
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
     from engine.compiled.native.numbers import Lanes
+    from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
 
 _TOGETHER = 4  # edges that are computed in one loop
 
@@ -71,6 +77,10 @@ class Map(Row):
         if i.name == "pass_on":
             m.note_nan(m.rows(i.out))
 
+    def cost(self, i: Instruction) -> int:
+        """Functions take longer than arithmetic."""
+        return (4 if TABLE[i.name].family in ("arithmetic", "choice") else 20) * i.out.count
+
     def emits(self, e: Layout, i: Instruction) -> bool:
         """Not if the forward loops, or calls what has no counterpart."""
         return vectormath.translates(e.number, i.name)
@@ -87,6 +97,21 @@ class Map(Row):
         e.flat(f, e.numbers(i.out), body)
         if i.name == "pass_on":
             note_nan(e, f, i.out)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """The operation on arrays, in the layout that tells most."""
+        layouts = [line(i.out.count)]
+        for x in i.operands:
+            assert x is not None
+            block, layout = d.block(x), d.layout_of(x)
+            if layout is not None and not block.uniform and block.constants is None:
+                layouts.append(layout)
+        layout = max(layouts, key=len)
+        d.new(i.out, layout, call(i.name, *[d.at(x, layout).expr for x in i.operands]))
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row."""
+        c.row_by_row(i.out, lambda k: c.e.call(i.name, [c.read(x, k) for x in i.operands]))
 
 
 class Edge(Row):
@@ -142,3 +167,20 @@ class Edge(Row):
                 f.store(y, buffer, o + out, used)
 
         e.flat(f, e.numbers(i.out), body)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """The adjoint times the partial."""
+        g, layout = d.arrived(i.operands[0])
+        if g != ZERO:
+            args = tuple(d.at(x, layout).expr for x in i.operands[1:-1])
+            out = d.block(i.operands[-1]).value
+            d.at(i.out, layout).add(times(g, partial_of(i.name, i.shape[0], args, out)))
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row."""
+
+        def passed(k: Index) -> str:
+            g, *operands, out = (c.read(x, k) for x in i.operands)
+            return c.e.passed(i.name, i.shape[0], c.e.text(g), operands, out)
+
+        c.row_by_row(i.out, passed, i.adds)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.compiled.blocks import ADJOINT, NOTED, TRANSPOSED, ZERO, Instruction, L, Lists, S, View
 from engine.compiled.instructions.row import Row, of_lanes
 from engine.compiled.native import tiles
 from engine.compiled.native.layout import AtHand, note_nan
+from engine.compiled.writing import algebra
+from engine.compiled.writing.arrays import lanes
+from engine.compiled.writing.c_formulas import FEW, SUM, Var
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
     from engine.compiled.native.numbers import Lanes
+    from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
+    from engine.compiled.source.plain import Plain
 
 _SMALL = 16  # multiplications up to which a product is written out row by row
 BLAS_FROM = 8_000_000  # multiplications, from which on BLAS, on one thread, is as fast
@@ -230,6 +236,111 @@ class Product(_Matrices):
                 lambda x, row, c, w, used: f.store(x, buffer, row * columns + out + c, used),
             )
 
+    def cost(self, i: Instruction) -> int:
+        """One for each product."""
+        n, inner, cols = i.shape
+        return n * (inner + 1) * cols
+
+    # --- as a text ---
+
+    def joins(self, i: Instruction, before: Instruction) -> bool:
+        """One number each, where all rows are those after the rows of the other."""
+        if before.kind != "product" or i.shape != (1, 1, 1) or before.shape != i.shape:
+            return False
+        pairs = zip((i.out, *i.operands), (before.out, *before.operands), strict=True)
+        return all(
+            x is y is None or (x is not None and y is not None and x.first == y.first + 1)
+            for x, y in pairs
+        )
+
+    def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
+        """Products of one number each are multiplications and additions of blocks."""
+        first = some[0]
+        if first.shape[:2] != (1, 1):
+            yield first
+            return
+        space, count = first.out.space, max(len(some), first.out.count)
+        operands: list[View] = []
+        for x, shared in zip(first.operands, (True, False, True, False), strict=True):
+            if x is None:
+                continue
+            x = x._replace(count=count)
+            if shared and (space == L or count > len(some)):
+                copy = p.fresh(space, count)
+                source = p.repeated(x, count) if count > len(some) else x
+                yield Instruction("broadcast" if space == L else "gather", copy, (source,))
+                x = copy
+            operands.append(x)
+        total, *rest = operands
+        for k, (x, name) in enumerate(zip(rest, ("mul", "add", "add"), strict=False)):
+            last = k == len(rest) - 1
+            out = first.out._replace(count=count) if last else p.fresh(space, count)
+            yield Instruction("map", out, (total, x), name=name)
+            total = out
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """A product of matrices, or of a matrix and a vector, and what is added."""
+        matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
+        if i.out.space > L:
+            self._back_in_arrays(d, i)
+            return
+        n, inner, cols = i.shape
+        layout: tuple[int, ...] = (n,) if cols == 1 else (n, cols)
+        if n == cols == 1 and d.layout_of(matrix) == (inner,):
+            layout = ()  # a vector, not a matrix of one row
+        left, right = _factors(d, matrix, block, layout, inner, cols)
+        deep = len(right.shape) > 2
+        value = algebra.contract(left, right, ((1,), (0,))) if deep else algebra.matmul(left, right)
+        shape = (*layout, *lanes(i.out.space))
+        if bias is not None:
+            expr = d.at(bias, layout[:1]).expr
+            if expr.shape and len(shape) > 1:
+                expr = algebra.index(expr, (algebra.ALL, *[None] * (len(shape) - 1)))
+            value = algebra.plus(value, expr)
+        if init is not None:
+            value = algebra.plus(value, d.at(init, layout).expr)
+        # A sum, where all factors are the same, is no product to name.
+        d.new(i.out, layout, value, "value" if algebra.alike(left) else "product")
+
+    def _back_in_arrays(self, d: Derive, i: Instruction) -> None:
+        """matrixᵀ @ g."""
+        g, layout = d.arrived(i.operands[1])
+        if g == algebra.ZERO:
+            return
+        inner, _, cols = i.shape
+        left, right = _factors(d, i.operand(0), i.out, layout, inner, cols)
+        g = algebra.full(g, (*layout, *lanes(i.out.space)))
+        if len(right.shape) > 2:
+            found = algebra.contract(algebra.transposed(left), g, ((1,), (0,)))
+        elif not layout:
+            found = algebra.outer(left, g) if g.shape else algebra.times(g, left)
+        else:
+            found = algebra.matmul(algebra.transposed(left), g)
+        d.at(i.out, (inner,) if cols == 1 else (inner, cols)).add(found)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Sum by sum."""
+        n, inner, cols = i.shape
+        matrix, block, bias, init = i.operands
+
+        def one(k: Var, column: Var) -> list[str]:
+            place = c.at((cols, k), (1, column))
+            begin = [c.e.literal(0.0)] * bool(i.flags & ZERO)
+            begin += [] if bias is None else [c.text(bias, c.at((1, k)), SUM)]
+            begin += [] if init is None else [c.text(init, place, SUM + 1)]
+
+            def term(j: Var) -> str:
+                weight = c.at((n, j), (1, k)) if i.flags & TRANSPOSED else c.at((inner, k), (1, j))
+                other = c.at((cols, j), (1, column))
+                if i.out.space > L:
+                    return c.e.chain(c.text(block, other), c.read(matrix, weight))
+                return c.times(matrix, weight, block, other)
+
+            return c.sum(begin, [(inner, term)], lambda y: c.write(i.out, place, y, i.adds))
+
+        few = 1 if n * cols * inner > 4 * FEW else n * cols
+        c.lines += c.each("i", n, lambda k: c.each("c", cols, lambda x: one(k, x), few), few)
+
 
 class Outer(_Matrices):
     """out = a @ bᵀ, where the sum runs over columns and lanes: operands are blocks of n and of
@@ -307,6 +418,50 @@ class Outer(_Matrices):
                 of_b,
                 lambda row, j, x, used: put(x, row, j, x.width, used),
             )
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """g @ blockᵀ, in the layout of a matrix."""
+        g, layout = d.arrived(i.operands[0])
+        if g == algebra.ZERO:
+            return
+        _, inner, cols = i.shape
+        _, right = _factors(d, i.out, i.operand(1), layout, inner, cols)
+        g = algebra.full(g, (*layout, *lanes(i.operand(0).space)))
+        wide = len(right.shape) == 2
+        if len(right.shape) > 2:
+            found = algebra.contract(g, right, ((1, 2), (1, 2)))
+        elif not layout:
+            found = algebra.matmul(right, g) if wide else algebra.times(g, right)
+        else:
+            found = (
+                algebra.matmul(g, algebra.transposed(right)) if wide else algebra.outer(g, right)
+            )
+        d.at(i.out, (*layout[:1], inner)).add(found)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Sum by sum."""
+        (n, inner, cols), (a, b) = i.shape, i.operands
+
+        def one(k: Var, j: Var) -> list[str]:
+            def term(column: Var) -> str:
+                g = c.text(a, c.at((cols, k), (1, column)))
+                return c.e.chain(g, c.read(b, c.at((cols, j), (1, column))))
+
+            place = c.at((inner, k), (1, j))
+            return c.sum([], [(cols, term)], lambda y: c.write(i.out, place, y, i.adds))
+
+        few = 1 if n * cols * inner > 4 * FEW else n * inner
+        c.lines += c.each("i", n, lambda k: c.each("h", inner, lambda j: one(k, j), few), few)
+
+
+def _factors(
+    d: Derive, matrix: View, block: View, layout: tuple[int, ...], inner: int, cols: int
+) -> tuple[algebra.Expr, algebra.Expr]:
+    """The matrix and the block of a product whose result has a layout, as arrays."""
+    shape = (*layout[:1], inner)
+    within = (inner,) if cols == 1 else (inner, cols)
+    right = algebra.full(d.at(block, within).expr, (*within, *lanes(block.space)))
+    return algebra.full(d.at(matrix, shape).expr, shape), right
 
 
 def is_large(i: Instruction, width: int) -> bool:

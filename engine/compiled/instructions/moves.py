@@ -12,6 +12,9 @@ from engine.compiled.blocks import SEED, STEP, Array, Instruction, L, Lists, S, 
 from engine.compiled.instructions.row import Row, of_lanes, plural
 from engine.compiled.native import tiles, vectormath
 from engine.compiled.native.layout import RUNS, Layout, Signed
+from engine.compiled.writing import algebra
+from engine.compiled.writing.arrays import Operand, Statement, lanes, line
+from engine.compiled.writing.c_formulas import SUM, Index, Var, block
 from engine.randomness import draw
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from engine.compiled.interpreter import Interpreter
     from engine.compiled.native.function import Function
     from engine.compiled.native.numbers import Lanes
+    from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
 
 
 class Gather(Row):
@@ -55,6 +60,14 @@ class Gather(Row):
             e.flat(f, count * width, body)
 
         e.each_run(f, i.operand(0), copy)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """The same array, or a part of it, in the layout that it has."""
+        d.new(i.out, *_copied(d, i))
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row."""
+        c.row_by_row(i.out, lambda k: c.text(i.operands[0], k))
 
 
 class Broadcast(Row):
@@ -94,6 +107,22 @@ class Broadcast(Row):
 
         e.each_run(f, i.operand(0), repeat)
 
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """A copy with an axis for the lanes, where that is needed to tell it from others."""
+        layout, value = _copied(d, i)
+        if layout and len(value.shape) == len(layout):
+            value = algebra.index(value, (*[algebra.ALL] * len(layout), None))
+        d.new(i.out, layout, value)
+
+    in_c = Gather.in_c
+
+
+def _copied(d: Derive, i: Instruction) -> tuple[tuple[int, ...], algebra.Expr]:
+    """The layout and the value of rows that are copied."""
+    source = i.operand(0)
+    layout = (None if source.listed else d.layout_of(source)) or line(i.out.count)
+    return layout, d.at(source, layout).expr
+
 
 class Total(Row):
     """Each row of `out`, of S, gets the sum of a row of the operand over its lanes; where the
@@ -132,11 +161,34 @@ class Total(Row):
 
         e.each_run(f, i.out, add_up)
 
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Sums along the lanes, and the axes that the operand has more."""
+        g, layout = d.arrived(i.operands[0])
+        if g != algebra.ZERO:
+            terms = i.operand(0)
+            kept = layout if terms.count == i.out.count else layout[:1]
+            shape = (*layout, *lanes(terms.space))
+            d.at(i.out, kept).add(algebra.total(g, shape, range(len(kept), len(shape))))
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row: an example has one lane."""
+        g, n = i.operand(0), i.out.count
+        per = g.count // n
+        c.lines += c.each(
+            "i",
+            n,
+            lambda k: c.sum(
+                [],
+                [(per, lambda j: c.text(g, c.at((per, k), (1, j)), SUM + 1))],
+                lambda y: c.write(i.out, c.at((1, k)), y, i.adds),
+            ),
+        )
+
 
 class Fill(Row):
     """out = `number`."""
 
-    kind, word, family = "fill", "fill", ""
+    kind, word, family, is_start = "fill", "fill", "", True
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
@@ -154,6 +206,13 @@ class Fill(Row):
             e.numbers(i.out),
             lambda o, w, used: f.store(f.literal(i.number, w), buffer, o + out, used),
         )
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Zeros, that something is added to: only sums are written down."""
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row."""
+        c.row_by_row(i.out, lambda _: c.e.literal(i.number))
 
 
 class Take(Row):
@@ -195,6 +254,21 @@ class Take(Row):
 
         _look_up(e, f, index, table, i.out, move)
 
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Entries of the table, by the index; by that and the lanes where each has a table."""
+        place, table, shape, own = _table_of(d, i.operand(0), i.operand(1), i.out.count)
+        layout = line(i.out.count)
+        in_lanes = place.shape == (algebra.LANES,)
+        rest = shape[1 + len(layout) :] if not own else ()
+        parts = (algebra.full(table.expr, shape), place, own)
+        value = algebra.Expr("lookup", parts, (*place.shape, *layout, *rest))
+        d.new(i.out, layout, algebra.transposed(value) if in_lanes and layout else value)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Number by number."""
+        table = i.operand(1)
+        _chosen_in_c(c, i, table, i.out, lambda k, t: c.write(i.out, k, c.text(table, t)))
+
 
 class Put(Row):
     """The rows of the operand are added to the entry of `out` that an index chooses: operands
@@ -226,6 +300,50 @@ class Put(Row):
             f.store(f.load(source, out, w, used), target, at, used, adds=True)
 
         _look_up(e, f, index, i.out, g, move)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """An array of zeros to which the operand is added where the index says, added in turn."""
+        g, layout = d.arrived(i.operands[1])
+        if g == algebra.ZERO:
+            return
+        added_rows = i.operand(1)
+        place, table, shape, own = _table_of(d, i.operand(0), i.out, added_rows.count)
+        in_lanes = place.shape == (algebra.LANES,)
+        g = algebra.full(g, (*layout, *lanes(added_rows.space)))
+        g = algebra.transposed(g) if in_lanes and layout else g
+        target = d.rows.fresh(shape)
+        rest = (algebra.ALL,) * (len(layout) if own else 0)
+        selection = (place, *rest, algebra.Expr("lanes", (), (algebra.LANES,))) if own else (place,)
+        zeros = Statement(target, algebra.Expr("zeros", (), shape), "adjoint")
+        added = Statement(target, g, "adjoint", selection=selection, repeated=in_lanes and not own)
+        d.rows.statements += [zeros, added]
+        table.add(target)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Number by number."""
+        g = i.operand(1)
+        _chosen_in_c(c, i, i.out, g, lambda k, t: c.write(i.out, t, c.text(g, k), adds=True))
+
+
+def _table_of(
+    d: Derive, index: View, entries: View, n: int
+) -> tuple[algebra.Expr, Operand, algebra.Shape, bool]:
+    """The index, the table, its shape, and whether each example has one of its own."""
+    place = algebra.Expr("whole", (d.at(index, ()).expr,), lanes(index.space))
+    layout = (entries.count // n, *line(n))
+    own = index.space == L == entries.space & L
+    shape = (*layout, *lanes(entries.space))
+    return d.rows.emit(place, "index"), d.at(entries, layout), shape, own
+
+
+def _chosen_in_c(
+    c: Section, i: Instruction, table: View, chosen: View, move: Callable[[Index, Index], str]
+) -> None:
+    """Statements move(row, entry) for the numbers that an index chooses."""
+    n, index = chosen.count, c.text(i.operands[0], c.at())
+    moves = c.each("i", n, lambda k: [move(c.at((1, k)), c.at((n, "t"), (1, k)))])
+    head = f"const int t = {c.e.helper('entry')}({index}, {table.count // n});"
+    c.lines += block([head, *moves])
 
 
 def _chosen(m: Interpreter, i: Instruction, table: View, chosen: View) -> tuple[Array, Array]:
@@ -336,6 +454,28 @@ class Max(Row):
 
         f.loop(i.out.count, one, unrolled=written)
 
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """The largest along an axis."""
+        layout = line(i.out.count)
+        shape = (*layout, *i.shape, *lanes(i.out.space))
+        given = algebra.full(d.at(i.operands[0], (*layout, *i.shape)).expr, shape)
+        d.new(i.out, layout, algebra.largest(given, len(layout)))
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Row by row, as a chain of the binary operation."""
+        source, larger = i.operand(0), c.e.function("maximum")
+        inner = i.shape[0]
+
+        def more(k: Var, j: Var) -> str:
+            return f"y = {larger}(y, {c.text(source, c.at((inner, k), (1, j), (1, 1)))});"
+
+        def one(k: Var) -> list[str]:
+            first = f"{c.e.real} y = {c.text(source, c.at((inner, k)))};"
+            rest = c.each("j", inner - 1, lambda j: [more(k, j)], 1)
+            return block([first, *rest, c.write(i.out, c.at((1, k)), "y")])
+
+        c.lines += c.each("i", i.out.count, one)
+
 
 class Draw(Row):
     """out = `randomness.draw` of the seed, the step, the example, and the call that the pool has
@@ -382,6 +522,19 @@ class Draw(Row):
             f.loop(i.out.count, call)
 
         f.loop(width, one)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Numbers of an input: the caller draws them."""
+        for k in range(i.out.count):
+            call = int(d.lists.pool[i.shape[0] + k])
+            d.rows.places[i.out.space][i.out.first + k] = (d.of_input["draws"], call)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Number by number."""
+        c.draws, draw = True, c.e.helper("draw")
+        for k in range(i.out.count):
+            call = int(c.lists.pool[i.shape[0] + k])
+            c.lines.append(c.write(i.out, c.at((1, k)), f"{draw}(seed, step, example, {call}ULL)"))
 
 
 def _stirred(f: Function, z: Any, counter: Lanes) -> Lanes:
@@ -472,3 +625,9 @@ class Guard(Row):
             f.loop(counted, lane)
 
         f.loop(i.shape[1], check)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Checks are written at the end of a text, with their numbers."""
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Checks are written at the end of a section, with their numbers."""

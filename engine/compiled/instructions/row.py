@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from engine.compiled.interpreter import Interpreter
     from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
+    from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
+    from engine.compiled.source.plain import Plain
 
 
 class Row(ABC):
@@ -24,6 +27,7 @@ class Row(ABC):
     kind = ""
     word = ""  # what it is, in a word or two; "" for the operation's name
     family = "reduction"  # of the scalar table, for a colour; "" for what computes nothing wide
+    is_start = False  # of sums, which something is added to
     is_copy = False  # of rows as they are: an arrow is enough of a picture
     is_product = False  # of matrices
     is_loop = False  # over operations on single rows
@@ -80,6 +84,10 @@ class Row(ABC):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Compute it in Python: the slow twin of what is emitted."""
 
+    def cost(self, i: Instruction) -> int:
+        """About how long it takes, forwards and backwards, in tenths of a nanosecond."""
+        return 4 * i.out.count
+
     def emits(self, e: Layout, i: Instruction) -> bool:
         """Whether it can be emitted."""
         return True
@@ -95,6 +103,31 @@ class Row(ABC):
     @abstractmethod
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Append machine instructions for it, and for more that it fuses with, to a function."""
+
+    # --- as a text ---
+
+    def parts(self, lists: Lists, steps: Array, i: Instruction) -> Iterator[Instruction]:
+        """Others of the table that say the same, one after the other: texts have these, where a row
+        does not say what they have in its place. `steps` are those of `Backward`."""
+        raise TypeError(f"the row {self.kind!r} of the table of instructions has no text")
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Write it down as statements about arrays, which are those of NumPy and of LaTeX."""
+        for each in self.parts(d.lists, d.steps, i):
+            d.write_down(each)
+
+    def in_c(self, c: Section, i: Instruction) -> None:
+        """Write it down in C, for one example."""
+        for each in self.parts(c.lists, c.steps, i):
+            c.write_down(each)
+
+    def joins(self, i: Instruction, before: Instruction) -> bool:
+        """Whether it is put more plainly together with the one before it, for arrays."""
+        return False
+
+    def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
+        """What is written down of it, and of those that it joins, in place of them."""
+        yield from some
 
 
 def spelled(view: View) -> str:

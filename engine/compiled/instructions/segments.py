@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, Lists, View, runs_of
+from engine.compiled.blocks import ADJOINT, NAN_SEEN, Array, Instruction, L, Lists, View, runs_of
+from engine.compiled.columns import coded
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native import vectormath
 from engine.compiled.native.layout import AtHand
 from engine.compiled.sequential import Bytes, Ints, PlainLoop, is_worth_it, loop
+from engine.compiled.writing.algebra import Expr, full, index
+from engine.compiled.writing.arrays import Block, Listing, Statement, lanes
 from engine.ops import TABLE, Op
 
 if TYPE_CHECKING:
@@ -22,12 +25,22 @@ if TYPE_CHECKING:
     from engine.compiled.native.function import Function
     from engine.compiled.native.layout import Layout
     from engine.compiled.native.numbers import Lanes
+    from engine.compiled.source.derive import Derive
+    from engine.compiled.source.plain import Plain
+
+_LONG = 400  # operations, from which on a text about arrays has a table and a loop
 
 
 class _Operations(Row):
-    """Operations on single rows: written out one after the other, or a loop over the columns."""
+    """Operations on single rows: written out one after the other, or a loop over the columns. Its
+    parts are maps, or edges, of one row."""
 
     moves = False
+
+    def run(self, m: Interpreter, i: Instruction) -> None:
+        """One after the other."""
+        for each in self.parts(m.lists, m.steps, i):
+            m.compute(each)
 
     def emits(self, e: Layout, i: Instruction) -> bool:
         """If each of the operations can be."""
@@ -67,11 +80,8 @@ class Segment(_Operations):
 
     def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The operands of each operation."""
-        columns = (lists.segments.a, lists.segments.b, lists.segments.c)
-        table = _rows_by_code()
-        for k in _places(i):
-            arity = table[lists.segments.code[k]].arity
-            yield from (View(i.out.space, int(column[k]), 1) for column in columns[:arity])
+        for _, _, _, operands in _each(lists, i):
+            yield from operands
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """The operands of all operations at once."""
@@ -90,15 +100,9 @@ class Segment(_Operations):
         if over_arrivals(a, i):
             a.append(i._replace(kind="segment_back", out=i.out.adjoint))
 
-    def run(self, m: Interpreter, i: Instruction) -> None:
-        """Operation by operation."""
-        values, table = m.buffers[i.out.space], _rows_by_code()
-        for _, code, out, *operands in _operations(m.lists, i):
-            op = table[code]
-            numbers = [values[x : x + 1] for x in operands[: op.arity]]
-            m.map(op.name, numbers, values[out : out + 1])
-            if op.name == "pass_on":
-                m.note_nan(values[out])
+    def cost(self, i: Instruction) -> int:
+        """As much for each operation as for a map of one row."""
+        return 4 * max(i.out.count, i.shape[1])
 
     def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
         space = i.out.space
@@ -139,6 +143,43 @@ class Segment(_Operations):
 
         e.lane_strips(f, i.out.space, body)
 
+    def parts(self, lists: Lists, steps: Array, i: Instruction) -> Iterator[Instruction]:
+        """Each operation as a map."""
+        for _, op, out, operands in _each(lists, i):
+            yield Instruction("map", out, operands, name=op.name)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Operation by operation; a long one fills an array, by a loop over a table."""
+        if i.shape[1] <= _LONG:
+            super().in_arrays(d, i)
+            return
+        each = [*_each(d.lists, i)]
+        space, written = i.out.space, {out.first: None for _, _, out, _ in each}
+        read = [x.first for _, _, _, operands in each for x in operands]
+        entries = dict.fromkeys(row for row in read if row not in written)
+        place = {row: k for k, row in enumerate([*entries, *written])}
+        count, length = len(entries), len(place)
+        start = d.rows.at(space, list(entries), (count,))
+        array = d.rows.fresh((length, *lanes(space)))
+        begin = Expr("tape", (full(start.expr, (count, *lanes(space))),), array.shape)
+        d.rows.statements.append(Statement(array, begin, "tape"))
+        told = [(op.name, tuple(place[x.first] for x in operands)) for _, op, _, operands in each]
+        d.tapes[array.parts[0]] = Listing(told, count)
+        block = Block(space, (length,), array)
+        d.rows.places[space].update((row, (block, place[row])) for row in written)
+        d.tape_at[i.shape[0]] = (block, start)
+
+    def joins(self, i: Instruction, before: Instruction) -> bool:
+        """With what is right before it: so is a loop."""
+        return before.kind in ("segment", "loop") and sum(before.shape[:2]) == i.shape[0]
+
+    def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
+        """One segment."""
+        (first, *_), (last, count, *_) = some[0].shape, some[-1].shape
+        end = some[-1].out.first + some[-1].out.count
+        out = some[0].out._replace(count=end - some[0].out.first)
+        yield Instruction("segment", out, shape=(first, last + count - first))
+
 
 class SegmentBack(_Operations):
     """The edges of a segment's operations, from the last to the first, as `Backward.steps` say."""
@@ -151,17 +192,13 @@ class SegmentBack(_Operations):
 
     def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The adjoints of the operands, as far as they are asked for."""
-        space = i.out.space & ~ADJOINT
-        segment = i._replace(out=i.out._replace(space=space))
-        yield from (view.adjoint for view in Segment().reads(lists, segment))
+        for _, _, _, operands in _each(lists, i):
+            yield from (x.adjoint for x in operands)
 
     def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The adjoint of each result, and what its edges are computed of."""
-        space = i.out.space & ~ADJOINT
-        for k in _places(i):
-            out = View(space, int(lists.segments.out[k]), 1)
-            yield from (out, out.adjoint)
-        yield from Segment().reads(lists, i._replace(out=i.out._replace(space=space)))
+        for _, _, out, operands in _each(lists, i):
+            yield from (out, out.adjoint, *operands)
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """The operands and results of the operations that pass anything on."""
@@ -169,19 +206,6 @@ class SegmentBack(_Operations):
         _note_operands(e.lists, i, read, active)
         out = e.lists.segments.out[_places(i).start : _places(i).stop]
         read[i.out.space & ~ADJOINT][out[active]] = True
-
-    def run(self, m: Interpreter, i: Instruction) -> None:
-        """Edge by edge."""
-        values, adjoints = m.buffers[i.out.space & ~ADJOINT], m.buffers[i.out.space]
-        table = _rows_by_code()
-        for k, code, out, *operands in reversed(list(_operations(m.lists, i))):
-            op, flags = table[code], int(m.steps[k])
-            numbers = [values[x : x + 1] for x in (*operands[: op.arity], out)]
-            for j in range(op.arity):
-                if flags >> j & 1:
-                    x = operands[j]
-                    given = (adjoints[out : out + 1], numbers, adjoints[x : x + 1])
-                    m.edge(op.name, j, *given, bool(flags >> j & 8))
 
     def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
         space = i.out.space & ~ADJOINT
@@ -242,6 +266,26 @@ class SegmentBack(_Operations):
 
         e.lane_strips(f, i.out.space & ~ADJOINT, body)
 
+    def parts(self, lists: Lists, steps: Array, i: Instruction) -> Iterator[Instruction]:
+        """Each edge that passes anything on."""
+        for k, op, out, operands in reversed([*_each(lists, i)]):
+            given, flags = (out.adjoint, *operands, out), int(steps[k])
+            for j, x in enumerate(operands):
+                if flags >> j & 1:
+                    yield Instruction("edge", x.adjoint, given, (j,), op.name, bool(flags >> j & 8))
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """Edge by edge; of a long segment by its table."""
+        if i.shape[0] not in d.tape_at:
+            super().in_arrays(d, i)
+            return
+        block, entries = d.tape_at[i.shape[0]]
+        swept = d.rows.fresh(block.full)
+        start = Expr("sweep", (full(d.rows.adjoint(block), block.full), block.value), ())
+        d.rows.statements.append(Statement(swept, start, "tape", block.value))
+        count = d.tapes[block.value.parts[0]].entries
+        entries.add(index(swept, (slice(0, count),)))
+
 
 WORDS = 6  # of an operation, as the loop over segments reads them: columns, and its steps
 
@@ -257,10 +301,18 @@ def _operations(lists: Lists, i: Instruction) -> Iterator[tuple[int, ...]]:
     return zip(places, *columns, strict=True)
 
 
+def _each(lists: Lists, i: Instruction) -> Iterator[tuple[int, Op, View, tuple[View, ...]]]:
+    """Place, operation, the row of the result and those of the operands."""
+    table, space = _rows_by_code(), i.out.space & L
+    for k, code, out, *operands in _operations(lists, i):
+        op = table[code]
+        yield k, op, View(space, out, 1), tuple(View(space, x, 1) for x in operands[: op.arity])
+
+
 def _note_operands(lists: Lists, i: Instruction, read: tuple[Array, Array], which: Any) -> None:
     """Note the rows that some operations of a segment read."""
     s, at = lists.segments, slice(_places(i).start, _places(i).stop)
-    arity = np.array([op.arity for op in _rows_by_code()])[s.code[at][which]]
+    arity = coded()[1][s.code[at][which]]
     for k, column in enumerate((s.a, s.b, s.c)):
         read[i.out.space & ~ADJOINT][column[at][which][arity > k]] = True
 

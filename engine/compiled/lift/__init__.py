@@ -44,17 +44,16 @@ from engine.compiled.lift.levels import (
     mark_narrow,
     schedule,
 )
-from engine.compiled.lift.lifted import Blocks, Check, Origins
+from engine.compiled.lift.lifted import Blocks, Check
 from engine.compiled.lift.loops import LEAST, reroll
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.nested import Lift, emit_loops, joined
-from engine.compiled.lift.origins import origins_of
 from engine.compiled.lift.products import Terms, emit_sums
 from engine.compiled.lift.rows import LONG, Rows
 from engine.compiled.lift.sums import Maxima, Sums, find_maxima, find_sums
 from engine.compiled.tape import CONSTANT, Tape
 
-__all__ = ["Blocks", "Check", "Origins", "lift", "lift_with_origins"]
+__all__ = ["Blocks", "Check", "lift", "run_passes"]
 
 
 def lift(
@@ -71,26 +70,10 @@ def lift(
     gradient is wanted for each example, and which therefore count as batched. `batched` says
     whether there are examples where no input is batched.
     """
-    return _lifted(tape, list(lane_inputs), list(split), lifted, batched)[0]
+    return run_passes(tape, list(lane_inputs), list(split), lifted, batched)[0]
 
 
-def lift_with_origins(
-    tape: Tape,
-    lane_inputs: Iterable[int] = (),
-    split: Iterable[int] = (),
-    *,
-    batched: bool | None = None,
-) -> tuple[Blocks, Origins]:
-    """Return the blocks of a tape, and which nodes of it each instruction stands for.
-
-    The blocks are those of `lift`. Every node that is an operation and is used has one instruction;
-    copies, and the sums of several biases, stand for none.
-    """
-    blocks, rows, terms, groups = _lifted(tape, list(lane_inputs), list(split), True, batched)
-    return blocks, origins_of(rows, terms, groups, blocks)
-
-
-def _lifted(
+def run_passes(
     tape: Tape,
     lanes: list[int],
     split: list[int],
@@ -98,14 +81,15 @@ def _lifted(
     batched: bool | None,
     space: int | None = None,
 ) -> tuple[Blocks, Rows, Terms, Groups]:
-    """Where a `space` is given, the outputs are in that one."""
+    """Return the blocks of a tape, and what the passes noted on the way to them. Where a `space` is
+    given, the outputs are in that one."""
     nodes = Nodes.of(tape)
     nodes.mark([*lanes, *split], bool(lanes) if batched is None else batched)
     sums, maxima, groups = _scheduled(nodes) if lifted else _apart(nodes)
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
 
     def lift_step(step: Tape, lanes: list[int], in_lanes: bool) -> Blocks:
-        return _lifted(step, lanes, [], lifted, in_lanes, L if in_lanes else S)[0]
+        return run_passes(step, lanes, [], lifted, in_lanes, L if in_lanes else S)[0]
 
     _emit(rows, groups, terms, maxima, lift_step)
     outputs = [(rows.space_at[y], rows.row_at[y]) for y in tape.outputs]

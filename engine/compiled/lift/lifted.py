@@ -31,17 +31,3 @@ class Blocks:
     outputs: list[tuple[int, int]]  # space and row
     checks: list[Check]  # of S, then of L, in their order
     recorded: int
-
-
-@dataclass(slots=True)
-class Origins:
-    """What the passes made of each node of a tape, by node: see `lift_with_origins`.
-
-    Inputs and constants are no operations: they have no group and no instruction, which is -1.
-    """
-
-    used: list[bool]  # by a result, in the end
-    head: list[int]  # the node that it is a part of: the last addition of a sum, or itself
-    group: list[int]  # the number of its group, in the order of computation
-    level: list[int]  # how many levels before the results it is computed
-    instruction: list[int]  # its place among those of S, followed by those of L

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.compiled.blocks import Array, Instruction, Segments, View
+from engine.compiled.columns import coded
 from engine.compiled.periods import FEWEST, left, periods, runs, stretches
-from engine.ops import TABLE
 
 LEAST = 100  # operations of a loop
 _NEAR = 64  # distances up to which operands tell operations apart
@@ -58,7 +58,7 @@ class _Stretch:
         at = slice(first, first + count)
         self.first, self.count = first, count
         code, out = segments.code[at], segments.out[at]
-        arity = np.array([op.arity for op in TABLE.values()])[code]
+        arity = coded()[1][code]
         low, high = int(out.min()), int(out.max())
         maker = np.full(high - low + 1, -1, np.int32)
         maker[out - low] = np.arange(count)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from engine.compiled.adjoint import Backward
 from engine.compiled.blocks import Instruction, L, Lists, S, View
 from engine.compiled.lift import Blocks
-from engine.compiled.source.c_formulas import Expressions
-from engine.compiled.source.c_instructions import Index, Section, at
+from engine.compiled.source.c_statements import Section
 from engine.compiled.source.derive import Named
+from engine.compiled.writing.c_formulas import Expressions, Index, at
 
 _LISTED = 12  # checks that the comment tells
 # What an argument can't be called.
@@ -57,7 +57,7 @@ class _Text:
         p = program
         for space, name in ((S, "forward_shared"), (L, "forward_lanes")):
             checks = [c for c in p.blocks.checks if c.space == space]
-            made = self._section(name, [i for i in p.instructions[space] if i.kind != "guard"])
+            made = self._section(name, p.instructions[space])
             for check in sorted(checks, key=lambda c: c.order):
                 made.check(View(space, check.row, 1), check.order, check.length, check.number)
         self.begin = Section(self.e, p.lists, ())

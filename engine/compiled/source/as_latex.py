@@ -12,10 +12,10 @@ import math
 import re
 from typing import Any
 
-from engine.compiled.source.algebra import ALL, LANES, Expr, Places, named
-from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived
-from engine.compiled.source.formulas import (
+from engine.compiled.writing.algebra import ALL, LANES, Expr, Places, named
+from engine.compiled.writing.arrays import Statement
+from engine.compiled.writing.formulas import (
     PRIME,
     derivative,
     indicator,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.source.algebra import ALL, LANES, Expr, Places, Shape, named
-from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived, Named
-from engine.compiled.source.formulas import (
+from engine.compiled.source.listings import table_text
+from engine.compiled.writing.algebra import ALL, LANES, Expr, Places, Shape, named
+from engine.compiled.writing.arrays import Statement
+from engine.compiled.writing.formulas import (
     PRIME,
     derivative,
     forward,
@@ -23,7 +24,6 @@ from engine.compiled.source.formulas import (
     partial_of,
     unprimed,
 )
-from engine.compiled.source.listings import table_text
 from engine.ops import TABLE
 
 _WIDE = 8  # literal numbers in a line; more have a name of their own

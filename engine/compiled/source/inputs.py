@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.compiled.blocks import S
+from engine.compiled.instructions import ROWS
 from engine.compiled.lift import Blocks
 from engine.compiled.paths import Path, Paths, Wanted
 from engine.value import Value
@@ -164,10 +165,11 @@ def _by_role(blocks: Blocks, free: set[int]) -> Iterator[Any]:
     copies: dict[int, int] = {}
     claimed: set[int] = set()
     for i in itertools.chain(*instructions):
-        if i.kind == "gather" and i.out.space == S:
+        row = ROWS[i.kind]
+        if row.is_copy and i.out.space == S:
             views = [view for view in (i.out, *i.operands) if view is not None]
             copies.update(zip(*(lists.rows(view).tolist() for view in views), strict=True))
-        elif i.kind == "product":
+        elif row.is_product:
             for view, shape in ((i.operands[0], i.shape[:2]), (i.operands[2], i.shape[:1])):
                 rows = [copies.get(r, r) for r in lists.rows(view).tolist()] if view else []
                 if rows and free.issuperset(rows) and not claimed & {*rows}:

@@ -18,10 +18,10 @@ from engine.compiled.source.as_c import Subject, c_text
 from engine.compiled.source.as_latex import latex_text
 from engine.compiled.source.as_numpy import numpy_text
 from engine.compiled.source.derive import Named, derive
-from engine.compiled.source.formulas import free_name
 from engine.compiled.source.inputs import arguments_of, identifier, numbers_wanted, parameters_of
 from engine.compiled.source.tidy import tidy
 from engine.compiled.tape import DRAW
+from engine.compiled.writing.formulas import free_name
 from engine.trees import flatten, to_array
 
 Array = np.ndarray[Any, np.dtype[Any]]

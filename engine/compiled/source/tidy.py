@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from engine.compiled.source.algebra import Expr, named, rebuilt
-from engine.compiled.source.arrays import Statement
 from engine.compiled.source.derive import Derived
-from engine.compiled.source.formulas import free_name
+from engine.compiled.writing.algebra import Expr, named, rebuilt
+from engine.compiled.writing.arrays import Statement
+from engine.compiled.writing.formulas import free_name
 from engine.ops import TABLE
 
 _MOST = 12  # operations in a line into which another one is put

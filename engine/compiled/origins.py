@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from engine.compiled.blocks import Instruction, L
+from engine.compiled.blocks import L
+from engine.compiled.instructions import ROWS
+from engine.compiled.lift import Blocks, run_passes
 from engine.compiled.lift.levels import Groups
-from engine.compiled.lift.lifted import Blocks, Origins
 from engine.compiled.lift.marks import CODES
 from engine.compiled.lift.products import Terms
 from engine.compiled.lift.rows import Rows
 from engine.compiled.lift.terms import MATRIX
-from engine.compiled.tape import CONSTANT, INPUT
+from engine.compiled.tape import CONSTANT, INPUT, Tape
 
 
-def origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Origins:
+@dataclass(slots=True)
+class Origins:
+    """What the passes made of each node of a tape, by node: see `lift_with_origins`.
+
+    Inputs and constants are no operations: they have no group and no instruction, which is -1.
+    """
+
+    used: list[bool]  # by a result, in the end
+    head: list[int]  # the node that it is a part of: the last addition of a sum, or itself
+    group: list[int]  # the number of its group, in the order of computation
+    level: list[int]  # how many levels before the results it is computed
+    instruction: list[int]  # its place among those of S, followed by those of L
+
+
+def lift_with_origins(
+    tape: Tape,
+    lane_inputs: Iterable[int] = (),
+    split: Iterable[int] = (),
+    *,
+    batched: bool | None = None,
+) -> tuple[Blocks, Origins]:
+    """Return the blocks of a tape, and which nodes of it each instruction stands for.
+
+    The blocks are those of `lift`. Every node that is an operation and is used has one instruction;
+    copies, and the sums of several biases, stand for none.
+    """
+    blocks, rows, terms, groups = run_passes(tape, [*lane_inputs], [*split], True, batched)
+    return blocks, _origins_of(rows, terms, groups, blocks)
+
+
+def _origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Origins:
     """What became of each node, once all is done."""
     nodes, of_node = rows.nodes, terms.of_node
     count = nodes.count
     maker: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    for k, instruction in enumerate(itertools.chain(*blocks.instructions)):
-        maker[instruction.out.space].update(dict.fromkeys(_written(blocks, instruction), k))
+    for k, made in enumerate(itertools.chain(*blocks.instructions)):
+        for view in ROWS[made.kind].writes(blocks.lists, made):
+            maker[view.space].update(dict.fromkeys(blocks.lists.rows(view).tolist(), k))
     group_of = [-1] * len(rows.row)
     for g, (first, last) in enumerate(itertools.pairwise(groups.start)):
         for i in groups.members[first:last]:
@@ -45,11 +79,3 @@ def origins_of(rows: Rows, terms: Terms, groups: Groups, blocks: Blocks) -> Orig
         instruction_of.append(maker[rows.space_at[made_by]][row] if operation else -1)
     used = [bool(nodes.uses[i] > 0) for i in range(count)]
     return Origins(used, head, group, level, instruction_of[::-1])
-
-
-def _written(blocks: Blocks, i: Instruction) -> list[int]:
-    """The rows that an instruction sets."""
-    if i.kind in ("segment", "loop"):
-        first, count = i.shape[:2]
-        return blocks.lists.segments.out[first : first + count].tolist()  # type: ignore[no-any-return]
-    return blocks.lists.rows(i.out).tolist()  # type: ignore[no-any-return]

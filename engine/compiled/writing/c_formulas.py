@@ -1,4 +1,4 @@
-"""Scalar expressions in C99, and the functions that these need.
+"""Scalar expressions and places in C99, and the functions that these need.
 
 A row of the operation table becomes a function, step by step as its Python has it, or is the C
 library's; so does what passes back through it.
@@ -10,11 +10,13 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from engine.compiled.source.algebra import Expr
-from engine.compiled.source.formulas import as_written, edge, indicator, names_in
+from engine.compiled.writing.algebra import Expr
+from engine.compiled.writing.formulas import as_written, edge, indicator, names_in
 from engine.ops import TABLE
 
+FEW = 4  # statements up to which a loop is written out; of terms in all, four times as many
 _TERNARY, _COMPARISON, SUM, PRODUCT, _SIGN, _ATOM = 10, 30, 50, 60, 70, 100
 _INFIX = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
 _LIBRARY = {"abs": "fabs", "round": "rint"} | {
@@ -109,6 +111,34 @@ static R draw(
 }
 
 
+class Index(NamedTuple):
+    """A place: a number, plus what loop variables say."""
+
+    first: int
+    rest: str = ""
+
+    def __str__(self) -> str:
+        first = [str(self.first)] * bool(self.first or not self.rest)
+        return " + ".join([*first, self.rest] if self.rest else first)
+
+
+Var = int | str  # of a loop: 0 where it has one round
+
+
+def at(*terms: tuple[int, Var]) -> Index:
+    """The sum of products of strides and variables."""
+    first = sum(stride * var for stride, var in terms if isinstance(var, int))
+    rest = [
+        var if stride == 1 else f"{stride} * {var}" for stride, var in terms if isinstance(var, str)
+    ]
+    return Index(first, " + ".join(rest))
+
+
+def block(lines: list[str]) -> list[str]:
+    """Statements with variables of their own."""
+    return ["{", *[f"    {line}" for line in lines], "}"]
+
+
 class Expressions:
     """Writes scalar expressions, and remembers the functions and tables that these need."""
 
@@ -163,6 +193,10 @@ class Expressions:
         if not math.isfinite(x):
             return "NAN" if math.isnan(x) else "INFINITY" if x > 0.0 else "-INFINITY"
         return repr(float(x)) + "f" * (self.real == "float")
+
+    def call(self, row: str, operands: Sequence[Expr]) -> str:
+        """A row of the table on operands."""
+        return self.text(Expr("call", (row, *operands), ()))
 
     def function(self, row: str) -> str:
         """The function that computes a row, which is defined if need be.

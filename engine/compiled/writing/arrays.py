@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.compiled.blocks import L
-from engine.compiled.source.algebra import (
+from engine.compiled.writing.algebra import (
     ALL,
     LANES,
     ZERO,
@@ -81,6 +81,14 @@ class Block:
         return bool(self.layout) and len(self.value.shape) <= len(lanes(self.space))
 
 
+@dataclass(slots=True)
+class Listing:
+    """A long segment: operations on single rows of an array, by their names and rows there."""
+
+    operations: list[tuple[str, tuple[int, ...]]]
+    entries: int  # rows that are filled before
+
+
 class Operand(NamedTuple):
     """Rows to read, or to add to the adjoints of: both stand for `layout` numbers, and lanes."""
 
@@ -91,6 +99,11 @@ class Operand(NamedTuple):
 def lanes(space: int) -> Shape:
     """The axis that is at the end of arrays of a space, and of its adjoints."""
     return (LANES,) if space & L else ()
+
+
+def line(count: int) -> tuple[int, ...]:
+    """The layout of so many rows that are nothing else."""
+    return (count,) if count > 1 else ()
 
 
 class Draft:
@@ -156,6 +169,13 @@ class Draft:
         return expr
 
     # --- reading, and adding to adjoints ---
+
+    def runs(self, space: int, rows: list[int]) -> int:
+        """Of how many runs of one block's rows a list is; the same row again and again is one."""
+        if len(set(rows)) == 1:
+            return 1
+        places = [self.places[space][max(row, ~row)] for row in rows]
+        return 1 + sum(a is not b or j != k + 1 for (a, k), (b, j) in itertools.pairwise(places))
 
     def at(self, space: int, rows: Sequence[int], layout: tuple[int, ...]) -> Operand:
         """Rows as one expression; ~row is the negative of a row."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.compiled.branches import Explorer
-from engine.compiled.source.algebra import LANES, ONE, ZERO, Expr, call, named, number, times
+from engine.compiled.writing.algebra import LANES, ONE, ZERO, Expr, call, named, number, times
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
