@@ -67,11 +67,12 @@ class Body:
 
 def body_of(segments: Segments, first: int, total: int, period: int) -> Body:
     """The body of a loop of `total` operations, `period` in each iteration; those of an iteration
-    before the first lie right before them."""
+    before the first lie right before them, if there is one."""
     count = total // period
     at = slice(first, first + total)
     rows = segments.out[at].reshape(count, period)
-    before = segments.out[first - period : first + total - period].reshape(count, period)
+    before = segments.out[max(0, first - period) : first + total - period]
+    before = np.concatenate([np.full(total - len(before), -1), before]).reshape(count, period)
     here = {int(row): q for q, row in enumerate(rows[-1])}
     earlier = {int(row): q for q, row in enumerate(before[-1])}
     arities = coded()[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,17 +14,21 @@ from engine.compiled.bodies import BEFORE, ELSEWHERE, HERE, SAME, Body, Operand,
 from engine.compiled.instructions.maps import passed
 from engine.compiled.instructions.row import plural
 from engine.compiled.instructions.segments import WORDS, Segment, SegmentBack, over_arrivals
+from engine.compiled.lift.loops import part_of
 from engine.compiled.native import vectormath
 from engine.compiled.native.function import Function
 from engine.compiled.native.numbers import FLOAT, Lanes
 from engine.compiled.periods import FEWEST
 from engine.compiled.writing.c_formulas import Var
+from engine.compiled.writing.recurrences import Reads, Recurrence
 from engine.ops import Op
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint
     from engine.compiled.native.layout import Layout
     from engine.compiled.source.c_statements import Section
+    from engine.compiled.source.derive import Derive
+    from engine.compiled.source.plain import Plain
 
 
 class Loop(Segment):
@@ -89,6 +95,41 @@ class Loop(Segment):
     def cost(self, i: Instruction) -> int:
         """Less than of a segment: what the next iteration reads is at hand."""
         return 2 * i.shape[1]
+
+    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
+        """With a segment right before it, or where loops are left, with its last iterations."""
+        follows = before.kind == "segment" and sum(before.shape) == i.shape[0]
+        return super().joins(p, i, before) or (p.loops and follows)
+
+    def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
+        """What iterations right before it do as it does, is of the loop, if loops are left."""
+        if not p.loops or len(some) == 1:
+            yield from super().plainly(p, some)
+            return
+        segment, i = some
+        s, start, (first, total, period) = p.lists.segments, segment.shape[0], i.shape
+        more = _earlier(s, start, i) * period
+        if first - more > start:
+            yield part_of("segment", i, s, start, first - more - start)
+        yield part_of("loop", i, s, first - more, total + more, period)
+
+    def in_arrays(self, d: Derive, i: Instruction) -> None:
+        """A recurrence, if it is one that is easily told."""
+        body, space = body_of(d.lists.segments, *i.shape), i.out.space
+        outs, reads = _rows_of(d.lists.segments, body)
+        kept = [bool(d.kept[space][out].any()) for out in outs]
+        try:
+            made = Recurrence(d.rows, space, body.ops, outs, reads, kept)
+        except ValueError:
+            super().in_arrays(d, i)
+            return
+        first, total, period = i.shape
+
+        def sweep() -> None:
+            steps = d.steps[first : first + total].reshape(-1, period)
+            made.backward(np.bitwise_or.reduce(steps, axis=0).tolist())
+
+        d.sweeps[range(first, first + total)] = sweep
 
     def in_c(self, c: Section, i: Instruction) -> None:
         """A loop, as it is."""
@@ -162,6 +203,32 @@ class LoopBack(SegmentBack):
                 return [x for p in reversed(range(period)) for x in operation(p, some, t)]
 
             c.lines += c.each("t", len(some), iteration)
+
+
+def _earlier(segments: Segments, start: int, i: Instruction) -> int:
+    """How many iterations right before a loop, from a place on, are as its own."""
+    first, total, period = i.shape
+    codes, found = segments.code, 0
+
+    def reads(begin: int) -> Reads:
+        body = body_of(segments, begin, total + first - begin, period)
+        return Reads(*_rows_of(segments, body))
+
+    with contextlib.suppress(ValueError):
+        own = reads(first)
+        while (begin := first - (found + 1) * period) >= start:
+            same = codes[begin : begin + period] == codes[first : first + period]
+            if not (same.all() and reads(begin).like(own)):
+                break
+            found += 1
+    return found
+
+
+def _rows_of(segments: Segments, body: Body) -> tuple[list[Array], list[list[Array]]]:
+    """The rows of results and operands, by operation those of all iterations."""
+    rows = _Rows(segments, body)
+    reads = [[rows.operand(p, j) for j in range(op.arity)] for p, op in enumerate(body.ops)]
+    return [rows.out(p) for p in range(len(reads))], reads
 
 
 def _body_of_back(lists: Lists, i: Instruction) -> Body:

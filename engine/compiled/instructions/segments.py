@@ -167,14 +167,28 @@ class Segment(_Operations):
         d.tapes[array.parts[0]] = Listing(told, count)
         block = Block(space, (length,), array)
         d.rows.places[space].update((row, (block, place[row])) for row in written)
-        d.tape_at[i.shape[0]] = (block, start)
 
-    def joins(self, i: Instruction, before: Instruction) -> bool:
+        def sweep() -> None:
+            swept = d.rows.fresh(block.full)
+            begin = Expr("sweep", (full(d.rows.adjoint(block), block.full), array), ())
+            d.rows.statements.append(Statement(swept, begin, "tape", array))
+            start.add(index(swept, (slice(0, count),)))
+
+        d.sweeps[_places(i)] = sweep
+
+    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
         """With what is right before it: so is a loop."""
-        return before.kind in ("segment", "loop") and sum(before.shape[:2]) == i.shape[0]
+        return (
+            not p.loops
+            and before.kind in ("segment", "loop")
+            and sum(before.shape[:2]) == i.shape[0]
+        )
 
     def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
-        """One segment."""
+        """One segment, unless loops are left."""
+        if p.loops:
+            yield from some
+            return
         (first, *_), (last, count, *_) = some[0].shape, some[-1].shape
         end = some[-1].out.first + some[-1].out.count
         out = some[0].out._replace(count=end - some[0].out.first)
@@ -275,16 +289,13 @@ class SegmentBack(_Operations):
                     yield Instruction("edge", x.adjoint, given, (j,), op.name, bool(flags >> j & 8))
 
     def in_arrays(self, d: Derive, i: Instruction) -> None:
-        """Edge by edge; of a long segment by its table."""
-        if i.shape[0] not in d.tape_at:
+        """Edge by edge; what is written as a whole, as a whole, too."""
+        whole = next((places for places in d.sweeps if i.shape[0] in places), None)
+        if whole is None:
             super().in_arrays(d, i)
             return
-        block, entries = d.tape_at[i.shape[0]]
-        swept = d.rows.fresh(block.full)
-        start = Expr("sweep", (full(d.rows.adjoint(block), block.full), block.value), ())
-        d.rows.statements.append(Statement(swept, start, "tape", block.value))
-        count = d.tapes[block.value.parts[0]].entries
-        entries.add(index(swept, (slice(0, count),)))
+        d.sweeps[whole]()
+        d.sweeps[whole] = lambda: None
 
 
 WORDS = 6  # of an operation, as the loop over segments reads them: columns, and its steps

@@ -35,17 +35,18 @@ def reroll(instructions: list[Instruction], segments: Segments) -> Iterator[Inst
         place, end = i.shape[0], sum(i.shape)
         for first, total, period in _Stretch(segments, *i.shape).loops():
             if first > place:
-                yield _part("segment", i, segments, place, first - place)
+                yield part_of("segment", i, segments, place, first - place)
             segments.looped += total
-            yield _part("loop", i, segments, first, total, period)
+            yield part_of("loop", i, segments, first, total, period)
             place = first + total
         if end > place:
-            yield _part("segment", i, segments, place, end - place)
+            yield part_of("segment", i, segments, place, end - place)
 
 
-def _part(
+def part_of(
     kind: str, i: Instruction, s: Segments, first: int, total: int, *more: int
 ) -> Instruction:
+    """A segment or a loop of some of the operations of one."""
     row = int(s.out[first])
     out = View(i.out.space, row, int(s.out[first + total - 1]) - row + 1)
     return Instruction(kind, out, shape=(first, total, *more))

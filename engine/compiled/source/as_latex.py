@@ -1,7 +1,8 @@
 """A derived function as equations in LaTeX.
 
 Elementwise products are ∘, sums name the axes that they run along (n: the examples), a bracket
-with a comparison in it is 1 where that holds and 0 elsewhere. A primed function is its derivative;
+with a comparison in it is 1 where that holds and 0 elsewhere. A loop is a recurrence: lines below
+"for t = 0, …, n" are all done for one t, then for the next. A primed function is its derivative;
 a line at the end says what it is. What an operation did not choose gets a 0 that is multiplied on,
 which is gradloom's rule where all numbers are finite.
 """
@@ -224,6 +225,28 @@ class LatexText:
         table, at, own = e.parts
         return f"{self.text(table, _ATOM)}_{{{self.text(at)}{',n' if own else ''}}}", _ATOM
 
+    def _at(self, e: Expr) -> tuple[str, int]:
+        array, further = e.parts
+        written, items = array, []
+        if array.kind == "index" and any(isinstance(x, slice) for x in array.parts[1]):
+            written, items = array.parts[0], list(array.parts[1])
+        along = next((k for k, x in enumerate(items) if isinstance(x, slice)), 0)
+        items = items or [ALL]
+        begin, stride = items[along].start or 0, items[along].step or 1
+        items[along] = Expr("step", (begin + stride * further, stride), ())
+        text = self.text(written, _ATOM)
+        text = _grouped(text) if text.startswith(r"\frac") else text
+        return f"{text}_{{{self.selection(items)}}}", _ATOM
+
+    def _step(self, e: Expr) -> tuple[str, int]:
+        further, stride = (*e.parts, 1)[:2]
+        t = f"{stride if stride > 1 else ''}t"
+        return f"{t}+{further}" if further else t, _SUM
+
+    def _over(self, e: Expr) -> tuple[str, int]:
+        term, count = e.parts
+        return rf"\sum_{{t=0}}^{{{count - 1}}} {self.text(term, _PRODUCT)}", _PRODUCT
+
     def _tape(self, e: Expr) -> tuple[str, int]:
         return rf"\operatorname{{tape}}\left({self.text(e.parts[0])}\right)", _ATOM
 
@@ -259,10 +282,15 @@ def latex_text(derived: Derived) -> str:
         if s.about is not None and name not in symbols and not _NUMBERED.fullmatch(name):
             about = s.about if s.about.kind == "name" else Expr("name", (name[1:],), ())
             symbols[name] = rf"\frac{{\partial C}}{{\partial {writer.symbol(about.parts[0])}}}"
-    lines = [_line(s, writer) for s in derived.statements]
+    lines: list[str] = []
+    steps = None
     for k, s in enumerate(derived.statements):
-        if s.role == "cost" and k < len(lines) - 1:
-            lines[k] += r" \\[6pt]"
+        if s.steps is not None and s.steps is not steps:
+            lines.append(rf"&\text{{for }} t = {s.steps[0]}, \dots, {s.steps[-1]}\text{{:}}")
+        steps = s.steps
+        lines.append(r"\quad " * (steps is not None) + _line(s, writer))
+        if s.role == "cost" and k < len(derived.statements) - 1:
+            lines[-1] += r" \\[6pt]"
     for k in range(len(lines) - 1):
         lines[k] += "" if lines[k].endswith("]") and r"\\[" in lines[k][-8:] else r" \\"
     if len(derived.outputs) > 1:
@@ -282,7 +310,8 @@ def latex_text(derived: Derived) -> str:
 def _line(s: Statement, writer: LatexText) -> str:
     target, sign = writer.text(s.target), "&="
     if s.selection is not None:
-        target, sign = f"{target}_{{{writer.selection(list(s.selection))}}}", r"&\mathrel{+}="
+        sign = "&=" if s.sets else r"&\mathrel{+}="
+        target = f"{target}_{{{writer.selection(list(s.selection))}}}"
         if s.target.parts[0] in writer.symbols:
             at = f"_{{{writer.selection(list(s.selection))}}}"
             target = rf"\left({writer.text(s.target)}\right){at}"

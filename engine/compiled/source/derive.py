@@ -10,14 +10,16 @@ forward instructions make blocks of their results; those of adjoints add to the 
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from engine.compiled.adjoint import adjoint
-from engine.compiled.blocks import Instruction, L, S, View
+from engine.compiled.blocks import Array, Instruction, L, S, View
 from engine.compiled.instructions import ROWS
 from engine.compiled.lift import Blocks
 from engine.compiled.source.plain import plain
@@ -87,24 +89,31 @@ class Derived:
 
 
 def derive(
-    blocks: Blocks, inputs: list[Named], reduce: str | None, *, batched: bool, gradient: bool
+    blocks: Blocks,
+    inputs: list[Named],
+    reduce: str | None,
+    *,
+    batched: bool,
+    gradient: bool,
+    loops: bool,
 ) -> Derived:
     """Return the statements of a function of one number, with its gradient if that is asked for;
-    or of several numbers, without."""
-    return Derive(blocks, inputs).run(reduce, batched, gradient)
+    or of several numbers, without. With `loops` these are recurrences."""
+    return Derive(blocks, inputs, loops).run(reduce, batched, gradient)
 
 
 class Derive:
     """Statements under construction: what rows of the table see of them."""
 
-    def __init__(self, blocks: Blocks, inputs: list[Named]) -> None:
+    def __init__(self, blocks: Blocks, inputs: list[Named], loops: bool) -> None:
         self.blocks, self.inputs = blocks, inputs
-        given = (blocks.instructions, blocks.lists, blocks.rows)
+        given = (blocks.instructions, blocks.lists, blocks.rows, loops)
         self.instructions, self.lists, self.count = plain(*given)
         self.steps = np.zeros(0, np.int32)
         self.rows = Draft()
         self.tapes: dict[int | str, Listing] = {}
-        self.tape_at: dict[int, tuple[Block, Operand]] = {}  # by the first operation
+        # By the places of operations, what writes the adjoint of all of them down, once.
+        self.sweeps: dict[range, Callable[[], None]] = {}
         self.of_input: dict[str, Block] = {}
         for each in inputs:
             self._place(each)
@@ -172,6 +181,17 @@ class Derive:
     def write_down(self, i: Instruction) -> None:
         """Append the statements of an instruction."""
         ROWS[i.kind].in_arrays(self, i)
+
+    @functools.cached_property
+    def kept(self) -> tuple[Array, Array]:
+        """Which rows instructions read, but for those of loops that these have at hand."""
+        of_s, of_l = (np.zeros(count, bool) for count in self.count)
+        layout: Any = self  # of which forward instructions ask for the lists alone
+        for i in itertools.chain(*self.instructions):
+            ROWS[i.kind].note_read(layout, i, (of_s, of_l))
+        for space, row in [*self.blocks.outputs, *[(c.space, c.row) for c in self.blocks.checks]]:
+            (of_s, of_l)[space][row] = True
+        return of_s, of_l
 
     # --- rows ---
 

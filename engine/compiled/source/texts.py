@@ -85,7 +85,8 @@ def source(
         result: Source = CSource(_in_c(blocks, inputs, paths, path, reduce, gradient, name))
         result.leaves = leaves
         return result
-    derived = derive(blocks, inputs, reduce, batched=paths.batched, gradient=gradient)
+    asked = {"batched": paths.batched, "gradient": gradient, "loops": kind == "latex"}
+    derived = derive(blocks, inputs, reduce, **asked)
     tidy(derived)
     shape = None if one_number else _shape(path.structure)
     if kind == "numpy":

@@ -47,7 +47,9 @@ def _names(e: Expr) -> Iterable[int | str]:
 
 
 def _drop_unused(derived: Derived) -> None:
-    used = {name for e in _results(derived) for name in _names(e)}
+    looped = [s for s in derived.statements if s.steps is not None]  # may be read a step later
+    read = [*_results(derived), *[e for s in looped for e in _inner(s)]]
+    used = {name for e in read for name in _names(e)}
     kept = []
     for statement in reversed(derived.statements):
         if statement.target.parts[0] in used:

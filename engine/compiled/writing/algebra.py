@@ -33,7 +33,9 @@ class Expr:
     matmul, contract (two operands, their axes), outer, sum and max (operand, axes),
     index (operand, selection), reshape, move (operand, axes in their new order),
     full (operand, repeated to the shape), join (operands, along the first axis),
-    lookup (table, index, whether each example has a table of its own).
+    lookup (table, index, whether each example has a table of its own);
+    in loops at (array, how much further than step t its entry is), step (the same for a place),
+    over (operand, summed over so many steps).
     """
 
     kind: str

@@ -51,6 +51,8 @@ class Statement:
     selection: tuple[Any, ...] | None = None
     flat: bool = False  # the selection is one of the target as a list of rows
     repeated: bool = False  # a place may be there twice
+    sets: bool = False  # what is selected, in place of adding to it
+    steps: range | None = None  # of the loop that it is in, whose step the selection says
 
 
 @dataclass(slots=True)
