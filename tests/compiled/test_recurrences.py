@@ -95,14 +95,14 @@ class Reader:
     def zeros(self, e: Expr) -> Any:
         return np.zeros(self.shape(e.shape))
 
+    def empty(self, e: Expr) -> Any:
+        return np.full(self.shape(e.shape), np.nan)
+
     def copy(self, e: Expr, operand: Expr, in_order: bool) -> Any:
         return np.array(self.full(e, operand))
 
-    def at(self, e: Expr, array: Expr, further: int) -> Any:
-        return self(array)[self.t + further]
-
-    def step(self, e: Expr, further: int) -> int:
-        return self.t + further
+    def step(self, e: Expr, further: int, stride: int) -> int:
+        return stride * self.t + further
 
     def over(self, e: Expr, term: Expr, count: int) -> Any:
         total: Any = 0.0
@@ -124,8 +124,6 @@ class Reader:
         if s.selection is None:
             self.names[name] = value
             return
-        if name not in self.names:  # its entries come one by one
-            self.names[name] = np.full(self.shape(s.target.shape), np.nan)
         target = self.names[name]
         target = target.reshape(-1, *target.shape[-1:]) if s.flat else target
         chosen = self.selection(s.selection)
@@ -191,16 +189,24 @@ def test_a_loop_is_written_once(name: str) -> None:
 
 def test_a_loop_is_written_as_people_do() -> None:
     lines = equations("horner").splitlines()
-    assert [lines[k] for k in (1, 2, 4, 7, 8)] == [
+    assert [lines[k] for k in (1, 3, 4, 5, 8, 9)] == [
         r"h^{(1)}_{0} &= 0 \\",
         r"&\text{for } t = 0, \dots, 119\text{:} \\",
+        r"\quad h^{(1)}_{t+1} &= h^{(1)}_{t} \, p_{0} + p_{1} \, h^{(2)}_{t} \\",
         r"C &= h^{(1)}_{120} \\[6pt]",
         r"&\text{for } t = 119, \dots, 0\text{:} \\",
         r"\quad \left(\frac{\partial C}{\partial h^{(1)}}\right)_{t} &\mathrel{+}= "
         r"\left(\frac{\partial C}{\partial h^{(1)}}\right)_{t+1} \, p_{0} \\",
     ]
-    assert lines[3].startswith(r"\quad h^{(1)}_{t+1} &= h^{(1)}_{t} \, p_{0} + p_{1} \, \left[-0.2")
     assert r"\sum_{t=0}^{119} " in lines[-2]
+
+
+def test_in_numpy_a_loop_is_a_loop() -> None:
+    program = engine.compile(STEPS["newton"].function)
+    program.value_and_grad(STEPS["newton"].at)
+    lines = [line.strip() for line in program.source().splitlines()]
+    assert "h1[t + 1] = h1[t] + (p[0] - h1[t] ** 2 * h1[t]) / (3 * h1[t] ** 2)" in lines
+    assert lines.count("for t in range(40):") == lines.count("for t in reversed(range(40)):") == 1
 
 
 def test_what_no_loop_says_is_written_line_by_line() -> None:

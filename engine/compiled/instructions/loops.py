@@ -96,15 +96,14 @@ class Loop(Segment):
         """Less than of a segment: what the next iteration reads is at hand."""
         return 2 * i.shape[1]
 
-    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
-        """With a segment right before it, or where loops are left, with its last iterations."""
-        follows = before.kind == "segment" and sum(before.shape) == i.shape[0]
-        return super().joins(p, i, before) or (p.loops and follows)
+    def joins(self, i: Instruction, before: Instruction) -> bool:
+        """With a segment right before it."""
+        return before.kind == "segment" and sum(before.shape) == i.shape[0]
 
     def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
-        """What iterations right before it do as it does, is of the loop, if loops are left."""
-        if not p.loops or len(some) == 1:
-            yield from super().plainly(p, some)
+        """What iterations right before it do as it does, is of the loop."""
+        if len(some) == 1:
+            yield from some
             return
         segment, i = some
         s, start, (first, total, period) = p.lists.segments, segment.shape[0], i.shape

@@ -243,7 +243,7 @@ class Product(_Matrices):
 
     # --- as a text ---
 
-    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
+    def joins(self, i: Instruction, before: Instruction) -> bool:
         """One number each, where all rows are those after the rows of the other."""
         if before.kind != "product" or i.shape != (1, 1, 1) or before.shape != i.shape:
             return False

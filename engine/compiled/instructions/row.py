@@ -121,7 +121,7 @@ class Row(ABC):
         for each in self.parts(c.lists, c.steps, i):
             c.write_down(each)
 
-    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
+    def joins(self, i: Instruction, before: Instruction) -> bool:
         """Whether it is put more plainly together with the one before it, for arrays."""
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,6 @@ from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native import vectormath
 from engine.compiled.native.layout import AtHand
 from engine.compiled.sequential import Bytes, Ints, PlainLoop, is_worth_it, loop
-from engine.compiled.writing.algebra import Expr, full, index
-from engine.compiled.writing.arrays import Block, Listing, Statement, lanes
 from engine.ops import TABLE, Op
 
 if TYPE_CHECKING:
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from engine.compiled.native.layout import Layout
     from engine.compiled.native.numbers import Lanes
     from engine.compiled.source.derive import Derive
-    from engine.compiled.source.plain import Plain
-
-_LONG = 400  # operations, from which on a text about arrays has a table and a loop
 
 
 class _Operations(Row):
@@ -147,52 +142,6 @@ class Segment(_Operations):
         """Each operation as a map."""
         for _, op, out, operands in _each(lists, i):
             yield Instruction("map", out, operands, name=op.name)
-
-    def in_arrays(self, d: Derive, i: Instruction) -> None:
-        """Operation by operation; a long one fills an array, by a loop over a table."""
-        if i.shape[1] <= _LONG:
-            super().in_arrays(d, i)
-            return
-        each = [*_each(d.lists, i)]
-        space, written = i.out.space, {out.first: None for _, _, out, _ in each}
-        read = [x.first for _, _, _, operands in each for x in operands]
-        entries = dict.fromkeys(row for row in read if row not in written)
-        place = {row: k for k, row in enumerate([*entries, *written])}
-        count, length = len(entries), len(place)
-        start = d.rows.at(space, list(entries), (count,))
-        array = d.rows.fresh((length, *lanes(space)))
-        begin = Expr("tape", (full(start.expr, (count, *lanes(space))),), array.shape)
-        d.rows.statements.append(Statement(array, begin, "tape"))
-        told = [(op.name, tuple(place[x.first] for x in operands)) for _, op, _, operands in each]
-        d.tapes[array.parts[0]] = Listing(told, count)
-        block = Block(space, (length,), array)
-        d.rows.places[space].update((row, (block, place[row])) for row in written)
-
-        def sweep() -> None:
-            swept = d.rows.fresh(block.full)
-            begin = Expr("sweep", (full(d.rows.adjoint(block), block.full), array), ())
-            d.rows.statements.append(Statement(swept, begin, "tape", array))
-            start.add(index(swept, (slice(0, count),)))
-
-        d.sweeps[_places(i)] = sweep
-
-    def joins(self, p: Plain, i: Instruction, before: Instruction) -> bool:
-        """With what is right before it: so is a loop."""
-        return (
-            not p.loops
-            and before.kind in ("segment", "loop")
-            and sum(before.shape[:2]) == i.shape[0]
-        )
-
-    def plainly(self, p: Plain, some: Sequence[Instruction]) -> Iterator[Instruction]:
-        """One segment, unless loops are left."""
-        if p.loops:
-            yield from some
-            return
-        (first, *_), (last, count, *_) = some[0].shape, some[-1].shape
-        end = some[-1].out.first + some[-1].out.count
-        out = some[0].out._replace(count=end - some[0].out.first)
-        yield Instruction("segment", out, shape=(first, last + count - first))
 
 
 class SegmentBack(_Operations):

@@ -225,34 +225,14 @@ class LatexText:
         table, at, own = e.parts
         return f"{self.text(table, _ATOM)}_{{{self.text(at)}{',n' if own else ''}}}", _ATOM
 
-    def _at(self, e: Expr) -> tuple[str, int]:
-        array, further = e.parts
-        written, items = array, []
-        if array.kind == "index" and any(isinstance(x, slice) for x in array.parts[1]):
-            written, items = array.parts[0], list(array.parts[1])
-        along = next((k for k, x in enumerate(items) if isinstance(x, slice)), 0)
-        items = items or [ALL]
-        begin, stride = items[along].start or 0, items[along].step or 1
-        items[along] = Expr("step", (begin + stride * further, stride), ())
-        text = self.text(written, _ATOM)
-        text = _grouped(text) if text.startswith(r"\frac") else text
-        return f"{text}_{{{self.selection(items)}}}", _ATOM
-
     def _step(self, e: Expr) -> tuple[str, int]:
-        further, stride = (*e.parts, 1)[:2]
+        further, stride = e.parts
         t = f"{stride if stride > 1 else ''}t"
         return f"{t}+{further}" if further else t, _SUM
 
     def _over(self, e: Expr) -> tuple[str, int]:
         term, count = e.parts
         return rf"\sum_{{t=0}}^{{{count - 1}}} {self.text(term, _PRODUCT)}", _PRODUCT
-
-    def _tape(self, e: Expr) -> tuple[str, int]:
-        return rf"\operatorname{{tape}}\left({self.text(e.parts[0])}\right)", _ATOM
-
-    def _sweep(self, e: Expr) -> tuple[str, int]:
-        inside = ", ".join(map(self.text, e.parts))
-        return rf"\operatorname{{sweep}}\left({inside}\right)", _ATOM
 
     def definition(self, name: str) -> str:
         """The equation of a primed row."""
@@ -285,6 +265,8 @@ def latex_text(derived: Derived) -> str:
     lines: list[str] = []
     steps = None
     for k, s in enumerate(derived.statements):
+        if s.expr.kind == "empty":
+            continue
         if s.steps is not None and s.steps is not steps:
             lines.append(rf"&\text{{for }} t = {s.steps[0]}, \dots, {s.steps[-1]}\text{{:}}")
         steps = s.steps

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.compiled.source.derive import Derived, Named
-from engine.compiled.source.listings import table_text
 from engine.compiled.writing.algebra import ALL, LANES, Expr, Places, Shape, named
 from engine.compiled.writing.arrays import Statement
 from engine.compiled.writing.formulas import (
@@ -20,8 +20,6 @@ from engine.compiled.writing.formulas import (
     helper_of,
     indicator,
     names_in,
-    parameters,
-    partial_of,
     unprimed,
 )
 from engine.ops import TABLE
@@ -184,7 +182,18 @@ class NumpyText:
 
     def _zeros(self, e: Expr) -> tuple[str, int]:
         shape = self.shape(e.shape)
-        return f"np.zeros({f'({shape})' if len(e.shape) != 1 else shape})", _ATOM
+        return f"np.{e.kind}({f'({shape})' if len(e.shape) != 1 else shape})", _ATOM
+
+    _empty = _zeros
+
+    def _step(self, e: Expr) -> tuple[str, int]:
+        further, stride = e.parts
+        t = f"{stride} * t" if stride > 1 else "t"
+        return f"{t} + {further}" if further else t, _SUM
+
+    def _over(self, e: Expr) -> tuple[str, int]:
+        term, count = e.parts
+        return f"sum({self.text(term)} for t in range({count}))", _ATOM
 
     def _copy(self, e: Expr) -> tuple[str, int]:
         operand, in_order = e.parts
@@ -252,71 +261,33 @@ class NumpyText:
 
     # --- statements ---
 
-    def lines(self, s: Statement, derived: Derived) -> list[str]:
-        """A statement."""
+    def lines(self, statements: Sequence[Statement]) -> Iterator[str]:
+        """Statements, those of a loop within it."""
+        for _, group in itertools.groupby(statements, key=lambda s: id(s.steps)):
+            some = [*group]
+            steps, indent = some[0].steps, ""
+            if steps is not None:
+                forward = f"range({len(steps)})"
+                yield f"for t in {forward if steps.step > 0 else f'reversed({forward})'}:"
+                indent = "    "
+            yield from (indent + self._line(s) for s in some)
+
+    def _line(self, s: Statement) -> str:
         target = self.text(s.target)
-        if s.expr.kind in ("tape", "sweep"):
-            return self._tape_lines(s, target, derived)
         if s.selection is None:
-            return [f"{target} = {self.text(s.expr)}"]
+            return f"{target} = {self.text(s.expr)}"
         if s.flat:
             rest = s.target.shape[-1:] if s.target.shape[-1] == LANES else ()
             target += f".reshape({self.shape((-1, *rest))})"
         chosen = self.selection(s.selection)
         if not s.repeated:
-            return [f"{target}[{chosen}] += {self.text(s.expr)}"]
-        if isinstance(s.selection[0], Expr) and len(s.selection) == 1:
-            return [f"np.add.at({target}, {chosen}, {self.text(s.expr)})"]
-        chosen = f"({chosen})" if len(s.selection) > 1 else chosen
-        return [f"np.add.at({target}, {chosen}, {self.text(s.expr)})"]
-
-    def _tape_lines(self, s: Statement, target: str, derived: Derived) -> list[str]:
-        if s.expr.kind == "tape":
-            tape = derived.tapes[target]
-            table = f"TAPE_{target}"
-            self.literals[table_text(tape.operations)] = table
-            rows = sorted({row for row, _ in tape.operations})
-            self._write_tables(rows)
-            start = self.text(s.expr.parts[0])
-            return [
-                f"{target} = list({start})  # row by row, each from rows before it",
-                f"for row, *places in {table}:",
-                f"    {target}.append(FORWARD[row](*[{target}[k] for k in places]))",
-            ]
-        assert s.about is not None
-        rows_name = self.text(s.about)
-        return [
-            f"{target} = np.array({self.text(s.expr.parts[0])})",
-            f"for j, (row, *places) in reversed(list(enumerate(TAPE_{rows_name}, "
-            f"{derived.tapes[rows_name].entries}))):",
-            f"    operands = [{rows_name}[k] for k in places]",
-            "    for k, partial in zip(places, PARTIALS[row]):",
-            f"        {target}[k] += {target}[j] * partial(*operands, {rows_name}[j])",
-        ]
-
-    def _write_tables(self, rows: list[str]) -> None:
-        """FORWARD and PARTIALS, by the rows' names."""
-        self.tape_rows = sorted({*getattr(self, "tape_rows", []), *rows})
-
-    def tables(self) -> str:
-        """The definitions of what the rows in tapes compute, and of their derivatives."""
-        ahead, back = [], []
-        for row in getattr(self, "tape_rows", []):
-            names = parameters(row)
-            args = tuple(named(n, ()) for n in names)
-            out = named("out", ())
-            computed = self.text(Expr("call", (row, *args), ())) if row not in _SAME else "x"
-            ahead.append(f'    "{row}": lambda {", ".join(names)}: {computed},')
-            partials = [self.text(partial_of(row, k, args, out)) for k in range(len(args))]
-            each = [f"lambda {', '.join(names)}, out: {p}" for p in partials]
-            back.append(f'    "{row}": [{", ".join(each)}],')
-        if not ahead:
-            return ""
-        return "\n".join(["FORWARD = {", *ahead, "}", "PARTIALS = {", *back, "}"])
+            return f"{target}[{chosen}] {'=' if s.sets else '+='} {self.text(s.expr)}"
+        if len(s.selection) > 1 and not isinstance(s.selection[0], Expr):
+            chosen = f"({chosen})"
+        return f"np.add.at({target}, {chosen}, {self.text(s.expr)})"
 
 
 _NEW = ("call", "matmul", "contract", "outer", "sum", "join")  # never a view of another array
-_SAME = ("identity", "detach")
 
 
 def number_text(x: float) -> str:
@@ -340,12 +311,11 @@ def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...
         ]
     results = dict(derived.gradients)
     forward_ends = _forward_ends(derived)
-    written = [writer.lines(s, derived) for s in derived.statements]
-    ahead, back = written[:forward_ends], written[forward_ends:]
-    body += [line for lines in ahead for line in lines]
+    body += writer.lines(derived.statements[:forward_ends])
+    back = [*writer.lines(derived.statements[forward_ends:])]
     body += [_guard_line(guard, writer) for guard in derived.guards]
     body += [""] * bool(results and back)
-    body += [line for lines in back for line in lines]
+    body += back
     if shape is not None:
         value = f"[{', '.join(_lane_full(writer, e, bool(batched)) for e in derived.outputs)}]"
         stacked = f"np.stack({value}, axis=-1)"
@@ -368,13 +338,9 @@ def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...
     function = "\n".join(
         [head, textwrap.indent(doc, "    "), textwrap.indent("\n".join(body), "    ")]
     )
-    tables = writer.tables()
-    literals = [
-        f"{n} = " + (text if text.startswith("[\n") else _wrapped(text))
-        for text, n in writer.literals.items()
-    ]
+    literals = [f"{n} = {_wrapped(text)}" for text, n in writer.literals.items()]
     imports = ("import math\n\n" if writer.uses_math else "") + "import numpy as np"
-    parts = [imports, *writer.helpers.values(), *([tables] if tables else []), *literals, function]
+    parts = [imports, *writer.helpers.values(), *literals, function]
     return "\n\n\n".join(parts) + "\n"
 
 
@@ -386,7 +352,11 @@ def _forward_ends(derived: Derived) -> int:
         for k, s in enumerate(derived.statements)
         if s.role == "cost" or s.target.parts[0] in looked_at
     ]
-    return max(ends, default=0 if derived.gradients else len(derived.statements))
+    end = max(ends, default=0 if derived.gradients else len(derived.statements))
+    steps = [s.steps for s in derived.statements]
+    while 0 < end < len(steps) and steps[end] is steps[end - 1] is not None:
+        end += 1  # no loop is cut
+    return end
 
 
 def _lane_full(writer: NumpyText, e: Expr, batched: bool) -> str:

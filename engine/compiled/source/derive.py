@@ -36,7 +36,7 @@ from engine.compiled.writing.algebra import (
     quotient,
     total,
 )
-from engine.compiled.writing.arrays import Block, Draft, Listing, Operand, Statement, lanes
+from engine.compiled.writing.arrays import Block, Draft, Operand, Statement, lanes
 
 
 @dataclass(slots=True)
@@ -85,33 +85,25 @@ class Derived:
     value: Expr
     gradients: dict[str, Expr]
     guards: list[Assertion]
-    tapes: dict[int | str, Listing]  # by the name of the array
 
 
 def derive(
-    blocks: Blocks,
-    inputs: list[Named],
-    reduce: str | None,
-    *,
-    batched: bool,
-    gradient: bool,
-    loops: bool,
+    blocks: Blocks, inputs: list[Named], reduce: str | None, *, batched: bool, gradient: bool
 ) -> Derived:
     """Return the statements of a function of one number, with its gradient if that is asked for;
-    or of several numbers, without. With `loops` these are recurrences."""
-    return Derive(blocks, inputs, loops).run(reduce, batched, gradient)
+    or of several numbers, without."""
+    return Derive(blocks, inputs).run(reduce, batched, gradient)
 
 
 class Derive:
     """Statements under construction: what rows of the table see of them."""
 
-    def __init__(self, blocks: Blocks, inputs: list[Named], loops: bool) -> None:
+    def __init__(self, blocks: Blocks, inputs: list[Named]) -> None:
         self.blocks, self.inputs = blocks, inputs
-        given = (blocks.instructions, blocks.lists, blocks.rows, loops)
+        given = (blocks.instructions, blocks.lists, blocks.rows)
         self.instructions, self.lists, self.count = plain(*given)
         self.steps = np.zeros(0, np.int32)
         self.rows = Draft()
-        self.tapes: dict[int | str, Listing] = {}
         # By the places of operations, what writes the adjoint of all of them down, once.
         self.sweeps: dict[range, Callable[[], None]] = {}
         self.of_input: dict[str, Block] = {}
@@ -160,7 +152,7 @@ class Derive:
             outputs[0].add(seed)
             gradients = dict(self._gradients())
         values = [output.expr for output in outputs]
-        return Derived(self.inputs, rows.statements, values, value, gradients, guards, self.tapes)
+        return Derived(self.inputs, rows.statements, values, value, gradients, guards)
 
     def _gradients(self) -> Iterator[tuple[str, Expr]]:
         """The adjoint's instructions written down: what they leave for each input."""

@@ -1,8 +1,8 @@
 """Instructions as one would write them down: others of the same table that say the same.
 
-A segment and the loops before and after it are one segment, or loops have what is right before them
-and as they are; products of one number each, where these follow each other, are multiplications and
-additions of blocks: rows of the table say so.
+Loops have the iterations right before them that are as their own; products of one number each,
+where these follow each other, are multiplications and additions of blocks: rows of the table say
+so.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from engine.compiled.instructions import ROWS
 _Both = tuple[list[Instruction], list[Instruction]]
 
 
-def plain(
-    both: _Both, lists: Lists, rows: tuple[int, int], loops: bool
-) -> tuple[_Both, Lists, tuple[int, int]]:
-    """The instructions put more plainly, lists for them, and how many rows they have. With `loops`
-    these are left."""
-    work = Plain(lists, list(rows), [], loops)
+def plain(both: _Both, lists: Lists, rows: tuple[int, int]) -> tuple[_Both, Lists, tuple[int, int]]:
+    """The instructions put more plainly, lists for them, and how many rows they have."""
+    work = Plain(lists, list(rows), [])
     made = ([*work.of(both[S])], [*work.of(both[L])])
     pool = np.array([*lists.pool.tolist(), *work.pool], np.int64)
     return made, Lists(pool, lists.segments, lists.constants, lists.exact), (*work.rows,)  # type: ignore[return-value]
@@ -35,13 +32,12 @@ class Plain(NamedTuple):
     lists: Lists
     rows: list[int]  # so far
     pool: list[int]  # more of it
-    loops: bool  # are left
 
     def of(self, instructions: Sequence[Instruction]) -> Iterator[Instruction]:
         """These, more plainly."""
         run: list[Instruction] = []
         for i in instructions:
-            if run and not ROWS[i.kind].joins(self, i, run[-1]):
+            if run and not ROWS[i.kind].joins(i, run[-1]):
                 yield from ROWS[run[-1].kind].plainly(self, run)
                 run = []
             run.append(i)

@@ -85,8 +85,7 @@ def source(
         result: Source = CSource(_in_c(blocks, inputs, paths, path, reduce, gradient, name))
         result.leaves = leaves
         return result
-    asked = {"batched": paths.batched, "gradient": gradient, "loops": kind == "latex"}
-    derived = derive(blocks, inputs, reduce, **asked)
+    derived = derive(blocks, inputs, reduce, batched=paths.batched, gradient=gradient)
     tidy(derived)
     shape = None if one_number else _shape(path.structure)
     if kind == "numpy":

@@ -72,11 +72,10 @@ def _substituted(e: Expr, known: dict[int | str, Expr]) -> Expr:
 
 
 def _inline(derived: Derived) -> None:
-    uses = Counter(
-        name
-        for e in [*_results(derived), *[e for s in derived.statements for e in _inner(s)]]
-        for name in _names(e)
-    )
+    uses = Counter(name for e in _results(derived) for name in _names(e))
+    for s in derived.statements:  # in a loop only views are computed again and again
+        for name in (name for e in _inner(s) for name in _names(e)):
+            uses[name] += 1 if s.steps is None else 4
     changed = {s.target.parts[0] for s in derived.statements if s.selection is not None}
     products = {s.target.parts[0] for s in derived.statements if s.role == "product"}
     known: dict[int | str, Expr] = {}
@@ -104,7 +103,7 @@ def _inline(derived: Derived) -> None:
 
 def _stands_in_line(statement: Statement, uses: int, products: set[int | str]) -> bool:
     e = statement.expr
-    if statement.role in ("product", "cost", "tape", "gradient") or _is_activation(e, products):
+    if statement.role in ("product", "cost", "gradient") or _is_activation(e, products):
         return False
     if _is_view(e):
         return True
@@ -175,10 +174,6 @@ def _name(derived: Derived) -> None:
             names[key] = numbered("g")
         elif statement.role == "index":
             names[key] = numbered("k")
-        elif statement.role == "tape" and statement.about is None:
-            names[key] = numbered("r")
-        elif statement.role == "tape":
-            names[key] = numbered("g")
         else:
             e = statement.expr
             of = ""
@@ -201,7 +196,6 @@ def _name(derived: Derived) -> None:
     derived.gradients.update({n: _renamed(e, names) for n, e in derived.gradients.items()})
     for guard in derived.guards:
         guard.expr = _renamed(guard.expr, names)
-    derived.tapes = {names[key]: tape for key, tape in derived.tapes.items() if key in names}
 
 
 def _base(e: Expr) -> str:

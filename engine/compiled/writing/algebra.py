@@ -33,8 +33,8 @@ class Expr:
     matmul, contract (two operands, their axes), outer, sum and max (operand, axes),
     index (operand, selection), reshape, move (operand, axes in their new order),
     full (operand, repeated to the shape), join (operands, along the first axis),
-    lookup (table, index, whether each example has a table of its own);
-    in loops at (array, how much further than step t its entry is), step (the same for a place),
+    lookup (table, index, whether each example has a table of its own), empty (to be filled);
+    in loops step (what is added to t, which is multiplied by what): an index; and
     over (operand, summed over so many steps).
     """
 
@@ -307,6 +307,8 @@ def moved(e: Expr, axes: tuple[int, ...]) -> Expr:
 
 def index(e: Expr, selection: tuple[Any, ...]) -> Expr:
     """Part of an array; each axis gets an int, a slice or nested tuples, None makes an axis."""
+    if selection and isinstance(selection[0], Expr):
+        return _entry(e, *selection)
     while selection and selection[-1] == ALL:
         selection = selection[:-1]
     if not selection or e.kind == "number":
@@ -340,6 +342,22 @@ def index(e: Expr, selection: tuple[Any, ...]) -> Expr:
         else:
             assert isinstance(item, int)
     return Expr("index", (e, _Selection(selection)), (*shape, *rest))
+
+
+def at(e: Expr, further: int = 0) -> Expr:
+    """The entry of an array for step t of a loop, or one further on."""
+    return index(e, (Expr("step", (further, 1), ()),))
+
+
+def _entry(e: Expr, step: Expr) -> Expr:
+    """The same; of a part of an array an entry of that."""
+    items: list[Any] = [*e.parts[1]] if e.kind == "index" else []
+    along = next((k for k, item in enumerate(items) if isinstance(item, slice)), None)
+    if along is None:
+        return Expr("index", (e, _Selection((step,))), e.shape[1:])
+    (further, _), run = step.parts, items[along]
+    items[along] = Expr("step", ((run.start or 0) + further * (run.step or 1), run.step or 1), ())
+    return Expr("index", (e.parts[0], _Selection(items)), e.shape[1:])
 
 
 def _adds_lanes(e: Expr) -> bool:

@@ -41,7 +41,7 @@ class Statement:
     """`target = expr`; with a selection, `target[selection] += expr`.
 
     `role` is what the target is for: "product", "value", "cost",
-    "index", "tape"; "adjoint" and "gradient" of `about`.
+    "index"; "adjoint" and "gradient" of `about`.
     """
 
     target: Expr
@@ -81,14 +81,6 @@ class Block:
     def uniform(self) -> bool:
         """Whether the value is that of each row alike."""
         return bool(self.layout) and len(self.value.shape) <= len(lanes(self.space))
-
-
-@dataclass(slots=True)
-class Listing:
-    """A long segment: operations on single rows of an array, by their names and rows there."""
-
-    operations: list[tuple[str, tuple[int, ...]]]
-    entries: int  # rows that are filled before
 
 
 class Operand(NamedTuple):

@@ -214,14 +214,13 @@ def edge(row: str, k: int) -> tuple[list[str], Expr, Expr | None]:
         _as_written.pop()
 
 
-# What a text calls its own, beside helpers and the tables LIST_1, …, TAPE_r1, …
-_OWN = {LANES, "np", "math", "draws", "FORWARD", "PARTIALS", "len", "list", "enumerate", "reversed"}
-_OWN |= {"zip", "float", "row", "places", "operands", "partial", "j", "k"}
+# What a text calls its own, beside helpers and the tables LIST_1, …
+_OWN = {LANES, "np", "math", "draws", "len", "float", "t", "range", "reversed", "sum"}
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name, or one like it that no other has and a text does not need for itself."""
-    if name.startswith(("LIST_", "TAPE_")):
+    if name.startswith("LIST_"):
         name = f"p{name}"
     while name in taken or name in _OWN or name in _helpers():
         name += "_"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.compiled.blocks import Array
-from engine.compiled.writing.algebra import ZERO, Expr, call, full, index, plus, times
+from engine.compiled.writing.algebra import ZERO, Expr, Shape, at, call, full, index, plus, times
 from engine.compiled.writing.arrays import Block, Draft, Statement, lanes
 from engine.compiled.writing.formulas import partial_of
 from engine.ops import Op
@@ -27,11 +27,6 @@ class _Own(NamedTuple):
 
     q: int
     ago: int
-
-
-def at(array: Expr, further: int = 0) -> Expr:
-    """An array's entry t, or one further on."""
-    return Expr("at", (array, further), array.shape[1:])
 
 
 class Reads:
@@ -98,7 +93,9 @@ class Recurrence(Reads):
         self.arrays: dict[int, Expr] = {}
         self.blocks: dict[int, Block] = {}
         self.exprs: list[Expr] = []
+        self.lines: list[Statement] = []  # of the loop
         self._forward(kept)
+        draft.statements += self.lines
 
     # --- forward ---
 
@@ -120,13 +117,19 @@ class Recurrence(Reads):
         """Have results be an array, behind the entries that are read before the first."""
         draft, lag = self.draft, self.lag[p]
         shape = (self.count + lag,)
-        array = self.arrays[p] = draft.fresh((*shape, *lanes(self.space)))
+        array = self.arrays[p] = self._fresh((*shape, *lanes(self.space)), "value")
         block = self.blocks[p] = Block(self.space, shape, array)
         for t, row in enumerate(rows.tolist()):
             draft.places[self.space][row] = (block, t + lag)
         for t, row in sorted(self.first[p].items()):
             e = draft.at(self.space, [row], ()).expr
             draft.statements.append(Statement(array, e, "value", None, (t + lag,), sets=True))
+
+    def _fresh(self, shape: Shape, role: str, about: Expr | None = None) -> Expr:
+        """An array whose entries the loop fills."""
+        array = self.draft.fresh(shape)
+        self.draft.statements.append(Statement(array, Expr("empty", (), shape), role, about))
+        return array
 
     def _read(self, x: _Own | Array) -> Expr:
         """An operand in iteration t."""
@@ -135,7 +138,9 @@ class Recurrence(Reads):
         same = bool((x == x[0]).all())
         rows, layout = (x[:1], ()) if same else (x, (self.count,))
         e = self.draft.at(self.space, rows.tolist(), layout).expr
-        return e if same or len(e.shape) <= len(lanes(self.space)) else at(e)
+        if same or len(e.shape) <= len(lanes(self.space)):
+            return e
+        return at(self.draft.emit(e, "value") if e.kind == "array" else e)
 
     def _let(
         self,
@@ -149,9 +154,9 @@ class Recurrence(Reads):
     ) -> None:
         """Say what an array's entry is, or has added, in each step."""
         role = "value" if steps.step > 0 else "adjoint"
-        selection = (Expr("step", (further,), ()),)
+        selection = (Expr("step", (further, 1), ()),)
         told = Statement(array, e, role, about, selection, sets=not adds, steps=steps)
-        self.draft.statements.append(told)
+        self.lines.append(told)
 
     # --- backward ---
 
@@ -161,7 +166,9 @@ class Recurrence(Reads):
         for p in self.blocks:
             self._begin(p)
         self.here: list[Expr] = [ZERO] * len(self.ops)
+        self.lines = []
         found = [x for p in reversed(range(len(self.ops))) for x in self._passed(p, flags[p])]
+        self.draft.statements += self.lines
         for rows, layout, y in found:
             self.draft.at(self.space, rows.tolist(), layout).add(y)
         for p, first in enumerate(self.first):
@@ -195,8 +202,8 @@ class Recurrence(Reads):
         if g == ZERO or not wanted:
             return
         if g.size > (_MOST if len(wanted) == 1 else 3):
-            array = self.draft.fresh((self.count, *g.shape))
-            self._let(array, 0, g, steps, self.arrays.get(p))
+            array = self._fresh((self.count, *g.shape), "adjoint", self.arrays.get(p))
+            self._let(array, 0, g, steps)
             g = at(array)
         args = tuple(map(self._read, self.operands[p]))
         earlier: dict[_Own, Expr] = {}
@@ -212,7 +219,7 @@ class Recurrence(Reads):
                 each = full(y, lanes(self.space))
                 yield x[:1], (), Expr("over", (each, self.count), each.shape)
             else:
-                array = self.draft.fresh((self.count, *lanes(self.space)))
+                array = self._fresh((self.count, *lanes(self.space)), "adjoint")
                 self._let(array, 0, y, steps)
                 yield x, (self.count,), array
         for x, y in earlier.items():
