@@ -14,14 +14,17 @@ from typing import NamedTuple
 from engine import modes
 from engine.compiled.blocks import S
 from engine.compiled.describe import titles
+from engine.compiled.instructions import ROWS
+from engine.compiled.instructions.row import plural
 from engine.compiled.program import Program
+from engine.compiled.repeats import Repeat, folded
 from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE
 from engine.graph import topological_order
 from engine.lifting.by_instructions import lifted_of
 from engine.lines import Line, Recorder
 from engine.value import Value
 
-ROWS = 40  # of a table
+SHOWN = 40  # rows of a table
 SCALARS = 36  # of an instruction that are listed
 AWAY = ("constant", "changes nothing", "computed before", "not used")  # why a scalar fell away
 
@@ -188,6 +191,16 @@ class Passes:
                 ],
             ),
         )
+        loops = [*self._loops()]
+        if loops:
+            yield Pass(
+                "loops",
+                len(loops),
+                "loops",
+                "What runs step by step is recorded step by step: the same operations, or the same "
+                "instructions, again and again. Each becomes a loop, which is emitted once.",
+                _table(("loop", "scalars"), loops),
+            )
         yield Pass(
             "instructions",
             len(self.opened),
@@ -196,6 +209,18 @@ class Passes:
             "can't, they are copied first. Open one to see the scalars that it stands for.",
             None,
         )
+
+    def _loops(self) -> Iterator[tuple[str, int]]:
+        """What each loop does, and for how many scalars it stands."""
+        opened = iter(self.opened)
+        for x in itertools.chain(*map(folded, self.lifted.blocks.instructions)):
+            if isinstance(x, Repeat):
+                size = sum(next(opened).size for _ in range(x.count * len(x.body)))
+                yield f"for t in range({x.count}): {plural(len(x.body), 'instruction')}", size
+                continue
+            each = next(opened)
+            if ROWS[x.kind].is_loop:
+                yield each.title, each.size
 
     def _sums(self, kept: Sequence[int]) -> Pass:
         tape, origins = self.lifted.tape, self.lifted.origins
@@ -226,5 +251,5 @@ def _listed(found: Counter[str]) -> str:
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[Hashable, ...]]) -> Table | None:
-    shown = [tuple(x if isinstance(x, int) else str(x) for x in row) for row in rows[:ROWS]]
-    return Table(heads, shown, max(0, len(rows) - ROWS)) if rows else None
+    shown = [tuple(x if isinstance(x, int) else str(x) for x in row) for row in rows[:SHOWN]]
+    return Table(heads, shown, max(0, len(rows) - SHOWN)) if rows else None

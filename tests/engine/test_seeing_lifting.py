@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import engine
+from compiled.loop_programs import STEPS
 from engine import Program, TraceError, Value
 from engine.compiled.describe import titles
 from engine.compiled.instructions import ROWS
@@ -333,3 +334,25 @@ def test_a_loop_is_a_box() -> None:
     program(1.0, 0.0)
     titles_ = [box.title for box in engine.draw(program).picture.boxes]
     assert "for t in range(57): 5 operations, carries 2" in titles_
+
+
+@pytest.mark.parametrize("name", ["garch", "gated cell"])
+def test_loops_are_a_pass_of_their_own(name: str) -> None:
+    program = engine.compile(STEPS[name].function)
+    program(STEPS[name].at)
+    player = engine.show_lifting(program)
+    [loops] = [step for step in player.passes.steps if step.name == "loops"]
+    assert loops.table is not None and "loops" in [step["phase"] for step in player.steps]
+    [(title, scalars)] = loops.table.rows
+    assert str(title) in str(program) and str(title).startswith("for t in range(")
+    assert scalars == next(each.size for each in player.passes.opened if each.title == title) > 200
+
+
+def test_layers_step_by_step_are_a_loop_of_instructions() -> None:
+    program = engine.compile(recurrent)
+    program(np.random.default_rng(0).normal(size=(6, 7)), np.linspace(-1.0, 1.0, 30))
+    [loops] = [s for s in engine.show_lifting(program).passes.steps if s.name == "loops"]
+    assert loops.table is not None
+    [(title, scalars)] = loops.table.rows
+    assert re.fullmatch(r"for t in range\(30\): \d instructions", str(title))
+    assert int(scalars) > 1_000
