@@ -78,6 +78,7 @@ class Interpreter:
         self.checks, self.expected, self.inner = checks, expected, inner
         self.ids, self.fail, self.found = (np.zeros(0, np.int64),) * 3
         self._rows_of: dict[View, tuple[Array, Any]] = {}
+        self._parts: dict[Instruction, list[Instruction]] = {}
         self.start = self.trusted = 0
         self._counted = 1
 
@@ -174,16 +175,19 @@ class Interpreter:
         """Run a part, all lanes of it."""
         self._run(part, self.start, self.lanes)
 
+    def run_parts(self, i: Instruction) -> None:
+        """Run the instructions that say the same."""
+        if i not in self._parts:
+            self._parts[i] = [*ROWS[i.kind].parts(self.lists, self.steps, i)]
+        for each in self._parts[i]:
+            ROWS[each.kind].run(self, each)
+
     # --- the driver ---
 
     def _run(self, part: str, start: int = 0, counted: int = 1) -> None:
         self.start, self._counted = start, counted
         for i in self.parts.get(part, ()):
-            self.compute(i)
-
-    def compute(self, i: Instruction) -> None:
-        """Run an instruction."""
-        ROWS[i.kind].run(self, i)
+            ROWS[i.kind].run(self, i)
 
     def drive(
         self,

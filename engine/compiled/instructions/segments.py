@@ -34,8 +34,7 @@ class _Operations(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """One after the other."""
-        for each in self.parts(m.lists, m.steps, i):
-            m.compute(each)
+        m.run_parts(i)
 
     def emits(self, e: Layout, i: Instruction) -> bool:
         """If each of the operations can be."""
