@@ -11,7 +11,8 @@ from engine.compiled.instructions.row import Row, plural
 from engine.compiled.native.layout import AtHand, Layout, Signed, note_nan
 from engine.compiled.writing import algebra
 from engine.compiled.writing.arrays import Operand, lanes, line
-from engine.compiled.writing.c_formulas import FEW, SUM, Var
+from engine.compiled.writing.c_formulas import FEW, Var
+from engine.compiled.writing.writer import SUM
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint

@@ -13,7 +13,8 @@ from engine.compiled.native import tiles
 from engine.compiled.native.layout import AtHand, note_nan
 from engine.compiled.writing import algebra
 from engine.compiled.writing.arrays import lanes
-from engine.compiled.writing.c_formulas import FEW, SUM, Var
+from engine.compiled.writing.c_formulas import FEW, Var
+from engine.compiled.writing.writer import SUM
 
 if TYPE_CHECKING:
     from engine.compiled.adjoint import Adjoint

@@ -14,7 +14,8 @@ from engine.compiled.native import tiles, vectormath
 from engine.compiled.native.layout import RUNS, Layout, Signed
 from engine.compiled.writing import algebra
 from engine.compiled.writing.arrays import Operand, Statement, lanes, line
-from engine.compiled.writing.c_formulas import SUM, Index, Var, block
+from engine.compiled.writing.c_formulas import Index, Var, block
+from engine.compiled.writing.writer import SUM
 from engine.randomness import draw
 
 if TYPE_CHECKING:

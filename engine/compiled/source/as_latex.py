@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from collections.abc import Sequence
 
 from engine.compiled.source.derive import Derived
-from engine.compiled.writing.algebra import ALL, LANES, Expr, Places, named
+from engine.compiled.writing.algebra import ALL, LANES, Expr, named
 from engine.compiled.writing.arrays import Statement
 from engine.compiled.writing.formulas import (
     PRIME,
@@ -23,9 +23,9 @@ from engine.compiled.writing.formulas import (
     parameters,
     unprimed,
 )
+from engine.compiled.writing.writer import ATOM, MATMUL, POWER, PRODUCT, SUM, Writer
 from engine.ops import TABLE
 
-_ATOM, _POWER, _PRODUCT, _MATMUL, _SUM = 100, 80, 60, 55, 50
 _SYMBOLS = {"delta": r"\delta", "theta": r"\theta"}
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 _PLACE = re.compile(r"#(\d)")  # of an operand in a row's `latex`
@@ -33,20 +33,22 @@ _NUMBERED = re.compile(r"(delta|theta|[A-Za-z])(\d+)")
 _AXES = "ijk"
 
 
-class LatexText:
+class LatexText(Writer):
     """Writes expressions, in the symbols that names have."""
+
+    comma, first = ",", "0"
 
     def __init__(self, symbols: dict[str, str]) -> None:
         self.symbols = symbols
         self.primes: dict[str, None] = {}  # whose definitions come at the end
 
-    def text(self, e: Expr, above: int = 0) -> str:
-        """An expression, in parentheses where what is around it binds as tightly."""
-        written, binds = getattr(self, "_" + e.kind)(e)
-        return _grouped(written) if binds < above else written
+    def grouped(self, written: str) -> str:
+        """Parentheses, as high as what is in them."""
+        high = any(part in written for part in (r"\frac", r"\sum", r"\begin", r"\left"))
+        return rf"\left({written}\right)" if high else super().grouped(written)
 
     def _name(self, e: Expr) -> tuple[str, int]:
-        return self.symbol(e.parts[0]), _ATOM
+        return self.symbol(e.parts[0]), ATOM
 
     def symbol(self, name: str) -> str:
         """How a name is written."""
@@ -65,8 +67,8 @@ class LatexText:
     def _number(self, e: Expr) -> tuple[str, int]:
         x = e.parts[0]
         if math.isnan(x) or math.isinf(x):
-            return {"nan": r"\mathrm{nan}", "inf": r"\infty"}.get(str(x), r"-\infty"), _ATOM
-        binds = _ATOM if x >= 0.0 else _PRODUCT
+            return {"nan": r"\mathrm{nan}", "inf": r"\infty"}.get(str(x), r"-\infty"), ATOM
+        binds = ATOM if x >= 0.0 else PRODUCT
         if x == int(x) and abs(x) < 1e9:
             return str(int(x)), binds
         below = round(1.0 / x)
@@ -76,48 +78,48 @@ class LatexText:
         if not power:
             return digits, binds
         factor = "" if digits == "1" else rf"{digits} \cdot "
-        return f"{factor}10^{{{int(power)}}}", _PRODUCT
+        return f"{factor}10^{{{int(power)}}}", PRODUCT
 
     def _array(self, e: Expr) -> tuple[str, int]:
         shown = [self._number(Expr("number", (x,), ()))[0] for x in e.parts[:6]]
         dots = [r"\dots"] * (len(e.parts) > 6)
-        return rf"\left[{', '.join(shown + dots)}\right]", _ATOM
+        return rf"\left[{', '.join(shown + dots)}\right]", ATOM
 
     def _call(self, e: Expr) -> tuple[str, int]:
         row, *args = e.parts
         if row in ("add", "sub"):
             sign = "+" if row == "add" else "-"
-            right = _SUM + (row == "sub")
-            return f"{self.text(args[0], _SUM)} {sign} {self.text(args[1], right)}", _SUM
+            right = SUM + (row == "sub")
+            return f"{self.text(args[0], SUM)} {sign} {self.text(args[1], right)}", SUM
         if row == "neg":
-            return f"-{self.text(args[0], _PRODUCT)}", _SUM
+            return f"-{self.text(args[0], PRODUCT)}", SUM
         if row == "mul":
-            a, b = (self.text(arg, _PRODUCT) for arg in args)
+            a, b = (self.text(arg, PRODUCT) for arg in args)
             if b[0].isdigit():
-                return rf"{a} \cdot {b}", _PRODUCT
+                return rf"{a} \cdot {b}", PRODUCT
             plain = args[0].shape == () or args[1].shape == ()
-            return (rf"{a} \, {b}" if plain else rf"{a} \circ {b}"), _PRODUCT
+            return (rf"{a} \, {b}" if plain else rf"{a} \circ {b}"), PRODUCT
         if row in ("square", "pow"):
             power = "2" if row == "square" else self.text(args[1])
-            base = self.text(args[0], _ATOM)
-            base = _grouped(base) if base[-1] == "}" and "^" in base else base
-            return f"{base}^{{{power}}}", _POWER
+            base = self.text(args[0], ATOM)
+            base = self.grouped(base) if base[-1] == "}" and "^" in base else base
+            return f"{base}^{{{power}}}", POWER
         if row == "where":
             yes, no = self.text(args[1]), self.text(args[2])
             test = self._holds(args[0])
             cases = rf"{yes} & \text{{if }} {test} \\ {no} & \text{{else}}"
-            return rf"\begin{{cases}} {cases} \end{{cases}}", _ATOM
+            return rf"\begin{{cases}} {cases} \end{{cases}}", ATOM
         test_of = indicator(row, args)
         if test_of is not None:
-            return rf"\left[{self._holds(test_of)}\right]", _ATOM
+            return rf"\left[{self._holds(test_of)}\right]", ATOM
         texts = [self.text(arg) for arg in args]
         pattern = TABLE[row].latex if row in TABLE else ""
         if "#" in pattern:
-            return _PLACE.sub(lambda place: texts[int(place[1]) - 1], pattern), _ATOM
-        return self.function(row) + _grouped(", ".join(texts)), _ATOM
+            return _PLACE.sub(lambda place: texts[int(place[1]) - 1], pattern), ATOM
+        return self.function(row) + self.grouped(", ".join(texts)), ATOM
 
     def _compare(self, e: Expr) -> tuple[str, int]:
-        return rf"\left[{self._holds(e)}\right]", _ATOM
+        return rf"\left[{self._holds(e)}\right]", ATOM
 
     def _holds(self, e: Expr) -> str:
         """A condition."""
@@ -144,35 +146,35 @@ class LatexText:
 
     def _matmul(self, e: Expr) -> tuple[str, int]:
         a, b = e.parts
-        left = self.text(a, _MATMUL if a.kind == "matmul" else _POWER)
-        return rf"{left} \, {self.text(b, _POWER)}", _MATMUL
+        left = self.text(a, MATMUL if a.kind == "matmul" else POWER)
+        return rf"{left} \, {self.text(b, POWER)}", MATMUL
 
     def _contract(self, e: Expr) -> tuple[str, int]:
         a, b, _ = e.parts
-        return rf"{self.text(a, _PRODUCT)} \cdot {self.text(b, _PRODUCT)}", _PRODUCT
+        return rf"{self.text(a, PRODUCT)} \cdot {self.text(b, PRODUCT)}", PRODUCT
 
     def _outer(self, e: Expr) -> tuple[str, int]:
         a, b = e.parts
-        return rf"{self.text(a, _PRODUCT)} \, {self._raised(b, _TOP)}", _PRODUCT
+        return rf"{self.text(a, PRODUCT)} \, {self._raised(b, _TOP)}", PRODUCT
 
     def _raised(self, e: Expr, mark: str) -> str:
         """An expression with a mark at its upper right."""
-        written = self.text(e, _ATOM)
+        written = self.text(e, ATOM)
         if written.endswith(")}") and e.kind == "name" and "^" in written:
             return f"{written[:-1]}{mark}}}"
         return f"{written}^{{{mark}}}"
 
     def _sum(self, e: Expr) -> tuple[str, int]:
-        return self._along(r"\sum", e), _PRODUCT
+        return self._along(r"\sum", e), PRODUCT
 
     def _max(self, e: Expr) -> tuple[str, int]:
-        return self._along(r"\max", e), _PRODUCT
+        return self._along(r"\max", e), PRODUCT
 
     def _along(self, function: str, e: Expr) -> str:
         operand, axes = e.parts
         letters = ["n" if operand.shape[k] == LANES else _AXES[min(k, 2)] for k in axes]
-        written = self.text(operand, _PRODUCT)
-        written = _grouped(written) if written.startswith(r"\frac") else written
+        written = self.text(operand, PRODUCT)
+        written = self.grouped(written) if written.startswith(r"\frac") else written
         if operand.kind == "name" and letters == ["n"]:
             written += "_{n}"
         return rf"{function}_{{{','.join(letters)}}} {written}"
@@ -184,24 +186,14 @@ class LatexText:
             chosen.pop()
         if not chosen:
             return getattr(self, "_" + operand.kind)(operand)  # type: ignore[no-any-return]
-        written = self.text(operand, _ATOM)
-        written = _grouped(written) if written.startswith(r"\frac") else written
-        return f"{written}_{{{self.selection(chosen)}}}", _ATOM
+        written = self.text(operand, ATOM)
+        written = self.grouped(written) if written.startswith(r"\frac") else written
+        return f"{written}_{{{self.selection(chosen)}}}", ATOM
 
-    def selection(self, items: list[Any]) -> str:
-        """What is written at the lower right."""
-        return ",".join(map(self._item, items))
-
-    def _item(self, item: Any) -> str:
-        if isinstance(item, slice):
-            if item == ALL:
-                return ":"
-            step = "" if item.step is None else f":{item.step}"
-            return f"{item.start or 0}:{item.stop}{step}"
-        if isinstance(item, Places):
-            dots = r"\dots" if len(item.numbers) > 4 else ""
-            return rf"[{','.join(map(str, item.numbers[:4]))}{dots}]"
-        return self.text(item) if isinstance(item, Expr) else str(item)
+    def listed(self, places: Sequence[int]) -> str:
+        """The first few of a list."""
+        dots = r"\dots" if len(places) > 4 else ""
+        return rf"[{','.join(map(str, places[:4]))}{dots}]"
 
     def _reshape(self, e: Expr) -> tuple[str, int]:
         return getattr(self, "_" + e.parts[0].kind)(e.parts[0])  # type: ignore[no-any-return]
@@ -209,30 +201,30 @@ class LatexText:
     _full = _copy = _whole = _reshape
 
     def _move(self, e: Expr) -> tuple[str, int]:
-        return self._raised(e.parts[0], _TOP), _ATOM
+        return self._raised(e.parts[0], _TOP), ATOM
 
     def _join(self, e: Expr) -> tuple[str, int]:
         rows = r" \\ ".join(map(self.text, e.parts))
-        return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}", _ATOM
+        return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}", ATOM
 
     def _zeros(self, e: Expr) -> tuple[str, int]:
-        return "0", _ATOM
+        return "0", ATOM
 
     def _lanes(self, e: Expr) -> tuple[str, int]:
-        return "n", _ATOM
+        return "n", ATOM
 
     def _lookup(self, e: Expr) -> tuple[str, int]:
         table, at, own = e.parts
-        return f"{self.text(table, _ATOM)}_{{{self.text(at)}{',n' if own else ''}}}", _ATOM
+        return f"{self.text(table, ATOM)}_{{{self.text(at)}{',n' if own else ''}}}", ATOM
 
     def _step(self, e: Expr) -> tuple[str, int]:
         further, stride = e.parts
         t = f"{stride if stride > 1 else ''}t"
-        return f"{t}+{further}" if further else t, _SUM
+        return f"{t}+{further}" if further else t, SUM
 
     def _over(self, e: Expr) -> tuple[str, int]:
         term, count = e.parts
-        return rf"\sum_{{t=0}}^{{{count - 1}}} {self.text(term, _PRODUCT)}", _PRODUCT
+        return rf"\sum_{{t=0}}^{{{count - 1}}} {self.text(term, PRODUCT)}", PRODUCT
 
     def definition(self, name: str) -> str:
         """The equation of a primed row."""
@@ -245,12 +237,6 @@ class LatexText:
 
 
 _TOP = r"\top"
-
-
-def _grouped(written: str) -> str:
-    """Parentheses, as high as what is in them."""
-    high = any(part in written for part in (r"\frac", r"\sum", r"\begin", r"\left"))
-    return rf"\left({written}\right)" if high else f"({written})"
 
 
 def latex_text(derived: Derived) -> str:

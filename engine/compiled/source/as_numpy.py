@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.source.derive import Derived, Named
-from engine.compiled.writing.algebra import ALL, LANES, Expr, Places, Shape, named
+from engine.compiled.writing.algebra import LANES, Expr, Shape, named, names_in
 from engine.compiled.writing.arrays import Statement
 from engine.compiled.writing.formulas import (
     PRIME,
@@ -19,19 +19,18 @@ from engine.compiled.writing.formulas import (
     forward,
     helper_of,
     indicator,
-    names_in,
     unprimed,
 )
+from engine.compiled.writing.writer import ATOM, MATMUL, POWER, PRODUCT, SIGN, SUM, Writer
 from engine.ops import TABLE
 
 _WIDE = 8  # literal numbers in a line; more have a name of their own
-_ATOM, _POWER, _NEGATIVE, _PRODUCT, _MATMUL, _SUM = 100, 80, 70, 60, 55, 50
 _INFIX = {
-    "add": ("+", _SUM),
-    "sub": ("-", _SUM),
-    "mul": ("*", _PRODUCT),
-    "div": ("/", _PRODUCT),
-    "pow": ("**", _POWER),
+    "add": ("+", SUM),
+    "sub": ("-", SUM),
+    "mul": ("*", PRODUCT),
+    "div": ("/", PRODUCT),
+    "pow": ("**", POWER),
 }
 
 
@@ -48,7 +47,7 @@ def ufunc_of(row: str) -> str | None:
     return None
 
 
-class NumpyText:
+class NumpyText(Writer):
     """Writes expressions, and remembers which helpers and literals these need."""
 
     def __init__(self) -> None:
@@ -58,23 +57,18 @@ class NumpyText:
 
     # --- expressions ---
 
-    def text(self, e: Expr, above: int = 0) -> str:
-        """An expression, in parentheses where what is around it binds as tightly."""
-        written, binds = getattr(self, "_" + e.kind)(e)
-        return f"({written})" if binds < above else written
-
     def _name(self, e: Expr) -> tuple[str, int]:
-        return str(e.parts[0]), _ATOM
+        return str(e.parts[0]), ATOM
 
     def _number(self, e: Expr) -> tuple[str, int]:
         written = number_text(e.parts[0])
-        return written, _NEGATIVE if written.startswith("-") else _ATOM
+        return written, SIGN if written.startswith("-") else ATOM
 
     def _array(self, e: Expr) -> tuple[str, int]:
         literal = f"np.array({self._list([number_text(x) for x in e.parts])})"
         if len(e.shape) > 1:
             literal += f".reshape({self.shape(e.shape)})"
-        return literal, _ATOM
+        return literal, ATOM
 
     def _call(self, e: Expr) -> tuple[str, int]:
         row, *args = e.parts
@@ -87,16 +81,16 @@ class NumpyText:
                 texts[1] = self.text(args[1])
             return f"{texts[0]} {sign} {texts[1]}", binds
         if row == "neg":
-            return f"-{self.text(args[0], _PRODUCT)}", _NEGATIVE
+            return f"-{self.text(args[0], PRODUCT)}", SIGN
         if row == "square":
-            return f"{self.text(args[0], _POWER + 1)} ** 2", _POWER
+            return f"{self.text(args[0], POWER + 1)} ** 2", POWER
         if row == "where":
             test = self._test(args[0]) or self.text(args[0])
-            return f"np.where({test}, {self.text(args[1])}, {self.text(args[2])})", _ATOM
+            return f"np.where({test}, {self.text(args[1])}, {self.text(args[2])})", ATOM
         if self._test(e):
-            return f"np.where({self._test(e)}, 1.0, 0.0)", _ATOM
+            return f"np.where({self._test(e)}, 1.0, 0.0)", ATOM
         name = self.function(row)
-        return f"{name}({', '.join(self.text(arg) for arg in args)})", _ATOM
+        return f"{name}({', '.join(self.text(arg) for arg in args)})", ATOM
 
     def _factor(self, e: Expr, above: int, row: str) -> str:
         """An operand; a comparison needs no more than parentheses where it is multiplied."""
@@ -107,31 +101,31 @@ class NumpyText:
         """The comparison that an expression is, if it is one."""
         if e.kind == "compare":
             sign, x, y = e.parts
-            return f"{self.text(x, _SUM)} {sign} {self.text(y, _SUM)}"
+            return f"{self.text(x, SUM)} {sign} {self.text(y, SUM)}"
         found = indicator(e.parts[0], e.operands) if e.kind == "call" else None
         return "" if found is None else self._test(found)
 
     def _compare(self, e: Expr) -> tuple[str, int]:
-        return f"np.where({self._test(e)}, 1.0, 0.0)", _ATOM
+        return f"np.where({self._test(e)}, 1.0, 0.0)", ATOM
 
     def _matmul(self, e: Expr) -> tuple[str, int]:
         a, b = e.parts
-        left = self.text(a, _MATMUL if a.kind == "matmul" else _POWER)
-        return f"{left} @ {self.text(b, _POWER)}", _MATMUL
+        left = self.text(a, MATMUL if a.kind == "matmul" else POWER)
+        return f"{left} @ {self.text(b, POWER)}", MATMUL
 
     def _contract(self, e: Expr) -> tuple[str, int]:
         a, b, (left, right) = e.parts
         axes = (left[0], right[0]) if len(left) == 1 else (left, right)
-        return f"np.tensordot({self.text(a)}, {self.text(b)}, axes={axes})", _ATOM
+        return f"np.tensordot({self.text(a)}, {self.text(b)}, axes={axes})", ATOM
 
     def _outer(self, e: Expr) -> tuple[str, int]:
-        return f"np.outer({', '.join(self.text(x) for x in e.parts)})", _ATOM
+        return f"np.outer({', '.join(self.text(x) for x in e.parts)})", ATOM
 
     def _sum(self, e: Expr) -> tuple[str, int]:
-        return self._reduced("sum", e), _ATOM
+        return self._reduced("sum", e), ATOM
 
     def _max(self, e: Expr) -> tuple[str, int]:
-        return self._reduced("max", e), _ATOM
+        return self._reduced("max", e), ATOM
 
     def _reduced(self, function: str, e: Expr) -> str:
         operand, axes = e.parts
@@ -142,80 +136,70 @@ class NumpyText:
 
     def _index(self, e: Expr) -> tuple[str, int]:
         operand, selection = e.parts
-        return f"{self.text(operand, _ATOM)}[{self.selection(selection)}]", _ATOM
+        return f"{self.text(operand, ATOM)}[{self.selection(selection)}]", ATOM
 
-    def selection(self, items: Sequence[Any]) -> str:
-        """What stands between the brackets."""
-        return ", ".join(map(self._item, items))
-
-    def _item(self, item: Any) -> str:
-        if isinstance(item, slice):
-            if item == ALL:
-                return ":"
-            step = "" if item.step is None else f":{item.step}"
-            return f"{item.start or ''}:{item.stop}{step}"
-        if isinstance(item, Places):
-            return self._list([str(x) for x in item.numbers])
-        return self.text(item) if isinstance(item, Expr) else str(item)
+    def listed(self, places: Sequence[int]) -> str:
+        """A list; a long one has a name."""
+        return self._list([*map(str, places)])
 
     def _reshape(self, e: Expr) -> tuple[str, int]:
-        return f"{self.text(e.parts[0], _ATOM)}.reshape({self.shape(e.shape)})", _ATOM
+        return f"{self.text(e.parts[0], ATOM)}.reshape({self.shape(e.shape)})", ATOM
 
     def _move(self, e: Expr) -> tuple[str, int]:
         operand, axes = e.parts
         if axes == (1, 0):
-            return f"{self.text(operand, _ATOM)}.T", _ATOM
-        return f"np.transpose({self.text(operand)}, {axes})", _ATOM
+            return f"{self.text(operand, ATOM)}.T", ATOM
+        return f"np.transpose({self.text(operand)}, {axes})", ATOM
 
     def _full(self, e: Expr) -> tuple[str, int]:
         shape = self.shape(e.shape)
         shape = f"({shape}{',' if len(e.shape) == 1 else ''})"
-        return f"np.broadcast_to({self.text(e.parts[0])}, {shape})", _ATOM
+        return f"np.broadcast_to({self.text(e.parts[0])}, {shape})", ATOM
 
     def _join(self, e: Expr) -> tuple[str, int]:
         if all(self._is_row(part) for part in e.parts):
-            return f"np.stack([{', '.join(self.text(p.parts[0]) for p in e.parts)}])", _ATOM
-        return f"np.concatenate([{', '.join(map(self.text, e.parts))}])", _ATOM
+            return f"np.stack([{', '.join(self.text(p.parts[0]) for p in e.parts)}])", ATOM
+        return f"np.concatenate([{', '.join(map(self.text, e.parts))}])", ATOM
 
     def _is_row(self, e: Expr) -> bool:
         return e.kind == "index" and tuple(e.parts[1]) == (None,)
 
     def _zeros(self, e: Expr) -> tuple[str, int]:
         shape = self.shape(e.shape)
-        return f"np.{e.kind}({f'({shape})' if len(e.shape) != 1 else shape})", _ATOM
+        return f"np.{e.kind}({f'({shape})' if len(e.shape) != 1 else shape})", ATOM
 
     _empty = _zeros
 
     def _step(self, e: Expr) -> tuple[str, int]:
         further, stride = e.parts
         t = f"{stride} * t" if stride > 1 else "t"
-        return f"{t} + {further}" if further else t, _SUM
+        return f"{t} + {further}" if further else t, SUM
 
     def _over(self, e: Expr) -> tuple[str, int]:
         term, count = e.parts
-        return f"sum({self.text(term)} for t in range({count}))", _ATOM
+        return f"sum({self.text(term)} for t in range({count}))", ATOM
 
     def _copy(self, e: Expr) -> tuple[str, int]:
         operand, in_order = e.parts
         shown = operand if operand.shape == e.shape else Expr("full", (operand,), e.shape)
         if in_order:  # rows are added to it by a view of it as a list
-            return f'np.array({self.text(shown)}, order="C")', _ATOM
+            return f'np.array({self.text(shown)}, order="C")', ATOM
         if shown.kind in _NEW:
             return self.text(shown), 0
-        return f"np.array({self.text(shown)})", _ATOM
+        return f"np.array({self.text(shown)})", ATOM
 
     def _whole(self, e: Expr) -> tuple[str, int]:
-        return f"np.int64({self.text(e.parts[0])})", _ATOM
+        return f"np.int64({self.text(e.parts[0])})", ATOM
 
     def _lanes(self, e: Expr) -> tuple[str, int]:
-        return f"np.arange({LANES})", _ATOM
+        return f"np.arange({LANES})", ATOM
 
     def _lookup(self, e: Expr) -> tuple[str, int]:
         table, at, own = e.parts
         inside = self.text(at)
         if own:
             inside += ", :" * (len(table.shape) - 2) + f", np.arange({LANES})"
-        return f"{self.text(table, _ATOM)}[{inside}]", _ATOM
+        return f"{self.text(table, ATOM)}[{inside}]", ATOM
 
     def shape(self, shape: Shape) -> str:
         """Lengths, with commas between them."""
@@ -383,11 +367,11 @@ def _guard_line(guard: Any, writer: NumpyText) -> str:
     e = guard.expr
     if guard.length:
         low, high = (
-            f"-{guard.length} <= {writer.text(e, _SUM)}",
-            f"{writer.text(e, _SUM)} < {guard.length}",
+            f"-{guard.length} <= {writer.text(e, SUM)}",
+            f"{writer.text(e, SUM)} < {guard.length}",
         )
         return f'assert np.all(({low}) & ({high})), "an index out of range"'
-    test = f"{writer.text(e, _SUM)} == {number_text(guard.number)}"
+    test = f"{writer.text(e, SUM)} == {number_text(guard.number)}"
     return f'assert np.all({test}), "these numbers take another path"'
 
 

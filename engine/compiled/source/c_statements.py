@@ -17,15 +17,8 @@ import numpy as np
 from engine.compiled.blocks import Instruction, L, Lists, View
 from engine.compiled.instructions import ROWS
 from engine.compiled.writing.algebra import Expr, named, number
-from engine.compiled.writing.c_formulas import (
-    FEW,
-    PRODUCT,
-    Expressions,
-    Index,
-    Var,
-    at,
-    block,
-)
+from engine.compiled.writing.c_formulas import FEW, Expressions, Index, Var, at, block
+from engine.compiled.writing.writer import PRODUCT
 
 _ARRAYS = ("s", "l", "ds", "dl")  # by space
 

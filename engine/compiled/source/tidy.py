@@ -7,10 +7,9 @@ of it a1, an adjoint of z1 is delta1, and of any other x, dx.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from engine.compiled.source.derive import Derived
-from engine.compiled.writing.algebra import Expr, named, rebuilt
+from engine.compiled.writing.algebra import Expr, named, names_in, rebuilt
 from engine.compiled.writing.arrays import Statement
 from engine.compiled.writing.formulas import free_name
 from engine.ops import TABLE
@@ -39,22 +38,15 @@ def _inner(statement: Statement) -> list[Expr]:
     return [statement.expr, *[item for item in selection if isinstance(item, Expr)]]
 
 
-def _names(e: Expr) -> Iterable[int | str]:
-    if e.kind == "name":
-        yield e.parts[0]
-    for part in e.operands:
-        yield from _names(part)
-
-
 def _drop_unused(derived: Derived) -> None:
     looped = [s for s in derived.statements if s.steps is not None]  # may be read a step later
     read = [*_results(derived), *[e for s in looped for e in _inner(s)]]
-    used = {name for e in read for name in _names(e)}
+    used = {name for e in read for name in names_in(e)}
     kept = []
     for statement in reversed(derived.statements):
         if statement.target.parts[0] in used:
             kept.append(statement)
-            used.update(name for e in _inner(statement) for name in _names(e))
+            used.update(name for e in _inner(statement) for name in names_in(e))
     derived.statements[:] = reversed(kept)
 
 
@@ -72,9 +64,9 @@ def _substituted(e: Expr, known: dict[int | str, Expr]) -> Expr:
 
 
 def _inline(derived: Derived) -> None:
-    uses = Counter(name for e in _results(derived) for name in _names(e))
+    uses = Counter(name for e in _results(derived) for name in names_in(e))
     for s in derived.statements:  # in a loop only views are computed again and again
-        for name in (name for e in _inner(s) for name in _names(e)):
+        for name in (name for e in _inner(s) for name in names_in(e)):
             uses[name] += 1 if s.steps is None else 4
     changed = {s.target.parts[0] for s in derived.statements if s.selection is not None}
     products = {s.target.parts[0] for s in derived.statements if s.role == "product"}

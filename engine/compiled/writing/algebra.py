@@ -12,7 +12,7 @@ that is cut passes 0, which is multiplied on like any number.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -61,6 +61,14 @@ def named(name: str | int, shape: Shape) -> Expr:
 def number(x: float) -> Expr:
     """A literal number."""
     return Expr("number", (float(x),), ())
+
+
+def names_in(e: Expr) -> Iterator[int | str]:
+    """The names that an expression reads, as often as it does."""
+    if e.kind == "name":
+        yield e.parts[0]
+    for part in e.operands:
+        yield from names_in(part)
 
 
 ZERO, ONE = number(0.0), number(1.0)

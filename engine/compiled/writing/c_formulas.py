@@ -12,12 +12,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.compiled.writing.algebra import Expr
-from engine.compiled.writing.formulas import as_written, edge, indicator, names_in
+from engine.compiled.writing.algebra import Expr, names_in
+from engine.compiled.writing.formulas import as_written, edge, indicator
+from engine.compiled.writing.writer import ATOM, PRODUCT, SIGN, SUM, Writer
 from engine.ops import TABLE
 
 FEW = 4  # statements up to which a loop is written out; of terms in all, four times as many
-_TERNARY, _COMPARISON, SUM, PRODUCT, _SIGN, _ATOM = 10, 30, 50, 60, 70, 100
+_TERNARY, _COMPARISON = 10, 30  # how tightly these bind
 _INFIX = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
 _LIBRARY = {"abs": "fabs", "round": "rint"} | {
     name: name
@@ -139,7 +140,7 @@ def block(lines: list[str]) -> list[str]:
     return ["{", *[f"    {line}" for line in lines], "}"]
 
 
-class Expressions:
+class Expressions(Writer):
     """Writes scalar expressions, and remembers the functions and tables that these need."""
 
     def __init__(self, real: str) -> None:
@@ -147,25 +148,23 @@ class Expressions:
         self.helpers: dict[str, str] = {}  # in the order in which they must be defined
         self.tables: dict[tuple[int, ...], str] = {}
 
-    def text(self, e: Expr, above: int = 0) -> str:
-        """An expression, in parentheses where what is around it binds as tightly."""
-        written, binds = self._written(e)
-        return f"({written})" if binds < above else written
+    def _number(self, e: Expr) -> tuple[str, int]:
+        return self.literal(e.parts[0]), ATOM if math.copysign(1.0, e.parts[0]) > 0 else SIGN
 
-    def _written(self, e: Expr) -> tuple[str, int]:
-        if e.kind == "number":
-            return self.literal(e.parts[0]), _ATOM if math.copysign(1.0, e.parts[0]) > 0 else _SIGN
-        if e.kind == "name":
-            return e.parts[0], _ATOM
+    def _name(self, e: Expr) -> tuple[str, int]:
+        return e.parts[0], ATOM
+
+    def _call(self, e: Expr) -> tuple[str, int]:
         if (test := self._comparison(e)) is not None:
             return f"{test} ? {self.literal(1.0)} : {self.literal(0.0)}", _TERNARY
         row, *args = e.parts
         if row in _INFIX:
             sign, binds = _INFIX[row]
             return f"{self.text(args[0], binds)} {sign} {self.text(args[1], binds + 1)}", binds
-        if row in ("neg", "identity", "detach"):
-            sign = "-" if row == "neg" else ""
-            return (f"-{self.text(args[0], _ATOM)}", _SIGN) if sign else self._written(args[0])
+        if row == "neg":
+            return f"-{self.text(args[0], ATOM)}", SIGN
+        if row in ("identity", "detach"):
+            return getattr(self, "_" + args[0].kind)(args[0])  # type: ignore[no-any-return]
         if row == "square" and args[0].kind == "name":
             return f"{args[0].parts[0]} * {args[0].parts[0]}", PRODUCT
         if row == "reciprocal":
@@ -173,7 +172,9 @@ class Expressions:
         if row == "where":
             test, yes = self.test(args[0]), self.text(args[1], _TERNARY + 1)
             return f"{test} ? {yes} : {self.text(args[2], _TERNARY)}", _TERNARY
-        return f"{self.function(row)}({', '.join(map(self.text, args))})", _ATOM
+        return f"{self.function(row)}({', '.join(map(self.text, args))})", ATOM
+
+    _compare = _call
 
     def test(self, e: Expr) -> str:
         """A condition."""
@@ -225,7 +226,7 @@ class Expressions:
         known = dict(zip(names, operands, strict=True)) | {"out": out}
         if cut is None and slope.kind in ("number", "name"):
             return self.chain(g, known[slope.parts[0]] if slope.kind == "name" else slope)
-        read = names_in(slope) | (set() if cut is None else names_in(cut))
+        read = {*names_in(slope), *(() if cut is None else names_in(cut))}
         used = [n for n in (*names, "out") if n in read]
         name = f"{row}_back" + f"_{names[k]}" * (len(names) > 1)
         if name not in self.helpers:

@@ -13,7 +13,17 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.compiled.branches import Explorer
-from engine.compiled.writing.algebra import LANES, ONE, ZERO, Expr, call, named, number, times
+from engine.compiled.writing.algebra import (
+    LANES,
+    ONE,
+    ZERO,
+    Expr,
+    call,
+    named,
+    names_in,
+    number,
+    times,
+)
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
@@ -305,10 +315,3 @@ def _calls(e: Expr) -> Any:
         yield e.parts[0]
     for part in e.operands:
         yield from _calls(part)
-
-
-def names_in(e: Expr) -> set[str]:
-    """The names that an expression reads."""
-    if e.kind == "name":
-        return {e.parts[0]}
-    return {name for part in e.operands for name in names_in(part)}
