@@ -7,6 +7,8 @@ of it a1, an adjoint of z1 is delta1, and of any other x, dx.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from engine.compiled.source.derive import Derived
 from engine.compiled.writing.algebra import Expr, named, names_in, rebuilt
@@ -74,23 +76,31 @@ def _inline(derived: Derived) -> None:
     kept = []
     for statement in derived.statements:
         statement.expr = _substituted(statement.expr, known)
-        if statement.selection is not None:
-            statement.selection = tuple(
-                _substituted(item, known) if isinstance(item, Expr) else item
-                for item in statement.selection
-            )
+        statement.selection = _items(statement.selection, lambda e: _substituted(e, known))
         name = statement.target.parts[0]
         if name not in changed and _stands_in_line(statement, uses[name], products):
             known[name] = statement.expr
         else:
             kept.append(statement)
     derived.statements[:] = kept
-    derived.value = _substituted(derived.value, known)
-    derived.outputs[:] = [_substituted(e, known) for e in derived.outputs]
-    for name, e in derived.gradients.items():
-        derived.gradients[name] = _substituted(e, known)
+    _change_results(derived, lambda e: _substituted(e, known))
+
+
+def _items(
+    selection: tuple[Any, ...] | None, change: Callable[[Expr], Expr]
+) -> tuple[Any, ...] | None:
+    """A selection, with its expressions changed."""
+    if selection is None:
+        return None
+    return tuple(change(item) if isinstance(item, Expr) else item for item in selection)
+
+
+def _change_results(derived: Derived, change: Callable[[Expr], Expr]) -> None:
+    derived.value = change(derived.value)
+    derived.outputs[:] = map(change, derived.outputs)
+    derived.gradients.update({name: change(e) for name, e in derived.gradients.items()})
     for guard in derived.guards:
-        guard.expr = _substituted(guard.expr, known)
+        guard.expr = change(guard.expr)
 
 
 def _stands_in_line(statement: Statement, uses: int, products: set[int | str]) -> bool:
@@ -173,21 +183,15 @@ def _name(derived: Derived) -> None:
                 of = _base(_renamed(e.operands[0], names))
             is_z = of.startswith("z") and of[1:].isdigit() and f"a{of[1:]}" not in taken
             names[key] = unique(f"a{of[1:]}") if is_z else numbered("h")
+
+    def change(e: Expr) -> Expr:
+        return _renamed(e, names)
+
     for statement in derived.statements:
-        statement.target = _renamed(statement.target, names)
-        statement.expr = _renamed(statement.expr, names)
-        if statement.about is not None:
-            statement.about = _renamed(statement.about, names)
-        if statement.selection is not None:
-            statement.selection = tuple(
-                _renamed(item, names) if isinstance(item, Expr) else item
-                for item in statement.selection
-            )
-    derived.value = _renamed(derived.value, names)
-    derived.outputs[:] = [_renamed(e, names) for e in derived.outputs]
-    derived.gradients.update({n: _renamed(e, names) for n, e in derived.gradients.items()})
-    for guard in derived.guards:
-        guard.expr = _renamed(guard.expr, names)
+        statement.target, statement.expr = change(statement.target), change(statement.expr)
+        statement.about = None if statement.about is None else change(statement.about)
+        statement.selection = _items(statement.selection, change)
+    _change_results(derived, change)
 
 
 def _base(e: Expr) -> str:

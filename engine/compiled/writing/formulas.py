@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Sequence
+from functools import partialmethod
 from typing import Any
 
 from engine.compiled.branches import Explorer
@@ -35,55 +36,30 @@ class Symbol:
     """An operand that writes down what is done with it. Comparing two asks `_ways`."""
 
     __slots__ = ("e",)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, e: Expr) -> None:
         self.e = e
 
-    def __add__(self, other: Any) -> Symbol:
-        return _call("add", self, other)
+    def _with(self, row: str, other: Any) -> Symbol:
+        return _call(row, self, other)
 
-    def __radd__(self, other: Any) -> Symbol:
-        return _call("add", other, self)
+    def _after(self, row: str, other: Any) -> Symbol:
+        return _call(row, other, self)
 
-    def __sub__(self, other: Any) -> Symbol:
-        return _call("sub", self, other)
+    def _compared(self, sign: str, other: Any) -> _Test:
+        return _Test(sign, self, other)
 
-    def __rsub__(self, other: Any) -> Symbol:
-        return _call("sub", other, self)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return _call("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return _call("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return _call("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return _call("div", other, self)
+    __add__, __radd__ = partialmethod(_with, "add"), partialmethod(_after, "add")
+    __sub__, __rsub__ = partialmethod(_with, "sub"), partialmethod(_after, "sub")
+    __mul__, __rmul__ = partialmethod(_with, "mul"), partialmethod(_after, "mul")
+    __truediv__, __rtruediv__ = partialmethod(_with, "div"), partialmethod(_after, "div")
+    __lt__, __le__ = partialmethod(_compared, "<"), partialmethod(_compared, "<=")
+    __gt__, __ge__ = partialmethod(_compared, ">"), partialmethod(_compared, ">=")
+    __eq__, __ne__ = partialmethod(_compared, "=="), partialmethod(_compared, "!=")
 
     def __neg__(self) -> Symbol:
         return _call("neg", self)
-
-    def __lt__(self, other: Any) -> _Test:
-        return _Test("<", self, other)
-
-    def __le__(self, other: Any) -> _Test:
-        return _Test("<=", self, other)
-
-    def __gt__(self, other: Any) -> _Test:
-        return _Test(">", self, other)
-
-    def __ge__(self, other: Any) -> _Test:
-        return _Test(">=", self, other)
-
-    def __eq__(self, other: object) -> Any:
-        return _Test("==", self, other)
-
-    def __ne__(self, other: object) -> Any:
-        return _Test("!=", self, other)
 
     def __bool__(self) -> bool:
         return bool(_Test("!=", self, 0.0))
