@@ -183,10 +183,10 @@ class NumpyText(Writer):
         operand, in_order = e.parts
         shown = operand if operand.shape == e.shape else Expr("full", (operand,), e.shape)
         if in_order:  # rows are added to it by a view of it as a list
-            return f'np.array({self.text(shown)}, order="C")', ATOM
+            return f'np.array({self.text(shown)}, float, order="C")', ATOM
         if shown.kind in _NEW:
             return self.text(shown), 0
-        return f"np.array({self.text(shown)})", ATOM
+        return f"np.array({self.text(shown)}, float)", ATOM
 
     def _whole(self, e: Expr) -> tuple[str, int]:
         return f"np.int64({self.text(e.parts[0])})", ATOM

@@ -36,7 +36,7 @@ class Symbol:
     """An operand that writes down what is done with it. Comparing two asks `_ways`."""
 
     __slots__ = ("e",)
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, e: Expr) -> None:
         self.e = e
