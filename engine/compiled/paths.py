@@ -297,6 +297,9 @@ class Paths:
             evaluated if self.native else None,
             first=not self.paths,
         )
+        return self._path_of(recording, arguments.example(example))
+
+    def _path_of(self, recording: Recording, example: list[float]) -> Path:
         tape = tape_of(recording, self.leaves)
         for leaf in tape.leaves:
             self.add_leaf(leaf)
@@ -306,7 +309,7 @@ class Paths:
             tape.outputs = [tape.outputs[int(k)] for k in order]  # floats within an array
         places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
         self.draws = self.draws or bool(recording.draws)
-        return Path(tape, structure, places, arguments.example(example))
+        return Path(tape, structure, places, example)
 
     def _matched(self, result: Any) -> list[Any]:
         """The numbers of a result in the order of those of the first path; dicts go by their keys.
@@ -339,19 +342,33 @@ class Paths:
 
         Raises TraceError where that is something else by now.
         """
-        if not self.around.hold() and not self.around.hold_exactly():
-            raise TraceError(_SOMETHING_ELSE)
         path = self.paths[0]
-        inputs = [computed_leaf(x) for x in path.example]
-        outcomes = [guard.number for guard in path.tape.guards]
-        with drawing(stream.seed, stream.step, stream.example):
-            given = (self.f, self.build, inputs, outcomes, self.around)
-            recording = record_call(*given, evaluated if self.native else None)
+        recording = self._recorded_again(path, [guard.number for guard in path.tape.guards])
         places: dict[Value, int] = {}
         tape = tape_of(recording, self.leaves, places)
         if not tape.equals(path.tape):
             raise TraceError(_SOMETHING_ELSE)
         return recording, places
+
+    def _recorded_again(
+        self, path: Path, outcomes: Sequence[float], *, unrolled: bool = False
+    ) -> Recording:
+        if not self.around.hold() and not self.around.hold_exactly():
+            raise TraceError(_SOMETHING_ELSE)
+        inputs = [computed_leaf(x) for x in path.example]
+        given = (self.f, self.build, inputs, outcomes, self.around)
+        with drawing(stream.seed, stream.step, stream.example):
+            return record_call(*given, evaluated if self.native else None, unrolled=unrolled)
+
+    def unrolled(self) -> Path:
+        """The path used last, with loops by `scan` and `while_loop` step by step.
+
+        Raises TraceError where the function does something else by now.
+        """
+        path = self.paths[0]
+        if not path.tape.loops:
+            return path
+        return self._path_of(self._recorded_again(path, (), unrolled=True), path.example)
 
     def add_leaf(self, leaf: Value) -> None:
         """Give a Value from outside a place among the leaves."""

@@ -113,6 +113,11 @@ class Looped:
         place = {x: k for k, x in enumerate(scan.outside)}
         return cls(scan, tape, [place[x] for x in tape.leaves])
 
+    @property
+    def recorded(self) -> int:
+        """How many scalar operations there are in all steps; in one, if nobody knows how many."""
+        return self.tape.recorded * (1 if self.scan.conditional else self.scan.count)
+
     def equals(self, other: Looped) -> bool:
         """Whether both compute the same, of the same operands."""
         mine, others = self.scan, other.scan
@@ -164,9 +169,7 @@ def _with_loops(
     loops = [*map(Looped.of, scans)]
     codes = np.array(op)
     recorded -= int(((codes == LOOP) | (codes == RESULT)).sum())
-    for x in loops:
-        recorded += x.tape.recorded * (1 if x.scan.conditional else x.scan.count)
-    return recorded, loops
+    return recorded + sum(x.recorded for x in loops), loops
 
 
 def _guards(recording: Recording, places: Sequence[int]) -> list[TapeGuard]:

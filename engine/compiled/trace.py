@@ -135,19 +135,22 @@ def record_call(
     evaluate: Evaluate | None = None,
     *,
     first: bool = True,
+    unrolled: bool = False,
 ) -> Recording:
     """Run f on the arguments that `build` makes of the Values `inputs`, and return the Recording.
 
     `outcomes` are the numbers that the first guards are to have, whatever this run computes: a
     replay found them, perhaps by rounding otherwise. `evaluate` gives the numbers of a recording's
     outputs, from Values that count as its inputs; it is for loops of very many steps. `first` says
-    that no other path of the same surroundings was traced before. Raises TraceError where f changes
+    that no other path of the same surroundings was traced before; with `unrolled` loops by `scan`
+    and `while_loop` are traced step by step. Raises TraceError where f changes
     what it reads, and TypeError where it returns something that holds no numbers.
     """
 
     def run() -> Recording:
         try:
-            return _recorded(f, *build(inputs), inputs, Trace(outcomes, evaluate))
+            trace = Trace(outcomes, evaluate, unrolled=unrolled)
+            return _recorded(f, *build(inputs), inputs, trace)
         except UnrollError:
             return _recorded(f, *build(inputs), inputs, Trace(outcomes, evaluate, unrolled=True))
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from engine.compiled.adjoint import adjoint
 from engine.compiled.blocks import ADJOINT, Instruction, L, Lists, S, View
 from engine.compiled.describe import headline
@@ -24,7 +26,7 @@ from engine.compiled.paths import Lifted, Paths
 from engine.compiled.program import Program
 from engine.compiled.repeats import Repeat, folded
 from engine.compiled.source.inputs import arguments_of, numbers_wanted, parameters_of
-from engine.compiled.tape import TAKE
+from engine.compiled.tape import LOOP, TAKE
 from engine.drawing import Arrow, Box, Cluster, Drawing, Key, Picture, Row
 from engine.errors import TraceError
 
@@ -94,9 +96,15 @@ def picture_of(program: Program, limit: int = LIMIT, *, backward: bool = False) 
 
 
 def stood_for(lifted: Lifted) -> Counter[int]:
-    """By instruction, the operations of the tape that it stands for."""
-    found = zip(lifted.tape.op, lifted.origins.instruction, strict=True)
-    return Counter(k for op, k in found if k >= 0 and (op >= 0 or op == TAKE))
+    """By instruction, the operations of the tape that it stands for; of a loop those of all steps,
+    as far as they are counted."""
+    tape, instruction = lifted.tape, lifted.origins.instruction
+    found = zip(tape.op, instruction, strict=True)
+    counts = Counter(k for op, k in found if k >= 0 and (op >= 0 or op == TAKE))
+    for node in np.flatnonzero(tape.op == LOOP).tolist():
+        if instruction[node] >= 0:
+            counts[instruction[node]] += tape.loops[int(tape.number[node])].recorded
+    return counts
 
 
 class _Writer:

@@ -436,3 +436,33 @@ def test_values_outside_get_gradients() -> None:
     y = engine.scan(lambda c, e: (a * c + b * e * 2.0, None), 0.0, [1.0, 2.0, 3.0])[0]
     y.backward()
     assert (value, gradient) == (pytest.approx(y.data), pytest.approx([a.grad, b.grad]))
+
+
+# --- as texts and pictures ----------------------------------------------------------------------
+
+
+@NAMES
+def test_printed_functions_compute_the_same(name: str) -> None:
+    f, count = PROGRAMS[name]
+    x = points(count)[0]
+    program = engine.compile(f)
+    value, gradient = program.value_and_grad(x.tolist())
+    space: dict[str, Any] = {}
+    exec(program.source("numpy"), space)
+    with np.errstate(invalid="ignore"):  # of a root that is not chosen, as the text says
+        found, by_name = space["value_and_gradient"](x)
+    np.testing.assert_allclose(found, value, 1e-10)
+    if name != "cut_off":
+        np.testing.assert_allclose(np.ravel(by_name["p"]), gradient, 1e-9)
+    assert "int main" not in program.source("c")
+
+
+def test_a_loop_is_drawn_with_what_its_step_does() -> None:
+    f, count = PROGRAMS["integrator"]
+    program = engine.compile(f)
+    program.value_and_grad([0.5] * count)
+    assert "for t in range(50): carries 2" in str(engine.draw(program))
+    assert "back through 2 carried" in str(engine.draw(program, backward=True))
+    lines = str(program).splitlines()
+    (k,) = [k for k, line in enumerate(lines) if "for t in range(50)" in line]
+    assert lines[k + 1].startswith("    ")

@@ -73,7 +73,7 @@ def source(
     """
     if kind not in ("numpy", "latex", "c"):
         raise ValueError(f'a source is "numpy", "latex" or "c", not {kind!r}')
-    path = paths.paths[0]
+    path = paths.unrolled()
     one_number = isinstance(path.structure, int)
     blocks, numbers = _lifted(paths, path, wanted, one_number)
     if kind == "c" and _chains(blocks):
