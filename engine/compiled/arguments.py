@@ -53,8 +53,7 @@ class Arguments:
             return np.asarray(self.matrix, dtype)
         if self.count is None:
             return np.zeros((0, 0), dtype)
-        blocks = [np.asarray(block, dtype).reshape(self.count, -1) for block in self.lanes]
-        return np.ascontiguousarray(blocks[0] if len(blocks) == 1 else np.hstack(blocks))
+        return rows_of(self.lanes, dtype)
 
     def shared_vector(self, dtype: Any) -> Array:
         """The shared numbers."""
@@ -65,6 +64,13 @@ class Arguments:
         columns = iter(self.lane_matrix(np.float64)[i].tolist() if any(self.is_lane) else [])
         shared = iter(self.shared)
         return [next(columns) if lane else next(shared) for lane in self.is_lane]
+
+
+def rows_of(blocks: Sequence[Array], dtype: Any) -> Array:
+    """One row an example, of arrays that have examples along their first axis."""
+    parts = [block if block.ndim == 2 else block.reshape(len(block), -1) for block in blocks]
+    rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1, dtype=dtype)
+    return np.ascontiguousarray(rows, dtype)
 
 
 def take_apart(args: Sequence[Any], keywords: Mapping[str, Any], in_axes: Any) -> Arguments:

@@ -65,6 +65,7 @@ class Result:
     inputs: Array  # gradient by each shared input, in the order of their numbers
     leaves: Array  # and by each leaf
     columns: dict[tuple[str, int], Array]  # one number an example, by ("input" or "leaf", number)
+    path: Path | None  # that all examples took, where nothing else was to be done
 
 
 @dataclass(slots=True)
@@ -430,13 +431,15 @@ class _Call:
         self.inputs = np.zeros(len(paths.shared), dtype)
         self.parts: list[tuple[Array, Array]] = []  # places of leaves, and their gradients
         self.columns: dict[tuple[str, int], Array] = {}
+        self.path: Path | None = None
 
     def result(self) -> Result:
         assert self.outputs is not None
         leaves = np.zeros(len(self.paths.leaves), self.paths.dtype)
         for places, gradient in self.parts:
             leaves[places] += gradient
-        return Result(self.outputs, self.structure, self.inputs, leaves, self.columns)
+        given = (self.outputs, self.structure, self.inputs, leaves, self.columns)
+        return Result(*given, self.path)
 
     def write_leaves(self) -> None:
         """Put the numbers that the caller has at hand into the leaves, which f is about to read."""
@@ -485,7 +488,8 @@ class _Call:
             lanes = self.lanes if len(which) == len(self.lanes) else self.lanes[which]
         given = (path, shared, lanes, which, weights, trusted)
         run, names = self._run_machine(*given, lifted=True)
-        if run.nan_seen:  # maybe 0 * inf where nothing arrived: the tape alone knows that
+        usual = not run.nan_seen
+        if not usual:  # maybe 0 * inf where nothing arrived: the tape alone knows that
             run, names = self._run_machine(*given, lifted=False)
         held = run.fail < 0
         if not held.any():
@@ -500,6 +504,8 @@ class _Call:
             self._look_for_the_first(which[held])
         if held.all():
             self._put(which, run.outputs)
+            if usual and len(which) == self.count:
+                self.path = path
         else:
             self._put(which[held], run.outputs[held])
         if self.weights is not None:

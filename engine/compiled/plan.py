@@ -19,16 +19,18 @@ from typing import Any
 import numpy as np
 
 from engine import modes
+from engine.compiled.arguments import rows_of
+from engine.compiled.blocks import Array
 from engine.compiled.machine import Machine
 from engine.compiled.paths import Path, Paths
 from engine.compiled.results import rebuilt
-from engine.compiled.seats import Seats, View
+from engine.compiled.seats import Seats, SeatsByWidth, View
 from engine.trees import record_maker
 from engine.value import gradient_lock, to_float
 
 AGAIN: Any = object()
 Call = Callable[[tuple[Any, ...], dict[str, Any]], Any]
-_Part = Callable[[Mapping[int, int]], str]  # the gradient by a part, from places of adjoints
+Part = Callable[[Mapping[int, int]], str]  # the gradient by a part, from places of adjoints
 _FEW = 8  # numbers that are given names of their own
 _MOST_LINES = 2_000  # of a function: structures of more parts take the full way
 NOTHING = -1  # the place of a gradient that is 0.0, since the path does not read the leaf
@@ -42,10 +44,10 @@ class Plan:
     """The functions for a path, and a state of what it reads: `value`, `value_and_grad` and
     `backward`. Each is made when it is first needed."""
 
-    def __init__(self, paths: Paths | None = None) -> None:
-        self._paths, self.path = paths, paths.paths[0] if paths else None
+    def __init__(self, paths: Paths | None = None, path: Path | None = None) -> None:
+        self._paths, self.path = paths, path
         self._state = _state(paths) if paths else ()
-        self._made: dict[str, tuple[Machine, bool, int]] = {}
+        self._made: dict[str, tuple[Machine, bool, Call]] = {}
         self.value: Call = _again
         self.value_and_grad: Call = _again
         self.backward: Call = _again
@@ -60,24 +62,27 @@ class Plan:
         """Whether that is a plan for the same path."""
         return other._paths is self._paths and other.path is self.path
 
-    def holds(self, paths: Paths) -> bool:
-        """Whether this is the plan for the path used last, with its surroundings as they are."""
-        same = paths is self._paths and paths.paths[0] is self.path
+    def holds(self, paths: Paths, path: Path) -> bool:
+        """Whether this is the plan for a path, with its surroundings as they are."""
+        same = paths is self._paths and path is self.path
         now = _state(paths) if same else ()
         return len(now) == len(self._state) and all(map(operator.is_, now, self._state))
 
-    def needs(self, kind: str, machine: Machine, count: int) -> bool:
-        """Whether a function is to be made, for this machine as it is, and so many examples."""
-        *made, most = self._made.get(kind, (None, False, 0))
-        return made != [machine, machine.hot] or count > most
+    def put(self, kind: str, machine: Machine, write: Callable[[Writer], Call]) -> None:
+        """Have a function for this machine as it is; of what is too unusual for one there is
+        none."""
+        made = self._made.get(kind)
+        if made is None or made[:2] != (machine, machine.hot):
+            try:
+                call = write(Writer(self.paths, machine))
+            except UnfitError:
+                call = _again
+            made = self._made[kind] = (machine, machine.hot, call)
+        setattr(self, kind, made[2])
 
-    def put(self, kind: str, machine: Machine, count: int, write: Callable[[Writer], Call]) -> None:
-        """Make a function; of what is too unusual for one there is none."""
-        self._made[kind] = (machine, machine.hot, count)
-        try:
-            setattr(self, kind, write(Writer(self.paths, machine)))
-        except UnfitError:
-            setattr(self, kind, _again)
+    def rest(self, kind: str) -> None:
+        """Have a function not be tried until it is put there again."""
+        setattr(self, kind, _again)
 
 
 def _state(paths: Paths) -> tuple[Any, ...]:
@@ -112,17 +117,29 @@ def numbers(items: Iterable[Any]) -> list[float]:
     return [x if type(x) is float else number(x) for x in items]
 
 
+def examples(x: Any) -> Array:
+    """Return a list as an array. Raises UnfitError for anything but numbers."""
+    if type(x) is list:
+        x = np.asarray(x)
+    if type(x) is np.ndarray and x.dtype.kind in "fiu":
+        return x
+    raise UnfitError
+
+
 _SPACE = {
     "AGAIN": AGAIN,
     "UNFIT": _UNFIT,
     "DOUBLE": np.dtype(np.float64),
     "errstate": np.errstate,
+    "examples": examples,
     "gradient_lock": gradient_lock,
     "maker": record_maker,
     "modes": modes,
     "ndarray": np.ndarray,
     "number": number,
     "numbers": numbers,
+    "rows_of": rows_of,
+    "zeros": np.zeros,
 }
 
 
@@ -137,7 +154,7 @@ class Writer:
         self._packed: list[bool] = []  # which of the shared inputs these are
         self._arrays: dict[int, tuple[str, tuple[int, ...]]] = {}  # by their first input
         self._gradients: dict[int, str] = {}  # views of their adjoints
-        self._batches: list[tuple[str, slice, tuple[int, ...]]] = []
+        self._batches: list[str] = []  # arrays with a row an example
         self._views: list[View] = []
         self._statics = iter(paths.statics)
         self._space = dict(_SPACE)
@@ -167,7 +184,7 @@ class Writer:
 
     # --- arguments ---
 
-    def arguments(self, signature: Sequence[Any], positional: int) -> list[_Part]:
+    def arguments(self, signature: Sequence[Any], positional: int) -> list[Part]:
         """Check the arguments, and what the function reads besides; return their gradients."""
         self._check("modes.special")
         keywords = tuple(key[0] for key in signature[positional:])
@@ -183,7 +200,7 @@ class Writer:
         self._check_surroundings()
         return parts
 
-    def _take(self, name: str, key: Any) -> _Part:
+    def _take(self, name: str, key: Any) -> Part:
         """Check an argument, or a part of one, by its signature (`arguments`)."""
         if key == "number":
             self.line(f"if type({name}) is not float: {name} = number({name})")
@@ -192,10 +209,8 @@ class Writer:
         if kind == "static":
             self._take_static(name, key)
             return lambda places: "None"
-        if kind == "batch array" or key == ("batch", ()):
-            return self._take_batch(name, key[1])
-        if kind == "batch":  # lists of lists: to go through them takes most of the time anyway
-            raise UnfitError
+        if kind in ("batch", "batch array"):
+            return self._take_batch(name, *key)
         if kind == "array":
             return self._take_array(name, key[1])
         if kind == "dict":
@@ -218,7 +233,7 @@ class Writer:
         else:
             raise UnfitError
 
-    def _number(self, expression: str) -> _Part:
+    def _number(self, expression: str) -> Part:
         at = len(self._packed)
         self._put(expression, 1)
         return lambda places: self.text(places[at])
@@ -227,7 +242,7 @@ class Writer:
         self._given.append(expression)
         self._packed += [True] * count
 
-    def _take_sequence(self, name: str, kind: type, keys: Sequence[Any]) -> _Part:
+    def _take_sequence(self, name: str, kind: type, keys: Sequence[Any]) -> Part:
         self._check(f"type({name}) is not {self.keep(kind)} or len({name}) != {len(keys)}")
         opening, closing = "[", "]"
         if not issubclass(kind, list):
@@ -241,16 +256,16 @@ class Writer:
         inputs = range(at, at + len(keys))
         return lambda places: opening[:-1] + self.list_of([places[i] for i in inputs]) + closing[1:]
 
-    def _take_parts(self, name: str, keys: Sequence[Any]) -> list[_Part]:
+    def _take_parts(self, name: str, keys: Sequence[Any]) -> list[Part]:
         names = self._new(len(keys))
         if names:
             self.line(f"{', '.join(names)}, = {name}")
         return [self._take(own, key) for own, key in zip(names, keys, strict=True)]
 
-    def _take_record(self, name: str, kind: type, fields: Sequence[tuple[str, Any]]) -> _Part:
+    def _take_record(self, name: str, kind: type, fields: Sequence[tuple[str, Any]]) -> Part:
         self._check(f"type({name}) is not {self.keep(kind)}")
         names = self._new(len(fields))
-        parts: dict[str, _Part] = {}
+        parts: dict[str, Part] = {}
         for own, (field, key) in zip(names, fields, strict=True):
             self.line(f"{own} = {name}.{field}")
             part = self._take(own, key)
@@ -262,7 +277,7 @@ class Writer:
 
         return made
 
-    def _take_array(self, name: str, shape: tuple[int, ...]) -> _Part:
+    def _take_array(self, name: str, shape: tuple[int, ...]) -> Part:
         self._check(f"type({name}) is not ndarray or {name}.shape != {self.keep(shape)}")
         self._check(f"{name}.dtype is not DOUBLE and {name}.dtype.kind not in 'fiu'")
         at, size = len(self._packed), int(np.prod(shape, dtype=int))
@@ -272,16 +287,19 @@ class Writer:
         self._packed += [False] * size
         return lambda places: f"{self._gradients[at]}.copy()"
 
-    def _take_batch(self, name: str, shape: tuple[int, ...]) -> _Part:
-        """An array with a row an example; see `run_on_examples`."""
-        self._check(f"type({name}) is not ndarray or {name}.shape[1:] != {self.keep(shape)}")
-        self._check(f"{name}.dtype is not DOUBLE and {name}.dtype.kind not in 'fiu'")
+    def _take_batch(self, name: str, kind: str, shape: tuple[int, ...]) -> Part:
+        if 0 in shape:
+            raise UnfitError
+        if shape:
+            self._check(f"type({name}) is not {'ndarray' if kind == 'batch array' else 'list'}")
+        self.line(f"if type({name}) is not ndarray or {name}.dtype is not DOUBLE:")
+        self.line(f" {name} = examples({name})")
+        self._check(f"len({name}.shape) != {1 + len(shape)} or {name}.shape[1:] != {shape}")
         if self._batches:
             self._check(f"len({name}) != count")
         else:
             self.line(f"count = len({name})")
-        at = sum(places.stop - places.start for _, places, _ in self._batches)
-        self._batches.append((name, slice(at, at + int(np.prod(shape, dtype=int))), shape))
+        self._batches.append(name)
         return lambda places: "None"
 
     def _check_surroundings(self) -> None:
@@ -296,11 +314,21 @@ class Writer:
     # --- a run ---
 
     def run(
-        self, path: Path, inputs: Sequence[int] = (), leaves: Sequence[int] = (), *, backward: bool
+        self,
+        path: Path,
+        inputs: Sequence[int] = (),
+        leaves: Sequence[int] = (),
+        *,
+        backward: bool,
+        count: int = 0,
+        mean: bool = False,
     ) -> tuple[list[int], dict[int, int]]:
         """Run the machine code. Return the places of outputs among the results, and those of
-        adjoints: by input for `inputs`, and after them by leaf for `leaves` of the path.
+        adjoints: by input for shared `inputs`, and after them by leaf for `leaves` of the path.
 
+        With examples, as now `count`, the outputs are an array, `outputs`, with a row for each, and
+        the gradients of examples another, `gradients`, with a column for each; their weights are
+        such that it is the `mean` of which gradients are, or the sum.
         Raises UnfitError where there is no machine code."""
         after = len(self._packed)
         self._read_leaves([self._paths.leaves[k] for k in path.leaf_places.tolist()])
@@ -310,62 +338,31 @@ class Writer:
         for at, (_, shape) in self._arrays.items():
             if at in chosen:
                 self._gradients[at] = self._view("gs", at, shape)
-        seats = Seats.of(self._machine, backward=backward, views=self._views)
-        if seats is None:
-            raise UnfitError
-        self._heat()
-        self._take_seat(seats)
+        seats = self._take_seat(backward, count)
         self._fill(seats, arrays)
         wanted = np.zeros(len(self._packed), bool)
         wanted[own] = True
         self._space["unpack"] = seats.unpacker(wanted.tolist())
-        first = 1 + seats.checked
-        count = first + seats.outputs + int(wanted.sum())
-        self._named = count <= 2 * _FEW
-        results = f"{', '.join(map(self.text, range(count)))}," if self._named else "r"
-        self.line("drive(at)")
+        first = 1 + (seats.checked and not count)
+        total = first + seats.outputs + int(wanted.sum())
+        self._named = total <= 2 * _FEW
+        unusual = self.text(0)
+        if count:
+            weight = "1.0 / count" if mean else "1.0"
+            self.line(f"outputs, gradients, failed = seats.run(seat, data, {weight})")
+            unusual += " or failed"
+        else:
+            self.line("drive(at)")
+            unusual += f" or {self.text(1)} >= 0" if seats.checked else ""
+        results = f"{', '.join(map(self.text, range(total)))}," if self._named else "r"
         self.line(f"{results} = unpack(memory)")
-        unusual = f"{self.text(0)} or {self.text(1)} >= 0" if seats.checked else self.text(0)
-        self._give_up_if(unusual)
-        adjoints = range(first + seats.outputs, count)
-        outputs = list(range(first, first + seats.outputs))
-        return outputs, dict(zip(np.flatnonzero(wanted).tolist(), adjoints, strict=True))
-
-    def run_on_examples(self, path: Path, count: int) -> str:
-        """Run the machine code on some examples, up to about `count`; return the name of an array
-        with a row for each output.
-
-        Raises UnfitError where there is no machine code for so many in one chunk."""
-        self._read_leaves([self._paths.leaves[k] for k in path.leaf_places.tolist()])
-        arrays = [(name, self._view("vs", at, shape)) for at, (name, shape) in self._arrays.items()]
-        views = [("data", places, shape) for _, places, shape in self._batches]
-        first = len(self._views)
-        self._views += [*views, *[(name, slice(0), ()) for name in ("outputs", "fail", "starts")]]
-        outputs, fail, starts = [f"view{first + len(views) + k}" for k in range(3)]
-        seats = Seats.of(self._machine, backward=False, views=self._views, count=count)
-        if seats is None or seats.width < count or self._machine.divides(seats.width):
-            raise UnfitError
-        self._check(f"not 0 < count <= {seats.width}")
-        self._heat()
-        self._take_seat(seats)
-        self._fill(seats, arrays)
-        overflows = self._paths.dtype == "float32"
-        if overflows:
-            self.line("with errstate(all='ignore'):")
-        for k, (name, _, _) in enumerate(self._batches):
-            self.line(f"{' ' if overflows else ''}view{first + k}[:count] = {name}")
-        self.line(f"{starts}[1] = count")
-        self._space["unpack"] = seats.unpacker(())
-        self.line("drive(at)")
-        failed = f" or {fail}[:count].max() >= 0" if seats.checked else ""
-        self._give_up_if(f"unpack(memory)[0]{failed}")
-        return f"{outputs}[:, :count].copy()"
-
-    def _give_up_if(self, unusual: str) -> None:
         self.line(f"if {unusual}:")
         self.line(" clean(seat)")
         self.line(" free.append(seat)")
         self.line(" return AGAIN")
+        adjoints = range(first + seats.outputs, total)
+        outputs = list(range(first, first + seats.outputs))
+        return outputs, dict(zip(np.flatnonzero(wanted).tolist(), adjoints, strict=True))
 
     def _read_leaves(self, leaves: Sequence[Any]) -> None:
         if len(leaves) > _FEW:
@@ -388,22 +385,36 @@ class Writer:
         self.line(f" {machine}.hot = True")
         self.line(" return AGAIN")
 
-    def _take_seat(self, seats: Seats) -> None:
-        self._space |= {"free": seats.free, "make": seats.make, "clean": seats.clean}
-        self._space["drive"] = seats.drive
+    def _take_seat(self, backward: bool, count: int) -> Seats:
+        by_width = SeatsByWidth(self._machine, backward=backward, views=self._views)
+        seats = by_width(count)
+        if seats is None:
+            raise UnfitError
+        if count:
+            self.line(f"seats = {self.keep(by_width)}(count) if count else None")
+            self._check("seats is None")
+            self.line("free, make, clean = seats.free, seats.make, seats.clean")
+        else:
+            self._space |= {"free": seats.free, "make": seats.make, "clean": seats.clean}
+            self._space["drive"] = seats.drive
+            self._heat()
         views = [f"view{k}" for k in range(len(self._views))]
         self.line("seat = free.pop() if free else make()")
         self.line(f"{', '.join(['memory', 'at', *views, '_'])} = seat")
+        return seats
 
     def _fill(self, seats: Seats, arrays: Sequence[tuple[str, str]]) -> None:
         if self._given:
             self._space["pack"], place = seats.packer(self._packed)
             self.line(f"pack(memory, {place}, {', '.join(self._given)})")
-        overflows = self._paths.dtype == "float32"
-        if arrays and overflows:  # a large double may be inf in single precision
-            self.line("with errstate(all='ignore'):")
-        for name, view in arrays:
-            self.line(f"{' ' if overflows else ''}{view}[...] = {name}")
+        copies = [f"{view}[...] = {name}" for name, view in arrays]
+        if self._batches:
+            dtype = self.keep(np.dtype(self._paths.dtype))
+            copies.append(f"data = rows_of([{', '.join(self._batches)}], {dtype})")
+        if copies and self._paths.dtype == "float32":  # where a large double may be inf
+            copies = ["with errstate(all='ignore'):", *[f" {line}" for line in copies]]
+        for line in copies:
+            self.line(line)
 
     # --- results ---
 
@@ -438,6 +449,31 @@ class Writer:
         make = functools.partial(lambda filling: rebuilt(structure, filling, dtype))
         return f"{self.keep(make)}({self.list_of(outputs)})"
 
+    def of_columns(
+        self,
+        make: Callable[..., Any],
+        entries: Sequence[int | str],
+        structure: str,
+        sample_of: Any,
+    ) -> str:
+        """What is made of a structure, which may be like `sample_of`, and of entries for it:
+        columns of `gradients`, by their places or `NOTHING`, and numbers, by what they are
+        called."""
+        some = [0.0 if isinstance(e, str) else np.array([e]) for e in entries]
+        sample = make(sample_of, entries=iter(some))
+        if isinstance(sample, np.ndarray):
+            return f"{self.keep(_taking(sample))}(gradients)"
+        self.line("columns = [*gradients.T.copy(), zeros(count, gradients.dtype)]")
+        parts = [e if isinstance(e, str) else f"columns[{e}]" for e in entries]
+        return f"{self.keep(make)}({structure}, entries=iter([{', '.join(parts)}]))"
+
+    def adjoint(self, row: int, found: Mapping[int, int]) -> str:
+        """The adjoint of a shared input, as a number."""
+        if row in found:
+            return self.text(found[row])
+        at = max(at for at in self._gradients if at <= row)
+        return f"{self._gradients[at]}.item({row - at})"
+
     def add(self, leaves: Sequence[Any], places: Sequence[int]) -> None:
         """Add gradients to those of leaves."""
         self.line("with gradient_lock:")
@@ -452,6 +488,21 @@ class Writer:
         exec(_compiled(text), self._space)
         call: Call = self._space.pop("call")  # or it would be in a cycle
         return call
+
+
+def _taking(sample: Array) -> Callable[[Array], Array]:
+    """What takes columns of a matrix, as in a sample of one row, where each has its place."""
+    shape, places = sample.shape[1:], sample[0].ravel()
+    if places[0] != NOTHING and (np.diff(places) == 1).all():
+        part = slice(int(places[0]), int(places[-1]) + 1)
+        return lambda matrix: np.ascontiguousarray(matrix[:, part]).reshape(-1, *shape)
+
+    def take(matrix: Array) -> Array:
+        padded = np.hstack([matrix, np.zeros((len(matrix), 1), matrix.dtype)])
+        taken: Array = padded.take(places, axis=1)
+        return taken.reshape(-1, *shape)
+
+    return take
 
 
 def _dict_of(keys: Iterable[str], parts: Iterable[str]) -> str:

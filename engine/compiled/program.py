@@ -23,7 +23,7 @@ from engine.compiled.buffered import Buffered
 from engine.compiled.describe import describe
 from engine.compiled.paths import Array, Paths, Result, Wanted
 from engine.compiled.plan import AGAIN
-from engine.compiled.plans import FEW_EXAMPLES, Asked, Plans
+from engine.compiled.plans import Asked, Plans
 from engine.compiled.portable import Portable, found_at, is_global, places_of
 from engine.compiled.results import GradientTree, batched, of_examples, rebuilt
 from engine.compiled.source import Source, source
@@ -131,8 +131,8 @@ class Program(Shown):
         arguments, paths = self._prepared(args, keywords)
         wanted = self._wanted(arguments, args, strict=False)
         result = self._run(paths, arguments, None, wanted)
-        asked = Asked(examples=FEW_EXAMPLES if self._reduce is None else 0)
-        self._plans.keep("value", paths, wanted, arguments, asked)
+        asked = Asked(self._reduce)
+        self._plans.keep("value", paths, result.path, wanted, arguments, asked)
         return self._value(arguments, result)
 
     def _value_and_grad_in_full(
@@ -143,10 +143,12 @@ class Program(Shown):
         arguments, paths = self._prepared(args, keywords)
         wanted = self._wanted(arguments, args)
         result = self._run(paths, arguments, self._weight(arguments), wanted)
-        asked = Asked(leaves=self._wrt_places, rebuild=self._rebuild_wrt)
+        asked = Asked(self._reduce, leaves=self._wrt_places, rebuild=self._rebuild_wrt)
         if asked.rebuild is None:
-            asked = Asked(_chosen(self._argnums, args), isinstance(self._argnums, int))
-        self._plans.keep("value_and_grad", paths, wanted, arguments, asked)
+            chosen, single = _chosen(self._argnums, args), isinstance(self._argnums, int)
+            axes = [self._axis(k) for k in range(len(args))]
+            asked = Asked(self._reduce, chosen, single, args, axes)
+        self._plans.keep("value_and_grad", paths, result.path, wanted, arguments, asked)
         value = self._value(arguments, result)
         return value, self._gradient(args, arguments, result, wanted)
 
@@ -156,7 +158,7 @@ class Program(Shown):
         leaves = tuple(range(len(self._leaves))) if self._rebuild_wrt is not None else None
         wanted = Wanted((), leaves)
         result = self._run(paths, arguments, self._weight(arguments), wanted)
-        self._plans.keep("backward", paths, wanted, arguments)
+        self._plans.keep("backward", paths, result.path, wanted, arguments, Asked(self._reduce))
         value = self._value(arguments, result)
         chosen = paths.leaves if leaves is None else self._leaves
         with gradient_lock:  # two threads may share leaves
@@ -251,11 +253,7 @@ class Program(Shown):
         structure, outputs = result.structure, result.outputs
         if arguments.count is None:
             return rebuilt(structure, outputs[0].tolist(), self._dtype)
-        if self._reduce is None:
-            return of_examples(structure, outputs)
-        with np.errstate(all="ignore"):
-            total = outputs.mean(axis=0) if self._reduce == "mean" else outputs.sum(axis=0)
-        return rebuilt(structure, total.tolist(), self._dtype)
+        return of_examples(structure, self._reduce, outputs.T)
 
     def _gradient(
         self, args: Sequence[Any], arguments: Arguments, result: Result, wanted: Wanted

@@ -26,7 +26,7 @@ from engine.ops import TABLE
 Buffers = tuple[Array, Array, Array, Array]  # rows of S and of L, adjoints of S and of L
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ready:
     """A machine's instructions made ready for chunks of `width` lanes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from engine.compiled.blocks import Array
 from engine.trees import is_record, record_maker, simplified
 
 
-def rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
+def rebuilt(structure: Any, numbers: list[float], dtype: Any) -> Any:
     """A structure with numbers in the places that it says; arrays are of `dtype`."""
+    if isinstance(structure, int):
+        return numbers[structure]
     if isinstance(structure, dict):
         return {key: rebuilt(part, numbers, dtype) for key, part in structure.items()}
     if is_record(structure):
@@ -21,24 +23,30 @@ def rebuilt(structure: Any, numbers: list[float], dtype: str) -> Any:
     if isinstance(structure, np.ndarray):
         flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
         return flat.reshape(structure.shape)
-    if isinstance(structure, list | tuple):
-        parts = [rebuilt(part, numbers, dtype) for part in structure]
-        if hasattr(structure, "_make"):
-            return type(structure)._make(parts)
-        return parts if isinstance(structure, list) else tuple(parts)
-    return numbers[structure]
+    parts = [rebuilt(part, numbers, dtype) for part in structure]
+    if hasattr(structure, "_make"):
+        return type(structure)._make(parts)
+    return parts if isinstance(structure, list) else tuple(parts)
 
 
-def of_examples(structure: Any, outputs: Array) -> Any:
-    """What a program returns for examples, with a row of outputs for each."""
-    if isinstance(structure, list) and structure == [*range(outputs.shape[1])]:
-        return outputs  # a flat list: as it is
-    return batched(structure, list(outputs.T))
+def of_examples(structure: Any, reduce: str | None, outputs: Array) -> Any:
+    """What a program returns for examples, with a column for each and their outputs in rows."""
+    if reduce is not None:
+        with np.errstate(all="ignore"):
+            total = np.add.reduce(outputs, axis=1)
+            if reduce == "mean":
+                total /= outputs.shape[1]
+        return rebuilt(structure, total.tolist(), outputs.dtype)
+    if isinstance(structure, list) and structure == [*range(len(outputs))]:
+        return outputs.T  # a flat list: as it is
+    return batched(structure, outputs)
 
 
-def batched(structure: Any, columns: list[Array]) -> Any:
+def batched(structure: Any, columns: Sequence[Array] | Array) -> Any:
     """The same with a column for each number: arrays with a leading batch axis. Lists become
     arrays where they are rectangular; tuples and dicts stay."""
+    if isinstance(structure, int):
+        return columns[structure]
     if isinstance(structure, dict):
         return {key: batched(part, columns) for key, part in structure.items()}
     if is_record(structure):
@@ -46,12 +54,10 @@ def batched(structure: Any, columns: list[Array]) -> Any:
     if isinstance(structure, np.ndarray):
         stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
         return stacked.reshape(-1, *structure.shape)
-    if isinstance(structure, list | tuple):
-        parts = [batched(part, columns) for part in structure]
-        if hasattr(structure, "_make"):
-            return type(structure)._make(parts)
-        return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
-    return columns[structure]
+    parts = [batched(part, columns) for part in structure]
+    if hasattr(structure, "_make"):
+        return type(structure)._make(parts)
+    return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
 
 
 class GradientTree:

@@ -39,14 +39,15 @@ _ARRAYS = (  # of `Work`
 class Prepared:
     """A machine's code, to be called with buffers of one's own."""
 
-    drive: Any
+    ready: Ready
+    drive: Any  # does not let other threads take turns, if a chunk is short
     job: Array  # in which their addresses are to be put
     held: list[Any]  # what its other addresses are of
-    width: int  # most examples
-    shapes: dict[str, tuple[int, ...]]  # of `data` and `outputs`
     shared: Array  # rows of S, with the constants
-    lanes: Array  # and of L
+    lanes: Array  # and of L, for a chunk
     pool: Array
+    outputs: int
+    columns: int  # gradients of single examples
     checked: bool  # whether there are guards
 
 
@@ -119,6 +120,7 @@ class Worker:
         rows = {number: (S, row) for row, number in enumerate(blocks.shared_inputs)}
         rows |= {number: (L, row) for number, row in self._lane_rows.items()}
         self._native = native and not objects.DISABLED
+        self._grain = objects.vector_bytes() // self.dtype.itemsize if self._native else 1
         self._maker = Maker(blocks, [rows[i] for i in wanted], dtype, self._native)
         self._pool = self._maker.lists.pool
         self._vs, self._gs = (np.zeros(blocks.rows[S] + 1, dtype) for _ in range(2))
@@ -152,20 +154,37 @@ class Worker:
 
     # --- instructions for some width ---
 
-    def _for(self, count: int, backward: bool, training: bool) -> Ready:
-        """What runs batches of `count` examples: of what is at hand what does."""
-        width = 1
-        if count > 1 and self.blocks.rows[L]:
-            grain = objects.vector_bytes() // self.dtype.itemsize if self._native else 1
-            chunks = -(-count // self._most)
-            width = -(-count // chunks // grain) * grain
+    def _width_for(self, count: int) -> int:
+        """Of chunks for batches of `count` examples."""
+        if count <= 1 or not self.blocks.rows[L]:
+            return 1
+        chunks = -(-count // self._most)
+        return -(-count // chunks // self._grain) * self._grain
+
+    def at_hand(self, count: int, *, backward: bool, training: bool = False) -> Ready | None:
+        """What runs a batch of `count` examples, if that was made before: of several what does.
+
+        The batch counts for what makes it hot.
+        """
+        if self.counting and not self.hot:
+            self._chunks += -(-max(1, count) // self._most)
+            self.hot = self._chunks > HOT
+        training = training or (self.trained and backward)
+        width = self._width_for(count)
         for ready in self._ready:
-            filled = -(-count // ready.width) * ready.width
-            fits = ready.width == width or (ready.width > width and filled <= 2 * count)
+            if ready.width != width:
+                filled = -(-count // ready.width) * ready.width
+                if ready.width < width or filled > 2 * count:
+                    continue
             able = ready.backward >= backward and ready.training >= training
-            able = able and ready.whole >= modes.state.raising
-            if fits and able and ready.hot >= self.hot:
+            if able and ready.hot >= self.hot and ready.whole >= modes.state.raising:
                 return ready
+        return None
+
+    def _made(self, count: int, backward: bool, training: bool) -> Ready:
+        """The same, made now."""
+        training = training or (self.trained and backward)
+        width = self._width_for(count)
         self._room(width)
         buffers = (self._vs, self._vl, self._gs, self._gl)
         whole = modes.state.raising  # all rows are looked at
@@ -218,34 +237,30 @@ class Worker:
         )
 
     def prepared(self, *, backward: bool, count: int = 0) -> Prepared | None:
-        """What calls with up to `count` examples need (`seats`); more than one chunk is not for
-        them. None where the interpreter runs."""
+        """What calls with about `count` examples need (`seats`). None where the interpreter
+        runs."""
         with self.lock:
             ready = self._begin(np.zeros(0), count, (0, 0), backward=backward)
             if ready.drive is None:
                 return None
             assert ready.code is not None
-            width, none = ready.width, self._no_training
-            work = self._work(ready, np.arange(width), none)
+            work = self._work(ready, np.zeros(0, _INTEGERS), self._no_training)
             work.starts, work.backward = np.zeros((1, 2), _INTEGERS), backward
-            work.order, work.in_order = np.arange(width), False
-            work.data = np.zeros((width, len(self.blocks.lane_inputs)), self.dtype)
-            work.outputs = np.zeros((len(self._maker.outputs), width), self.dtype)
-            work.weights = np.zeros(len(self._maker.outputs), self.dtype)
-            work.weights[:1] = 1.0
+            work.outputs = np.zeros((len(self._maker.outputs), 1), self.dtype)
             self._set(ready, work)
             # short ones had better not let others take turns
-            numbers = self.blocks.rows[S] + width * self.blocks.rows[L]
+            numbers = self.blocks.rows[S] + ready.width * self.blocks.rows[L]
             prototype = ctypes.PYFUNCTYPE if numbers < _SHORT else ctypes.CFUNCTYPE
             return Prepared(
+                ready=ready,
                 drive=prototype(None, ctypes.c_void_p)(ready.code.address("drive")),
                 job=self._job.copy(),
                 held=[*self._held, ready.code],
-                width=width,
-                shapes={name: getattr(work, name).shape for name in ("data", "outputs")},
                 shared=self._vs.copy(),
                 lanes=self._vl.copy(),
                 pool=self._pool.copy(),
+                outputs=len(self._maker.outputs),
+                columns=len(self._maker.columns) if ready.backward else 0,
                 checked=len(self._maker.checks) > 0,
             )
 
@@ -280,11 +295,9 @@ class Worker:
         training: bool = False,
     ) -> Ready:
         """Have the code, room for a chunk of lanes, and the shared numbers in place."""
-        if self.counting:
-            self._chunks += -(-max(1, count) // self._most)
-            self.hot = self.hot or self._chunks > HOT
-        training = training or (self.trained and backward)
-        ready = self._for(count, backward, training)
+        ready = self.at_hand(count, backward=backward, training=training)
+        if ready is None:
+            ready = self._made(count, backward, training)
         self._vs[: len(shared)] = shared
         self._pool[SEED], self._pool[STEP] = (_as_word(counter) for counter in draws)
         self._pool[NAN_SEEN] = self._pool[NOT_FINITE] = 0
@@ -378,9 +391,14 @@ class Worker:
         self._job[[AT[name] for name in words]] = [*words.values()]
 
 
-def address(array: Array) -> int:
-    """Where an array's numbers are: `ctypes.data`, in a third of the time."""
-    return int(array.__array_interface__["data"][0])
+def address(array: Any) -> int:
+    """Where an array's numbers are: `ctypes.data`, in a fraction of the time."""
+    if not array.size:
+        return 0
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except TypeError:  # it is read-only
+        return int(array.__array_interface__["data"][0])
 
 
 def _as_word(counter: int) -> int:

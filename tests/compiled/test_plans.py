@@ -22,6 +22,7 @@ from engine import TraceError, Value
 from engine.compiled import machine, worker
 from engine.compiled.paths import Paths
 from engine.compiled.plans import MOST_PLANS
+from engine.trees import flatten
 
 TEMPERATURE = 1.0
 KINDS = ("__call__", "value_and_grad", "grad")
@@ -209,12 +210,12 @@ def test_examples_in_arrays_of_other_kinds(full: Full) -> None:
         program(X[:0], y[:0])
 
 
-def test_a_prediction_of_a_few_rows_is_a_plans(full: Full) -> None:
+def test_a_prediction_is_a_plans(full: Full) -> None:
     model, X = nn.MLP(2, [8, 1]), np.random.default_rng(0).normal(size=(200, 2))
     predicted = nn.predict(model, X)
     for _ in range(3):
         np.testing.assert_allclose(nn.predict(model, X[:3]), predicted[:3], rtol=1e-12)
-    assert full.count == 2
+    assert full.count == 1
 
 
 def test_so_many_paths_have_plans_when_they_are_called_in_turns(full: Full) -> None:
@@ -223,6 +224,294 @@ def test_so_many_paths_have_plans_when_they_are_called_in_turns(full: Full) -> N
         for count in range(1, MOST_PLANS + 1):
             assert program([0.5] * count) == 0.5 * count
     assert full.count == MOST_PLANS
+
+
+# --- examples -----------------------------------------------------------------------------------
+
+N = np.random.default_rng(0).uniform(0.5, 1.5, (300, 2, 3))
+LEAVES = [Value(0.5 + 0.25 * k) for k in range(12)]
+SHARED: dict[str, Any] = {
+    "a number": 1.5,
+    "a list": [1.5, 2.0],
+    "a long list": X20,
+    "lists": [[1.5, 2.0], [0.5, 0.25]],
+    "a tuple": (1.5, [2.0]),
+    "a dict": {"a": 1.5, "b": (2.0, np.array([0.5, 0.25]))},
+    "a dataclass": Point(1.5, [2.0]),
+    "an array": np.array([[1.5, 2.0], [0.5, 0.25]]),
+}
+BATCHED: dict[str, Callable[[int], Any]] = {
+    "a number each": lambda n: N[:n, 0, 0],
+    "a row each": lambda n: N[:n, 0],
+    "a matrix each": lambda n: N[:n],
+    "a list of numbers": lambda n: N[:n, 0, 0].tolist(),
+    "lists": lambda n: N[:n].tolist(),
+    "a tuple": lambda n: (N[:n, 0], N[:n, 1, 0]),
+    "a dict": lambda n: {"a": N[:n, 0], "b": (N[:n, 1, 0], N[:n])},
+    "a dataclass": lambda n: Point(N[:n, 0], N[:n, 1]),
+}
+COUNTS = (5, 5, 130, 3, 130)
+HOW: list[dict[str, Any]] = [
+    {"reduce": None, "argnums": (1, 0)},
+    {"reduce": "mean", "argnums": (0, 1), "dtype": np.float32},
+    {"reduce": "sum", "argnums": 0},
+    {"reduce": None, "argnums": 0, "dtype": np.float32},
+]
+
+
+def combined(*trees: Any) -> Any:
+    """One number, of all that there are."""
+    leaves = [x for tree in trees for x in flatten(tree)[0]]
+    return engine.sum(x * engine.tanh(x + 0.1 * k) for k, x in enumerate(leaves))
+
+
+def in_full(program: engine.Program, kind: str, *args: Any, **keywords: Any) -> Any:
+    """What the full way gives."""
+    kind = {"__call__": "value", "grad": "value_and_grad"}.get(kind, kind)
+    return getattr(program, f"_{kind}_in_full")(args, keywords)
+
+
+def agrees_for_all_counts(
+    program: engine.Program, args_of: Callable[[int], tuple[Any, ...]], full: Full
+) -> None:
+    """Calls by the plan give what the full way gives, which is taken but once for a kind."""
+    for kind in ("__call__", "value_and_grad", "backward"):
+        full.count = 0
+        for count in COUNTS:
+            args = args_of(count)
+            found = told(getattr(program, kind)(*args))
+            assert full.count <= 1
+            assert found == told(in_full(program, kind, *args))
+            full.count = 1
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_arguments_of_a_batch(name: str, how: dict[str, Any], full: Full) -> None:
+    program = engine.compile(combined, in_axes=(None, 0), **how)
+    agrees_for_all_counts(program, lambda n: (SHARED[name], N[:n, 0]), full)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", BATCHED)
+def test_batched_arguments(name: str, how: dict[str, Any], full: Full) -> None:
+    program = engine.compile(combined, in_axes=0, **how)
+    agrees_for_all_counts(program, lambda n: (BATCHED[name](n), N[:n, 1, 0]), full)
+
+
+@pytest.mark.parametrize("reduce", [None, "mean", "sum"])
+def test_an_argument_that_is_batched_in_part(reduce: Any, full: Full) -> None:
+    def f(p: Any) -> Any:
+        return combined(p["x"], p["w"], p["v"], p["b"])
+
+    axes = ({"w": None, "x": [0, None], "b": None, "v": (0, None)},)
+    program = engine.compile(f, in_axes=axes, reduce=reduce)
+    arrays = {"w": np.array([[1.5, 2.0], [3.0, 4.0]]), "b": 0.5}
+
+    def args_of(n: int) -> tuple[Any, ...]:
+        return ({**arrays, "x": [N[:n, 0], [1.0, 2.0]], "v": (N[:n, 1, 0], 3.0)},)
+
+    def ordered(n: int) -> tuple[Any, ...]:
+        return ({key: args_of(n)[0][key] for key in axes[0]},)
+
+    agrees_for_all_counts(program, ordered, full)
+
+
+UNREAD = Value(3.0)
+WRT: dict[str, Any] = {
+    "all": LEAVES,
+    "one": LEAVES[3],
+    "none that is read": [UNREAD],
+    "in another order": [*LEAVES[::-1], UNREAD, LEAVES[2]],
+    "a dict": {"a": LEAVES[:3], "b": (UNREAD, LEAVES[5])},
+}
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", WRT)
+def test_gradients_of_a_batch_by_leaves(name: str, how: dict[str, Any], full: Full) -> None:
+    program = engine.compile(lambda x: combined(LEAVES, x), in_axes=0, wrt=WRT[name], **how)
+    agrees_for_all_counts(program, lambda n: (N[:n, 0],), full)
+    LEAVES[0].data += 0.5
+    full.count = 1
+    found = program.value_and_grad(N[:5, 0])
+    assert full.count == 1
+    assert told(found) == told(in_full(program, "value_and_grad", N[:5, 0]))
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+def test_backward_of_a_batch(reduce: Any, full: Full) -> None:
+    model = nn.MLP(3, [4, 1])
+    program = engine.compile(lambda x: model(x) ** 2, in_axes=0, reduce=reduce)
+    for count in COUNTS:
+        values, gradients = [], []
+        for way in (program.backward, lambda X: in_full(program, "backward", X)):
+            model.zero_grad()
+            values.append(way(N[:count, 0]))
+            gradients.append([p.grad for p in model.parameters()])
+        assert values[0] == values[1]
+        assert gradients[0] == gradients[1]
+    assert full.count == 1 + len(COUNTS)
+
+
+@pytest.mark.parametrize("reduce", [None, "mean", "sum"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_results_of_a_batch(name: str, reduce: Any, full: Full) -> None:
+    program = engine.compile(EXAMPLES[name], in_axes=(None, 0), reduce=reduce)
+    for count in COUNTS:
+        args = ([2.0, 1.5], N[:count, 0])
+        assert told(program(*args)) == told(in_full(program, "__call__", *args))
+    assert full.count == 1 + len(COUNTS)
+
+
+def test_gradients_of_a_batch_are_fresh(full: Full) -> None:
+    program = engine.compile(lambda w, x: combined(w, x), in_axes=(None, 0), argnums=(0, 1))
+    args = ([1.5, 2.0], N[:5, 0])
+    first = program.value_and_grad(*args)
+    one, other = program.value_and_grad(*args), program.value_and_grad(*args)
+    assert full.count == 1
+    for array in (one[0], *one[1]):
+        array[:] = 7.0
+    assert told(other) == told(first)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_of_other_kinds(dtype: type, full: Full) -> None:
+    program = engine.compile(lambda x, y: combined(x, y), in_axes=0, argnums=(0, 1), dtype=dtype)
+    X, y = N[:40, 0], N[:40, 1, 0]
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    arrays = [X, np.asfortranarray(X), X[::-1], X[::2], read_only, (4 * X).astype(int)]
+    arrays += [X.astype(np.float32), X.astype(np.float16), X.astype(">f8")]
+    program.value_and_grad(X, y)
+    for array in arrays:
+        for other in (y[: len(array)], y[: len(array)].astype(np.float32)):
+            full.count = 0
+            found = program.value_and_grad(array, other)
+            assert full.count == 0
+            assert told(found) == told(in_full(program, "value_and_grad", array, other))
+
+
+def test_batches_that_a_plan_is_not_for() -> None:
+    program = engine.compile(lambda x, y: x[0] * y, in_axes=0)
+    X, y = N[:5, 0], N[:5, 1, 0]
+    for _ in range(2):
+        assert program(X, y).tolist() == (X[:, 0] * y).tolist()
+        for args, message in [
+            ((X, y[:4]), "examples"),
+            ((X[:0], y[:0]), "no examples"),
+            ((X, np.array(1.0)), "is one number"),
+            ((X.tolist(), [[1.0], [1.0, 2.0], [], [], []]), "lengths"),
+        ]:
+            with pytest.raises(ValueError, match=message):
+                program(*args)
+        for bad in (y.astype(complex), y.astype(str), [Value(1.0)] * 5, [None] * 5):
+            with pytest.raises(TypeError):
+                program(X, bad)
+        assert program(X, (y > 1.0)).tolist() == np.where(y > 1.0, X[:, 0], 0.0).tolist()
+        assert program(X.tolist(), y.tolist()).tolist() == (X[:, 0] * y).tolist()
+        assert program(X.astype(object), y).tolist() == (X[:, 0] * y).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guards_that_fail_for_some_examples(kind: str, full: Full) -> None:
+    def f(x: Any) -> Any:
+        return x * x if x > 0.0 else engine.sin(x)
+
+    program, other = [engine.compile(f, in_axes=0, reduce="sum") for _ in range(2)]
+    x = np.linspace(0.1, 2.0, 150)
+    mixed = x * np.where(np.arange(150) % 3, 1.0, -1.0)
+    for count in (150, 40, 150):
+        for numbers in (x, -x, mixed, mixed, x, -x):
+            found = getattr(program, kind)(numbers[:count])
+            expected = in_full(other, kind, numbers[:count])
+            assert told(found) == told(expected[1] if kind == "grad" else expected)
+    full.count = 0
+    for numbers in (x, -x) * 3:
+        getattr(program, kind)(numbers)
+    assert full.count == 0  # each path has its plan again
+    for _ in range(3):
+        getattr(program, kind)(mixed)
+    assert full.count == 3
+
+
+def test_nan_for_one_example_is_the_exact_rules() -> None:
+    def f(x: Any) -> Any:
+        return engine.where(x > 0.0, engine.log(x), 0.0) + x
+
+    program = engine.compile(f, in_axes=0)
+    x = np.array([2.0, 1.0, 0.5])
+    for numbers in (x, x, np.array([2.0, 0.0, -1.0]), x, np.array([math.nan, math.inf, 1.0]), x):
+        value, gradient = program.value_and_grad(numbers)
+        expected = [engine.value_and_grad(f)(number) for number in numbers.tolist()]
+        np.testing.assert_allclose(value, [y for y, _ in expected], rtol=1e-15)
+        np.testing.assert_allclose(gradient, [g for _, g in expected], rtol=1e-15)
+
+
+def test_modes_in_force_for_a_batch(full: Full) -> None:
+    program = engine.compile(lambda x: engine.log(x), in_axes=0)
+    x = np.array([1.0, 0.0])
+    assert program(x).tolist() == program(x).tolist() == [0.0, -math.inf]
+    with engine.errstate("raise"):
+        for _ in range(2):
+            with pytest.raises(engine.DomainError):
+                program(x)
+    assert program(x).tolist() == [0.0, -math.inf]
+    assert full.count == 3
+
+
+def test_surroundings_of_a_batch_that_change() -> None:
+    space = types.SimpleNamespace(k=1.0)
+    program = engine.compile(lambda x: x * space.k, in_axes=0, reduce="sum")
+    x = np.arange(100.0)
+    for k in (1.0, 1.0, 2.0, 2.0, 1.0):
+        space.k = k
+        value, gradient = program.value_and_grad(x)
+        assert value == k * x.sum()
+        assert gradient.tolist() == [k] * 100
+
+
+def test_a_batch_in_single_precision_may_overflow(full: Full) -> None:
+    program = engine.compile(lambda x: x * 2.0, in_axes=0, dtype=np.float32, reduce="sum")
+    for x in (np.ones(80), np.full(80, 1e300), np.full(80, 1e38), np.ones(80)):
+        for _ in range(2):
+            found = program.value_and_grad(x)
+            assert told(found) == told(in_full(program, "value_and_grad", x))
+    assert found[0] == 160.0
+
+
+def test_batches_that_are_divided_take_the_full_way(
+    monkeypatch: pytest.MonkeyPatch, full: Full
+) -> None:
+    program = engine.compile(lambda x: combined(x), in_axes=0)
+    X = N.reshape(300, 6)
+    first = program.value_and_grad(X)
+    monkeypatch.setattr(machine.Machine, "divides", lambda self, count: count > 100)
+    for count in (300, 50, 300, 50):
+        value, gradient = program.value_and_grad(X[:count])
+        np.testing.assert_allclose(value, first[0][:count], rtol=1e-15)
+        np.testing.assert_allclose(gradient, first[1][:count], rtol=1e-15)
+    assert full.count == 3
+
+
+def test_threads_call_with_batches_at_once() -> None:
+    w = [Value(1.0 + k) for k in range(12)]
+    program = engine.compile(
+        lambda x: engine.sum(v * v * x[0] + x[1] for v in w), in_axes=0, reduce="sum", wrt=w
+    )
+    program.value_and_grad(np.ones((70, 2)))
+
+    def work(k: int) -> bool:
+        fine = True
+        for j in range(100):
+            count = 1 + (7 * k + 13 * j) % 200
+            value, gradient = program.value_and_grad(np.full((count, 2), [k, j]))
+            fine = fine and value == count * (650.0 * k + 12.0 * j)
+            fine = fine and gradient == [2.0 * k * (1.0 + i) * count for i in range(12)]
+        return fine
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(work, range(6)))
 
 
 # --- leaves -------------------------------------------------------------------------------------

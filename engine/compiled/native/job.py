@@ -6,13 +6,14 @@ WORDS = (
     *("vs", "gs", "vl", "gl", "pool", "ops", "gemm"),
     # checks: rows, orders and lengths; numbers expected; the first order that is checked
     *("checks", "expected", "trusted"),
-    # examples: their numbers; for each step where they begin and end, in `order` or in the data;
-    # how many steps; the data, the distance of rows, or of columns if they lie `in_order`
-    *("ids", "starts", "steps", "data", "stride", "in_order", "order"),
+    # for each step where its examples begin and end, in `order` or in the data; how many steps;
+    # whether gradients are wanted, of outputs with these weights
+    *("starts", "steps", "backward", "weights"),
+    # examples: their numbers; the data, the distance of rows, or of columns if they lie `in_order`
+    *("ids", "data", "stride", "in_order", "order"),
     # results: outputs and the distance of their rows, the first check that failed for each example
-    # and what it found, whether gradients are wanted, of outputs with these weights, and the
-    # gradients of single examples
-    *("outputs", "columns", "fail", "found", "backward", "weights", "lane_gradient"),
+    # and what it found, and the gradients of single examples
+    *("outputs", "columns", "fail", "found", "lane_gradient"),
     # training, or not: numbers that move, their gradient and rows, how many; the rule, its numbers,
     # what it is told in each step, how many words that is; whether gradients are divided by weights
     *("training", "theta", "gradient", "places", "size", "rule", "slots", "settings", "told"),
