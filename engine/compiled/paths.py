@@ -105,6 +105,11 @@ def _bits(x: float) -> float | str:
     return x if x == x and x != 0.0 else repr(x)
 
 
+def _keys(found: Array) -> Array:
+    """The same for each of several."""
+    return np.where(found == found, found, np.nan).view(f"i{found.itemsize}")
+
+
 class Paths:
     """All paths of a function for arguments of one signature, and one state of its surroundings.
 
@@ -173,9 +178,11 @@ class Paths:
                     first = int(np.flatnonzero(here)[0])
                     with self.naming(int(which[first])):
                         checked_index(float(found[first]), int(guard.number))
-                for number in {_bits(x): x for x in found[here].tolist()}.values():
-                    lanes_here = here & np.array([_same(x, number) for x in found.tolist()])
-                    pending.append((which[lanes_here], (*before, float(number))))
+                keys = _keys(found)
+                _, firsts = np.unique(keys[here], return_index=True)
+                for k in np.flatnonzero(here)[np.sort(firsts)].tolist():
+                    alike = here & (keys == keys[k])
+                    pending.append((which[alike], (*before, float(found[k]))))
         return call.result()
 
     def run_steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -146,6 +147,15 @@ def test_numbers_that_are_read_come_out_right() -> None:
     assert [x + int(x) for x in X] == gradient.tolist()
     single = engine.compile(read)
     assert [single(x) for x in X] == values.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_zeros_of_two_signs_are_two_paths_and_nan_is_one(dtype: type) -> None:
+    nan = float("nan")
+    program = engine.compile(lambda x: x + math.copysign(2.0, x.data), in_axes=0, dtype=dtype)
+    out = program(np.array([1.0, 0.0, nan, -0.0, nan, 0.0, -0.0])).tolist()
+    assert repr(out) == repr([3.0, 2.0, nan, -2.0, nan, 2.0, -2.0])
+    assert repr(program).endswith("4 paths)")
 
 
 @pytest.mark.parametrize("seed", range(3), ids="seed{}".format)
