@@ -276,7 +276,7 @@ def _run(
     def run() -> Any:
         return machine.run(shared, lanes, ids, (0, 0), seeds, asked)
 
-    again = _alone(machine, shared) if gradient and not len(lanes) else run
+    again = None if found.draws else _alone(machine, shared, lanes, gradient)
 
     def numbers() -> Array:
         done = run()
@@ -290,24 +290,31 @@ def _run(
         by_leaf[path.leaf_places] = done.shared_gradient[len(arguments.shared) :]
         return np.hstack([value, by_leaf if len(by_leaf) else by_input])
 
-    return again, numbers
+    return again or run, numbers
 
 
-def _alone(machine: Any, shared: Array) -> Callable[[], Any]:
-    """The machine code without anything around it."""
+def _alone(machine: Any, shared: Array, lanes: Array, backward: bool) -> Callable[[], Any] | None:
+    """The machine code with as little as can be around it; None where it is not to be had, or
+    would run in several threads."""
     try:
         from engine.compiled.seats import Seats
     except ImportError:  # an older build
-        repeated: Callable[[], Any] = machine.repeater(shared)
-        return repeated
+        return machine.repeater(shared) if backward and not len(lanes) else None
+    count = len(lanes)
+    if machine.divides(count) or (count and not hasattr(Seats, "run")):  # an older build
+        return None
     machine.hot = True
-    seats = Seats.of(machine, backward=True, views=[("vs", slice(0, len(shared)), shared.shape)])
-    assert seats is not None
+    views = [("vs", slice(0, len(shared)), shared.shape)]
+    seats = Seats.of(machine, backward=backward, views=views, count=count)
+    if seats is None:
+        return None
     _, at, numbers, _ = seat = seats.make()
     drive = seats.drive
 
     def again() -> Any:
         numbers[:] = shared
+        if count:
+            return seats.run(seat, lanes)
         drive(at)
         return seat  # which keeps its memory
 
