@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from engine.calculus import grad, jacobian
+from engine.differences import Slopes, slopes
 from engine.errors import GradcheckError
 from engine.functions import sum
 from engine.graph import topological_order
@@ -117,19 +119,19 @@ class _Check:
                 self._outputs(self._moved(i, x + h)),
                 self._outputs(self._moved(i, x - h)),
             )
-            for o, (up, middle, down) in enumerate(zip(above, centre, below, strict=True)):
-                numerical = (up - down) / ((x + h) - (x - h))
-                slopes = ((middle - down) / h, (up - middle) / h)
-                jumps = not self._agree(*slopes) and self._jumps_as_far(o, i, 8.0 * h, slopes)
-                if not self._agree(analytic[o][i], numerical):
-                    reason = self._kink(*slopes) if jumps else self._fault(centre)
+            for o, (down, middle, up) in enumerate(zip(below, centre, above, strict=True)):
+                found = slopes(x, h, down, middle, up)
+                jumps = not self._agree(found.left, found.right)
+                jumps = jumps and self._jumps_as_far(o, i, 8.0 * h, found)
+                if not self._agree(analytic[o][i], found.central):
+                    reason = self._kink(found) if jumps else self._fault(centre)
                     raise self._error(
                         *(o, i),
                         f"the engine's derivative is {analytic[o][i]!r}, the numerical one "
-                        f"{numerical!r}. {reason}",
+                        f"{found.central!r}. {reason}",
                     )
                 if jumps:
-                    raise self._error(o, i, self._kink(*slopes))
+                    raise self._error(o, i, self._kink(found))
 
     def _moved(self, i: int, x: float) -> list[float]:
         return [*self.numbers[:i], x, *self.numbers[i + 1 :]]
@@ -160,20 +162,19 @@ class _Check:
     def _agree(self, a: float, b: float) -> bool:
         return math.fabs(a - b) <= self.atol + self.rtol * math.fabs(b)
 
-    def _jumps_as_far(self, o: int, i: int, h: float, slopes: tuple[float, float]) -> bool:
+    def _jumps_as_far(self, o: int, i: int, h: float, found: Slopes) -> bool:
         """Whether the slope jumps as far over a longer step: curvature and noise don't."""
         x = self.numbers[i]
-        up, middle, down = (self._outputs(self._moved(i, at))[o] for at in (x + h, x, x - h))
-        jump = ((up - middle) / h - (middle - down) / h) / (slopes[1] - slopes[0])
-        return 0.5 < jump < 2.0
+        longer = slopes(x, h, *(self._outputs(self._moved(i, at))[o] for at in (x - h, x, x + h)))
+        return 0.5 < (longer.right - longer.left) / (found.right - found.left) < 2.0
 
     def _error(self, o: int, i: int, text: str) -> GradcheckError:
         return GradcheckError(f"output {o} by input {i} (= {self.numbers[i]!r}): {text}")
 
-    def _kink(self, left: float, right: float) -> str:
+    def _kink(self, found: Slopes) -> str:
         return (
-            f"The input sits at a kink: the slope is {left:.6g} from the left and {right:.6g} "
-            "from the right. Check the function at another point"
+            f"The input sits at a kink: the slope is {found.left:.6g} from the left and "
+            f"{found.right:.6g} from the right. Check the function at another point"
         )
 
     def _fault(self, centre: Sequence[float]) -> str:
@@ -183,27 +184,61 @@ class _Check:
         if self._outputs(self.numbers) != centre:
             return "The function gives another result at each call"
         outputs = flatten(self._call(self.numbers))[0]
-        for node in topological_order([y for y in outputs if isinstance(y, Value)]):
-            op = node.op
-            if op is None or op.forward is None or op.pullback is not None:
-                continue
-            numbers = [x for _, x in node._operands()]
-            partials = [p or 0.0 for p in partials_of(node, op)]
-            for k, (operand, x) in enumerate(node._operands()):
-                if operand is None:
-                    continue
-                h = self.eps * max(1.0, math.fabs(x))
-                up = op.forward(*numbers[:k], x + h, *numbers[k + 1 :])
-                down = op.forward(*numbers[:k], x - h, *numbers[k + 1 :])
-                numerical = (up - down) / ((x + h) - (x - h))
-                if not self._agree(partials[k], numerical):
-                    label = f" labelled {node.label!r}" if node.label else ""
-                    call = f"{op.name}({', '.join(f'{n!r}' for n in numbers)})"
-                    return (
-                        f"The first node at fault is {call}{label}: its partial by operand {k} "
-                        f"is {partials[k]!r}, differences give {numerical!r}"
-                    )
+        fault = first_fault([y for y in outputs if isinstance(y, Value)], self._disagreement)
+        if fault is not None:
+            return fault.text
         return (
             "Each node's own derivative is right: does the function leave the graph, by .data, "
             "detach or float arithmetic, or jump there?"
         )
+
+    def _disagreement(self, f: Callable[[float], float], x: float, given: float) -> float | None:
+        h = self.eps * max(1.0, math.fabs(x))
+        numerical = slopes(x, h, f(x - h), f(x), f(x + h)).central
+        return None if self._agree(given, numerical) else numerical
+
+
+class Fault(NamedTuple):
+    """A node whose own partial is wrong, and a sentence that says so."""
+
+    node: Value
+    text: str
+
+
+def first_fault(
+    outputs: Sequence[Value],
+    disagreement: Callable[[Callable[[float], float], float, float], float | None],
+) -> Fault | None:
+    """The first node behind `outputs` whose own partial is wrong, if there is one.
+
+    ``disagreement(f, x, partial)`` is the slope of f at x as differences have it, or None where it
+    agrees with the partial.
+    """
+    for node in topological_order(outputs):
+        op = node.op
+        if op is None or op.forward is None or op.pullback is not None:
+            continue
+        numbers = [x for _, x in node._operands()]
+        partials = [p or 0.0 for p in partials_of(node, op)]
+        for k, (operand, x) in enumerate(node._operands()):
+            if operand is None:
+                continue
+            before, after = numbers[:k], numbers[k + 1 :]
+            along = partial(_along, op.forward, before, after)
+            numerical = disagreement(along, x, partials[k])
+            if numerical is not None:
+                label = f" labelled {node.label!r}" if node.label else ""
+                call = f"{op.name}({', '.join(f'{n!r}' for n in numbers)})"
+                return Fault(
+                    node,
+                    f"The first node at fault is {call}{label}: its partial by operand {k} "
+                    f"is {partials[k]!r}, differences give {numerical!r}",
+                )
+    return None
+
+
+def _along(
+    forward: Callable[..., float], before: Sequence[float], after: Sequence[float], x: float
+) -> float:
+    """The forward of an operation as a function of one operand."""
+    return forward(*before, x, *after)
