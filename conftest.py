@@ -20,8 +20,8 @@ import engine.modes
 
 ROOT = Path(__file__).parent
 OWN_FOLDERS = {".git", ".venv", ".cache", "__pycache__", "gradloom.egg-info", "build"}  # of tools
-# What a library sets when it is imported or first used: scikit-learn, PyTorch.
-ALLOWED = ("$PYTEST_CURRENT_TEST", "$KMP_", "$TORCH")
+# What a library sets when it is imported or first used: scikit-learn, PyTorch, JAX.
+ALLOWED = ("$PYTEST_CURRENT_TEST", "$KMP_", "$TORCH", "$TF_CPP_", "$TPU_")
 LASTING = ("gradloom", "tqdm_monitor", "asyncio")  # threads that wait for more work
 os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
 

@@ -57,6 +57,7 @@ __getattr__, __dir__ = deferred.attributes(
     {
         "engine.compiled.program": ("Program", "compile"),
         "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
+        "engine.testing": (),
     },
 )
 globals().update({name: getattr(functions, name) for name in functions.__all__})

@@ -1,0 +1,161 @@
+"""Plain functions of arrays as subjects, with the gradient or Jacobian that comes with them.
+
+In: what SciPy's functions take, `fun` and `jac`, `hess` or `hessp`. Out: a `Subject`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.differences import DOUBLE
+from engine.lines import argument_names, name_of, named_leaves
+from engine.testing.subjects import Array, BadShapeError, Subject, defined, named_outputs
+
+
+def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
+    """A function of one array, and its gradient or Jacobian."""
+    if not args:
+        raise TypeError("assert_gradients needs the point: assert_gradients(fun, x, jac=jac)")
+    given = np.asarray(args[0])
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"x is an array of real numbers, not {args[0]!r}")
+    dtype = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
+    shape = given.shape
+    whole, claimed = (_part(f, 0), _part(f, 1)) if jac is True else (f, jac)
+
+    def point(x: Any) -> Any:
+        return x.astype(dtype).reshape(shape) if shape else x.item()
+
+    def results(x: Any) -> Any:
+        return np.asarray(dense(whole(point(x), *args[1:])))
+
+    def values(x: Array) -> Array:
+        made = results(x)
+        if made.dtype.kind not in "iufb":
+            raise TypeError(
+                f"assert_gradients needs real numbers from the function, not {made.dtype} {made!r}"
+            )
+        return np.asarray(made.ravel(), dtype=np.float64)
+
+    def imaginary(z: npt.NDArray[np.complex128]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made = np.asarray(whole(z.reshape(shape) if shape else z.item(), *args[1:]))
+        if made.dtype.kind != "c":
+            raise TypeError("no complex numbers came out")
+        return made.ravel()
+
+    x = given.ravel().astype(np.float64)
+    names = [name for name, _ in named_leaves(given, argument_names(f, 1)[0])]
+    with defined(name_of(f), names, x):
+        first = results(x)
+    precision = float(max(np.finfo(dtype).eps, _rounding(first)))
+    pull = _pulled("jac", claimed, lambda x: (point(x), *args[1:]), first.shape, shape)
+    return Subject(
+        name_of(f),
+        x,
+        names,
+        [shape],
+        values,
+        pull,
+        precision,
+        named_outputs(first.size),
+        imaginary if precision == DOUBLE else None,
+    )
+
+
+def _part(f: Callable[..., Any], k: int) -> Callable[..., Any]:
+    """One of the results of a function that returns several."""
+    return lambda *args: f(*args)[k]
+
+
+def _rounding(result: Any) -> float:
+    """Of the numbers that came out."""
+    return float(np.finfo(result.dtype).eps) if result.dtype.kind == "f" else DOUBLE
+
+
+def dense(matrix: Any) -> Any:
+    """A sparse matrix as an array."""
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+
+
+def derivative_of(subject: Subject, name: str, claimed: Any) -> Subject:
+    """The subject whose function is the gradient of another one, itself checked already."""
+    size, x = len(subject.x), subject.x
+    count = len(subject.outputs)
+    weights = np.eye(count)
+
+    def values(x: Array) -> Array:
+        return np.concatenate([subject.pull(x, w) for w in weights])
+
+    if not hasattr(subject.pull, "arguments"):
+        raise TypeError(f"{name} belongs to jac: assert_gradients(fun, x, jac=jac, {name}={name})")
+    if subject.pull.fixed:  # type: ignore[attr-defined]
+        raise TypeError(f"{name} needs jac as a function: an array has no differences")
+    arguments = subject.pull.arguments
+    shape = (size,) if count == 1 else (count, size)
+    pull = _pulled(name, claimed, arguments, shape, (size,))
+    if name == "hessp":
+        if count != 1:
+            raise TypeError("hessp belongs to a function of one result")
+
+        def pull(x: Array, weights: Array) -> Array:
+            point, *others = arguments(x)
+            product = claimed(point, weights.reshape(np.shape(point)), *others)
+            return np.asarray(product, dtype=np.float64).ravel()
+
+    names = [
+        f"{subject.outputs[o]} by {n}".strip() if count > 1 else f"d/d{n}"
+        for o in range(count)
+        for n in subject.names
+    ]
+    return Subject(
+        subject.name,
+        x,
+        subject.names,
+        subject.shapes,
+        values,
+        pull,
+        subject.precision,
+        names,
+        what="Hessian",
+    )
+
+
+def _pulled(
+    name: str,
+    claimed: Any,
+    arguments: Callable[[Array], Sequence[Any]],
+    results: tuple[int, ...],
+    inputs: tuple[int, ...],
+) -> Callable[[Array, Array], Array]:
+    """The pullback of a matrix, whose shape is asked to be the right one."""
+    count, size = int(np.prod(results)), int(np.prod(inputs))
+
+    def pull(x: Array, weights: Array) -> Array:
+        matrix = claimed(*arguments(x)) if callable(claimed) else claimed
+        matrix = np.asarray(dense(matrix))
+        if matrix.dtype.kind not in "iufb":
+            raise TypeError(f"{name} gives real numbers, not {matrix.dtype} {matrix!r}")
+        shape = matrix.shape
+        fits = shape in (results + inputs, (count, size), (1, *results, *inputs))
+        if not fits and not matrix.size == count * size == 1:
+            right = (count, size) if results else inputs
+            if shape == right[::-1] or shape == (size, count):
+                raise BadShapeError(
+                    f"{name} has the shape {shape}, and is transposed: {right} is needed, with a "
+                    "row for each result and a column for each entry of x",
+                    "transposed",
+                )
+            raise BadShapeError(f"{name} has the shape {shape}, and {right} is needed", "shape")
+        pulled: Array = weights @ matrix.reshape(count, size).astype(np.float64)
+        return pulled
+
+    pull.arguments = arguments  # type: ignore[attr-defined]
+    pull.fixed = not callable(claimed)  # type: ignore[attr-defined]
+    return pull
