@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gradient_checkers
 import wrong_gradients
 from engine.testing import WrongGradientError, assert_gradients
 from wrong_gradients import FORMS, RIGHT, WRONG, Case
@@ -61,3 +63,11 @@ def test_a_wrong_gradient_of_a_peer_is_found_and_named(case: Case, form: str) ->
 @over(RIGHT, *PEERS)
 def test_a_right_gradient_of_a_peer_passes(case: Case, form: str) -> None:
     check(case, form)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("checker", gradient_checkers.CHECKERS)
+def test_the_table_in_the_readme_is_what_comes_out(checker: str) -> None:
+    pytest.importorskip(gradient_checkers.CHECKERS[checker][0])
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"| `{checker}` | {' | '.join(map(str, gradient_checkers.row(checker)))} |" in readme
