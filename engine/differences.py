@@ -68,6 +68,7 @@ class Estimate:
     right: Slope | None = None
     jump: float = 0.0
     chord: float = 0.0  # the largest quotient of a large step, without its sign
+    blur: float = 0.0  # the slope at which the largest step changes no more than rounding does
 
     @property
     def low(self) -> float:
@@ -147,7 +148,7 @@ def estimate(
     best = min(known, key=lambda slope: slope.error)
     jump = max(_jump(left, floor, precision), _jump(right, floor, precision), key=math.fabs)
     kind: Kind = "smooth"
-    if jump:
+    if math.fabs(jump) > 4.0 * min(steps) * chord:  # a kink beside 0 is none
         kind = "jump"
     elif steep := _steep(right) or _steep(left):
         kind, best = "steep", Slope(steep, 0.0, min(steps))
@@ -155,7 +156,7 @@ def estimate(
         kind = "border"
     elif _differ(*sides):  # type: ignore[arg-type]
         kind = "kink"
-    return Estimate(kind, best, sides[0], sides[1], jump, chord)
+    return Estimate(kind, best, sides[0], sides[1], jump, chord, floor / steps[0])
 
 
 def _values(f: Callable[[float], float], steps: Sequence[float]) -> dict[float, float]:

@@ -356,6 +356,12 @@ _right(
     [5e-5, 1e-5],
 )
 _right("saturated", lambda x: np.sum(np.tanh(x)), lambda x: 1 / np.cosh(x) ** 2, [15.0, 0.5])
+_right(
+    "next to nothing",
+    lambda x: np.sum(1.0 - np.exp(-x)),
+    lambda x: np.exp(-x),
+    [60.0, 300.0],
+)
 _right("constant", lambda x: 3.0 + 0 * np.sum(x), lambda x: 0 * x)
 
 

@@ -332,7 +332,10 @@ def _local(search: Search, wrong: Sequence[Entry]) -> tuple[str, str] | None:
     if all(e.verdict.given == 0.0 for e in entries):
         at_end = {e.input for e in entries} in ({0}, {count - 1}) and count > 2
         if at_end:
-            return "off by one", f"It is 0 by {names}, an end: an index is off by one"
+            return (
+                "off by one",
+                f"It is 0 by {names}, an end: an index is off by one, or it is left out",
+            )
         return "missing", f"It is 0 by {names}, which the function depends on: a part is missing"
     c = entries[0].verdict.found.best.value / (entries[0].verdict.given or math.nan)
     if not c or not all(e.verdict.agrees_with(c * e.verdict.given) for e in entries):

@@ -22,7 +22,9 @@ class Verdict:
     @property
     def conclusive(self) -> bool:
         """Whether the error bar is short beside the numbers."""
-        if self.found.kind in ("jump", "steep", "isolated") or self.given == 0.0:
+        if self.found.kind in ("jump", "steep", "isolated"):
+            return True
+        if math.fabs(self.given) <= self.found.blur:  # 0, or as good as
             return True
         sizes = (self.given, self.found.low, self.found.high, self.found.chord)
         return self.tolerance <= 0.1 * max(map(math.fabs, sizes))

@@ -64,6 +64,7 @@ def test_noise_lengthens_the_bars_as_far_as_needed(noise: float) -> None:
         (lambda x: x * abs(x), 0.0, "smooth"),
         (lambda x: math.exp(-1.0 / x**2) if x else 0.0, 0.0, "smooth"),
         (lambda x: 3.0, 0.5, "smooth"),
+        (lambda x: min(x, 1e-9), 0.0, "kink"),
     ],
 )
 def test_the_kind_of_a_place(f: Callable[[float], float], x: float, kind: str) -> None:
