@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from engine.compiled.program import Program, compile
     from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
-    from engine.explaining import Explanation
+    from engine.explaining import Explanation, Kink
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
@@ -151,6 +151,21 @@ def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
     return explain_gradients(f, *args, **options)
 
 
+def kinks(f: Callable[..., Any], *args: Any, **options: Any) -> list[Kink]:
+    """Return where `f(*args)` is not smooth, or within `eps` of it, with the slopes of both sides.
+
+    See `engine.explaining.kinks_near` for the options, `eps` and `wrt`. Print an entry: it names
+    the operation, the distance, and the source line.
+
+    >>> print(kinks(lambda x: (x - 1.0).relu(), 1.0)[0])
+    relu(0) is at its tie, where the derivative is 0 below it and 1 above
+    ...
+    """
+    from engine.explaining import kinks_near
+
+    return kinks_near(f, *args, **options)
+
+
 def profile(f: Callable[..., Any], *args: Any, **options: Any) -> Profile:
     """Return the nodes, bytes and time of `f(*args)` and its gradient, by source line.
 
@@ -198,6 +213,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "kinks",
     "manual_seed",
     "no_grad",
     "profile",

@@ -1,7 +1,8 @@
 """Why is this gradient zero, nan, inf or huge? `explain` runs a function again, and says.
 
 `flow` keeps the books of a reverse sweep, `causes` reads them, `words` has what to say and to
-advise, and `report` is what comes out. Nothing in the core imports this package.
+advise, and `report` is what comes out; `ties` looks for kinks nearby. Nothing in the core imports
+this package.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from engine import modes
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
 from engine.explaining.report import Cause, Explanation, Finding
+from engine.explaining.ties import Kink, TieRecorder
 from engine.lines import Recorder, argument_names, name_of, named_leaves, refuse_in_trace
 from engine.trees import flatten, flatten_argument
 from engine.value import Value, computed_leaf, to_float
@@ -65,6 +67,31 @@ def explain_gradients(
     gradients = {name: inquiry.gradient(value) for value, name in names.items()}
     operations = 0 if flow is None else sum(node.op is not None for node in flow.nodes)
     return Explanation(name_of(f), output, gradients, operations, inquiry.findings())
+
+
+def kinks_near(f: Callable[..., Any], *args: Any, eps: float = 1e-6, wrt: Any = None) -> list[Kink]:
+    """Return the operations and comparisons in `f(*args)` that are within `eps` of a tie.
+
+    A tie is where an operation jumps or has a corner: relu at 0, a maximum of equal numbers, a
+    floor at a whole one. How near is told by the operands: ``eps * max(1, |operand|)``. Arguments
+    and `wrt` are as in `explain_gradients`.
+
+    Raises TypeError where f is no function or there are no inputs, and what f raises.
+
+    >>> (kink,) = kinks_near(lambda x: (x - 1.0).relu() + x.abs(), 1.0 + 1e-9)
+    >>> kink.operation, kink.left, kink.right
+    ('relu', 0.0, 1.0)
+    """
+    refuse_in_trace("kinks")
+    if not callable(f) or isinstance(f, Value):
+        raise TypeError(f"kinks takes a function, which it runs, not a {type(f).__name__}")
+    if not eps >= 0.0:
+        raise ValueError(f"eps is a distance, 0 or more, not {eps!r}")
+    given, _ = _inputs(f, args, wrt)
+    recorder = TieRecorder(eps)
+    with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
+        f(*given)
+    return list(recorder.kinks())
 
 
 def _plain(f: Callable[..., Any], result: Any) -> float:
@@ -129,4 +156,4 @@ def _named(wrt: Any) -> Iterator[tuple[str, Any]]:
         yield from named_leaves(wrt, "wrt")
 
 
-__all__ = ["Cause", "Explanation", "Finding", "Flow", "explain_gradients"]
+__all__ = ["Cause", "Explanation", "Finding", "Flow", "Kink", "explain_gradients", "kinks_near"]
