@@ -54,16 +54,19 @@ def unsteady(search: Search, wrong: Sequence[Entry]) -> WrongGradientError | Non
         return WrongGradientError(subject, "random", f"{says}: {text}", input=_name(search, j))
     if wrong:
         return None
-    for probe in _probes(search, 1, weights=weights):
-        if probe.x is search.x:
+    for x in _nearby(search, 1):
+        try:
+            elsewhere = search.claimed(x, weights)
+        except (ArithmeticError, ValueError):
             continue
-        if np.array_equal(probe.gradient, before) and _refuted(probe.verdict):
+        same = np.array_equal(elsewhere, before)
+        if same and any(_refuted(p.verdict) for p in _probes(search, [x], weights=weights)):
             text = (
-                f"At another point, {_point(search, probe.x)}, it gives exactly what it gave "
-                "before, which is wrong there: a value kept from the first call"
+                f"At another point, {_point(search, x)}, it gives exactly what it gave before, "
+                "which is wrong there: a value kept from the first call"
             )
             return WrongGradientError(subject, "stale", text)
-        if not np.array_equal(search.claimed(search.x, weights), before):
+        if not _close(search, search.claimed(search.x, weights), before):
             text = "Called at another point and then here again, it gives something else"
             return WrongGradientError(subject, "stale", f"{text}: a value kept from another call")
     return None
@@ -119,13 +122,22 @@ class Probe:
     verdict: Verdict
 
 
+def _nearby(search: Search, count: int) -> list[Array]:
+    """Points around x, each closer than the one before."""
+    scale = 0.3 * search.scales()[0]
+    return [search.x + search.random(scale) * 2.0**-k for k in range(count)]
+
+
 def _probes(
-    search: Search, count: int, *, weights: Array | None = None, direction: Array | None = None
+    search: Search,
+    points: Sequence[Array],
+    *,
+    weights: Array | None = None,
+    direction: Array | None = None,
 ) -> Iterator[Probe]:
-    """Smooth directions at x, twice, and at some points near it: drawn, or given."""
+    """Directions at some points, drawn or given, where the function is smooth."""
     relative, _ = search.scales()
-    nearby = [search.x + 0.3 * search.random(relative) * 2.0**-k for k in range(count)]
-    for x in [search.x, search.x, *nearby]:
+    for x in points:
         v = search.random(relative) if direction is None else direction
         w = search.weighting() if weights is None else weights
         try:
@@ -144,7 +156,7 @@ def _of_gradient(
 ) -> tuple[str, str]:
     if suspect and suspect[0] == "detached":
         return "detached", "A part of the function is left out of the gradient"
-    probes = list(_probes(search, 3))
+    probes = list(_probes(search, [search.x, search.x, *_nearby(search, 3)]))
     refuted = [probe for probe in probes if not probe.verdict.agrees]
     if refuted and len(probes) > 2:
         found = (
@@ -298,28 +310,15 @@ def _branch(
                 return "branch", (
                     f"It is wrong where x is {side}, and right elsewhere: a branch is missing"
                 )
-    if any(not p.verdict.agrees for p in probes if p.x is not search.x):
-        far = [search.x * -1.0, search.x * 3.0, search.x / 3.0]
-    else:
-        far = []
-    right = [p for p in probes if p.x is not search.x and p.verdict.agrees]
-    for x in far:
-        right += [p for p in _at(search, x) if p.verdict.agrees]
+    far = [] if all(p.verdict.agrees for p in probes) else [-search.x, 3.0 * search.x, search.x / 3]
+    elsewhere = [p for p in (*probes, *_probes(search, far)) if p.x is not search.x]
+    right = [p for p in elsewhere if p.verdict.agrees and p.gradient[[*bad]].all()]
     if right:
         return "branch", (
             f"It is right at another point, {_point(search, right[0].x)}: a branch is missing, or "
             "a case that only holds there"
         )
     return None
-
-
-def _at(search: Search, x: Array) -> Iterator[Probe]:
-    """A direction at a given point."""
-    before, search.x = search.x, x
-    try:
-        yield from list(_probes(search, 0))[:1]
-    finally:
-        search.x = before
 
 
 def _local(search: Search, wrong: Sequence[Entry]) -> tuple[str, str] | None:
@@ -352,7 +351,8 @@ def _holds(search: Search, entry: Entry, c: float) -> bool:
     weights = np.eye(search.outputs)[entry.output]
     direction = np.zeros_like(search.x)
     direction[entry.input] = 1.0
-    verdicts = [p.verdict for p in _probes(search, 3, weights=weights, direction=direction)]
+    probes = _probes(search, _nearby(search, 3), weights=weights, direction=direction)
+    verdicts = [probe.verdict for probe in probes]
     return all(v.agrees_with(c * v.given) for v in verdicts if v.given != 0.0)
 
 

@@ -149,8 +149,10 @@ class Search:
 
     def weighting(self) -> Array:
         """Weights of the results."""
-        ones = np.ones(self.outputs)
-        return self.random(ones) if self.outputs > 1 else ones
+        if self.outputs == 1:
+            return np.ones(1)
+        sizes = self.rng.uniform(1.0, 2.0, self.outputs)
+        return np.asarray(sizes * self.rng.choice([-1.0, 1.0], self.outputs))
 
     def scales(self) -> tuple[Array, Array]:
         """The size of each entry of x, as a power of two; and ones."""
@@ -187,7 +189,9 @@ class Search:
         if found.kind == "smooth" and 4.0 * found.best.error > math.sqrt(precision) * abs(given):
             exact = line.exact(weights)
             if math.fabs(exact - found.best.value) <= 4.0 * found.best.error:
-                rounding = 64.0 * DOUBLE * max(size, math.fabs(exact))
+                # No gradient is asked to be righter than the function's own rounding.
+                blur = max(found.blur, found.best.noise / steps[0])
+                rounding = 64.0 * max(DOUBLE * max(size, math.fabs(exact)), blur)
                 found = replace(found, best=Slope(exact, rounding, _TINY))
         return judged(given, found, precision, size)
 
@@ -197,6 +201,7 @@ class Search:
         """Entries that are wrong, or can't be told; none where all directions agree."""
         every = np.arange(len(self.x))
         for k in range(DIRECTIONS):
+            self.weights = self.weighting()
             direction = self.random(self.scales()[k % 2])
             wrong = list(self._split(every, direction))
             if wrong:
@@ -210,7 +215,7 @@ class Search:
         return []
 
     def _along(self, direction: Array) -> Verdict:
-        key = direction.tobytes()
+        key = direction.tobytes() + self.weights.tobytes()
         if key not in self._verdicts:
             line = Line(self.subject, self.x, direction)
             gradient = self.pulled(self.weights)

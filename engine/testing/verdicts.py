@@ -24,7 +24,7 @@ class Verdict:
         """Whether the error bar is short beside the numbers."""
         if self.found.kind in ("jump", "steep", "isolated"):
             return True
-        if math.fabs(self.given) <= self.found.blur:  # 0, or as good as
+        if math.fabs(self.given) <= 4096.0 * self.found.blur:  # as good as 0
             return True
         sizes = (self.given, self.found.low, self.found.high, self.found.chord)
         return self.tolerance <= 0.1 * max(map(math.fabs, sizes))

@@ -107,6 +107,8 @@ def command_line() -> dict:
         for entry in importlib.metadata.entry_points(group="console_scripts", name="gradloom")
     )
     assert any(Path(sys.prefix).glob("*/gradloom*"))
+    assert importlib.metadata.entry_points(group="pytest11", name="pytest_gradloom")
+    assert importlib.util.find_spec("pytest_gradloom")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         assert script(["list"]) == 0

@@ -39,7 +39,7 @@ def environment(workshop: Workshop) -> Environment:
 
 
 def of_packages(files: list[str]) -> list[str]:
-    return [name for name in files if name.startswith(("engine/", "nn/"))]
+    return [name for name in files if name.startswith(("engine/", "nn/", "pytest_gradloom.py"))]
 
 
 # --- what is in them -----------------------------------------------------------------------------
@@ -67,7 +67,11 @@ def test_the_wheel_works_with_core_dependencies_alone(
     assert found["run"] == "vectorised"
     modules = [name for name in of_packages(workshop.files) if name.endswith(".py")]
     named = {name.removesuffix(".py").replace("/", ".") for name in modules}
-    packages = {name.removesuffix(".__init__") for name in named} - {"engine", "nn"}
+    packages = {name.removesuffix(".__init__") for name in named} - {
+        "engine",
+        "nn",
+        "pytest_gradloom",
+    }
     assert packages == {*found["modules"]}
     assert found["version"] == PROJECT["version"]
 
