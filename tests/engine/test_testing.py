@@ -150,6 +150,35 @@ def test_a_function_that_has_slopes_along_the_axes_only() -> None:
     assert wrong(f, np.zeros(2), jac=lambda x: np.zeros(2)).kind == "direction"
 
 
+def network(seed: int) -> tuple[Any, Any, Any]:
+    """Two layers of random sizes and scales, their Jacobian, and a point."""
+    rng = np.random.default_rng(seed)
+    size, results = rng.integers(2, 9), rng.integers(1, 4)
+    V = rng.normal(size=(5, size)) * 10.0 ** rng.uniform(-1.0, 0.5)
+    W, x = rng.normal(size=(results, 5)), rng.normal(size=size)
+
+    def fun(x: Any) -> Any:
+        return W @ np.sin(V @ x) + np.maximum(V @ x, 0.0).sum()
+
+    def jac(x: Any) -> Any:
+        return (W * np.cos(V @ x) + (V @ x > 0.0)) @ V
+
+    return fun, jac, x
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks_pass_and_one_part_in_a_thousand_of_an_entry_is_found(seed: int) -> None:
+    fun, jac, x = network(seed)
+    assert_gradients(fun, x, jac=jac, seed=seed)
+    j = seed % len(x)
+
+    def wrong_jac(x: Any) -> Any:
+        return jac(x) * np.where(np.arange(len(x)) == j, 1.001, 1.0)
+
+    error = wrong(fun, x, jac=wrong_jac, seed=seed)
+    assert (error.kind, error.input) == ("factor", f"x[{j}]")
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 ONES = np.ones(2)
