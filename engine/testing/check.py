@@ -33,6 +33,8 @@ def _values_at(subject: Subject) -> Array:
     """The values at the point, which are asked to be there."""
     with defined(subject.name, subject.names, subject.x):
         values = subject.values(subject.x)
+    if values.size == 0:
+        raise TypeError(f"{subject.name} returned no numbers, so there is nothing to differentiate")
     if not np.isfinite(values).all():
         o = int(np.argmin(np.isfinite(values)))
         raise ValueError(

@@ -22,8 +22,12 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
     if not args:
         raise TypeError("assert_gradients needs the point: assert_gradients(fun, x, jac=jac)")
     given = np.asarray(args[0])
-    if given.dtype.kind not in "iuf":
+    if given.dtype.kind not in "iuf" or given.size == 0:
         raise TypeError(f"x is an array of real numbers, not {args[0]!r}")
+    if isinstance(jac, str):
+        raise TypeError(
+            f"jac is a function, an array, or True, not {jac!r}: there is none to check"
+        )
     dtype = given.dtype if given.dtype.kind == "f" else np.dtype(np.float64)
     shape = given.shape
     whole, claimed = (_part(f, 0), _part(f, 1)) if jac is True else (f, jac)
@@ -71,7 +75,16 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
 
 def _part(f: Callable[..., Any], k: int) -> Callable[..., Any]:
     """One of the results of a function that returns several."""
-    return lambda *args: f(*args)[k]
+
+    def part(*args: Any) -> Any:
+        results = f(*args)
+        if not isinstance(results, tuple) or len(results) != 2:
+            raise TypeError(
+                f"with jac=True {name_of(f)} returns value and gradient, not {results!r}"
+            )
+        return results[k]
+
+    return part
 
 
 def _rounding(result: Any) -> float:

@@ -19,6 +19,7 @@ from engine.testing.verdicts import Verdict, judged
 
 DIRECTIONS = 4
 MOST_ENTRIES = 64  # that are looked at one by one
+MOST_WRONG = 8  # that are looked for where there are more entries than that
 _TINY = 2.0**-90  # the step of complex numbers, which nothing is subtracted from
 
 
@@ -199,19 +200,23 @@ class Search:
 
     def wrong_entries(self) -> list[Entry]:
         """Entries that are wrong, or can't be told; none where all directions agree."""
-        every = np.arange(len(self.x))
-        for k in range(DIRECTIONS):
+        size = len(self.x)
+        for k in range(DIRECTIONS if size > 1 else 1):
             self.weights = self.weighting()
             direction = self.random(self.scales()[k % 2])
-            wrong = list(self._split(every, direction))
+            wrong: list[Entry] = []
+            for entry in self._split(np.arange(size), direction):
+                wrong.append(entry)
+                if len(wrong) == MOST_WRONG and size > MOST_ENTRIES:
+                    break
             if wrong:
                 return wrong
-            verdict = self._along(direction)
             # Between kinks a direction may say what it likes; and where 1 is no step for an entry,
             # the entries know better.
-            sure = verdict.tolerance <= 1e-3 * verdict.found.chord
-            if k % 2 == 0 and sure and not self.kinks and not verdict.agrees:
-                return [Entry(-1, -1, verdict)]
+            if size > 1 and k % 2 == 0 and not self.kinks:
+                verdict = self._along(direction)
+                if not verdict.agrees and verdict.tolerance <= 1e-3 * verdict.found.chord:
+                    return [Entry(-1, -1, verdict)]
         return []
 
     def _along(self, direction: Array) -> Verdict:
@@ -238,6 +243,8 @@ class Search:
 
     def _entry(self, j: int) -> Iterator[Entry]:
         """The entry j of the gradient, of that result which is the first to disagree."""
+        if j in self.looked_at and self.outputs == 1:
+            return
         direction = np.zeros_like(self.x)
         direction[j] = 1.0
         line = Line(self.subject, self.x, direction)

@@ -207,6 +207,10 @@ ONES = np.ones(2)
         (lambda: assert_gradients(engine.sin), TypeError, "needs numbers to differentiate by"),
         (lambda: assert_gradients(3.0, 1.0), TypeError, "takes a function, not 3.0"),  # type: ignore[arg-type]
         (lambda: assert_gradients(engine.sin, 1.0, hess=np.sin), TypeError, "hess belongs to jac"),
+        (lambda: assert_gradients(lambda x: [], 1.0), TypeError, "returned no numbers"),
+        (lambda: assert_gradients(np.sum, [], jac=np.sin), TypeError, "array of real numbers"),
+        (lambda: assert_gradients(np.sum, ONES, jac="2-point"), TypeError, "not '2-point'"),
+        (lambda: assert_gradients(np.sum, ONES, jac=True), TypeError, "returns value and gradient"),
         (
             lambda: assert_gradients(np.sum, ONES, jac=ONES, hess=np.diag),
             TypeError,
@@ -258,6 +262,18 @@ def test_a_wrong_entry_among_many_is_found_by_halves() -> None:
 
     error = wrong(lambda x: np.sin(x).sum(), np.linspace(0.5, 1.5, 4000), jac=jac)
     assert error.input == "x[1234]"
+
+
+def test_many_wrong_entries_among_many_are_not_all_looked_for() -> None:
+    calls = 0
+
+    def fun(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.sin(x).sum()
+
+    error = wrong(fun, np.linspace(0.5, 1.5, 4000), jac=lambda x: np.cos(x) + np.sin(x))
+    assert error.kind == "term" and calls < 3000
 
 
 def test_import_engine_does_not_load_it_and_it_loads_no_other_library() -> None:
