@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.testing.search import MOST_ENTRIES, Entry, Line, Search, WrongGradientError
 from engine.testing.subjects import Array
-from engine.testing.verdicts import Verdict
+from engine.testing.verdicts import Verdict, number
 
 _LISTED = 6  # wrong entries that a message names
 
@@ -38,7 +38,7 @@ def diagnosed(search: Search, wrong: Sequence[Entry]) -> WrongGradientError:
 def unsteady(search: Search, wrong: Sequence[Entry]) -> WrongGradientError | None:
     """A gradient that depends on more than x: on chance, or on what was computed before."""
     subject, weights = search.subject, search.weights
-    if getattr(subject.pull, "fixed", False):  # an array, for this x alone
+    if subject.fixed:
         return None
     before = search.pulled(weights)
     after = search.claimed(search.x, weights)
@@ -88,7 +88,7 @@ def _of_function(search: Search, entry: Entry) -> tuple[str, str] | None:
     verdict, found = entry.verdict, entry.verdict.found
     if found.kind == "jump":
         return "jump", (
-            f"The function jumps there by {_number(found.jump)}, so it has no derivative: check it "
+            f"The function jumps there by {number(found.jump)}, so it has no derivative: check it "
             "at another point"
         )
     if found.kind == "steep":
@@ -97,8 +97,8 @@ def _of_function(search: Search, entry: Entry) -> tuple[str, str] | None:
         return "not finite", f"The gradient is {verdict.given!r} where the function has a slope"
     if found.kind == "kink":
         return "kink", (
-            f"The function has a kink there, with the slopes {_number(found.low)} and "
-            f"{_number(found.high)}, and the gradient lies outside of them"
+            f"The function has a kink there, with the slopes {number(found.low)} and "
+            f"{number(found.high)}, and the gradient lies outside of them"
         )
     if not verdict.conclusive:
         return "noise", (
@@ -182,7 +182,7 @@ def _off_by(entry: Entry) -> str:
         )
     missing = entry.verdict.found.best.value - entry.verdict.given
     return (
-        f"A term is missing or wrong: it is off by {_number(missing)}, and no factor, sign, "
+        f"A term is missing or wrong: it is off by {number(missing)}, and no factor, sign, "
         "transposition or shift explains it"
     )
 
@@ -301,7 +301,7 @@ def _branch(
     """Entries that are wrong only on one side of something; or a gradient right elsewhere."""
     bad = {e.input for e in wrong}
     good = {*range(len(search.x))} - bad
-    if good and len(bad) > 1 and len(search.looked_at) < MOST_ENTRIES:
+    if good and len(bad) > 1 and len(search.x) <= MOST_ENTRIES:
         x, b, g = search.x, list(bad), list(good)
         for sign in (1.0, -1.0):
             low, high = (sign * x[b]).max(), (sign * x[g]).min()
@@ -374,7 +374,7 @@ def _error(search: Search, entry: Entry, kind: str, text: str, where: str) -> Wr
         fields |= {"input": _name(search, entry.input), "output": subject.outputs[entry.output]}
         of = f" for {fields['output']}" if fields["output"] else ""
         says = f"{of} by {fields['input']} (= {search.x[entry.input].item()!r})"
-    given = f": it is {_number(entry.verdict.given)}"
+    given = f": it is {number(entry.verdict.given)}"
     if found.kind == "kink":
         numbers = f"{given}, and differences give {_bar(found.left)} and {_bar(found.right)}"
     elif found.kind in ("steep", "jump"):
@@ -387,11 +387,7 @@ def _error(search: Search, entry: Entry, kind: str, text: str, where: str) -> Wr
 
 
 def _bar(slope: Any) -> str:
-    return f"{_number(slope.value)} ± {slope.error:.1g}"
-
-
-def _number(x: float) -> str:
-    return f"{x:.10g}"
+    return f"{number(slope.value)} ± {slope.error:.1g}"
 
 
 def _name(search: Search, j: int) -> str:

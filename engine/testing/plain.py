@@ -36,7 +36,7 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
         return x.astype(dtype).reshape(shape) if shape else x.item()
 
     def results(x: Any) -> Any:
-        return np.asarray(dense(whole(point(x), *args[1:])))
+        return np.asarray(_dense(whole(point(x), *args[1:])))
 
     def values(x: Array) -> Array:
         made = results(x)
@@ -59,17 +59,22 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
     with defined(name_of(f), names, x):
         first = results(x)
     precision = float(max(np.finfo(dtype).eps, _rounding(first)))
-    pull = _pulled("jac", claimed, lambda x: (point(x), *args[1:]), first.shape, shape)
+
+    def arguments(x: Array) -> Sequence[Any]:
+        return (point(x), *args[1:])
+
     return Subject(
         name_of(f),
         x,
         names,
         [shape],
         values,
-        pull,
+        _pulled("jac", claimed, arguments, first.shape, shape),
         precision,
         named_outputs(first.size),
         imaginary if precision == DOUBLE else None,
+        arguments=arguments,
+        fixed=not callable(claimed),
     )
 
 
@@ -92,7 +97,7 @@ def _rounding(result: Any) -> float:
     return float(np.finfo(result.dtype).eps) if result.dtype.kind == "f" else DOUBLE
 
 
-def dense(matrix: Any) -> Any:
+def _dense(matrix: Any) -> Any:
     """A sparse matrix as an array."""
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix
 
@@ -106,11 +111,11 @@ def derivative_of(subject: Subject, name: str, claimed: Any) -> Subject:
     def values(x: Array) -> Array:
         return np.concatenate([subject.pull(x, w) for w in weights])
 
-    if not hasattr(subject.pull, "arguments"):
+    arguments = subject.arguments
+    if arguments is None:
         raise TypeError(f"{name} belongs to jac: assert_gradients(fun, x, jac=jac, {name}={name})")
-    if subject.pull.fixed:  # type: ignore[attr-defined]
+    if subject.fixed:
         raise TypeError(f"{name} needs jac as a function: an array has no differences")
-    arguments = subject.pull.arguments
     shape = (size,) if count == 1 else (count, size)
     pull = _pulled(name, claimed, arguments, shape, (size,))
     if name == "hessp":
@@ -137,6 +142,7 @@ def derivative_of(subject: Subject, name: str, claimed: Any) -> Subject:
         subject.precision,
         names,
         what="Hessian",
+        fixed=not callable(claimed),
     )
 
 
@@ -152,7 +158,7 @@ def _pulled(
 
     def pull(x: Array, weights: Array) -> Array:
         matrix = claimed(*arguments(x)) if callable(claimed) else claimed
-        matrix = np.asarray(dense(matrix))
+        matrix = np.asarray(_dense(matrix))
         if matrix.dtype.kind not in "iufb":
             raise TypeError(f"{name} gives real numbers, not {matrix.dtype} {matrix!r}")
         shape = matrix.shape
@@ -169,6 +175,4 @@ def _pulled(
         pulled: Array = weights @ matrix.reshape(count, size).astype(np.float64)
         return pulled
 
-    pull.arguments = arguments  # type: ignore[attr-defined]
-    pull.fixed = not callable(claimed)  # type: ignore[attr-defined]
     return pull

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from engine.differences import DOUBLE, Slope, estimate, ladder
 from engine.testing.subjects import Array, Subject
-from engine.testing.verdicts import Verdict, judged
+from engine.testing.verdicts import Verdict, judged, number
 
 DIRECTIONS = 4
 MOST_ENTRIES = 64  # that are looked at one by one
@@ -27,7 +27,7 @@ class WrongGradientError(AssertionError):
     """A gradient that is not the function's.
 
     `kind` is what seems to be wrong: "sign", "factor", "transposed", "off by one", "stale",
-    "missing", "branch", "term", "detached", "node", "direction", "not finite", "shape", "random",
+    "missing", "branch", "term", "detached", "direction", "not finite", "shape", "random",
     or of the function: "kink", "jump", "steep", "noise". `input` and `output` name the entry,
     `given` is what the gradient says there, `expected` what the differences say, within `error`;
     `step` is the smallest one that they needed. `diagnosis` is the sentence on the kind, and
@@ -57,8 +57,8 @@ class WrongGradientError(AssertionError):
         rows = {
             "what": f"{self.what} of {self.name}",
             "where": f"{self.output} by {self.input}" if self.output else self.input,
-            "it is": _shown(self.given),
-            "differences": f"{_shown(self.expected)} ± {self.error:.1g}, steps to {self.step:.1g}",
+            "it is": number(self.given),
+            "differences": f"{number(self.expected)} ± {self.error:.1g}, steps to {self.step:.1g}",
             "kind": self.kind,
             "diagnosis": self.diagnosis,
             "code": self.where,
@@ -69,10 +69,6 @@ class WrongGradientError(AssertionError):
 
     def __reduce__(self) -> Any:  # its arguments are no part of it, so that it can travel
         return (_again, (str(self), vars(self)))
-
-
-def _shown(x: float) -> str:
-    return f"{x:.10g}"
 
 
 def _again(text: str, fields: dict[str, Any]) -> WrongGradientError:

@@ -48,6 +48,8 @@ class Subject:
     imaginary: Callable[[npt.NDArray[np.complex128]], Any] | None = None
     suspect: Callable[[], tuple[str, str] | None] = lambda: None
     what: str = "gradient"
+    arguments: Callable[[Array], Sequence[Any]] | None = None
+    fixed: bool = False
 
 
 def named_outputs(count: int) -> list[str]:

@@ -50,3 +50,8 @@ def judged(given: float, found: Estimate, precision: float = DOUBLE, size: float
     error = max(side.error for side in sides if side is not None)
     size = max(size, math.fabs(given)) if math.isfinite(given) else 0.0
     return Verdict(given, found, 4.0 * error + (math.sqrt(precision) + 64.0 * precision) * size)
+
+
+def number(x: float) -> str:
+    """A number as messages show it: ten digits."""
+    return f"{x:.10g}"
