@@ -36,7 +36,7 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
         return x.astype(dtype).reshape(shape) if shape else x.item()
 
     def results(x: Any) -> Any:
-        return np.asarray(_dense(whole(point(x), *args[1:])))
+        return _array(name_of(f), whole(point(x), *args[1:]))
 
     def values(x: Array) -> Array:
         made = results(x)
@@ -97,9 +97,12 @@ def _rounding(result: Any) -> float:
     return float(np.finfo(result.dtype).eps) if result.dtype.kind == "f" else DOUBLE
 
 
-def _dense(matrix: Any) -> Any:
-    """A sparse matrix as an array."""
-    return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+def _array(name: str, made: Any) -> Any:
+    """What a function gave as an array; of a sparse matrix, too."""
+    try:
+        return np.asarray(made.toarray() if hasattr(made, "toarray") else made)
+    except ValueError as error:  # rows that are not of one length
+        raise TypeError(f"{name} gives an array of numbers, not {made!r}") from error
 
 
 def derivative_of(subject: Subject, name: str, claimed: Any) -> Subject:
@@ -158,7 +161,7 @@ def _pulled(
 
     def pull(x: Array, weights: Array) -> Array:
         matrix = claimed(*arguments(x)) if callable(claimed) else claimed
-        matrix = np.asarray(_dense(matrix))
+        matrix = _array(name, matrix)
         if matrix.dtype.kind not in "iufb":
             raise TypeError(f"{name} gives real numbers, not {matrix.dtype} {matrix!r}")
         shape = matrix.shape

@@ -208,6 +208,11 @@ ONES = np.ones(2)
         (lambda: assert_gradients(3.0, 1.0), TypeError, "takes a function, not 3.0"),  # type: ignore[arg-type]
         (lambda: assert_gradients(engine.sin, 1.0, hess=np.sin), TypeError, "hess belongs to jac"),
         (lambda: assert_gradients(lambda x: [], 1.0), TypeError, "returned no numbers"),
+        (
+            lambda: assert_gradients(np.sum, ONES, jac=lambda x: [[1], [2, 3]]),
+            TypeError,
+            "jac gives an",
+        ),
         (lambda: assert_gradients(np.sum, [], jac=np.sin), TypeError, "array of real numbers"),
         (lambda: assert_gradients(np.sum, ONES, jac="2-point"), TypeError, "not '2-point'"),
         (lambda: assert_gradients(np.sum, ONES, jac=True), TypeError, "returns value and gradient"),
