@@ -167,13 +167,17 @@ def _by_rows(f: Function, x: Numbers, data: str, stride: Lanes) -> None:
 
 @_routine("%gl %fail =weight checked w")
 def seed(f: Function, x: Numbers) -> None:
-    """Add the weight of an output to its adjoints, where guards held."""
+    """Add the weight of an output to its adjoints, where guards held, if there are any."""
+
+    def add(i: Any) -> None:
+        f.store(x["weight"], "%gl", i, adds=True)
 
     def one(i: Any) -> None:
-        fine = f.holds("slt", f.word("%fail", i), 0) | f.holds("eq", x["checked"], 0)
-        f.when(fine, lambda: f.store(x["weight"], "%gl", i, adds=True))
+        f.when(f.holds("slt", f.word("%fail", i), 0), lambda: add(i))
 
-    f.when(f.differs(x["weight"], 0.0), lambda: f.loop(x["w"], one))
+    some, checked = f.differs(x["weight"], 0.0), f.holds("ne", x["checked"], 0)
+    f.when(some & checked, lambda: f.loop(x["w"], one))
+    f.when(some & ~checked, lambda: f.loop(x["w"], add))
 
 
 @_routine("%gl %out %pool stride w")
