@@ -32,6 +32,7 @@ from engine.compiled.threads import compiling
 Rule = Callable[..., tuple[Any, ...]]
 
 _TOGETHER = 4096  # numbers that a rule is applied to at once: their arrays stay in the cache
+_SETTLED = 4  # branches of a rule for whose ways there are loops; on others numbers are selected
 _PARAMETERS = ", ".join(f"i64 %{x}" for x in ("theta_", "gradient_", "slots_", "told_", "size"))
 
 
@@ -129,24 +130,12 @@ class _Settings:
         return self._known[k]
 
 
-def _asked_for(rule: Rule, number: str) -> list[int]:
-    """Which settings a rule reads."""
-    f = Function(number)
-    settings = _Settings(lambda k: f.load("%told", k))
-    x = f.load("%told", 0)
-    f.traced_all(
-        lambda *numbers: vectormath.on_lanes(f, rule)(*numbers, settings),
-        *[x] * (2 + slots_of(rule)),
-    )
-    return sorted(settings._known)
-
-
 def _text(rule: Rule, dtype: str) -> str:
     """The module of `update`."""
     f = Function("float" if dtype == "float32" else "double", contract=False)
     for name in ("theta", "gradient", "slots", "told"):
         f.lines.append(f" %{name} = inttoptr i64 %{name}_ to ptr")
-    size, asked = f.given("%size"), _asked_for(rule, f.number)
+    size = f.given("%size")
     single = dtype == "float32" and platform.machine().lower() in ("x86_64", "amd64")
     if single:
         _flush_subnormals(f, on=True)
@@ -157,8 +146,6 @@ def _text(rule: Rule, dtype: str) -> str:
         last = f.word_of(f.load("%told", s))
         own = f.binary("sub", last, first)
         settings = _Settings(lambda k: f.load("%told", s + 2 + k))
-        for k in asked:
-            settings[k]
         _move(f, rule, settings, first, own, at)
         told = f.word_of(f.load("%told", s + 1))
         return [last, s + 2 + told, at + own * slots_of(rule)]
@@ -188,19 +175,26 @@ def _each(f: Function, size: Lanes, body: Callable[[Any, int], None]) -> None:
 def _move(
     f: Function, rule: Rule, settings: _Settings, first: Lanes, size: Lanes, at: Lanes
 ) -> None:
-    """Move the numbers of a group."""
+    """Move the numbers of a group, in a loop for each way that settings have a rule take."""
     on_lanes = vectormath.on_lanes(f, rule)
+
+    def way(*numbers: Lanes) -> Any:
+        return on_lanes(*numbers, settings)
 
     def body(i: Any, w: int) -> None:
         places = [at + size * k + i for k in range(slots_of(rule))]
         given = [f.load("%theta", first + i, w), f.load("%gradient", first + i, w)]
-        given += [f.load("%slots", place, w) for place in places]
-        moved, *kept = f.traced_all(lambda *numbers: on_lanes(*numbers, settings), *given)
+        slots = [f.load("%slots", place, w) for place in places]
+        moved, *kept = f.traced_all(way, *given, *slots)
         f.store(moved, "%theta", first + i)
-        for place, new in zip(places, kept, strict=True):
-            f.store(new, "%slots", place)
+        for place, slot, new in zip(places, slots, kept, strict=True):
+            if new.name != slot.name:
+                f.store(new, "%slots", place)
 
-    _each(f, size, body)
+    # run on any two numbers at once: what it reads and branches on that is one number, are settings
+    branches = f.branches(way, *[f.load("%told", 0, 2)] * (2 + slots_of(rule)))
+    settled = [branch for branch in branches if branch.width == 1][:_SETTLED]
+    f.by_cases(settled, lambda: _each(f, size, body))
 
 
 def _pull(f: Function, size: Lanes) -> Lanes:

@@ -103,6 +103,28 @@ def test_a_rule_gives_the_same_bits_by_numba(name: str, dtype: str) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+def many_ways(w: Any, g: Any, slot: Any, settings: Any) -> tuple[Any, Any]:
+    """Branches on settings, more than have loops of their own, and on the numbers themselves."""
+    for k in range(6):
+        w = w + (k + 1) * g if settings[k] > 0.0 else w * g
+    return (w, slot) if g < 0.0 else (w - g, slot + w)
+
+
+@DTYPES
+@pytest.mark.parametrize("way", range(0, 64, 9))
+def test_a_rule_of_many_ways(way: int, dtype: str) -> None:
+    rng, code = np.random.default_rng(way), address_of(many_ways, dtype)
+    theta, slot, g = (rng.normal(size=21).astype(dtype) for _ in range(3))
+    told = np.array([0, math.inf, 0, 1, 21, 6, *(way >> k & 1 for k in range(6))], dtype)
+    expected, kept = theta.copy(), slot.copy()
+    for k in range(21):
+        given = (expected[k], g[k], kept[k], told[6:])
+        expected[k], kept[k] = many_ways(*given)
+    code(*[x.ctypes.data for x in (theta, g, slot, told)], 21)
+    np.testing.assert_array_equal(theta, expected)
+    np.testing.assert_array_equal(slot, kept)
+
+
 def test_a_rule_that_numba_can_not_compile_runs_on_arrays() -> None:
     def odd(w: Any, g: Any, slot: Any, settings: Any) -> tuple[Any, Any]:
         return w - sum({0.5 * settings[0]: g}.values()) * float("1"), slot

@@ -299,6 +299,17 @@ class Function(Arithmetic):
         self._label = after
         return out
 
+    def by_cases(self, conditions: Sequence[Lanes], body: Callable[[], None]) -> None:
+        """Run a body that is written down for each way in which some conditions hold or not."""
+        if not conditions:
+            body()
+            return
+        first, *others = conditions
+        for holds in (True, False):
+            self.decided[first.name] = holds
+            self.when(first if holds else ~first, lambda: self.by_cases(others, body))
+        del self.decided[first.name]
+
     def switch(self, word: Lanes, cases: dict[int, Callable[[], None]]) -> None:
         """Run the body whose number a word is; it is one of them."""
         self._count += 1

@@ -137,6 +137,7 @@ class Arithmetic:
         self._label = "entry"
         self._known: list[dict[str, str]] = [{}]
         self._ways = Explorer()
+        self.decided: dict[str, bool] = {}  # conditions by name, while it is known that they hold
 
     # --- values ---
 
@@ -431,8 +432,8 @@ class Arithmetic:
 
     def decide(self, condition: Lanes) -> bool:
         """The way taken at a branch of the function under `traced`."""
-        known = condition.constant is not None
-        return bool(condition.constant) if known else self._ways.outcome(condition)
+        known = self.decided.get(condition.name, condition.constant)
+        return self._ways.outcome(condition) if known is None else bool(known)
 
     def traced(self, function: Callable[..., Any], *operands: Lanes) -> Lanes:
         """What a plain function of floats gives: each way through it, selected among."""
@@ -452,6 +453,16 @@ class Arithmetic:
             return [self.select(condition, x, y) for x, y in pairs]
 
         return [self.widened(x, width) for x in self._ways.explored(run, choose)]
+
+    def branches(self, function: Callable[..., Any], *operands: Lanes) -> list[Lanes]:
+        """The conditions that a plain function branches on, on all ways through it."""
+        found: dict[str, Lanes] = {}
+
+        def note(condition: Lanes, these: Any, others: Any) -> Any:
+            found.setdefault(condition.name, condition)
+
+        self._ways.explored(lambda: function(*operands), note)
+        return [*found.values()]
 
 
 _INSTRUCTIONS = {  # of LLVM's, by kind and operator
