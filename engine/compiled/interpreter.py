@@ -57,6 +57,7 @@ class Work:
     settings: Array
     mean: bool
     losses: Array
+    apart: Array | None = None  # inputs that `data` lacks: machine code alone reads them in place
 
 
 class Interpreter:

@@ -191,10 +191,10 @@ class Paths:
         draws: tuple[int, int],
         wanted: Wanted,
         moving: int,
-        trainings: Iterable[Training],
+        trainings: Callable[[Machine], Iterable[Training]],
     ) -> int:
-        """Run updates of the first `moving` leaves, in a call for each training, on the path used
-        last; return how many were done."""
+        """Run updates of the first `moving` leaves, in a call for each training that there is for
+        a machine, on the path used last; return how many were done."""
         path = self.paths[0]
         first = len(self.shared)
         own = path.leaf_places < moving
@@ -206,7 +206,7 @@ class Paths:
         shared[first:][~own] = [self.leaves[k]._data for k in others]
         machine, _ = self.machine(path, wanted, backward=True, lifted=True)
         done = 0
-        for training in trainings:
+        for training in trainings(machine):
             training.places = places
             step = (draws[0], draws[1] + done)
             some = machine.run_steps(shared, training, step)

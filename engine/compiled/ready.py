@@ -23,6 +23,7 @@ from engine.compiled.native import driver
 from engine.compiled.native.layout import Layout
 from engine.ops import TABLE
 
+NARROW = 64  # inputs of an example, up to which they are copied, and batches read as columns
 Buffers = tuple[Array, Array, Array, Array]  # rows of S and of L, adjoints of S and of L
 
 
@@ -39,6 +40,7 @@ class Ready:
     code: objects.Code | None = None  # keeps `drive` alive
     interpreter: Interpreter | None = None
     large: bool = False  # whether it has products for BLAS
+    in_place: View | None = None  # inputs of L that are read where the examples lie
 
 
 class Maker:
@@ -99,6 +101,7 @@ class Maker:
             training,
             tuple(parts),
         )
+        made.in_place = e.in_place = None if whole else self.in_place(backward)
         if not whole:
             checked = [(check.space, check.row) for check in self.blocks.checks]
             assembly.note_read(e, every, self.blocks.rows, [*self.outputs, *checked])
@@ -132,6 +135,25 @@ class Maker:
             yield from step.instructions
         for made in self.backward.inner.values() if backward else ():
             yield from (made.begin, made.lanes, made.shared)
+
+    def in_place(self, backward: bool) -> View | None:
+        """The inputs of L that are read in place, if there are any: many, and all of them together
+        what products multiply with, and what nothing else reads."""
+        inputs = len(self.blocks.lane_inputs)
+        every = [i for some in self._parts(backward).values() for i in some]
+        own = [ROWS[i.kind].in_place(i) for i in every]
+        found = {x for x in own if x and x.space == L and NARROW < x.count <= inputs - x.first}
+        if len(found) != 1:
+            return None
+        (view,) = found
+        rows = [row for space, row in self.outputs if space == L]
+        rows += [check.row for check in self.blocks.checks if check.space == L]
+        for i, mine in zip(every, own, strict=True):
+            for x in ROWS[i.kind].reads(self.lists, i):
+                if x.space == L and x is not mine:
+                    rows += self.lists.rows(x).tolist()
+        last = view.first + view.count
+        return None if any(view.first <= max(row, ~row) < last for row in rows) else view
 
     def _key(self, width: int, hot: bool, whole: bool, parts: Any, frame: driver.Outline) -> str:
         """All that the emitted code depends on."""

@@ -114,6 +114,9 @@ class Seats:
         given = (address(data), inputs, inputs == 1, at_order)
         results = (address(outputs), count, at_fail, at_found, address(gradients))
         _PACK_RUN(job, _RUN_AT, *given, *results)
+        if self.ready.in_place is not None:
+            job[AT["in_place"]] = given[0] + self.ready.in_place.first * self._item
+            job[AT["in_place_stride"]] = inputs
         drive = self.drive if count <= self.ready.width else self._drive_long
         drive(seat[1])
         return outputs, gradients, self.checked and bool(fail.max() >= 0)

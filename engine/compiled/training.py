@@ -2,13 +2,15 @@
 
 What a training loop needs of the compiler is here, and nothing else: a `Loop` binds the program of
 a batch's loss to arrays with a row an example, of any type and layout, memory maps too; `Steps` say
-which updates are to be made. Small data are copied once, to be at hand in the program's type; of
-large data as many rows as a few steps are about, one block after the other.
+which updates are to be made. Small data are copied once, to be at hand in the program's type.
+Large ones are read in place, if machine code can do so and they are of that type; else as many rows
+as a few steps are about are copied, one block after the other.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -19,14 +21,16 @@ import numpy as np
 
 from engine import modes
 from engine.compiled import worker
+from engine.compiled.blocks import View
+from engine.compiled.machine import Machine
 from engine.compiled.paths import Result, Wanted
 from engine.compiled.program import Program
+from engine.compiled.ready import NARROW
 from engine.compiled.worker import Training
 
 Array = np.ndarray[Any, np.dtype[Any]]
 KEPT_BYTES = 1 << 22  # of data in the program's type, up to which they are copied whole
 BLOCK_BYTES = 6 << 20  # of rows that are copied together, unless a single step is about more
-NARROW = 64  # numbers of an example, up to which batches are read as columns, and not as rows
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ class Loop:
         with self._paths.lock:
             self._paths.outputs(self._arguments, draws)
             given = (self._arguments, draws, self._wanted, len(steps.theta))
-            return self._paths.run_steps(*given, self._trainings(steps))
+            return self._paths.run_steps(*given, functools.partial(self._trainings, steps))
 
     def _go_by_now(self) -> None:
         """Take the paths of the surroundings as they are now."""
@@ -129,14 +133,19 @@ class Loop:
         self._paths.hot = self._paths.hot or before.hot
         self._paths.expected = self._paths.expected or before.expected
 
-    def _trainings(self, steps: Steps) -> Iterator[Training]:
-        """The steps in the form that machines take them, as many at once as have their rows in
+    def _trainings(self, steps: Steps, machine: Machine) -> Iterator[Training]:
+        """The steps in the form that a machine takes them, as many at once as have their rows in
         memory."""
-        for first, last in self._rows.blocks(steps.starts):
-            data, order, in_order, starts = self._rows.block(steps.order, steps.starts, first, last)
+        view = machine.in_place(int(np.diff(steps.starts).max()))
+        apart, rows = self._rows.apart(view)
+        for first, last in rows.blocks(steps.starts):
+            data, order, in_order, starts = rows.block(
+                *(steps.order, steps.starts, first, last), columns=view is None
+            )
             some = slice(first, last)
             yield Training(
                 data=data,
+                apart=apart,
                 order=order,
                 in_order=in_order,
                 starts=starts,
@@ -165,6 +174,7 @@ class _Rows:
         self._is_kept = self._count * size <= KEPT_BYTES
         self._kept = np.empty((self._count, self._width), dtype) if self._is_kept else None
         self._columns: Array | None = None  # the same, turned
+        self._others: _Rows | None = None  # without an array that is read in place
         self.read()
 
     def read(self) -> None:
@@ -172,6 +182,24 @@ class _Rows:
         if self._kept is not None:
             self._fill(self._kept, slice(None))
             self._columns = None
+        self._others = None
+
+    def apart(self, view: View | None) -> tuple[tuple[int, Array] | None, _Rows]:
+        """What of the examples can be read in place, from which of their numbers on, and the rows
+        of the others: one of the arrays, if a machine asks for just its numbers, if they lie as it
+        has them, and if the others are small."""
+        first = 0
+        for k, (array, width) in enumerate(zip(self._arrays, self._widths, strict=True)):
+            here = view is not None and (first, width) == (view.first, view.count)
+            lies = array.dtype == self._dtype and array.flags.c_contiguous and array.flags.aligned
+            if here and lies and self._kept is None and len(self._arrays) > 1:
+                if self._others is None:
+                    others = (*self._arrays[:k], *self._arrays[k + 1 :])
+                    self._others = _Rows(others, self._dtype)
+                if self._others._kept is not None:
+                    return (first, array.reshape(len(array), width)), self._others
+            first += width
+        return None, self
 
     def of(self, rows: Array) -> Array:
         """Some examples, a row each."""
@@ -193,15 +221,15 @@ class _Rows:
             first = end
 
     def block(
-        self, order: Array, starts: Array, first: int, last: int
+        self, order: Array, starts: Array, first: int, last: int, *, columns: bool
     ) -> tuple[Array, Array, bool, Array]:
         """What `Training` is told of the examples of some steps: data, order, whether they are
-        columns that follow each other, and where steps begin and end."""
+        columns that follow each other, if there may be any, and where steps begin and end."""
         if not self._arrays:
             return self._turned(), order, True, np.zeros((last - first, 2), np.int64)
         begins, ends = starts[first:last], starts[first + 1 : last + 1]
         steps = np.stack([begins, ends], axis=1)
-        narrow = self._width <= NARROW
+        narrow = columns and self._width <= NARROW
         if self._kept is not None:
             follow = np.diff(order[starts[first] : starts[last]])
             follow[ends[:-1] - starts[first] - 1] = 1  # another step's, which need not

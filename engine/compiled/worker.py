@@ -7,6 +7,7 @@ of its own (`native`), or the interpreter; what it is told at a call is the job 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from engine import locks, modes
 from engine.compiled import blas, objects, updates
-from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, SEED, STEP, Array, L, S
+from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, SEED, STEP, Array, L, S, View
 from engine.compiled.instructions import ROWS, matrices
 from engine.compiled.interpreter import Work
 from engine.compiled.lift import Blocks
@@ -74,6 +75,7 @@ class Training:
     """
 
     data: Array  # one row an example; if `in_order` one column
+    apart: tuple[int, Array] | None  # which inputs `data` lacks, from which on: see `in_place`
     order: Array
     in_order: bool  # the examples of a step follow each other: `starts` are places in the data
     starts: Array  # for each step where its examples begin and end, in `order` or in the data
@@ -87,12 +89,21 @@ class Training:
     places: Array
     updating: bool = True  # else gradients are computed, and nothing is moved
 
+    def together(self) -> Training:
+        """The same with all inputs in `data`."""
+        if self.apart is None:
+            return self
+        first, own = self.apart
+        data = np.hstack([self.data[:, :first], own, self.data[:, first:]])
+        return dataclasses.replace(self, data=data, apart=None)
+
 
 def _no_training(dtype: np.dtype[Any]) -> Training:
     """What stands for it where there is none."""
     none = np.zeros(0, dtype)
     return Training(
         data=np.zeros((0, 0), dtype),
+        apart=None,
         order=np.zeros(1, _INTEGERS),
         in_order=True,
         starts=np.zeros((1, 2), _INTEGERS),
@@ -192,6 +203,13 @@ class Worker:
         self._ready.insert(0, ready)
         return ready
 
+    def in_place(self, count: int) -> View | None:
+        """The inputs of L that training with batches of `count` examples reads where they lie: the
+        numbers of one example side by side, at any distance from those of the next."""
+        with self.lock:
+            ready = self.at_hand(count, backward=True, training=True)
+            return (ready or self._made(count, backward=True, training=True)).in_place
+
     # --- running ---
 
     def run_here(
@@ -220,11 +238,12 @@ class Worker:
                 work.weights[:] = seeds
             work.backward, work.trusted = seeds is not None, trusted
             work.starts = np.array([[0, count]], _INTEGERS)
-            work.in_order = not lanes.flags.c_contiguous or lanes.shape[1] == 1
+            follow = not lanes.flags.c_contiguous or lanes.shape[1] == 1
+            work.in_order = follow and ready.in_place is None
             if work.in_order:
                 work.data = np.ascontiguousarray(lanes.T)
             else:
-                work.data, work.order = lanes, np.arange(max(1, count))
+                work.data, work.order = np.ascontiguousarray(lanes), np.arange(max(1, count))
             self._drive(ready, work)
             nan_seen, not_finite = self._pool[NAN_SEEN] > 0, self._pool[NOT_FINITE] > 0
             gradient = self._gs[: len(shared)].copy()
@@ -270,6 +289,7 @@ class Worker:
         """Run updates, as `Machine.run_steps` has it; `ids` are the numbers of the examples."""
         with self.lock:
             ready = self._begin(shared, len(ids), draws, backward=True, training=True)
+            training = training if ready.in_place is not None else training.together()
             work = self._work(ready, ids, training)
             work.weights = np.zeros(len(self._maker.outputs), self.dtype)
             work.weights[0] = 1.0
@@ -325,6 +345,7 @@ class Worker:
             starts=training.starts,
             ids=ids,
             data=training.data,
+            apart=None if training.apart is None else training.apart[1],
             order=training.order,
             in_order=training.in_order,
             outputs=none,
@@ -372,6 +393,10 @@ class Worker:
             "expected": self._maker.expected,
         }
         addresses |= {name: getattr(work, name) for name in _ARRAYS}
+        in_place = work.data if work.apart is None else work.apart
+        if work.apart is None and ready.in_place is not None:
+            in_place = in_place[:, ready.in_place.first :]
+        addresses["in_place"] = in_place
         self._held = [*addresses.values()]
         words = {name: address(array) for name, array in addresses.items()}
         words |= {
@@ -380,9 +405,11 @@ class Worker:
             "steps": len(work.starts),
             "stride": work.data.shape[1],
             "in_order": work.in_order,
+            "in_place_stride": in_place.strides[0] // in_place.itemsize,
             "columns": work.outputs.shape[1] if work.outputs.ndim == 2 else 0,
             "backward": work.backward,
             "size": len(work.theta),
+            "lacking": 0 if work.apart is None else work.apart.shape[1],
             "rule": updates.address(work.rule, self.dtype.name) if work.rule else 0,
             "told": work.settings.shape[1],
             "mean": work.mean,
@@ -397,7 +424,7 @@ def address(array: Any) -> int:
         return 0
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))
-    except TypeError:  # it is read-only
+    except (TypeError, BufferError):  # it is read-only, or has gaps
         return int(array.__array_interface__["data"][0])
 
 

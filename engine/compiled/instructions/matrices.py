@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.compiled.source.derive import Derive
     from engine.compiled.source.plain import Plain
 
+_LANES = 64  # of a chunk, mostly
 _SMALL = 16  # multiplications up to which a product is written out row by row
 BLAS_FROM = 8_000_000  # multiplications, from which on BLAS, on one thread, is as fast
 
@@ -34,6 +35,10 @@ class _Matrices(Row):
     """A matrix product: written out if it is small, by BLAS if it is large."""
 
     word, is_product = "matrix product", True
+
+    def in_place(self, i: Instruction) -> View | None:
+        """The block that is multiplied from the right, unless BLAS wants it."""
+        return None if i.shape[2] > 1 or is_large(i, _LANES) else i.operand(1)
 
     def straight(self, e: Layout, i: Instruction) -> bool:
         """Whether it is so small that it is written out with the single rows around it."""
@@ -195,7 +200,8 @@ class Product(_Matrices):
         n, inner, cols = i.shape
         columns = cols * e.width(i.out.space)
         matrix, block, (bias, init) = i.operand(0), i.operand(1), i.operands[2:]
-        values, at = e.place(block)
+        in_place = e.is_in_place(block)
+        values, at = (e.example(f, 0), 0) if in_place else e.place(block)
         buffer, out = e.place(i.out)
         weights, first = e.place(matrix)
         if columns == 1 and inner > 1 and not i.flags & TRANSPOSED:
@@ -211,9 +217,23 @@ class Product(_Matrices):
 
             tiles.reductions(
                 *(e, f, 1, n, inner),
-                lambda _, c, w, used: f.load(values, c + at, w, used),
-                lambda row, c, w, used: f.load(weights, row * inner + first + c, w, used, -0.0),
+                lambda _: f.row(values, at),
+                lambda row: f.row(weights, row * inner + first, -0.0),
                 put,
+            )
+        elif in_place:
+            begin = self._begin(e, f, i)
+
+            def add(row: Any, lane: Any, total: Lanes, used: int) -> None:
+                before = begin(row, lane, used, used)
+                total = total if before is None else before + total
+                f.store(total, buffer, row * columns + out + lane)
+
+            tiles.reductions(
+                *(e, f, n, columns, inner),
+                lambda row: f.row(weights, row * inner + first, -0.0),
+                lambda lane: f.row(e.example(f, lane), 0),
+                add,
             )
         elif columns == 1 and i.flags & TRANSPOSED:  # rows of the matrix are added up
             tiles.products(
@@ -387,36 +407,37 @@ class Outer(_Matrices):
         a, b = i.operand(0), i.operand(1)
         columns = cols * e.width(a.space)
         (left, at_a), (right, at_b), (buffer, out) = e.place(a), e.place(b), e.place(i.out)
-
-        def of_a(row: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
-            return f.load(left, row * columns + at_a + c, w, used)
-
-        def of_b(j: Any, c: Any, w: int = 1, used: int = 1) -> Lanes:
-            return f.load(right, j * columns + at_b + c, w, used)
+        in_place = e.is_in_place(b)
 
         def put(x: Lanes, row: Any, j: Any, w: int, used: int) -> None:
             f.store(x, buffer, row * inner + out + j, used, i.adds)
 
-        if columns == 1:
+        if columns == 1 or in_place:
+
+            def of_b(lane: Any, j: Any, w: int, used: int) -> Lanes:
+                if in_place:
+                    return f.load(e.example(f, lane), j, w, used)
+                return f.load(right, j + at_b, w, used)
+
             tiles.products(
-                *(e, f, n, 1, inner),
-                lambda row, _: of_a(row, 0),
-                lambda _, j, w, used: f.load(right, j + at_b, w, used),
+                *(e, f, n, columns, inner),
+                lambda row, lane: f.load(left, row * columns + at_a + lane),
+                of_b,
                 lambda *_: None,
                 put,
             )
         elif inner == 1:
             tiles.reductions(
                 *(e, f, 1, n, columns),
-                lambda _, c, w, used: of_b(0, c, w, used),
-                of_a,
+                lambda _: f.row(right, at_b),
+                lambda row: f.row(left, row * columns + at_a, -0.0),
                 lambda _, row, x, used: put(x, 0, row, x.width, used),
             )
         else:
             tiles.reductions(
                 *(e, f, n, inner, columns),
-                of_a,
-                of_b,
+                lambda row: f.row(left, row * columns + at_a),
+                lambda j: f.row(right, j * columns + at_b, -0.0),
                 lambda row, j, x, used: put(x, row, j, x.width, used),
             )
 

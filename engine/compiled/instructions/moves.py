@@ -155,8 +155,8 @@ class Total(Row):
         def add_up(k: Any, row: Any, count: int, signed: Signed) -> None:
             begin = k * length + at
             tiles.reductions(
-                *(e, f, 1, count, length, lambda *_: None),
-                lambda j, c, w, used: f.load(buffer, j * length + begin + c, w, used, -0.0),
+                *(e, f, 1, count, length, lambda _: None),
+                lambda j: f.row(buffer, j * length + begin, -0.0),
                 lambda _, j, x, used: f.store(signed(x), target, j + row, used, i.adds),
             )
 

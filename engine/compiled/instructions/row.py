@@ -65,6 +65,10 @@ class Row(ABC):
         """The rows that it reads, but for those of `out` where it adds."""
         yield from (view for view in i.operands if view is not None)
 
+    def in_place(self, i: Instruction) -> View | None:
+        """The operand that may be inputs of L which are read in place, where the examples lie."""
+        return None
+
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """Note in `read`, by space, which rows its code reads from memory."""
         for view in self.reads(e.lists, i):

@@ -1,10 +1,12 @@
 """The driver: what runs a program's parts in order, emitted with them.
 
 `drive(job)` runs steps. In each, S forwards; then, chunk by chunk of lanes, the examples are read,
-L goes forwards and backwards; then S backwards. A chunk that is not full is filled up with copies
-of its first example, to which no adjoint arrives. In training the step ends with an update by the
-rule, a function at an address. `done` says how many steps were done: all, or those before an
-update in which a guard failed, a nan was seen, or the weights' sum is 0; nothing is kept of that.
+L goes forwards and backwards; then S backwards. Inputs that are read in place are not copied for
+that: a row of addresses says where each example has them. A chunk that is not full is filled up
+with copies of its first example, to which no adjoint arrives. In training the step ends with an
+update by the rule, a function at an address. `done` says how many steps were done: all, or those
+before an update in which a guard failed, a nan was seen, or the weights' sum is 0; nothing is kept
+of that.
 
 The Python of it is `interpreter.drive`, line by line: its slow twin.
 """
@@ -15,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
+from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S, View
 from engine.compiled.native import routines
 from engine.compiled.native.function import Function
 from engine.compiled.native.layout import Layout
@@ -61,6 +63,8 @@ class _Driver:
         for name in ("pool", "ops", "vs", "gs", "vl", "gl"):
             pointer = self.f.pointer("%job", e.job(name))
             self.f.lines.append(f" %{name} = getelementptr i8, ptr {pointer}, i64 0")
+        if e.in_place is not None:
+            self.f.put_room(e.lanes, "%job", e.job("rows"))
 
     # --- small things ---
 
@@ -200,8 +204,7 @@ class _Driver:
             start = c * width
             rest = f.binary("sub", self.count, start)
             w = f.whole(f.holds("slt", rest, width), rest, width)
-            if inputs := frame.inputs[L]:
-                self.routine("read", "%job", "%vl", inputs, width, self.first + start, w)
+            self.read_examples(start, w)
             self.call("forward_lanes", start, w)
             given = ("%vl", "%pool", frame.rows[L], width, w)
             f.when(watching, lambda: self.routine("watch", *given))
@@ -220,6 +223,30 @@ class _Driver:
             return f.when(backward, back, [held])
 
         return f.loop(chunks, chunk, [f.index(0)])[0]
+
+    def read_examples(self, start: Lanes, w: Lanes) -> None:
+        """Fill the inputs of L; of those that are read in place, note where each example at hand
+        has them."""
+        f, width, inputs = self.f, self.e.lanes, self.frame.inputs[L]
+        first, view = self.first + start, self.e.in_place
+        if view is None:
+            if inputs:
+                self.routine("read", "%job", "%vl", inputs, width, first, w)
+            return
+        rows, numbers, order = self.at("rows"), self.at("in_place"), self.at("order")
+        stride = self.word("in_place_stride")
+
+        def lane(i: Any) -> None:
+            at = f.word(order, first + f.whole(f.holds("slt", i, w), i, 0)) * stride
+            f.put_word(f.as_word(f.address(numbers, at)), rows, i)
+
+        f.loop(width, lane)
+        end = view.first + view.count
+        offset = f.binary("sub", f.index(end), self.word("lacking"))
+        for begin, count, column in ((0, view.first, 0), (end, inputs - end, offset)):
+            if count:
+                given = (f.address("%vl", begin * width), count, width, first, w, column)
+                self.routine("read_columns", "%job", *given)
 
     def lane_output(self, step: Lanes, k: int, row: int, start: Lanes, w: Lanes) -> None:
         """Give an output of the examples at hand, or add them up in training."""

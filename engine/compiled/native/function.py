@@ -52,6 +52,12 @@ class Function(Arithmetic):
         text = f"call {kind} @{whole}({given})"
         return self.result(text, FLOAT, width, pure=False)
 
+    def row(self, buffer: str, first: Any, unused: float = 0.0) -> Callable[[Any, int, int], Lanes]:
+        """What loads numbers of a row that begins at a place: from which of its places on, how
+        many, and how many of them are used."""
+        where = self.address(buffer, first)
+        return lambda c, width, used: self.load(where, c, width, used, unused)
+
     def store(
         self, x: Lanes, buffer: str, offset: Any, used: int | None = None, adds: bool = False
     ) -> None:
@@ -135,6 +141,11 @@ class Function(Arithmetic):
         """The address that a word of a buffer is."""
         where = self.word_address(buffer, offset)
         return self.result(f"load ptr, ptr {where}, align 8", INDEX, 1, pure=False).name
+
+    def put_room(self, words: int, buffer: str, offset: Any) -> None:
+        """Set a word of a buffer to the address of room for words, while the function runs."""
+        room = self.result(f"alloca i64, i64 {words}", INDEX, 1, pure=False)
+        self.put_word(self.as_word(room.name), buffer, offset)
 
     def operation_word(self, offset: Any) -> Lanes:
         """A word of the operations that segments have, which are 32 bits each."""

@@ -9,6 +9,9 @@ WORDS = (
     # for each step where its examples begin and end, in `order` or in the data; how many steps;
     # whether gradients are wanted, of outputs with these weights
     *("starts", "steps", "backward", "weights"),
+    # inputs that are read in place: those of the first example, the distance of its next, how many
+    # of their columns `data` lacks; and where each example at hand has them, as the driver finds it
+    *("in_place", "in_place_stride", "lacking", "rows"),
     # examples: their numbers; the data, the distance of rows, or of columns if they lie `in_order`
     *("ids", "data", "stride", "in_order", "order"),
     # results: outputs and the distance of their rows, the first check that failed for each example

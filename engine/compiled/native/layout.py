@@ -27,18 +27,21 @@ _BUFFERS = ("%vs", "%vl", "%gs", "%gl")  # by space
 class Layout:
     """The rows of a lifted function, for chunks of `lanes` examples.
 
-    `vector` is how many numbers a vector register holds, `steps` are those of `Backward`. Only if
-    it is `hot` are thousands of single operations written out, which takes LLVM seconds.
+    `vector` is how many numbers a vector register holds, `totals` how many registers are for the
+    sums of a product, beside its operands; `steps` are those of `Backward`. Only if it is `hot` are
+    thousands of single operations written out, which takes LLVM seconds.
     """
 
     def __init__(
         self, lists: Lists, steps: Array, lanes: int, dtype: str, vector_bytes: int, hot: bool
     ) -> None:
         self.lists, self.steps, self.lanes = lists, steps, lanes
+        self.in_place: View | None = None  # inputs of L that are not copied
         # The rows of S and of L that are read from memory; None if all had better be there.
         self.read: tuple[Array, Array] | None = None
         self.number = "float" if dtype in ("float32", "float") else "double"
         self.vector = vector_bytes // (4 if self.number == "float" else 8)
+        self.totals = 24 if vector_bytes == 64 else 12
         self._written = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
         self._buffers: Sequence[str] = _BUFFERS
         # The adjoints of the steps of loops, by their places, and what writes instructions.
@@ -68,6 +71,15 @@ class Layout:
     def place(self, view: View) -> tuple[str, int]:
         """The buffer of a run of rows, and where in it they begin."""
         return self._buffers[view.space], view.first * self.width(view.space)
+
+    def is_in_place(self, view: View) -> bool:
+        """Whether these rows are inputs that are not copied: see `example`."""
+        known = self.in_place is not None and isinstance(view.first, int)
+        return known and view == self.in_place
+
+    def example(self, f: Function, lane: Any) -> str:
+        """Where an example at hand has its inputs that are read in place."""
+        return f.pointer(f.pointer("%job", self.job("rows")), lane)
 
     def numbers(self, view: View) -> int:
         """How many numbers the rows are."""

@@ -350,26 +350,28 @@ class Arithmetic:
 
     def _sum(self, x: Lanes) -> Lanes:
         """The sum of a vector's entries: halves are added, and their halves."""
-        width = x.width
-        while width > 1:
-            half = width // 2
-            wide = self.type_of(FLOAT, width)
-            parts = []
-            for side in (0, half):
-                mask = ", ".join(f"i32 {side + k}" for k in range(half))
-                text = f"shufflevector {wide} {x.name}, {wide} poison, <{half} x i32> <{mask}>"
-                parts.append(self.result(text, FLOAT, half))
-            if half == 1:
-                parts = [
-                    self.result(f"extractelement {wide} {x.name}, i64 {k}", FLOAT, 1)
-                    for k in range(2)
-                ]
-            x, width = parts[0] + parts[1], half
+        while x.width > 1:
+            x = self._folded(x)
         return x
 
+    def _folded(self, x: Lanes) -> Lanes:
+        """The sum of a vector's halves."""
+        if x.width == 2:
+            return self.entry(x, 0) + self.entry(x, 1)
+        half, parts = x.width // 2, []
+        for side in (0, half):
+            mask = ", ".join(f"i32 {side + k}" for k in range(half))
+            text = f"shufflevector {x.type} {x.name}, {x.type} poison, <{half} x i32> <{mask}>"
+            parts.append(self.result(text, FLOAT, half))
+        return parts[0] + parts[1]
+
     def sum_each(self, vectors: Sequence[Lanes]) -> Lanes:
-        """One vector with the sum of each of as many vectors as it has entries."""
-        some, width = list(vectors), vectors[0].width
+        """One vector with the sum of each of some vectors: as many as these have entries, or half
+        of that, or a quarter, and so on."""
+        some = list(vectors)
+        while some[0].width > len(some):
+            some = [self._folded(x) for x in some]
+        width = some[0].width
         wide = self.type_of(FLOAT, width)
         # Each round adds the vectors' halves to each other in pairs, at half the distance.
         distance = 1

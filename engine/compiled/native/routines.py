@@ -165,6 +165,13 @@ def _by_rows(f: Function, x: Numbers, data: str, stride: Lanes) -> None:
     f.loop(f.binary("sub", x["inputs"], whole), lambda part: some(whole + part, 1))
 
 
+@_routine("%job %vl inputs width first w offset")
+def read_columns(f: Function, x: Numbers) -> None:
+    """The same with some columns of the data, from that offset on, where each example is a row."""
+    data = f.address(f.pointer("%job", AT["data"]), x["offset"])
+    _by_rows(f, x, data, f.word("%job", AT["stride"]))
+
+
 @_routine("%gl %fail =weight checked w")
 def seed(f: Function, x: Numbers) -> None:
     """Add the weight of an output to its adjoints, where guards held, if there are any."""

@@ -9,6 +9,8 @@ from engine.compiled.native.function import Function
 from engine.compiled.native.layout import Layout
 from engine.compiled.native.numbers import Lanes
 
+Row = Callable[[Any, int, int], Lanes]  # numbers from a place on: how many, and which are used
+
 _UNROLLED = 128  # multiplications up to which a product is written without loops
 
 
@@ -28,9 +30,6 @@ def products(
     strips = e.strips(columns)
     full = columns // e.vector
     group = 2 if full > 1 else 1
-    most = max(1, 16 // group)
-    tiles = -(-n // most)
-    height = -(-n // tiles)
     unrolled = n * inner * len(strips) <= _UNROLLED
 
     def tile(i: Any, rows: int, c: Any, pieces: Sequence[tuple[int, int, int]]) -> None:
@@ -63,10 +62,10 @@ def products(
             finish(x, *place)
 
     def rows_of(c: Any, pieces: Sequence[tuple[int, int, int]]) -> None:
-        whole = n // height * height
-        f.loop(whole, lambda i: tile(i, height, c, pieces), step=height, unrolled=unrolled)
-        if n > whole:
-            tile(whole, n - whole, c, pieces)
+        def some(i: Any, rows: int) -> None:
+            tile(i, rows, c, pieces)
+
+        _evenly(f, n, e.totals // len(pieces), some, unrolled)
 
     groups, step = full // group, group * e.vector
     pieces = [(k * e.vector, e.vector, e.vector) for k in range(group)]
@@ -81,28 +80,30 @@ def reductions(
     n: int,
     m: int,
     length: int,
-    left: Callable[[Any, Any, int, int], Lanes | None],
-    right: Callable[[Any, Any, int, int], Lanes],
+    left: Callable[[Any], Row | None],
+    right: Callable[[Any], Row],
     put: Callable[[Any, Any, Lanes, int], None],
 ) -> None:
-    """For all i and j: put(i, j, Σ_c left(i, c) * right(j, c)), for several j at once. Where
-    `left` gives None, the right-hand sides are summed."""
+    """For all i and j: put(i, j, Σ_c left(i)(c) * right(j)(c)), for several j at once. Where `left`
+    gives None, the right-hand sides are summed."""
     strips = e.strips(length)
     full = length // e.vector
     width = strips[0][1]
     if full and len(strips) > full:  # a rest is read with the width of the others
         strips[-1] = (strips[-1][0], e.vector, strips[-1][2])
-    rows = 2 if n > 1 else 1
+    across = 4 if n > 1 else width
     unrolled = n * m * len(strips) <= _UNROLLED
 
     def tile(i: Any, height: int, j: Any, across: int) -> None:
+        xs, ys = [left(i + k) for k in range(height)], [right(j + q) for q in range(across)]
+
         def step(c: Any, *totals: Lanes, used: int = e.vector, w: int = width) -> list[Lanes]:
-            ys = [right(j + q, c, w, used) for q in range(across)]
+            own = [x and x(c, w, used) for x in xs]
             out: list[Lanes] = []
-            for k in range(height):
-                x = left(i + k, c, w, used)
-                for y in ys:
-                    product = y if x is None else x * y
+            for y in ys:
+                other = y(c, w, used)
+                for x in own:
+                    product = other if x is None else x * other
                     out.append(totals[len(out)] + product if totals else product)
             return out
 
@@ -116,20 +117,28 @@ def reductions(
             for o, w, used in strips[full:]:
                 sums = step(f.index(o), *sums, used=used, w=w)
         for k in range(height):
-            own = sums[k * across : (k + 1) * across]
-            if across == width and width > 1:
-                put(i + k, j, f.sum_each(own), width)
+            own = sums[k::height]
+            if 1 < across <= width and across & (across - 1) == 0:
+                put(i + k, j, f.sum_each(own), across)
             else:
                 for q, total in enumerate(f.sums(own)):
                     put(i + k, j + q, total, 1)
 
-    def across(i: Any, height: int) -> None:
-        whole = m // width * width
-        f.loop(whole, lambda j: tile(i, height, j, width), step=width, unrolled=unrolled)
-        if m > whole:
-            tile(i, height, whole, m - whole)
+    def of(j: Any, across: int) -> None:
+        _evenly(f, n, e.totals // 4, lambda i, height: tile(i, height, j, across), unrolled)
 
-    whole = n // rows * rows
-    f.loop(whole, lambda i: across(i, rows), step=rows, unrolled=unrolled)
-    if n > whole:
-        across(whole, n - whole)
+    whole = m // across * across
+    f.loop(whole, lambda j: of(j, across), step=across, unrolled=unrolled)
+    if m > whole:
+        of(whole, m - whole)
+
+
+def _evenly(
+    f: Function, n: int, most: int, body: Callable[[Any, int], None], unrolled: bool
+) -> None:
+    """Run body(i, rows) for n rows, in the fewest pieces of at most so many, of nearly one size."""
+    pieces = -(-n // most)
+    rows, larger = divmod(n, pieces)
+    first = larger * (rows + 1)
+    f.loop(first, lambda i: body(i, rows + 1), step=rows + 1, unrolled=unrolled)
+    f.loop(n - first, lambda i: body(i + first, rows), step=rows, unrolled=unrolled)
