@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,8 +157,10 @@ def _text(rule: Rule, dtype: str) -> str:
     return "\n".join([*sorted(f.declared), text])
 
 
-def _each(f: Function, size: Lanes, body: Callable[[Any, int], None]) -> None:
-    """Run body(place, width) for all places, vector by vector."""
+def _each(
+    f: Function, size: Lanes, body: Callable[[Any, int], None], cases: Sequence[Lanes] = ()
+) -> None:
+    """Run body(place, width) for all places, vector by vector, with loops for these cases."""
     vector = objects.vector_bytes() // (4 if f.number == "float" else 8)
     whole = f.binary("and", size, -vector)
 
@@ -168,7 +170,7 @@ def _each(f: Function, size: Lanes, body: Callable[[Any, int], None]) -> None:
     def one(i: Any) -> None:
         body(whole + i, 1)
 
-    f.loop(whole, some, step=vector)
+    f.by_cases(cases, lambda: f.loop(whole, some, step=vector))
     f.loop(f.binary("sub", size, whole), one)
 
 
@@ -194,7 +196,7 @@ def _move(
     # run on any two numbers at once: what it reads and branches on that is one number, are settings
     branches = f.branches(way, *[f.load("%told", 0, 2)] * (2 + slots_of(rule)))
     settled = [branch for branch in branches if branch.width == 1][:_SETTLED]
-    f.by_cases(settled, lambda: _each(f, size, body))
+    _each(f, size, body, settled)
 
 
 def _pull(f: Function, size: Lanes) -> Lanes:

@@ -310,7 +310,7 @@ class Function(Arithmetic):
         self._label = after
         return out
 
-    def by_cases(self, conditions: Sequence[Lanes], body: Callable[[], None]) -> None:
+    def by_cases(self, conditions: Sequence[Lanes], body: Callable[[], Any]) -> None:
         """Run a body that is written down for each way in which some conditions hold or not."""
         if not conditions:
             body()
