@@ -29,6 +29,7 @@ LANES = 64  # of a chunk at most, where products are machine code of their own
 MANY = 200  # instructions from which on code is made in a quick way, until it is hot
 HOT = 2_000  # chunks of lanes, from which on more of them are worth more compilation
 _SHORT = 4_000  # numbers that a call computes which is so short that other threads had better wait
+_LINE = 64  # bytes of the cache
 _INTEGERS = np.int64
 _ARRAYS = (  # of `Work`
     *("ids", "starts", "data", "order", "outputs", "fail", "found", "weights"),
@@ -134,7 +135,7 @@ class Worker:
         self._grain = objects.vector_bytes() // self.dtype.itemsize if self._native else 1
         self._maker = Maker(blocks, [rows[i] for i in wanted], dtype, self._native)
         self._pool = self._maker.lists.pool
-        self._vs, self._gs = (np.zeros(blocks.rows[S] + 1, dtype) for _ in range(2))
+        self._vs, self._gs = (zeros(blocks.rows[S] + 1, dtype) for _ in range(2))
         self._fill(self._vs.reshape(-1, 1), S)
         self._vl = self._gl = np.zeros(1, dtype)
         self._width = 0  # of the chunk that they hold
@@ -328,7 +329,7 @@ class Worker:
         """Have room for a chunk of lanes, with the constants in place."""
         if self._width != width:
             room = self.blocks.rows[L] * width
-            self._vl, self._gl = np.zeros(room, self.dtype), np.zeros(room, self.dtype)
+            self._vl, self._gl = zeros(room, self.dtype), zeros(room, self.dtype)
             self._fill(self._vl.reshape(-1, width), L)
             self._width = width
             for ready in self._ready:
@@ -416,6 +417,14 @@ class Worker:
             "training": work.training,
         }
         self._job[[AT[name] for name in words]] = [*words.values()]
+
+
+def zeros(count: int, dtype: Any) -> Array:
+    """Numbers that begin where a line of the cache does."""
+    size = count * np.dtype(dtype).itemsize
+    room = np.zeros(size + _LINE, np.uint8)
+    first = -address(room) % _LINE
+    return room[first : first + size].view(dtype)
 
 
 def address(array: Any) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S, View
 from engine.compiled.native import routines
 from engine.compiled.native.function import Function
-from engine.compiled.native.layout import Layout
+from engine.compiled.native.layout import STRIPS, Layout
 from engine.compiled.native.numbers import Lanes
 
 _PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
@@ -343,13 +343,22 @@ class _Driver:
 
             (scale,) = f.when(self.flag("mean"), inverse, [scale])
 
-        def some(o: Any, w: int, used: int) -> None:
-            g = f.load("%gs", o, w, used)
-            g = g * f.widened(scale, w) + 0.0 if self.frame.training else g + 0.0
+        def some(o: Any, found: Lanes, used: int = self.e.vector) -> list[Lanes]:
+            g = f.load("%gs", o, found.width, used)
+            g = g * f.widened(scale, g.width) + 0.0 if self.frame.training else g + 0.0
             f.store(g, "%gs", o, used)
-            f.note_nan(g, NAN_SEEN)
+            return [f.select(f.compare("uno", g, g), g, found)]
 
-        self.e.flat(f, shared, some)
+        strips = self.e.strips(shared)
+        full = shared // self.e.vector
+        width, found = self.e.vector, list[Lanes]()
+        if full:
+            none = [f.literal(0.0, width)]
+            found = f.loop(full * width, some, none, step=width, unrolled=full <= STRIPS)
+        for o, w, used in strips[full:]:
+            found += some(o, f.literal(0.0, w), used)
+        for x in found:  # a nan, if there was one
+            f.note_nan(x, NAN_SEEN)
 
     # --- training ---
 
