@@ -171,6 +171,7 @@ def test_matrix_products_of_many_shapes(make: str, dtype: str) -> None:
     shapes = [(n, inner, rng.choice(COLUMNS[:5])) for n, inner in rng.sample(pairs, 40)]
     shapes += [(rng.randint(1, 5), rng.randint(1, 5), cols) for cols in COLUMNS[5:]]
     shapes += [(20, 30, 1), (1, 70, 1), (70, 1, 1), (33, 40, 3)]
+    shapes += [(25, 66, 2), (50, 31, 1)]  # of tiles of several heights, in loops
     check_alone(products(make, dtype, shapes))
 
 

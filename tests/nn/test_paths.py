@@ -90,6 +90,25 @@ def test_both_paths_take_the_same_steps(name: str, batches: str) -> None:
     assert runs[1] == pytest.approx(runs[0], rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("batches", BATCHES)
+def test_many_inputs_take_the_same_steps(batches: str) -> None:
+    """They are read where the examples lie, in machine code, and copied by Numba."""
+    rng = np.random.default_rng(0)
+    wide, classes, runs = rng.normal(size=(37, 70)), rng.integers(0, 3, 37), []
+    ways: list[dict[str, Any]] = [{"path": "scalar"}, {}, {"native": False}]
+    for way in ways:
+        source = random.Random(0)
+        layers = nn.Linear(70, 5, rng=source), nn.ReLU(), nn.Linear(5, 3, rng=source)
+        model = nn.Sequential(*layers)
+        given: dict[str, Any] = {"epochs": 3, "loss": nn.CrossEntropyLoss(), "progress": False}
+        optimizer = nn.Adam(model.parameters(), lr=0.01)
+        options = given | BATCHES[batches] | way
+        history = nn.fit(model, wide, classes, optimizer=optimizer, **options)
+        runs.append([*history.step_loss, *[p.data for p in model.parameters()]])
+    for run in runs[1:]:
+        assert run == pytest.approx(runs[0], rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_predictions_and_losses_agree(name: str) -> None:
     model = MODELS[name]()
