@@ -22,6 +22,7 @@ import numpy as np
 from engine import modes
 from engine.compiled import worker
 from engine.compiled.blocks import View
+from engine.compiled.instructions import matrices
 from engine.compiled.machine import Machine
 from engine.compiled.paths import Result, Wanted
 from engine.compiled.program import Program
@@ -75,7 +76,7 @@ class Loop:
         """Say what is to come, before the first run: so many runs of so many examples are worth
         more compilation, or not. It is no matter of time, nor of where a run was interrupted, so
         that the same runs are the same."""
-        chunks = runs * -(-examples // worker.LANES)
+        chunks = runs * -(-examples // matrices.LANES)
         self._paths.hot = self._paths.hot or chunks > worker.HOT
         self._paths.expected = True
 

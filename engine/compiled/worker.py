@@ -25,7 +25,6 @@ from engine.compiled.native.layout import WRITTEN
 from engine.compiled.ready import Maker, Ready
 
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
-LANES = 64  # of a chunk at most, where products are machine code of their own
 MANY = 200  # instructions from which on code is made in a quick way, until it is hot
 HOT = 2_000  # chunks of lanes, from which on more of them are worth more compilation
 _SHORT = 4_000  # numbers that a call computes which is so short that other threads had better wait
@@ -155,8 +154,9 @@ class Worker:
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, self.blocks.rows[L]))
         most = max(16, most // 16 * 16)
         products = [i.shape for i in self._maker.instructions[L] if ROWS[i.kind].is_product]
-        largest = max((n * inner * cols for n, inner, cols in products), default=0) * LANES
-        return most if largest > matrices.BLAS_FROM and blas.is_there() else min(most, LANES)
+        lanes = matrices.LANES
+        largest = max((n * inner * cols for n, inner, cols in products), default=0) * lanes
+        return most if largest > matrices.BLAS_FROM and blas.is_there() else min(most, lanes)
 
     def _fill(self, rows: Array, space: int) -> None:
         """Put constants into their rows."""

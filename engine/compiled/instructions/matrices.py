@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.compiled.source.derive import Derive
     from engine.compiled.source.plain import Plain
 
-_LANES = 64  # of a chunk, mostly
+LANES = 64  # of a chunk at most, where products are machine code of their own
 _SMALL = 16  # multiplications up to which a product is written out row by row
 BLAS_FROM = 8_000_000  # multiplications, from which on BLAS, on one thread, is as fast
 
@@ -38,7 +38,7 @@ class _Matrices(Row):
 
     def in_place(self, i: Instruction) -> View | None:
         """The block that is multiplied from the right, unless BLAS wants it."""
-        return None if i.shape[2] > 1 or is_large(i, _LANES) else i.operand(1)
+        return None if i.shape[2] > 1 or is_large(i, LANES) else i.operand(1)
 
     def straight(self, e: Layout, i: Instruction) -> bool:
         """Whether it is so small that it is written out with the single rows around it."""
