@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S, View
+from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
 from engine.compiled.native import routines
 from engine.compiled.native.function import Function
 from engine.compiled.native.layout import STRIPS, Layout
