@@ -520,7 +520,8 @@ def _measured(container: Any) -> tuple[bool, int, list[Any]]:
         part = pending.pop()
         parts.append(part)
         plain = plain and type(part) in CONTAINERS and type(part) is not deque
-        for _, item in _entries(part):
+        for key, item in _entries(part):
+            plain = plain and (type(key) in PLAIN or _is_plain(key))
             if type(item) in PLAIN:
                 numbers += 1
                 if numbers > MOST:
@@ -534,6 +535,11 @@ def _measured(container: Any) -> tuple[bool, int, list[Any]]:
             else:
                 plain = False
     return plain, numbers, parts
+
+
+def _is_plain(key: Any) -> bool:
+    """Whether a key is a tuple of numbers and texts."""
+    return type(key) is tuple and all(type(x) in PLAIN or _is_plain(x) for x in key)
 
 
 def _entries(container: Any) -> Iterator[tuple[Any, Any]]:

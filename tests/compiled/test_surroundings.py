@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import operator
 import random
@@ -154,3 +155,18 @@ def test_a_walk_looks_at_each_of_nested_modules_as_often_at_any_depth(
 
 def test_labels_are_short_at_any_depth() -> None:
     assert max(len(place.label) for place in Surroundings([deep(1_000)]).places) < 100
+
+
+class Kind(enum.Enum):
+    """A key that is neither a number nor a text."""
+
+    FIRST = "first"
+
+
+@pytest.mark.parametrize("key", [Kind.FIRST, (1, "a"), (Kind.FIRST, 1)], ids=str)
+def test_numbers_by_keys_of_any_kind_are_read_as_they_are_now(key: Any) -> None:
+    weights = {key: 2.0}
+    program = engine.compile(lambda x: x * weights[key])
+    assert program(3.0) == 6.0
+    weights[key] = 5.0
+    assert program(3.0) == 15.0
