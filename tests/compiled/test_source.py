@@ -39,7 +39,9 @@ def printed(source: str) -> dict[str, Any]:
     changed = set(re.findall(r"^ +(\w+)\[.*\] \+=", source, re.M))
     changed |= set(re.findall(r"np\.add\.at\((\w+)", source))
     for name in changed:  # what is added to in place must not be a view of something else
-        assert not re.search(rf"^ +{name} = \w+(\[.*\]|\.T|\.reshape\(.*\))?$", source, re.M), name
+        assert not re.search(rf"^ +{name} = \w+(\[[^\]]*\]|\.T|\.reshape\(.*\))?$", source, re.M), (
+            name
+        )
     names: dict[str, Any] = {}
     exec(source, names)
     return names

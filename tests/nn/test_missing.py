@@ -4,7 +4,7 @@ out where a package is missing is left out with a word."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def without_numba(without: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def without_numba(without: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(jitted, "DISABLED", False)
     without("numba", "llvmlite")
+    jitted.require.cache_clear()  # it was looked for before
+    yield
+    jitted.require.cache_clear()
 
 
 class Training:
