@@ -7,8 +7,8 @@ instruction each, whose step was traced once: see `compiled.scans`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence, Sized
-from types import CellType
 from typing import Any
 
 from engine import modes
@@ -189,23 +189,12 @@ def _called(step: Step, args: tuple[Any, ...], t: int) -> Any:
 
 def _surroundings(step: Step) -> dict[str, Any]:
     """What a step reads, by name, as far as one sees at a glance whether it has changed."""
-    f = getattr(step, "__func__", step)
-    code = getattr(f, "__code__", None)
-    if code is None:
-        return {}
-    cells: dict[str, CellType] = dict(zip(code.co_freevars, f.__closure__ or (), strict=True))
-    found = {name: _content(cell) for name, cell in cells.items()}
-    known = f.__globals__
-    found |= {name: known[name] for name in code.co_names if name in known}
-    found["self"] = getattr(step, "__self__", None)
-    return {name: _glance(item) for name, item in found.items()}
-
-
-def _content(cell: CellType) -> Any:
     try:
-        return cell.cell_contents
-    except ValueError:  # not yet assigned
-        return None
+        read = inspect.getclosurevars(getattr(step, "__func__", step))
+    except (TypeError, ValueError):  # it is no plain function, or reads what is not assigned yet
+        return {}
+    found = {**read.globals, **read.nonlocals, "self": getattr(step, "__self__", None)}
+    return {name: _glance(item) for name, item in found.items()}
 
 
 def _glance(item: Any) -> Any:

@@ -256,8 +256,9 @@ class Trace:
 
         def steps() -> Iterator[list[float]]:
             last, found = rebuild(_leaves(given)), []
-            for row in rows:
-                last, y = step(last, None if first is None else flatten(first)[1](_leaves(row)))
+            for t, row in enumerate(rows):
+                x = None if first is None else flatten(first)[1](_leaves(row))
+                last, y = one_step(step, last, x, t)
                 found += _data(flatten(y)[0]) if y is not None else []
                 yield []
             yield [*_data(flatten_like(last, carry, "the carry")), *found]
@@ -291,7 +292,7 @@ class Trace:
         def steps() -> Iterator[list[float]]:
             last, count = rebuild(_leaves(given)), 0
             while count < limit and holds(condition, last):
-                last, count = step(last), count + 1
+                last, count = another_step(step, last, count), count + 1
                 yield []
             ended = float(count < limit or not holds(condition, last))
             yield [*_data(flatten_like(last, carry, "the carry")), count, ended]
@@ -337,10 +338,10 @@ class Trace:
 
     def _step(self, call: Callable[..., Any], carry: Any, x: Any) -> Recording | None:
         """What a step records; None where it branches, draws, keeps state, or takes no Values."""
-        if self._unrolled:
-            return None
         try:
             numbers, rebuild = flatten((carry,) if x is None else (carry, x))
+            if self._unrolled or not flatten(carry)[0]:
+                return None
             runs = []
             for _ in range(2):
                 trace, inputs = Trace((), self._evaluate), _leaves(numbers)

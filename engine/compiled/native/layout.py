@@ -244,9 +244,7 @@ class AtHand:
     def write(self, row: int, y: Lanes) -> None:
         """Set a row."""
         self._values[self._space, row] = y
-        read = None if self._alone else self._e.read
-        if read is None or read[self._space][row]:
-            self._f.store(y, self._e.buffer(self._space), self._place(self._space, row)[0])
+        self._f.store(y, self._e.buffer(self._space), self._place(self._space, row)[0])
 
     def arrived(self, row: int, space: int | None = None, *, last: bool = False) -> Lanes:
         """The adjoint of a row; at its `last` use it need not be stored."""
