@@ -506,7 +506,8 @@ def _vars(item: Any) -> dict[str, Any] | None:
 
 @functools.lru_cache(maxsize=1024)
 def _slots_of(kind: Any) -> tuple[str, ...]:
-    of_all = [vars(base) for base in kind.__mro__]
+    # of a function that would be `__globals__`, and so all there is
+    of_all = [vars(base) for base in kind.__mro__ if base.__module__ != "builtins"]
     kinds = types.MemberDescriptorType
     return tuple(name for of in of_all for name, item in of.items() if isinstance(item, kinds))
 

@@ -170,3 +170,12 @@ def test_numbers_by_keys_of_any_kind_are_read_as_they_are_now(key: Any) -> None:
     assert program(3.0) == 6.0
     weights[key] = 5.0
     assert program(3.0) == 15.0
+
+
+def test_a_function_with_attributes_is_no_way_to_all_globals() -> None:
+    def scale(x: Any) -> Any:
+        return 2.0 * x
+
+    scale.note = "of a user"  # type: ignore[attr-defined]
+    around = Surroundings([lambda x: engine.tanh(scale(x))])
+    assert not [place.label for place in around.places if "__" in place.label]
