@@ -26,7 +26,7 @@ ZERO, NOTED, TRANSPOSED = 1, 2, 4
 SEED, STEP, NOT_FINITE, NAN_SEEN = range(4)
 POOL_HEADER = 4
 
-_ON_STACK = 2_000  # rows of a loop's step that are on the stack
+_ON_STACK = 500  # rows of a loop's step that are on the stack, of which a thread may have little
 
 
 class View(NamedTuple):
