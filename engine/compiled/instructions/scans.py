@@ -250,6 +250,9 @@ class _Emission:
         self.e, self.f, self.i, self.inner = e, f, i, _inner(e.lists, i)
         self.space = i.out.space & ~ADJOINT
         self.back = i.kind == "scan_back"
+        out = i.operands[-1] if self.back else i.out
+        assert out is not None
+        self.out = out  # of the loop itself
         self.together = _together(e, self.space, self.inner)
         self.w = min(e.width(self.space), e.vector * self.together)
         self.widths = (1, self.w if self.space == L else 1)
@@ -260,18 +263,13 @@ class _Emission:
         self.layout = e.of_inner(own, self.widths[L], self.rooms)
         self.known: dict[tuple[int, int], Lanes] = {}  # rows that are the same in all steps
         self.ends = [row for _, row in self.inner.outputs]
-        out = i.operands[-1] if self.back else i.out
-        assert out is not None
-        self.out = out
         self.o: Any = 0
 
     def _room(self, space: int, sizes: list[int]) -> str:
         """A buffer for the step's own rows, or the adjoints of these."""
         if not self.inner.room:
             return self.f.room(sizes[space & 1])
-        out = self.i.operands[-1] if self.back else self.i.out
-        assert out is not None
-        first = out.first + out.count - self.inner.room
+        first = self.out.first + self.out.count - self.inner.room
         place = first * self.e.width(self.space) + (sizes[S] if space & 1 == L else 0)
         return self.f.address(self.e.buffer(self.space | (space & ADJOINT)), place)
 
