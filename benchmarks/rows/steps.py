@@ -20,6 +20,7 @@ from benchmarks.harness import ALONE, OURS, Array, Asked, Contender, Row, Scale
 from benchmarks.rows.lotka_volterra import advanced
 
 SETS = 256
+TORCH = "PyTorch, nn.LSTM"
 PI = 3.0  # an angle at which the pendulum's guard is
 
 
@@ -241,15 +242,18 @@ def rows(scale: Scale) -> Iterator[Row]:
         W = numbers.normal(0.0, 0.3, (gates * size, size + 2))
         X = numbers.normal(size=(sequences, scale.of(100, 100, 12)))
         program = engine.compile(f, in_axes=(None, 0), reduce="mean")
+        ways: dict[str, Any] = {
+            OURS: lambda program=program, W=W, X=X: ours.gradient_built(program, W, X),
+            ALONE: lambda program=program, W=W, X=X: ours.gradient_alone(program, W, X),
+            JAX: lambda in_jax=in_jax, W=W, X=X: _averaged(in_jax, W, X),
+        }
+        if in_jax is _jax_lstm:
+            ways[TORCH] = lambda W=W, X=X: _torch_lstm(W, X)
         yield Row(
             f"steps-{name}",
             f"{name.split('-')[0].upper()} {size} wide, {X.shape[1]} steps, {len(X)} at once"
             + ", by scan" * ("scan" in name),
-            {
-                OURS: lambda program=program, W=W, X=X: ours.gradient_built(program, W, X),  # type: ignore[misc]
-                ALONE: lambda program=program, W=W, X=X: ours.gradient_alone(program, W, X),  # type: ignore[misc]
-                JAX: lambda in_jax=in_jax, W=W, X=X: _averaged(in_jax, W, X),  # type: ignore[misc]
-            },
+            ways,
             asked=[Asked(1.0, JAX)],
             tolerance=1e-7,
         )
@@ -410,3 +414,37 @@ def _jax_lstm(W: Any, xs: Any) -> Any:
 
     state, _ = _scanned(step, (jnp.zeros(size), jnp.zeros(size)), xs)[0]
     return jnp.sum(state * state)
+
+
+# --- PyTorch ----------------------------------------------------------------------------------
+
+
+def _torch_lstm(W: Array, X: Array) -> Contender:
+    """The mean over sequences, and its gradient by the weights, of PyTorch's own layer."""
+    import torch
+
+    size = len(W) // 4
+    i, f, o, g = np.arange(4 * size).reshape(4, size)
+    order = np.concatenate([i, f, g, o])  # of PyTorch's gates
+    layer = torch.nn.LSTM(1, size, batch_first=True, dtype=torch.float64)
+    parts = (W[order, size : size + 1], W[order, :size], W[order, size + 1], np.zeros(4 * size))
+    with torch.no_grad():
+        for parameter, part in zip(layer.parameters(), parts, strict=True):
+            parameter.copy_(torch.tensor(part))
+    sequences = torch.tensor(X)[..., None]
+
+    def work() -> Any:
+        layer.zero_grad()
+        _, (state, _) = layer(sequences)
+        mean = (state * state).sum() / len(X)
+        mean.backward()
+        return mean
+
+    def numbers() -> Array:
+        mean = work()
+        by_x, by_state, by_one, _ = (p.grad.numpy() for p in layer.parameters())
+        gradient = np.empty_like(W)
+        gradient[order] = np.hstack([by_state, by_x, by_one[:, None]])
+        return np.hstack([mean.detach().numpy(), gradient.ravel()])
+
+    return Contender(work=work, numbers=numbers, note=f"{torch.get_num_threads()} threads")
