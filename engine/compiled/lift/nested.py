@@ -9,7 +9,7 @@ copies of weights, is not computed in each: those instructions of the step becom
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -226,5 +226,5 @@ def _move(inner: Inner, pool: int, segments: int, loops: int) -> None:
         assert out is not None
         return i._replace(out=out, operands=tuple(map(of, i.operands)), shape=shape)
 
-    some: Sequence[list[Instruction]] = inner.instructions
-    inner.instructions = ([*map(moved, some[S])], [*map(moved, some[L])])
+    shared, lanes = inner.instructions
+    inner.instructions = ([*map(moved, shared)], [*map(moved, lanes)])

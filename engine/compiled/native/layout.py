@@ -39,8 +39,9 @@ class Layout:
         self.in_place: View | None = None  # inputs of L that are not copied
         # The rows of S and of L that are read from memory; None if all had better be there.
         self.read: tuple[Array, Array] | None = None
-        self.number = "float" if dtype in ("float32", "float") else "double"
-        self.vector = vector_bytes // (4 if self.number == "float" else 8)
+        self.dtype, self._vector_bytes = dtype, vector_bytes
+        self.number = "float" if dtype == "float32" else "double"
+        self.vector = vector_bytes // (4 if dtype == "float32" else 8)
         self.totals = 24 if vector_bytes == 64 else 12
         self._written = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
         self._buffers: Sequence[str] = _BUFFERS
@@ -51,8 +52,7 @@ class Layout:
     def of_inner(self, lists: Lists, lanes: int, buffers: Sequence[str]) -> Layout:
         """The same for the step of a loop, for so many lanes, whose rows are in buffers of its own:
         by space."""
-        size = 4 if self.number == "float" else 8
-        made = Layout(lists, self.steps, lanes, self.number, self.vector * size, hot=True)
+        made = Layout(lists, self.steps, lanes, self.dtype, self._vector_bytes, hot=True)
         made._buffers, made.inner, made.write = buffers, self.inner, self.write
         return made
 
