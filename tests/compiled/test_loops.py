@@ -230,10 +230,27 @@ def steps_within_long_steps(p: list[Any]) -> Any:
     return x * y
 
 
+def some_steps_are_looked_at(p: list[Any]) -> Any:
+    x, y, seen = p[0], p[1], []
+    for _ in range(60):
+        x, y = x + 0.1 * p[2] * y - 0.05 * x * y, y - 0.1 * p[3] * x * x
+        seen.append(x)
+    loss = engine.sum([(x - 0.3) ** 2 for x in seen[3::7]])
+    return loss + engine.maximum(seen[30], y) * x
+
+
+@pytest.mark.parametrize("lanes", [1, 9])
+def test_steps_of_which_some_are_looked_at_are_one_loop_backwards(lanes: int) -> None:
+    program = engine.compile(some_steps_are_looked_at, in_axes=0)
+    program.grad(near([0.4, -0.3, 0.8, 0.2], lanes))
+    assert str(engine.draw(program, backward=True)).count("for t in reversed(range(") == 1
+
+
 @pytest.mark.parametrize("lanes", [0, 9])
 @pytest.mark.parametrize(
     "f",
     [
+        some_steps_are_looked_at,
         one_of_many_that_is_read_in_each_step,
         the_one_before_or_the_one_before_that,
         some_steps_are_results,

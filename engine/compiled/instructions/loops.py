@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,14 +49,13 @@ class Loop(Segment):
         return False
 
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
-        """The iterations from the last to the first. Those at the ends at which less arrives, or is
-        the first to, are single operations."""
+        """The iterations from the last to the first. Those at the ends at which less arrives are
+        single operations."""
         if not over_arrivals(a, i):
             return
         first, total, period = i.shape
         steps = a.made.steps[first : first + total].reshape(-1, period)
-        body = body_of(a.lists.segments, *i.shape)
-        told = steps & np.array([_told(operands) for operands in body.operands])
+        told = steps & 7  # to which operands anything passes
         changes = np.flatnonzero((told[1:] != told[:-1]).any(axis=1)) + 1
         bounds = [0, *changes.tolist(), len(told)]
         end = len(told)
@@ -163,12 +162,11 @@ class LoopBack(SegmentBack):
         return False
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
-        """What edges are computed of."""
+        """What edges are computed of, but for what is computed again."""
         body = _body_of_back(e.lists, i)
         rows, here = _Rows(e.lists.segments, body), read[i.out.space & ~ADJOINT]
-        for p, op in enumerate(body.ops):
-            for k in _needed(e, op, int(e.steps[body.first + p])):
-                here[rows.out(p) if k == op.arity else rows.operand(p, k)] = True
+        for number in _Use(e, body).read:
+            here[rows.of(number)] = True
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes, all iterations of each."""
@@ -236,13 +234,6 @@ def _body_of_back(lists: Lists, i: Instruction) -> Body:
     return body_of(lists.segments, whole[0], whole[1], period).part(first, total)
 
 
-def _told(operands: list[Operand]) -> int:
-    """Which steps of an operation are told when a loop is emitted: whether anything passes to an
-    operand, and whether it adds to what has arrived at a row that iterations have at hand."""
-    adds = sum(8 << j for j, x in enumerate(operands) if x.kind in (HERE, BEFORE))
-    return 7 | adds
-
-
 class _Rows:
     """The rows of some iterations of a loop, by operation: one for each iteration."""
 
@@ -264,6 +255,85 @@ class _Rows:
     def before(self, q: int) -> int:
         """That of a result in the iteration before the first."""
         return int(self._out[self._first - self._period + q])
+
+    def of(self, x: _Number) -> Any:
+        """Those of a number that edges read."""
+        if x.kind == SAME:
+            return x.at
+        if x.kind == ELSEWHERE:
+            return self.operand(*x.at)
+        return self.out(x.at) if x.kind == HERE else [self.before(x.at), *self.out(x.at)]
+
+
+class _Number(NamedTuple):
+    """A number that edges read: the result of operation `at`, or an operand as in `Operand`, of
+    which `at` says operation and place if it is ELSEWHERE."""
+
+    kind: int
+    at: Any
+
+
+class _Use:
+    """What the edges of an iteration are computed of. `needed[p]` are the operands of operation p,
+    and after them its result, that its edges need. Of these some results are computed `again`, in
+    that order, rather than kept by the forward pass, since a few operations on vectors take less
+    time than a way through memory; the rest is `read`.
+
+    What an edge with a corner or a cut needs is kept: there the last bit may decide."""
+
+    def __init__(self, e: Layout, body: Body) -> None:
+        self._body, ops = body, body.ops
+        self.needed = [_needed(e, op, int(e.steps[body.first + p])) for p, op in enumerate(ops)]
+        wanted, exact = set[_Number](), set[_Number]()
+        for p, op in enumerate(ops):
+            numbers = {self.number(p, k) for k in self.needed[p]}
+            wanted |= numbers
+            if op.kink or any(map(callable, op.cuts)):
+                exact |= numbers
+        again: list[int] = []
+        for p, op in enumerate(ops):
+            made = [x for x in self.operands(p) if x.kind == HERE]
+            known = all(x in wanted or x.at in again for x in made)
+            if known and _Number(HERE, p) not in exact and _is_cheap(e, op):
+                again.append(p)
+        self.again, self.read = self._choice(wanted, again)
+        plain = self._choice(wanted, [])
+        if _rows_kept(plain[1]) <= _rows_kept(self.read):
+            self.again, self.read = plain
+
+    def number(self, p: int, k: int) -> _Number:
+        """Number k of operation p."""
+        operands = self._body.operands[p]
+        if k == len(operands):
+            return _Number(HERE, p)
+        x = operands[k]
+        return _Number(x.kind, (p, k) if x.kind == ELSEWHERE else x.at)
+
+    def operands(self, p: int) -> list[_Number]:
+        """The operands of operation p."""
+        return [self.number(p, k) for k in range(len(self._body.operands[p]))]
+
+    def _choice(self, wanted: set[_Number], again: list[int]) -> tuple[list[int], set[_Number]]:
+        """What of `again` is of use, and what is read from memory then."""
+        read, used = set(wanted), list[int]()
+        for p in reversed(again):
+            if _Number(HERE, p) in read:
+                read.remove(_Number(HERE, p))
+                read.update(self.operands(p))
+                used.append(p)
+        return used[::-1], read
+
+
+def _rows_kept(read: set[_Number]) -> int:
+    """How many results of an iteration are kept for the backward pass."""
+    return len({x.at for x in read if x.kind in (HERE, BEFORE)})
+
+
+def _is_cheap(e: Layout, op: Op) -> bool:
+    """Whether an operation takes a few instructions, of a step or two each."""
+    f = Function(e.number)
+    vectormath.row(f, op.name, *(Lanes(f, f"%given{k}.", FLOAT, 2) for k in range(op.arity)))
+    return len(f.lines) <= 3 and not any(x in line for line in f.lines for x in ("call", "div"))
 
 
 def _needed(e: Layout, op: Op, steps: int) -> set[int]:
@@ -364,46 +434,48 @@ class _Backward(_Emission):
         """All iterations, from the last to the first."""
         f, e, s = self.f, self.e, self.e.lists.segments
         last = self.body.first + (self.body.count - 1) * self.period
-        steps = e.steps[last : last + self.period].tolist()  # as in all, but for some `adds`
-        to_before: dict[int, bool] = {}  # whether the first to arrive adds
-        to_same: dict[int, bool] = {}
+        every = e.steps[self.body.first : last + self.period].reshape(-1, self.period)
+        self.always, self.ever = (x.reduce(every).tolist() for x in (np.bitwise_and, np.bitwise_or))
+        to_before = list[int]()
+        to_same = dict[int, bool]()  # whether the first to arrive adds
         for p in reversed(range(self.period)):
             for j, x in enumerate(self.body.operands[p]):
-                if steps[p] >> j & 1 and x.kind in (BEFORE, SAME):
-                    chosen = to_before if x.kind == BEFORE else to_same
-                    chosen.setdefault(x.at, bool(steps[p] >> j & 8))
+                if self.ever[p] >> j & 1 and x.kind == SAME:
+                    to_same.setdefault(x.at, bool(every[-1, p] >> j & 8))
+                elif self.ever[p] >> j & 1 and x.kind == BEFORE and x.at not in to_before:
+                    to_before.append(x.at)
         self.read_same()
+        use = _Use(e, self.body)
         nothing = f.literal(e.lists.nothing, self.w)
-        start = [
-            nothing if adds else f.load(self.adjoints, self.at(int(s.out[last + q])), self.w)
-            for q, adds in to_before.items()
-        ]
+        start = [f.load(self.adjoints, self.at(int(s.out[last + q])), self.w) for q in to_before]
         start += [nothing] * len(to_same)
 
         def iteration(k: Any, *held: Lanes) -> list[Lanes]:
-            t = f.binary("sub", f.index(self.body.count - 1), k)
+            t = f.index(self.body.count - 1) - k
             sums = dict(zip(to_before, held, strict=False))
-            for q, adds in to_before.items():
-                if adds:
-                    sums[q] = f.load(self.adjoints, self.out(t, q), self.w) + sums[q]
             same = dict(zip(to_same, held[len(to_before) :], strict=True))
             earlier: dict[int, Lanes] = {}
+            numbers = {x: self._read(x, t) for x in use.read}
+            for p in use.again:
+                y = vectormath.row(f, self.ops[p].name, *(numbers[x] for x in use.operands(p)))
+                numbers[_Number(HERE, p)] = f.widened(y, self.w)
             for p in reversed(range(self.period)):
-                if steps[p]:
-                    self._edges(t, p, steps[p], sums, earlier, same)
+                if self.ever[p]:
+                    given = {k: numbers[use.number(p, k)] for k in use.needed[p]}
+                    self._edges(t, p, given, sums, earlier, same)
             return [earlier[q] for q in to_before] + [same[row] for row in to_same]
 
-        ended = f.loop(self.body.count, iteration, start)
-        rows = [self.rows.before(q) for q in to_before] + [*to_same]
-        adding = [*to_before.values(), *to_same.values()]
-        for row, g, adds in zip(rows, ended, adding, strict=True):
-            f.store(g, self.adjoints, self.at(row), adds=adds)
+        ended = iter(f.loop(self.body.count, iteration, start))
+        for q in to_before:
+            f.store(next(ended), self.adjoints, self.at(self.rows.before(q)))
+        for row, adds in to_same.items():
+            f.store(next(ended), self.adjoints, self.at(row), adds=adds)
 
     def _edges(
         self,
         t: Any,
         p: int,
-        steps: int,
+        given: dict[int, Lanes],
         sums: dict[int, Lanes],
         earlier: dict[int, Lanes],
         same: dict[int, Lanes],
@@ -413,43 +485,45 @@ class _Backward(_Emission):
         g = sums.pop(p, None)
         if g is None:
             g = f.load(self.adjoints, self.out(t, p), self.w)
-        needed = _needed(self.e, op, steps)
-        numbers = [
-            self._number(x, t, p, j) if j in needed else g
-            for j, x in enumerate(self.body.operands[p])
-        ]
-        result = f.load(self.values, self.out(t, p), self.w) if op.arity in needed else g
-        numbers.append(result)
+        numbers = [given.get(k, g) for k in range(op.arity + 1)]
         for j, x in enumerate(self.body.operands[p]):
-            if not steps >> j & 1:
+            if not self.ever[p] >> j & 1:
                 continue
             y = f.widened(passed(self.e, f, op, j, g, numbers), self.w)
-            if x.kind == HERE:
-                if x.at not in sums and steps >> j & 8:
-                    sums[x.at] = f.load(self.adjoints, self.out(t, x.at), self.w)
-                sums[x.at] = sums[x.at] + y if x.at in sums else y
-            elif x.kind == BEFORE:
-                earlier[x.at] = earlier[x.at] + y if x.at in earlier else y
-            elif x.kind == SAME:
+            if x.kind == SAME:
                 same[x.at] = same[x.at] + y
+            elif x.kind == ELSEWHERE:
+                f.store(self._added(y, t, p, j), self.adjoints, self._operand(t, p, j))
             else:
-                place = self.moving(x, t, p, 2 + j)
-                at = (t * self.period + (self.body.first + p)) * WORDS + 5
-                adds = f.holds("ne", f.binary("and", f.operation_word(at), 8 << j), 0)
-                before = f.load(self.adjoints, place, self.w)
-                f.store(f.select(adds, before + y, y), self.adjoints, place)
+                sums_of = sums if x.kind == HERE else earlier
+                more = sums_of.get(x.at)
+                sums_of[x.at] = self._added(y, t, p, j) if more is None else more + y
 
-    def _number(self, x: Operand, t: Any, p: int, j: int) -> Lanes:
-        """The number of an operand."""
+    def _operand(self, t: Any, p: int, j: int) -> Any:
+        """The place of operand j of operation p, which is another in each iteration."""
+        x = self.body.operands[p][j]
+        if x.kind == ELSEWHERE:
+            return self.moving(x, t, p, 2 + j)
+        return self.out(t if x.kind == HERE else t - 1, x.at)
+
+    def _added(self, y: Lanes, t: Any, p: int, j: int) -> Lanes:
+        """What arrives at operand j, with what has arrived there already if that is not the first
+        to; of the iterations it may be in some."""
+        f, bit = self.f, 8 << j
+        if not self.ever[p] & bit:
+            return y
+        more = f.load(self.adjoints, self._operand(t, p, j), self.w) + y
+        if self.always[p] & bit:
+            return more
+        flags = f.operation_word((t * self.period + (self.body.first + p)) * WORDS + 5)
+        return f.select(f.holds("ne", f.binary("and", flags, bit), 0), more, y)
+
+    def _read(self, x: _Number, t: Any) -> Lanes:
+        """A number that edges read."""
         if x.kind == SAME:
             return self.invariant[x.at]
         if x.kind == ELSEWHERE:
-            return self.read(x, t, p, j)
-        # in the iteration before, an operation's row is as far away as in this one
-        if x.kind == HERE:
-            return self.f.load(self.values, self.out(t, x.at), self.w)
-        out = self.body.out[x.at]
-        if out.stride is not None:
-            before = out._replace(at=out.at - out.stride)
-            return self.f.load(self.values, self.moving(before, t, x.at, 1), self.w)
-        return self.read(Operand(ELSEWHERE, 0), t, p, j)
+            p, j = x.at
+            return self.read(self.body.operands[p][j], t, p, j)
+        place = self.out(t if x.kind == HERE else t - 1, x.at)
+        return self.f.load(self.values, place, self.w)
