@@ -30,6 +30,7 @@ def minimize(
     scheduler: Any = None,
     path: PathName = "auto",
     dtype: Any = np.float64,
+    native: bool = True,
     seed: int = 0,
     progress: bool = True,
     on_nonfinite: OnNonfinite = "stop",
@@ -38,8 +39,8 @@ def minimize(
 
     `function()` returns one number, computed from the parameters' Values: a loss with all of its
     data in it, or anything else that is to become small. It may be a program of
-    ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again; one of other
-    parameters, or in another order, is compiled anew. `path`, `dtype`, `seed`,
+    ``engine.compile(f, wrt=optimizer.parameters())``, which is then used again, as it was made; one
+    of other parameters, or in another order, is compiled anew. `path`, `dtype`, `native`, `seed`,
     `scheduler` (stepped after every update, whatever its interval) and `on_nonfinite` are as for
     `fit`, and so is Ctrl-C. In the History `loss` is `step_loss`: that of each update, before it.
 
@@ -79,7 +80,7 @@ def minimize(
         history.reason = "it was asked for"
         if path != "scalar":
             try:
-                step = FunctionPath(function, parameters, bar.advance, dtype, steps)
+                step = FunctionPath(function, parameters, bar.advance, dtype, steps, native=native)
                 history.path, history.reason = "vectorised", "the function compiles"
             except CANT_COMPILE as error:
                 step = fall_back(error)

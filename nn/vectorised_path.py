@@ -156,10 +156,12 @@ class FunctionPath(LoopPath):
         advance: Callable[[int], object],
         dtype: Any = np.float64,
         updates: int = 1,
+        *,
+        native: bool = True,
     ) -> None:
         self.program = function
         if not isinstance(function, engine.Program):
-            options = {"wrt": list(parameters), "dtype": dtype}
+            options = {"wrt": list(parameters), "dtype": dtype, "native": native}
             self.program = engine.compile(lambda: one_value(function()), **options)
         self._loop, self._advance = Loop(self.program), advance
         self._loop.expect(updates)

@@ -36,9 +36,9 @@ def test_a_function_falls(path: str) -> None:
     assert history.loss[-1] < 1e-3
 
 
-def test_both_paths_take_the_same_steps() -> None:
+def test_all_paths_take_the_same_steps() -> None:
     runs = []
-    for path in ("scalar", "vectorised"):
+    for path, native in (("scalar", True), ("vectorised", True), ("vectorised", False)):
         p = values(-0.5, 0.7)
         optimizer = nn.Adam(p, lr=0.02)
         scheduler = nn.LambdaLR(optimizer, lambda k: 1.0 / (1.0 + k), interval="step")
@@ -48,10 +48,12 @@ def test_both_paths_take_the_same_steps() -> None:
             steps=50,
             scheduler=scheduler,
             path=path,
+            native=native,
             progress=False,
         )
         runs.append([*history.loss, *[x.data for x in p]])
     assert runs[1] == pytest.approx(runs[0], rel=1e-10)
+    assert runs[2] == pytest.approx(runs[0], rel=1e-10)
 
 
 def test_a_loss_over_rows_of_an_mlp_as_in_micrograd() -> None:
