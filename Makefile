@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -46,6 +46,10 @@ notebooks: .venv/notebook  ## run all notebooks in place: a second time only mea
 	$(BIN)/jupyter-nbconvert --to notebook --execute --inplace \
 		--config notebooks/nbconvert_config.py notebooks/*.ipynb
 
+stub: .venv/test  ## what editors are told of the rows of the table
+	$(BIN)/python tests/make_stub.py
+	$(BIN)/ruff format engine/rows.pyi
+
 oracles: .venv/oracle  ## write the frozen figures of PyTorch and mpmath anew
 	$(BIN)/python tests/data/make_oracles.py
 
@@ -53,6 +57,8 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/user_code.py
+	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 format: .venv/test

@@ -38,7 +38,7 @@ from engine.modes import enable_grad, errstate, no_grad, scope
 from engine.randomness import manual_seed
 from engine.value import Value
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from collections.abc import Sequence
     from typing import Literal
 
@@ -49,17 +49,19 @@ if TYPE_CHECKING:
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
+    from engine.rows import *  # noqa: F403
 
 
 __version__ = "0.1.0"
-__getattr__, __dir__ = deferred.attributes(
-    __name__,
-    {
-        "engine.compiled.program": ("Program", "compile"),
-        "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
-        "engine.testing": (),
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred.attributes(
+        __name__,
+        {
+            "engine.compiled.program": ("Program", "compile"),
+            "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
+            "engine.testing": (),
+        },
+    )
 globals().update({name: getattr(functions, name) for name in functions.__all__})
 
 

@@ -15,15 +15,16 @@ from typing import Any
 def attributes(
     package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return a package's `__getattr__` and `__dir__`, for names that wait in other modules.
+    """Return a package's `__getattr__`, for names that wait in other modules, and its `__dir__`:
+    those of its `__all__`, and its own modules among these.
 
     `modules` says which module has which names. It is imported when one of them is first asked
     for, or the module itself, if it is the package's own; from then on the package has that name
     like any other.
 
     >>> __getattr__, __dir__ = attributes(__name__, {"math": ("fsum", "pi")})
-    >>> "fsum" in __dir__(), __getattr__("fsum")([0.5, 0.25])
-    (True, 0.75)
+    >>> __getattr__("fsum")([0.5, 0.25])
+    0.75
     """
     names = vars(sys.modules[package])
     homes = {name: module for module, found in modules.items() for name in found}
@@ -37,7 +38,12 @@ def attributes(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return names[name]
 
-    return __getattr__, lambda: sorted(names.keys() | homes.keys())
+    def __dir__() -> list[str]:  # noqa: N807
+        own = {name.removeprefix(f"{package}.") for name, found in modules.items() if not found}
+        kept = {name for name in names if name.startswith("__")}
+        return sorted({*names["__all__"], *own, *kept})
+
+    return __getattr__, __dir__
 
 
 def numpy_class(name: str) -> Any:

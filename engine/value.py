@@ -25,6 +25,11 @@ from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
 
+if TYPE_CHECKING:
+    from engine.rows import RowMethods
+else:
+    RowMethods = object  # they are made at the end of this file, from the table
+
 _new = object.__new__
 gradient_lock = locks.freed()
 compared: object = None  # what a caller puts here is gone as soon as any two are compared
@@ -45,7 +50,7 @@ def _unary(op: Op) -> Callable[[Value], Value]:
     return method
 
 
-def _operator(op: Op) -> Callable[[Value, Any], Any]:
+def _operator(op: Op) -> Callable[[Value, Any], Value]:
     """A binary operator: NotImplemented for what is no number, so that Python tries the other."""
     forward = op.forward
     assert forward is not None
@@ -132,7 +137,7 @@ def _comparison(
     return method
 
 
-class Value(Copied):
+class Value(Copied, RowMethods):
     """A scalar in a computation graph.
 
     Calculate with it as with a float; then `backward()` puts the derivative of the result with
@@ -202,10 +207,6 @@ class Value(Copied):
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Value has no subclasses: operations on them would give plain Values")
-
-    if TYPE_CHECKING:  # the other methods are made from the table, at the end of this file
-
-        def __getattr__(self, name: str) -> Callable[..., Value]: ...
 
     # --- looking at a node ---
 
@@ -336,24 +337,26 @@ class Value(Copied):
 
     # --- operators ---
 
-    __add__ = _operator(TABLE["add"])
-    __radd__ = _reflected(TABLE["add"])
-    __sub__ = _operator(TABLE["sub"])
-    __rsub__ = _reflected(TABLE["sub"])
-    __mul__ = _operator(TABLE["mul"])
-    __rmul__ = _reflected(TABLE["mul"])
-    __truediv__ = _operator(TABLE["div"])
-    __rtruediv__ = _reflected(TABLE["div"])
-    __mod__ = _operator(TABLE["remainder"])
-    __rmod__ = _reflected(TABLE["remainder"])
-    __floordiv__ = _operator(TABLE["floor_divide"])
-    __rfloordiv__ = _reflected(TABLE["floor_divide"])
-    __rpow__ = _reflected(TABLE["pow"])
-    __neg__ = _unary(TABLE["neg"])
-    __abs__ = _unary(TABLE["abs"])
-    __floor__ = _unary(TABLE["floor"])
-    __ceil__ = _unary(TABLE["ceil"])
-    __trunc__ = _unary(TABLE["trunc"])
+    if not TYPE_CHECKING:  # which `rows` tells, as the methods that are made from the table
+        __add__ = _operator(TABLE["add"])
+        __radd__ = _reflected(TABLE["add"])
+        __sub__ = _operator(TABLE["sub"])
+        __rsub__ = _reflected(TABLE["sub"])
+        __mul__ = _operator(TABLE["mul"])
+        __rmul__ = _reflected(TABLE["mul"])
+        __truediv__ = _operator(TABLE["div"])
+        __rtruediv__ = _reflected(TABLE["div"])
+        __mod__ = _operator(TABLE["remainder"])
+        __rmod__ = _reflected(TABLE["remainder"])
+        __floordiv__ = _operator(TABLE["floor_divide"])
+        __rfloordiv__ = _reflected(TABLE["floor_divide"])
+        __rpow__ = _reflected(TABLE["pow"])
+        __neg__ = _unary(TABLE["neg"])
+        __abs__ = _unary(TABLE["abs"])
+        __floor__ = _unary(TABLE["floor"])
+        __ceil__ = _unary(TABLE["ceil"])
+        __trunc__ = _unary(TABLE["trunc"])
+
     _power = _operator(TABLE["pow"])
 
     def __pos__(self) -> Value:
@@ -365,7 +368,7 @@ class Value(Copied):
 
     conj = conjugate
 
-    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+    def __pow__(self, other: Value | float, modulus: None = None) -> Value:
         if modulus is not None:
             raise TypeError("pow of a Value takes no modulus; write x**y % m")
         if isinstance(other, NUMBERS):
@@ -382,13 +385,13 @@ class Value(Copied):
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
 
-    def pow(self, y: Any) -> Any:
+    def pow(self, y: Value | float) -> Value:
         """self ** y in the reals: nan for self < 0 and y not whole; 1 at every self for y = 0."""
         return self**y
 
     power = pow
 
-    def __round__(self, digits: int | None = None) -> Any:
+    def __round__(self, digits: int | None = None) -> Value:
         if digits is None or not (digits := operator.index(digits)):
             return self.round()
         if not -22 <= digits <= 22:  # beyond, a power of ten is no longer exact

@@ -67,21 +67,22 @@ if TYPE_CHECKING:
     from nn.updates import History
 
 # What trains, predicts, draws and saves: it knows the compiler, or takes long to load.
-__getattr__, __dir__ = deferred.attributes(
-    __name__,
-    {
-        "nn.compare": ("Comparison", "compare_paths"),
-        "nn.live": ("LivePlot",),
-        "nn.minimize": ("minimize",),
-        "nn.network_picture": ("draw_network",),
-        "nn.plots": (),
-        "nn.predicting": ("evaluate", "predict"),
-        "nn.saving": ("CheckpointError", "load", "save"),
-        "nn.stopping": ("EarlyStopping",),
-        "nn.train": ("fit",),
-        "nn.updates": ("History",),
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred.attributes(
+        __name__,
+        {
+            "nn.compare": ("Comparison", "compare_paths"),
+            "nn.live": ("LivePlot",),
+            "nn.minimize": ("minimize",),
+            "nn.network_picture": ("draw_network",),
+            "nn.plots": (),
+            "nn.predicting": ("evaluate", "predict"),
+            "nn.saving": ("CheckpointError", "load", "save"),
+            "nn.stopping": ("EarlyStopping",),
+            "nn.train": ("fit",),
+            "nn.updates": ("History",),
+        },
+    )
 
 __all__ = [
     "ELU",

@@ -56,9 +56,9 @@ class Neuron(Module):
         self.b = Value(0.0)
         self.nin, self.nonlin = nin, nonlin
 
-    def forward(self, x: Sequence[Any]) -> Any:
-        """Return the neuron's output, a Value."""
-        total = engine.dot(self.w, checked(self, x, len(self.w)), start=self.b)
+    def forward(self, x: Sequence[Any]) -> Value:
+        """Return the neuron's output."""
+        total: Value = engine.dot(self.w, checked(self, x, len(self.w)), start=self.b)
         return total.relu() if self.nonlin else total
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from itertools import chain
 from reprlib import recursive_repr
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -25,6 +25,14 @@ from engine.leaves import all_given
 from engine.trees import is_record, record_fields
 
 M = TypeVar("M", bound="Module")
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class _Defines(Protocol[P, R]):
+    """What defines a forward: a call takes what that takes, and gives what it gives."""
+
+    def forward(self, *inputs: P.args, **named: P.kwargs) -> R: ...
 
 
 class Module:
@@ -58,20 +66,22 @@ class Module:
         slots = vars(cls).get("__slots__", ())
         cls._slots = (*cls._slots, *([slots] if isinstance(slots, str) else slots))
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Compute the output for one example. A module defines this; else it raises TypeError."""
         raise TypeError(f"{type(self).__name__} defines no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
-        for x in inputs:
+    def __call__(self: _Defines[P, R], *inputs: P.args, **named: P.kwargs) -> R:
+        module: Any = self
+        for x in (*inputs, *named.values()) if named else inputs:
             if isinstance(x, np.ndarray):
-                return self(*map(self._example, inputs))
+                given = {name: module._example(x) for name, x in named.items()}
+                return module(*map(module._example, inputs), **given)  # type: ignore[no-any-return]
         # `with engine.scope(...)`, written out: a network has many small modules
         modes.scoped = True
         inner = modes.Scope(type(self).__name__, modes.current_scope(), ref(self))
         outer = modes.set_scope(inner)
         try:
-            return self.forward(*inputs)
+            return self.forward(*inputs, **named)
         except RecursionError as error:
             _count(error)
             raise

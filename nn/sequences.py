@@ -205,4 +205,4 @@ class CausalSelfAttention(Module):
             shares = engine.softmax(scores)
             values = zip(*[value[part] for _, value in cache], strict=True)
             mixed += [engine.dot(shares, column) for column in values]
-        return self.output(mixed)  # type: ignore[no-any-return]
+        return self.output(mixed)

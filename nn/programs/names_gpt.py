@@ -74,7 +74,7 @@ class GPT(nn.Module):
     def extend(self, token: Any, cache: Cache) -> list[Any]:
         """Return the scores at the next position; `cache` holds the positions before."""
         x = self.norm(added(self.tokens(token), self.positions(len(cache))))
-        return self.head(self.block.extend(x, cache))  # type: ignore[no-any-return]
+        return self.head(self.block.extend(x, cache))
 
 
 def added(x: list[Any], y: list[Any]) -> list[Any]:

@@ -106,6 +106,20 @@ def test_activations(activation: nn.Module, expected: list[float]) -> None:
 # --- state ----------------------------------------------------------------------------------
 
 
+def test_a_call_takes_what_forward_takes() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            self.w = Value(2.0)
+
+        def forward(self, x: list[float], scale: float = 1.0) -> Value:
+            return self.w * sum(x) * scale
+
+    assert Scaled()([1.0, 2.0], scale=3.0).data == 18.0
+    assert Scaled()(x=np.array([1.0, 2.0])).data == 6.0
+    with pytest.raises(TypeError, match="looks like a batch"):
+        Scaled()(x=np.ones((2, 2)))
+
+
 def test_a_state_goes_out_and_in() -> None:
     first, second = (
         model(),
