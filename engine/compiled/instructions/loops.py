@@ -436,18 +436,21 @@ class _Backward(_Emission):
         last = self.body.first + (self.body.count - 1) * self.period
         every = e.steps[self.body.first : last + self.period].reshape(-1, self.period)
         self.always, self.ever = (x.reduce(every).tolist() for x in (np.bitwise_and, np.bitwise_or))
-        to_before = list[int]()
-        to_same = dict[int, bool]()  # whether the first to arrive adds
+        adds: dict[tuple[int, int], bool] = {}  # whether the first to pass does, in the last one
         for p in reversed(range(self.period)):
             for j, x in enumerate(self.body.operands[p]):
-                if self.ever[p] >> j & 1 and x.kind == SAME:
-                    to_same.setdefault(x.at, bool(every[-1, p] >> j & 8))
-                elif self.ever[p] >> j & 1 and x.kind == BEFORE and x.at not in to_before:
-                    to_before.append(x.at)
+                if self.ever[p] >> j & 1:
+                    adds.setdefault((x.kind, x.at), bool(every[-1, p] >> j & 8))
+        to_same = {at: added for (kind, at), added in adds.items() if kind == SAME}
+        # where something has arrived before, unless what the last iteration passes is the first to
+        to_before = {at: adds.get((HERE, at), True) for kind, at in adds if kind == BEFORE}
         self.read_same()
         use = _Use(e, self.body)
         nothing = f.literal(e.lists.nothing, self.w)
-        start = [f.load(self.adjoints, self.at(int(s.out[last + q])), self.w) for q in to_before]
+        start = [
+            f.load(self.adjoints, self.at(int(s.out[last + q])), self.w) if arrived else nothing
+            for q, arrived in to_before.items()
+        ]
         start += [nothing] * len(to_same)
 
         def iteration(k: Any, *held: Lanes) -> list[Lanes]:
@@ -468,8 +471,8 @@ class _Backward(_Emission):
         ended = iter(f.loop(self.body.count, iteration, start))
         for q in to_before:
             f.store(next(ended), self.adjoints, self.at(self.rows.before(q)))
-        for row, adds in to_same.items():
-            f.store(next(ended), self.adjoints, self.at(row), adds=adds)
+        for row, added in to_same.items():
+            f.store(next(ended), self.adjoints, self.at(row), adds=added)
 
     def _edges(
         self,
