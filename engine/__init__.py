@@ -36,6 +36,7 @@ from engine.graph import Graph
 from engine.iteration import scan, while_loop
 from engine.modes import enable_grad, errstate, no_grad, scope
 from engine.randomness import manual_seed
+from engine.solutions import fixed_point, solve
 from engine.value import Value
 
 if TYPE_CHECKING:  # what is made from the table, or loaded on first use
@@ -206,6 +207,7 @@ __all__ = [
     "enable_grad",
     "errstate",
     "explain",
+    "fixed_point",
     "get_num_threads",
     "grad",
     "gradcheck",
@@ -223,6 +225,7 @@ __all__ = [
     "scope",
     "set_num_threads",
     "show_lifting",
+    "solve",
     "step_through",
     "trace",
     "value_and_grad",

@@ -121,7 +121,7 @@ def _passed(adjoint: _Adjoint, p: Number, cut: Number) -> _Adjoint | None:
     return None if cut else _Adjoint(g, sure)
 
 
-def _recorded_args(node: Value) -> tuple[Number, ...]:
+def recorded_args(node: Value) -> tuple[Number, ...]:
     for operand, x in node._operands():
         if operand is not None and operand._data is not x and operand._data != x:
             raise GraphError(
@@ -136,7 +136,7 @@ def _edges(node: Value, op: Op, recorded: bool) -> list[tuple[Number, Number]]:
     if not recorded:
         pulled = op.pullback(node.args, node, 1.0) if op.pullback else partials_of(node, op)
         return [(0.0, True) if p is None else (p, False) for p in pulled]
-    args = _recorded_args(node)
+    args = recorded_args(node)
     if op.pullback is not None:
         pulled = op.pullback(args, node, Value(1.0))
         nothing = FUNCTIONS["nothing"]
@@ -175,7 +175,7 @@ def _recorded_arrivals(
             continue
         passed: list[_Adjoint | None]
         if op.pullback is not None:
-            pulled = op.pullback(_recorded_args(node), node, adjoint.marked())
+            pulled = op.pullback(recorded_args(node), node, adjoint.marked())
             passed = [None if g is None else _Adjoint(g, False) for g in pulled]
         else:
             passed = [_passed(adjoint, p, cut) for p, cut in _edges(node, op, recorded=True)]
@@ -184,6 +184,19 @@ def _recorded_arrivals(
                 before = adjoints.get(operand)
                 adjoints[operand] = contribution if before is None else before.plus(contribution)
     return [adjoints.get(node) for node in wanted]
+
+
+def pulled_back(
+    seeds: Iterable[tuple[Number, Number]], wanted: Sequence[Value], recorded: bool
+) -> Sequence[Number | None]:
+    """What results with these adjoints pass back to the `wanted` nodes, as a pullback gives it."""
+    chosen = [(y, g) for y, g in seeds if isinstance(y, Value)]
+    nodes = topological_order([y for y, _ in chosen], stop=wanted)
+    if not recorded:
+        return arrivals(nodes, chosen, wanted)  # type: ignore[arg-type]
+    told = [(y, _Adjoint(g, not isinstance(g, Value))) for y, g in chosen]
+    found = _recorded_arrivals(nodes, told, wanted)
+    return [None if g is None else g.marked() for g in found]
 
 
 def _forward_sweep(
@@ -237,7 +250,7 @@ def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
             )
     nodes = topological_order(roots)
     seeds = [(root, 1.0) for root in roots]
-    if create_graph or _tracing():
+    if create_graph or is_traced():
         found = _recorded_sweep(nodes, seeds, wanted)
         return rebuild(found if create_graph else [_number(d) for d in found])
     return rebuild(reverse_sweep(nodes, seeds, wanted))
@@ -246,7 +259,7 @@ def gradients(outputs: Any, inputs: Any, *, create_graph: bool = False) -> Any:
 # --- calling a function on fresh inputs -----------------------------------------------------
 
 
-def _tracing() -> bool:
+def is_traced() -> bool:
     """Whether this thread traces a function: then every result must stay a Value."""
     return bool(modes.tracing) and modes.state.trace is not None
 
@@ -262,7 +275,7 @@ def _looking_inside() -> bool:
     return recorder is not None and recorder.looks_inside
 
 
-def _own_node(x: Number) -> Value:
+def own_node(x: Number) -> Value:
     """A node of its own for an input, so that the same Value reached in another way, through a
     closure, is not mistaken for it."""
     return record(TABLE["identity"], (x,)) if isinstance(x, Value) else computed_leaf(x)
@@ -291,7 +304,7 @@ class _Call:
         # What lies behind the inputs does not matter here, and may be long.
         roots = [y for y in self.outputs if isinstance(y, Value)]
         self.nodes = topological_order(roots, stop=self.inputs)
-        self.recorded = holds_value(args) or _tracing()
+        self.recorded = holds_value(args) or is_traced()
         if self._connected:
             leaves = itertools.filterfalse(_get_op, self.nodes)
             outside = any(is_from_before(leaf, call) for leaf in leaves)
@@ -307,7 +320,7 @@ class _Call:
         self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
         for i in chosen:
             leaves, rebuild = flatten(args[i])
-            nodes = [_own_node(x) for x in leaves]
+            nodes = [own_node(x) for x in leaves]
             args[i] = rebuild(nodes)
             self.inputs += nodes
             self.rebuilds.append((len(nodes), rebuild))
@@ -601,7 +614,7 @@ def custom_op(
         if len(operands) != count:
             raise TypeError(f"{name} has {count} partials, but was given {len(operands)} operands")
         given = [checked_operand(op, x) for x in operands]
-        if _tracing():
+        if is_traced():
             raise TraceError(
                 f"the custom operation {name!r} can't be compiled, {user_line()}: its forward is "
                 "Python on plain floats; write it in functions of engine instead"
@@ -669,7 +682,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any, **keywords: Any) -> Any:
         g = functools.partial(f, **keywords)
         # a replay keeps no nodes, so there is nothing to save
-        saving = modes.state.recording and not _tracing() and not _looking_inside()
+        saving = modes.state.recording and not is_traced() and not _looking_inside()
         return _Segment(g, args).results() if saving else g(*args)
 
     return checkpointed
@@ -680,13 +693,13 @@ class _Segment:
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._f = f
-        given, self._rebuild = _flatten_arguments(args)
+        given, self._rebuild = flatten_arguments(args)
         inputs = [computed_leaf(x.data if isinstance(x, Value) else x) for x in given]
         self._draws = counters()
         with modes.scope("checkpoint"):
             mark = modes.state.scope
             outputs, self._rebuild_outputs = flatten(f(*self._rebuild(inputs)))
-        self._captured = _captured(outputs, inputs, mark)
+        self._captured = captured_in(outputs, inputs, mark)
         self._numbers = [(y.data, True) if isinstance(y, Value) else (y, False) for y in outputs]
         self._inputs = len(given)
         self._operands = [(x, x.data) if isinstance(x, Value) else (None, x) for x in given]
@@ -708,17 +721,13 @@ class _Segment:
     def _pull_back(
         self, k: int, args: Sequence[Number], node: Value, adjoint: Number
     ) -> Sequence[Number | None]:
-        args = _recorded_args(node)[: self._inputs]
+        args = recorded_args(node)[: self._inputs]
         if isinstance(adjoint, Value):
-            inputs, outputs = self._compute([_own_node(x) for x in args])
+            inputs, outputs = self._compute([own_node(x) for x in args])
         else:
             inputs, outputs = self._again(node)
         wanted = [*inputs, *self._captured]
-        nodes = topological_order([outputs[k]], stop=wanted)
-        if isinstance(adjoint, Value):
-            found = _recorded_arrivals(nodes, [(outputs[k], _Adjoint(adjoint, False))], wanted)
-            return [None if g is None else g.marked() for g in found]
-        return arrivals(nodes, [(outputs[k], adjoint)], wanted)
+        return pulled_back([(outputs[k], adjoint)], wanted, isinstance(adjoint, Value))
 
     def _compute(self, inputs: list[Value]) -> tuple[list[Value], list[Any]]:
         with modes.enable_grad(), redrawing(self._draws):
@@ -737,7 +746,30 @@ class _Segment:
         self._redone = None
 
 
-def _flatten_arguments(
+class Ruled(Op):
+    """The operation of a result whose derivative a rule tells. Its first operand is the same number
+    computed in operations of the table, which is what a trace compiles; else a literal."""
+
+    __slots__ = ()
+
+
+def ruled(
+    name: str,
+    result: Number,
+    operands: Sequence[tuple[Value | None, float]],
+    pullback: Callable[[Sequence[Number], Value, Number], Sequence[Number | None]],
+) -> Value:
+    """A node of this result, whose `pullback` says what the operands get, as that of an `Op`."""
+
+    def pull_back(args: Sequence[Number], node: Value, g: Number) -> Sequence[Number | None]:
+        return [None, *pullback(args[1:], node, g)]
+
+    op = Ruled(name, name, None, (0.0,) * (1 + len(operands)), pullback=pull_back)
+    first = (result, result._data) if isinstance(result, Value) else (None, result)
+    return record_result(op, first[1], [first, *operands])
+
+
+def flatten_arguments(
     args: Sequence[Any],
 ) -> tuple[list[Any], Callable[[list[Any]], list[Any]]]:
     """`flatten` for positional arguments, of which those that hold no numbers stay as they are."""
@@ -757,7 +789,7 @@ def _flatten_arguments(
     return leaves, rebuild_all
 
 
-def _captured(
+def captured_in(
     outputs: Sequence[Any], inputs: Sequence[Value], mark: modes.Scope | None
 ) -> list[Value]:
     """The Values that f reached from outside: those not made in the scope `mark`."""

@@ -90,10 +90,10 @@ def while_loop(
 
 def one_step(step: Step, carry: Any, x: Any, t: int) -> tuple[Any, Any]:
     """Return what step number t of a `scan` gives. Raises as `scan` does."""
-    result = _called(step, (carry, x), t)
+    result = unchanging(step, (carry, x), t)
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise TypeError(
-            f"a step of scan returns a pair, (carry, y), not {_told(result)}, {_where(step, t)}; "
+            f"a step of scan returns a pair, (carry, y), not {_told(result)}, {where_is(step, t)}; "
             "where there is no y, return carry, None"
         )
     _check_carry(result[0], carry, step, t)
@@ -102,10 +102,10 @@ def one_step(step: Step, carry: Any, x: Any, t: int) -> tuple[Any, Any]:
 
 def another_step(step: Step, carry: Any, t: int) -> Any:
     """Return what step number t of a `while_loop` gives. Raises as `while_loop` does."""
-    result = _called(step, (carry,), t)
+    result = unchanging(step, (carry,), t)
     if result is None:
         raise TypeError(
-            f"a step of while_loop returns the next carry, not None, {_where(step, t)}; does it "
+            f"a step of while_loop returns the next carry, not None, {where_is(step, t)}; does it "
             "lack a return statement?"
         )
     _check_carry(result, carry, step, t)
@@ -126,7 +126,7 @@ def as_condition(found: Any, condition: Callable[[Any], Any]) -> Any:
     if not isinstance(found, bool | int | float | Value):
         raise TypeError(
             f"the condition of while_loop is a comparison, as x > 0, not {_told(found)}, "
-            f"{_where(condition, None)}"
+            f"{where_is(condition, None)}"
         )
     return as_number(found)
 
@@ -171,7 +171,7 @@ def _entries(step: Step, xs: Any, length: int | None) -> Sequence[Any]:
     return entries  # type: ignore[no-any-return]
 
 
-def _called(step: Step, args: tuple[Any, ...], t: int) -> Any:
+def unchanging(step: Step, args: tuple[Any, ...], t: int) -> Any:
     """What a step returns; the first one is watched for changes to what is outside of it."""
     if t:
         return step(*args)
@@ -181,8 +181,8 @@ def _called(step: Step, args: tuple[Any, ...], t: int) -> Any:
     for name, state in before.items():
         if after.get(name) != state:
             raise TypeError(
-                f"the step changes {name}, which is outside of it, {_where(step, t)}; what a step "
-                "keeps goes into the carry, and what it gives is returned"
+                f"the step changes {name}, which is outside of it, {where_is(step, t)}; what a "
+                "step keeps goes into the carry, and what it gives is returned"
             )
     return result
 
@@ -211,10 +211,10 @@ def _check_carry(new: Any, old: Any, step: Step, t: int) -> None:
     try:
         flatten_like(new, old, "the carry that a step returns")
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{error}, {_where(step, t)}") from None
+        raise type(error)(f"{error}, {where_is(step, t)}") from None
 
 
-def _where(f: Any, t: int | None) -> str:
+def where_is(f: Any, t: int | None) -> str:
     """Where a function stands, and in which step it was."""
     code = getattr(getattr(f, "__func__", f), "__code__", None)
     line = f"at {code.co_filename}:{code.co_firstlineno}" if code else user_line()

@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine import modes
+from engine.calculus import Ruled
 from engine.compiled.changes import run_once
 from engine.compiled.scans import Operand, Scan, UnrollError, result_of, same_nodes
 from engine.compiled.surroundings import Surroundings
 from engine.conditions import Condition
+from engine.copying import set_operands
 from engine.errors import TraceError, user_line
 from engine.functions import FUNCTIONS, checked_index
 from engine.iteration import (
@@ -177,6 +179,10 @@ def _recorded(
             result = f(*args, **keywords)
         finally:
             nodes = made.end()
+            for node in nodes:
+                if isinstance(node.op, Ruled):  # its derivative was told; now it is its number
+                    node.op = TABLE["identity"]
+                    set_operands(node, node._operands()[:1])
     if result is None:
         raise TypeError("the function returned None; does it lack a return statement?")
     outputs, rebuild = flatten(result[:1] if rest and result[1] is None else result)
