@@ -33,6 +33,7 @@ from engine.calculus import (
 from engine.checking import gradcheck, gradgradcheck
 from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
 from engine.graph import Graph
+from engine.integration import integrate
 from engine.iteration import scan, while_loop
 from engine.modes import enable_grad, errstate, no_grad, scope
 from engine.randomness import manual_seed
@@ -215,6 +216,7 @@ __all__ = [
     "gradients",
     "hessian",
     "hvp",
+    "integrate",
     "jacobian",
     "jvp",
     "kinks",
