@@ -27,7 +27,7 @@ from engine.calculus import (
 )
 from engine.errors import GraphError
 from engine.functions import FUNCTIONS, Number, clamp, dot, maximum, minimum, where
-from engine.iteration import scan, where_is, while_loop
+from engine.iteration import is_met, scan, where_is, while_loop
 from engine.signatures import check_transform
 from engine.solutions import EPSILON, Numbers, check_steady, now, number_of, numbers_of, told
 from engine.trees import flatten, flatten_like
@@ -145,11 +145,9 @@ class _Problem:
         if self._steps is not None:
             over_span = functools.partial(_in_equal_steps, slope, self._steps)
             return scan(over_span, ys, spans)[1]  # type: ignore[no-any-return]
-        found, first, h = [], slope(times[0], ys), self._first_step(slope, ys, *spans[0])
-        for t, end in spans:
-            ys, first, h = self._adaptively(slope, ys, first, t, end, h)
-            found.append(ys)
-        return found
+        start = ys, slope(times[0], ys), self._first_step(slope, ys, *spans[0])
+        over_span = functools.partial(self._adaptively, slope)
+        return scan(over_span, start, spans)[1]  # type: ignore[no-any-return]
 
     def _first_step(self, slope: Slope, ys: Numbers, t: Number, end: Number) -> Number:
         """One that changes y by a hundredth (Hairer, Nørsett, Wanner, II.4), or a thousandth of the
@@ -171,10 +169,9 @@ class _Problem:
         size: Number = FUNCTIONS["sqrt"](dot(ratios, ratios) / len(ratios))
         return size
 
-    def _adaptively(
-        self, slope: Slope, ys: Numbers, first: Numbers, t: Number, end: Number, h: Number
-    ) -> tuple[Numbers, Numbers, Number]:
-        """y at `end`, the slope there, and the size of the next step."""
+    def _adaptively(self, slope: Slope, carry: Any, span: tuple[Number, Number]) -> Any:
+        """y at the end of a span of time, with the slope there and the size of the next step."""
+        (ys, first, h), (t, end) = carry, span
         smallest = _SMALLEST * maximum(abs(now(t)), abs(now(end)))
 
         def step(carry: Any) -> Any:
@@ -202,9 +199,9 @@ class _Problem:
             (t, ys, first, h, 0.0),
             limit=self._max_steps + 1,
         )
-        if not now(t) >= now(end):
+        if not is_met(now(t) >= now(end)):
             self._fail(t, ys, h, smallest)
-        return ys, first, h
+        return (ys, first, h), ys
 
     def _fail(self, t: Number, ys: Numbers, h: Number, smallest: Number) -> NoReturn:
         slopes = numbers_of("integrate", self._f, self._numbers_at(t, ys), self._y0)

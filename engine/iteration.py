@@ -117,6 +117,14 @@ def holds(condition: Callable[[Any], Any], carry: Any) -> bool:
     return bool(as_condition(condition(carry), condition))
 
 
+def is_met(condition: Any) -> bool:
+    """Whether a condition holds without which an error is to be raised. Other than `bool`, it is no
+    branch: in a step of `scan` under trace it is asked for all steps when they are over."""
+    if isinstance(condition, Condition):
+        return bool(modes.state.trace.demand(condition.value))
+    return bool(condition)
+
+
 def as_condition(found: Any, condition: Callable[[Any], Any]) -> Any:
     """A condition as a bool, a number or a Value. Raises TypeError for what is none."""
     if isinstance(found, Condition):

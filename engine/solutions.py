@@ -27,7 +27,7 @@ from engine.calculus import (
     vjp,
 )
 from engine.functions import FUNCTIONS, Number, detach, dot, maximum, where
-from engine.iteration import unchanging, where_is, while_loop
+from engine.iteration import is_met, unchanging, where_is, while_loop
 from engine.randomness import counters
 from engine.signatures import check_arguments, check_transform
 from engine.trees import flatten, flatten_like
@@ -179,10 +179,11 @@ class Equation:
                 ([now(x) for x in self._start], math.inf, math.inf, 0.0),
                 limit=max_steps + 1,
             )
-        if not change <= tolerance:
+        if not is_met(change <= tolerance):
             self._fail(xs, change, max_steps)
         # a double root is approached by halves, whatever the tolerance
-        if step == self.newton_step and (change > 0.25 * before) & (change > 16.0 * EPSILON):
+        squares = (change <= 0.25 * before) | (change <= 16.0 * EPSILON)
+        if step == self.newton_step and not is_met(squares):
             self._fail_at_double_root(xs)
         return self._rebuild(self._with_rule(xs))
 
@@ -200,7 +201,7 @@ class Equation:
             fs = self._outputs if traced else [*map(now, self._outputs)]
             steps = linear_solution(self._rows, fs)
             self._numbers = [x - d for x, d in zip(xs, steps, strict=True)]
-        if not maximum([abs(now(d)) for d in steps]) < math.inf:
+        if not is_met(maximum([abs(now(d)) for d in steps]) < math.inf):
             self._fail(xs, math.nan, 0)
         if self._plain and not self._captured:
             return self._numbers

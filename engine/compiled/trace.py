@@ -28,7 +28,8 @@ from engine.compiled.surroundings import Surroundings
 from engine.conditions import Condition
 from engine.copying import set_operands
 from engine.errors import TraceError, user_line
-from engine.functions import FUNCTIONS, checked_index
+from engine.functions import FUNCTIONS, checked_index, prod
+from engine.functions import sum as total_of
 from engine.iteration import (
     Step,
     another_step,
@@ -185,7 +186,7 @@ def _recorded(
                     set_operands(node, node._operands()[:1])
     if result is None:
         raise TypeError("the function returned None; does it lack a return statement?")
-    outputs, rebuild = flatten(result[:1] if rest and result[1] is None else result)
+    outputs, rebuild = flatten([x for x in result if x is not None] if rest else result)
     outputs = [y if isinstance(y, Value) else to_float(y) for y in outputs]
     return Recording(outputs, rebuild, inputs, trace.guards, trace.draws, nodes, made)
 
@@ -203,6 +204,7 @@ class Trace:
     ) -> None:
         self.guards: list[Guard] = []
         self.draws: list[Value] = []
+        self._demands: list[Any] | None = None  # in a step of a scan: they are asked after it
         self._outcomes, self._evaluate, self._unrolled = outcomes, evaluate, unrolled
         self._known: dict[Value, float] = {}
         self._tables: dict[tuple[int, ...], tuple[Any, list[_Column]]] = {}
@@ -219,6 +221,14 @@ class Trace:
         if number is None:
             number = self._known[node] = self._guard(node)
         return number
+
+    def demand(self, node: Value) -> bool:
+        """Whether a condition holds, where else an error is raised: a guard, which in a step of a
+        scan is one for all steps."""
+        if self._demands is None:
+            return bool(self.read(node))
+        self._demands.append(node)
+        return True
 
     def _guard(self, node: Value) -> float:
         k = len(self.guards)
@@ -252,7 +262,8 @@ class Trace:
         """A loop over entries: a node for each of its numbers; None where it has to be traced step
         by step."""
         first = entries[0]
-        recording = self._step(lambda c, x: one_step(step, c, x, 0), carry, first)
+        asked: list[Any] = []
+        recording = self._step(lambda c, x: one_step(step, c, x, 0), carry, first, asked)
         rows = _rows_of(entries, first)
         if recording is None or rows is None:
             return None
@@ -266,18 +277,24 @@ class Trace:
                 x = None if first is None else flatten(first)[1](_leaves(row))
                 last, y = one_step(step, last, x, t)
                 found += _data(flatten(y)[0]) if y is not None else []
+                found += [1.0] if asked else []
                 yield []
             yield [*_data(flatten_like(last, carry, "the carry")), *found]
 
         results = self._results(loop, given, operands, steps)
         if results is None:
             return None
-        again, parts = recording.rebuild, iter(results)
+        parts = iter(results)
         last = [*itertools.islice(parts, len(given))]
-        if len(again([*last, *results[len(last) :][: loop.given]])) == 1:  # there is no y
-            return rebuild(last), None
-        ys = [again([*last, *itertools.islice(parts, loop.given)])[1] for _ in entries]
-        return rebuild(last), ys
+        found = [recording.rebuild([*last, *itertools.islice(parts, loop.given)]) for _ in entries]
+        if asked:
+            held = total_of(parts.pop() for parts in found)
+            if not self.demand(FUNCTIONS["equal"](held, float(len(entries)))):
+                raise RuntimeError(
+                    f"in a step of scan a loop or a solution has not ended as it should, "
+                    f"{user_line()}; call the function without compile to see in which"
+                )
+        return rebuild(last), None if len(found[0]) == 1 else [y for _, y in found]
 
     def while_loop(
         self, condition: Callable[[Any], Any], step: Step, carry: Any, limit: int
@@ -307,7 +324,7 @@ class Trace:
         if results is None:
             return None
         last, ended = rebuild(results[: len(given)]), results[-1]
-        if self._guard(ended) != 1.0:
+        if not self.demand(ended):
             raise RuntimeError(without_end(limit, last))
         return (last,)
 
@@ -342,8 +359,11 @@ class Trace:
             found = [result_of(node, k, x) for k, x in enumerate(numbers)]
         return found if modes.state.recording else [x.detach() for x in found]
 
-    def _step(self, call: Callable[..., Any], carry: Any, x: Any) -> Recording | None:
-        """What a step records; None where it branches, draws, keeps state, or takes no Values."""
+    def _step(
+        self, call: Callable[..., Any], carry: Any, x: Any, asked: list[Any] | None = None
+    ) -> Recording | None:
+        """What a step records; None where it branches, draws, keeps state, or takes no Values. What
+        it demands is added to `asked`, if given, and whether all of it holds is its last output."""
         try:
             numbers, rebuild = flatten((carry,) if x is None else (carry, x))
             if self._unrolled or not flatten(carry)[0]:
@@ -351,10 +371,17 @@ class Trace:
             runs = []
             for _ in range(2):
                 trace, inputs = Trace((), self._evaluate), _leaves(numbers)
+                demands = trace._demands = None if asked is None else []
                 args = [*rebuild(inputs), *([None] if x is None else [])]
-                runs.append(_recorded(call, args, {}, inputs, trace, rest=True))
+
+                def whole(*args: Any, demands: Any = demands) -> tuple[Any, ...]:
+                    return (*call(*args), prod(demands) if demands else None)
+
+                runs.append(_recorded(whole, args, {}, inputs, trace, rest=True))
                 if trace.guards or trace.draws:
                     return None
+                if asked is not None:
+                    asked[:] = demands or []
         except Exception:  # it is raised again, step by step, where it is the user's
             return None
         return runs[0] if same_nodes(*runs) else None

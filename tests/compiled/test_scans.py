@@ -142,6 +142,24 @@ def test_a_step_that_branches_is_traced_step_by_step() -> None:
     np.testing.assert_allclose(gradients, [g for _, g in wanted], 1e-12)
 
 
+def test_a_loop_in_a_step_is_asked_whether_it_ended_when_all_steps_are_over() -> None:
+    def f(a: Any) -> Any:
+        def step(c: Any, x: Any) -> Any:
+            return engine.while_loop(lambda y: y < x, lambda y: a * y, c, limit=50), None
+
+        return engine.scan(step, 1.0, [3.0, 10.0, 40.0])[0]
+
+    program = engine.compile(f, in_axes=0)
+    a = np.array([2.0, 3.0, 1.5])
+    values, gradients = program.value_and_grad(a)
+    wanted = [engine.value_and_grad(f)(x) for x in a.tolist()]
+    np.testing.assert_allclose(values, [y for y, _ in wanted], 1e-12)
+    np.testing.assert_allclose(gradients, [g for _, g in wanted], 1e-12)
+    assert str(program).count("while a condition holds") == 1
+    with pytest.raises(RuntimeError, match="has not ended after 50 steps"):
+        program(np.array([2.0, 1.0]))
+
+
 def test_a_step_that_draws_draws_anew_in_each() -> None:
     def f(x: Any) -> Any:
         return engine.scan(lambda c, _: (c + engine.random(), None), x, length=9)[0]

@@ -175,8 +175,14 @@ def test_it_stands_in_a_loop() -> None:
         return engine.scan(step, 1.0, length=10)[0]
 
     eager = engine.value_and_grad(last)(2.0)
-    assert engine.compile(last).value_and_grad(2.0) == pytest.approx(eager)
     assert engine.gradcheck(last, 2.0)
+    program = engine.compile(last, in_axes=0)
+    value, slope = program.value_and_grad(np.array([2.0, 1.0]))
+    assert (value[0], slope[0]) == pytest.approx(eager)
+    text = str(program)  # one loop in another
+    assert (text.count("for t in range(10)"), text.count("while a condition holds")) == (1, 1)
+    with pytest.raises(RuntimeError, match="solve has not converged"):
+        program(np.array([2.0, -30.0]))
 
 
 def test_forward_mode_and_a_leaf_assigned_since() -> None:
