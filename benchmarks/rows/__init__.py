@@ -17,7 +17,7 @@ from benchmarks.harness import Row, Scale
 PROCESSES = (
     ("importing", "compiling"),
     ("moons",),
-    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "steps", "calls"),
+    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "solutions", "steps", "calls"),
     ("block-math", "lowering", "fitting"),
     ("eager", "growth", "crossover"),
 )

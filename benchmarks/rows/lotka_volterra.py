@@ -101,12 +101,17 @@ def rows(scale: Scale) -> Iterator[Row]:
 
 
 def casadi_buffered(P: Array, seen: Any) -> Contender:
-    """CasADi: a Function of values and gradients, mapped over rows, with buffers in place."""
+    """CasADi: a Function of values and gradients."""
     import casadi
 
     p = casadi.SX.sym("p", 4)
     value = misfit([p[i] for i in range(4)], seen)
-    function = casadi.Function("misfit", [p], [value, casadi.gradient(value, p)])
+    return through_buffers(casadi.Function("misfit", [p], [value, casadi.gradient(value, p)]), P)
+
+
+def through_buffers(function: Any, P: Array) -> Contender:
+    """A Function of CasADi's that gives a value and a gradient, mapped over rows, with buffers in
+    place."""
     buffer, call = (function.map(len(P)) if len(P) > 1 else function).buffer()
     p_in, value_out, gradient_out = P.ravel().copy(), np.zeros(len(P)), np.zeros(P.size)
     buffer.set_arg(0, p_in.data)

@@ -13,7 +13,7 @@ from benchmarks.rows import NAMES
 
 WITH_PEERS = [
     *("moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"),
-    *("calls", "compiling"),
+    *("calls", "compiling", "solutions"),
 ]
 LONG = {"gpt", "growth", "compiling"}  # even at their smallest
 ALL = pytest.mark.parametrize(
