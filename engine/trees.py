@@ -211,6 +211,8 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
     >>> flatten_like({"b": 2.0, "a": 1.0}, {"a": 0.0, "b": 0.0}, "tangents")
     [1.0, 2.0]
     """
+    if isinstance(tree, Value | float) and isinstance(like, Value | float):  # as most are
+        return [tree]
     like, tree = simplified(like), simplified(tree)
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
