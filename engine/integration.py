@@ -72,7 +72,8 @@ def integrate(
 
     Derivatives go through the steps; with ``derivative="adjoint"`` they are those of the adjoint
     equation, whose memory does not grow with the number of steps, and whose error is of the size of
-    the tolerance. What a compiled program's own `grad` gives goes through the steps in both cases.
+    the tolerance. What a compiled program's own `grad` gives goes through the steps in both cases;
+    `engine.grad` of an integral within a program takes them one by one, but for the adjoint.
 
     Raises ValueError for times that do not increase and options out of range; RuntimeError where
     the steps become too small or too many, or the slope is not finite; TypeError and ValueError for

@@ -179,8 +179,9 @@ def _entries(step: Step, xs: Any, length: int | None) -> Sequence[Any]:
     return entries  # type: ignore[no-any-return]
 
 
-def unchanging(step: Step, args: tuple[Any, ...], t: int) -> Any:
-    """What a step returns; the first one is watched for changes to what is outside of it."""
+def unchanging(step: Step, args: tuple[Any, ...], t: int | None) -> Any:
+    """What a function returns: step number t of a loop, unless that is None. Step 0, and what is no
+    step, is watched for changes to what is outside of it."""
     if t:
         return step(*args)
     before = _surroundings(step)
@@ -188,9 +189,10 @@ def unchanging(step: Step, args: tuple[Any, ...], t: int) -> Any:
     after = _surroundings(step)
     for name, state in before.items():
         if after.get(name) != state:
+            what, kept = ("function", "an argument") if t is None else ("step", "the carry")
             raise TypeError(
-                f"the step changes {name}, which is outside of it, {where_is(step, t)}; what a "
-                "step keeps goes into the carry, and what it gives is returned"
+                f"the {what} changes {name}, which is outside of it, {where_is(step, t)}; what it "
+                f"keeps goes into {kept}, and what it gives is returned"
             )
     return result
 

@@ -281,7 +281,7 @@ def numbers_of(name: str, f: Callable[..., Any], args: tuple[Any, ...], like: An
     the function changes what is around it."""
     with modes.traced_by(None), modes.no_grad():
         try:
-            found = unchanging(f, args, 0)
+            found = unchanging(f, args, None)
         except TypeError as error:
             check_arguments(f, args, {}, error)
             raise
