@@ -52,7 +52,8 @@ def solve(
     `tolerance`, relative to the unknown where that is larger than 1; since Newton's steps square
     the error, the result is about as exact as rounding allows. Derivatives by the parameters and by
     Values that the residual reads are those of the solution, to any order; `x0` only says where to
-    begin, and has none. In a compiled program the iterations are one loop.
+    begin, and has none. In a compiled program the iterations are one loop. Linear systems are
+    solved as dense ones: it is for some dozens of unknowns.
 
     Raises RuntimeError where it does not converge within `max_steps`, where the residual is not
     finite, and where its Jacobian is singular; TypeError or ValueError for a residual of another
@@ -90,11 +91,11 @@ def fixed_point(
     return equation.solution(equation.step, tolerance, max_steps)
 
 
-def linear_solution(rows: Sequence[Numbers], right: Sequence[Number]) -> Numbers:
-    """The solution of a linear system, by Householder's reflections: without a branch, so that it
-    is the same on floats, on Values and in a trace. It is not finite for a singular matrix."""
+def linear_solutions(rows: Sequence[Numbers], *rights: Numbers) -> list[Numbers]:
+    """The solutions of linear systems, by Householder's reflections: without a branch, so that it
+    is the same on floats, on Values and in a trace. They are not finite for a singular matrix."""
     div, n = FUNCTIONS["div"], len(rows)
-    columns = [list(column) for column in zip(*rows, strict=True)] + [list(right)]
+    columns = [*transposed(rows), *map(list, rights)]
     for j in range(n - 1):
         below = columns[j][j:]
         size = FUNCTIONS["sqrt"](dot(below, below))
@@ -105,11 +106,14 @@ def linear_solution(rows: Sequence[Numbers], right: Sequence[Number]) -> Numbers
         for column in columns[j + 1 :]:
             share = div(dot(v, column[j:]), scale)
             column[j:] = [x - share * y for x, y in zip(column[j:], v, strict=True)]
-    found: Numbers = []  # from the last unknown to the first
-    for i in reversed(range(n)):
-        known = [columns[j][i] for j in reversed(range(i + 1, n))]
-        found.append(div(columns[n][i] - dot(known, found), columns[i][i]))
-    return found[::-1]
+    solutions = []
+    for right in columns[n:]:
+        found: Numbers = []  # from the last unknown to the first
+        for i in reversed(range(n)):
+            known = [columns[j][i] for j in reversed(range(i + 1, n))]
+            found.append(div(right[i] - dot(known, found), columns[i][i]))
+        solutions.append(found[::-1])
+    return solutions
 
 
 class Equation:
@@ -128,11 +132,9 @@ class Equation:
 
     # --- the equation ---------------------------------------------------------------------------
 
-    def _call(self, xs: Numbers, given: Numbers) -> Any:
-        return self._f(self._rebuild(xs), *self._arguments(given))
-
     def _result(self, xs: Numbers, given: Numbers) -> Numbers:
-        return flatten_like(self._call(xs, given), self._x0, f"what {self.name}'s function returns")
+        found = self._f(self._rebuild(xs), *self._arguments(given))
+        return flatten_like(found, self._x0, f"what {self.name}'s function returns")
 
     def step(self, xs: Numbers) -> Numbers:
         """What `fixed_point` repeats."""
@@ -147,10 +149,10 @@ class Equation:
 
     def newton_step(self, xs: Numbers) -> Numbers:
         """What `solve` repeats."""
-        given, n = [*map(now, self._given)], len(xs)
+        given = [*map(now, self._given)]
         fs, pull = vjp(lambda x: self.residual(x, given), xs)
-        rows = [pull([float(i == k) for k in range(n)])[0] for i in range(n)]
-        return [x - d for x, d in zip(xs, linear_solution(rows, fs), strict=True)]
+        rows = [pull(unit)[0] for unit in identity(len(xs))]
+        return [x - d for x, d in zip(xs, *linear_solutions(rows, fs), strict=True)]
 
     # --- its solution ---------------------------------------------------------------------------
 
@@ -184,7 +186,11 @@ class Equation:
         # a double root is approached by halves, whatever the tolerance
         squares = (change <= 0.25 * before) | (change <= 16.0 * EPSILON)
         if step == self.newton_step and not is_met(squares):
-            self._fail_at_double_root(xs)
+            raise RuntimeError(
+                f"solve: the Jacobian is singular at the solution x = {told(xs)}, a double root, "
+                f"{where_is(self._f, None)}: there it has no derivative; give it an equation that "
+                "crosses 0"
+            )
         return self._rebuild(self._with_rule(xs))
 
     def _with_rule(self, xs: Numbers) -> Numbers:
@@ -199,7 +205,7 @@ class Equation:
             rows = self._jacobian(self._inputs, self._outputs, traced)
             self._rows = [[*map(detach, row)] for row in rows]
             fs = self._outputs if traced else [*map(now, self._outputs)]
-            steps = linear_solution(self._rows, fs)
+            [steps] = linear_solutions(self._rows, fs)
             self._numbers = [x - d for x, d in zip(xs, steps, strict=True)]
         if not is_met(maximum([abs(now(d)) for d in steps]) < math.inf):
             self._fail(xs, math.nan, 0)
@@ -217,20 +223,25 @@ class Equation:
         self, k: int, args: Sequence[Number], node: Value, adjoint: Number
     ) -> Sequence[Number | None]:
         """Of unknown k: the adjoint times row k of -(dF/dx)⁻¹, through F to what it reads."""
-        inputs, outputs, rows, n = self._inputs, self._outputs, self._rows, len(self._numbers)
-        recorded = isinstance(adjoint, Value)
-        if recorded:
+        n, recorded = len(self._numbers), isinstance(adjoint, Value)
+        if not recorded:
+            inputs, outputs, row = self._inputs, self._outputs, self._inverse[k]
+        else:
             operands = node._operands()[1:]
             xs = [node if j == k else self._node(j, operands) for j in range(n)]
             given = recorded_args(node)[1 : 1 + len(self._given)]
             inputs = [own_node(x) for x in (*xs, *given)]
             outputs = self.residual(inputs[:n], inputs[n:])
             rows = self._jacobian(inputs, outputs, True)
-        unit = [float(i == k) for i in range(n)]
-        row = linear_solution([*zip(*rows, strict=True)], unit)  # type: ignore[list-item]
+            [row] = linear_solutions(transposed(rows), identity(n)[k])
         times = FUNCTIONS["pass_on"] if recorded else FUNCTIONS["mul"]
         seeds = [(y, times(adjoint, -x)) for y, x in zip(outputs, row, strict=True)]
         return pulled_back(seeds, [*inputs, *self._captured], recorded)[n:]
+
+    @functools.cached_property
+    def _inverse(self) -> list[Numbers]:
+        """(dF/dx)⁻¹ by rows."""
+        return linear_solutions(transposed(self._rows), *identity(len(self._rows)))
 
     def _jacobian(self, inputs: Numbers, outputs: Numbers, recorded: bool) -> list[Numbers]:
         """dF/dx, a row for each equation."""
@@ -268,12 +279,15 @@ class Equation:
             "solution, or allow more max_steps or a larger tolerance"
         )
 
-    def _fail_at_double_root(self, xs: Numbers) -> NoReturn:
-        raise RuntimeError(
-            f"{self.name}: the Jacobian is singular at the solution x = {told(xs)}, a double root, "
-            f"{where_is(self._f, None)}: there it has no derivative; give it an equation that "
-            "crosses 0"
-        )
+
+def transposed(rows: Sequence[Numbers]) -> list[Numbers]:
+    """The columns of a matrix."""
+    return [[*column] for column in zip(*rows, strict=True)]
+
+
+def identity(n: int) -> list[Numbers]:
+    """The identity matrix by rows."""
+    return [[float(i == k) for k in range(n)] for i in range(n)]
 
 
 def numbers_of(name: str, f: Callable[..., Any], args: tuple[Any, ...], like: Any) -> list[float]:
