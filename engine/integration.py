@@ -13,7 +13,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from engine import modes
 from engine.calculus import (
@@ -84,9 +84,31 @@ def integrate(
     '0.135335'
     """
     times = _times(t)
-    _check_options(steps, rtol, atol, max_steps, derivative)
-    problem = _Problem(f, y0, times[0], parameters, steps, rtol, atol, max_steps)
+    options = _Options(steps, rtol, atol, max_steps)
+    options.check()
+    if derivative not in ("steps", "adjoint"):
+        raise ValueError(f'integrate\'s derivative is "steps" or "adjoint", not {derivative!r}')
+    problem = _Problem(f, y0, times[0], parameters, options)
     return problem.at(times, adjoint=derivative == "adjoint")
+
+
+class _Options(NamedTuple):
+    steps: int | None
+    rtol: float
+    atol: float
+    max_steps: int
+
+    def check(self) -> None:
+        """Raise ValueError for what is out of range."""
+        told = {"max_steps": self.max_steps, "steps": 1 if self.steps is None else self.steps}
+        for name, count in told.items():
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise ValueError(f"integrate's {name} is a whole number, 1 or more, not {count!r}")
+        if not (self.rtol >= 10.0 * EPSILON and self.atol >= 0.0):
+            raise ValueError(
+                f"integrate's rtol is {10.0 * EPSILON:.1e} or more, which is what rounding allows, "
+                f"and its atol is not negative; they are {self.rtol!r} and {self.atol!r}"
+            )
 
 
 class _Problem:
@@ -98,14 +120,10 @@ class _Problem:
         y0: Any,
         t0: Number,
         parameters: tuple[Any, ...],
-        steps: int | None,
-        rtol: float,
-        atol: float,
-        max_steps: int,
+        options: _Options,
     ) -> None:
         check_transform("integrate", f)
-        self._f, self._y0, self._steps = f, y0, steps
-        self._rtol, self._atol, self._max_steps = rtol, atol, max_steps
+        self._f, self._y0, self.options = f, y0, options
         start, self._rebuild = flatten(y0)
         if not start:
             raise ValueError("integrate was given a y0 without a number: there is nothing to do")
@@ -143,27 +161,40 @@ class _Problem:
     def _integrated(self, slope: Slope, ys: Numbers, times: list[Number]) -> list[Numbers]:
         """y after each of the intervals between these times."""
         spans = [*itertools.pairwise(times)]
-        if self._steps is not None:
-            over_span = functools.partial(_in_equal_steps, slope, self._steps)
-            return scan(over_span, ys, spans)[1]  # type: ignore[no-any-return]
-        start = ys, slope(times[0], ys), self._first_step(slope, ys, *spans[0])
-        over_span = functools.partial(self._adaptively, slope)
-        return scan(over_span, start, spans)[1]  # type: ignore[no-any-return]
+        first, over_span = slope(times[0], ys), self._equally
+        start: tuple[Any, ...] = ys, first
+        if self.options.steps is None:
+            over_span = self._adaptively
+            start = ys, first, self._first_step(first, ys, *spans[0])
+        return scan(functools.partial(over_span, slope), start, spans)[1]  # type: ignore[no-any-return]
 
-    def _first_step(self, slope: Slope, ys: Numbers, t: Number, end: Number) -> Number:
+    def _equally(self, slope: Slope, carry: Any, span: tuple[Number, Number]) -> Any:
+        """y at the end of a span of time, with the slope there, in steps of one size."""
+        (t, end), steps = span, self.options.steps
+        assert steps is not None
+        h = (end - t) / steps
+
+        def step(carry: Any, i: Number) -> Any:
+            ys, first = carry
+            slopes, new = _stepped(slope, t + i * h, ys, h, _CLASSICAL, first)
+            return (new, slopes[-1]), None
+
+        carry, _ = scan(step, carry, [*map(float, range(steps))])
+        return carry, carry[0]
+
+    def _first_step(self, first: Numbers, ys: Numbers, t: Number, end: Number) -> Number:
         """One that changes y by a hundredth (Hairer, Nørsett, Wanner, II.4), or a thousandth of the
         interval."""
         with modes.no_grad():
-            first = self._size([*map(now, slope(t, ys))], ys, ys)
-            size, span = self._size(ys, ys, ys), now(end) - now(t)
-            found = 0.01 * FUNCTIONS["div"](size, first)
-            known: Any = (size > 1e-5) & (first > 1e-5)
+            size, speed = self._size(ys, ys, ys), self._size(first, ys, ys)
+            found, span = 0.01 * FUNCTIONS["div"](size, speed), now(end) - now(t)
+            known: Any = (size > 1e-5) & (speed > 1e-5)
             return where(known, minimum(found, span), 1e-3 * span)
 
     def _size(self, errors: Numbers, ys: Numbers, others: Numbers) -> Number:
         """The root mean square of errors, in units of what is allowed."""
         allowed = [
-            self._atol + self._rtol * maximum(abs(now(y)), abs(now(other)))
+            self.options.atol + self.options.rtol * maximum(abs(now(y)), abs(now(other)))
             for y, other in zip(ys, others, strict=True)
         ]
         ratios = [now(e) / unit for e, unit in zip(errors, allowed, strict=True)]
@@ -195,10 +226,10 @@ class _Problem:
             )
 
         t, ys, first, h, _ = while_loop(
-            lambda c: (now(c[0]) < now(end)) & (c[3] > smallest) & (c[4] < self._max_steps),
+            lambda c: (now(c[0]) < now(end)) & (c[3] > smallest) & (c[4] < self.options.max_steps),
             step,
             (t, ys, first, h, 0.0),
-            limit=self._max_steps + 1,
+            limit=self.options.max_steps + 1,
         )
         if not is_met(now(t) >= now(end)):
             self._fail(t, ys, h, smallest)
@@ -218,7 +249,7 @@ class _Problem:
                 "there, or f jumps, or rtol and atol are below rounding"
             )
         raise RuntimeError(
-            f"integrate has taken {self._max_steps:,} steps and is {at}, with steps of "
+            f"integrate has taken {self.options.max_steps:,} steps and is {at}, with steps of "
             f"{number_of(h):.3g}; if the equation is stiff solve implicit steps by engine.solve, "
             "else allow more max_steps or a larger tolerance"
         )
@@ -298,10 +329,7 @@ class _Interval:
                 state,
                 [-after, -before],
                 *given,
-                steps=problem._steps,
-                rtol=problem._rtol,
-                atol=problem._atol,
-                max_steps=problem._max_steps,
+                **problem.options._asdict(),
                 derivative="adjoint" if recorded else "steps",
             )
         times = FUNCTIONS["pass_on"] if recorded else FUNCTIONS["mul"]
@@ -321,20 +349,6 @@ def _stepped(
     return slopes, new
 
 
-def _in_equal_steps(
-    slope: Slope, steps: int, ys: Numbers, span: tuple[Number, Number]
-) -> tuple[Numbers, Numbers]:
-    t, end = span
-    h = (end - t) / steps
-
-    def step(ys: Numbers, i: Number) -> tuple[Numbers, None]:
-        at = t + i * h
-        return _stepped(slope, at, ys, h, _CLASSICAL, slope(at, ys))[1], None
-
-    ys = scan(step, ys, [*map(float, range(steps))])[0]
-    return ys, ys
-
-
 # --- what can be wrong --------------------------------------------------------------------------
 
 
@@ -352,18 +366,3 @@ def _times(t: Any) -> list[Number]:
                 f"t[{i}] = {number_of(before)!r}; to go back in time, integrate -f in -t"
             )
     return times
-
-
-def _check_options(
-    steps: int | None, rtol: float, atol: float, max_steps: int, derivative: str
-) -> None:
-    for name, count in (("steps", 1 if steps is None else steps), ("max_steps", max_steps)):
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"integrate's {name} is a whole number, 1 or more, not {count!r}")
-    if not (rtol >= 10.0 * EPSILON and atol >= 0.0):
-        raise ValueError(
-            f"integrate's rtol is {10.0 * EPSILON:.1e} or more, which is what rounding allows, and "
-            f"its atol is not negative; they are {rtol!r} and {atol!r}"
-        )
-    if derivative not in ("steps", "adjoint"):
-        raise ValueError(f'integrate\'s derivative is "steps" or "adjoint", not {derivative!r}')
