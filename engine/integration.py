@@ -71,8 +71,9 @@ def integrate(
     between two times. In a compiled program steps are one loop.
 
     Derivatives go through the steps; with ``derivative="adjoint"`` they are those of the adjoint
-    equation, whose memory does not grow with the number of steps, and whose error is of the size of
-    the tolerance. What a compiled program's own `grad` gives goes through the steps in both cases;
+    equation, whose memory does not grow with the number of steps. It goes back in time along y,
+    which where solutions draw together is less exact, unless `t` has more times: at each it begins
+    anew. What a compiled program's own `grad` gives goes through the steps in both cases;
     `engine.grad` of an integral within a program takes them one by one, but for the adjoint.
 
     Raises ValueError for times that do not increase and options out of range; RuntimeError where

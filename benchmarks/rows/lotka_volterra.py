@@ -118,12 +118,12 @@ def through_buffers(function: Any, P: Array) -> Contender:
     buffer.set_res(0, value_out.data)
     buffer.set_res(1, gradient_out.data)
 
-    def numbers() -> Array:
-        call()
-        return np.hstack([value_out, gradient_out])
-
     def work(kept: Any = (buffer, p_in)) -> None:  # what the call reads
         call()
+
+    def numbers() -> Array:
+        work()
+        return np.hstack([value_out, gradient_out])
 
     return Contender(work=work, numbers=numbers, note="one thread")
 

@@ -1,8 +1,10 @@
-"""Derivatives through solutions: equations, implicit steps and steady states, with gradients.
+"""Derivatives through solutions: of equations, implicit steps, steady states and an oscillator.
 
 The equations are written once, and gradloom, JAX and CasADi all run them. JAX has Newton's method
 in a `lax.while_loop`, whose derivative `lax.custom_root` tells; CasADi has a `rootfinder` by
-Newton's method, through a buffer. All three differentiate by the implicit function theorem.
+Newton's method, through a buffer. All three differentiate by the implicit function theorem. The
+oscillator is integrated by JAX's `odeint` and CasADi's CVODES, and differentiated by the adjoint,
+while ours goes through its steps.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from benchmarks.rows.lotka_volterra import BUFFERED, MAP, through_buffers
 
 TOLERANCE = 1e-10  # of everyone's iterations
 VOLATILITY, WIDTH = 0.3, 6
+END, ALLOWED = 5.0, 1e-8  # of the oscillator: its time, and the error of a step
 
 
 def overpriced(sigma: Any, quote: Any, m: Any) -> Any:
@@ -61,8 +64,13 @@ def steady(h: Any, p: Any, m: Any) -> Any:
     return [m.tanh(sum(p[n * i + j] * h[j] for j in range(n)) + p[n * n + i]) for i in range(n)]
 
 
+def oscillator(u: Any, mu: Any) -> list[Any]:
+    """Van der Pol's equation."""
+    return [u[1], mu * (1.0 - u[0] * u[0]) * u[1] - u[0]]
+
+
 def rows(scale: Scale) -> Iterator[Row]:
-    """Implied volatilities of 256 quotes, steps of a stiff reaction, a steady state."""
+    """Implied volatilities of 256 quotes, a stiff reaction, a steady state, an oscillator."""
     count, steps = scale.of((256, 40), (256, 40), (3, 4))
     Q = quotes(count)
     volatility = engine.compile(
@@ -110,6 +118,27 @@ def rows(scale: Scale) -> Iterator[Row]:
         lambda: jax_gradient(jax_energy, p),
     )
 
+    def swung(p: Any) -> Any:
+        found = engine.integrate(
+            lambda t, u, mu: oscillator(u, mu),
+            [p[1], 0.0],
+            [0.0, END],
+            p[0],
+            rtol=ALLOWED,
+            atol=ALLOWED,
+        )
+        return found[-1][0]
+
+    yield one_of(
+        "adaptive-steps",
+        f"van der Pol's oscillator in adaptive steps, rtol {ALLOWED:.0e}, gradient of 2 numbers",
+        engine.compile(swung),
+        [0.5, 2.0],
+        lambda: casadi_swung(np.array([[0.5, 2.0]])),
+        lambda: jax_gradient(jax_swung, np.array([0.5, 2.0])),
+        tolerance=1e-5,  # the methods are others
+    )
+
 
 def one_of(
     name: str,
@@ -118,6 +147,7 @@ def one_of(
     point: list[float],
     casadi: Callable[[], Contender],
     jax: Callable[[], Contender],
+    tolerance: float = 1e-8,
 ) -> Row:
     """The row of a value and its gradient at one point."""
     contenders = {
@@ -127,7 +157,7 @@ def one_of(
         BUFFERED: casadi,
         JAX: jax,
     }
-    return Row(name, work, contenders, tolerance=1e-8)
+    return Row(name, work, contenders, tolerance=tolerance)
 
 
 # --- CasADi -------------------------------------------------------------------------------------
@@ -183,6 +213,17 @@ def casadi_energy(p: Array) -> Contender:
     root = casadi_root(h, w, h - casadi.vertcat(*steady(h, w, casadi)))
     found = root(casadi.DM.zeros(WIDTH), weights)
     return casadi_gradient(weights, casadi.dot(found, found), p)
+
+
+def casadi_swung(P: Array) -> Contender:
+    """Sundials's CVODES."""
+    import casadi
+
+    u, mu, p = casadi.SX.sym("u", 2), casadi.SX.sym("mu"), casadi.MX.sym("p", 2)
+    equations = {"x": u, "p": mu, "ode": casadi.vertcat(*oscillator(u, mu))}
+    options = {"reltol": ALLOWED, "abstol": ALLOWED}
+    run = casadi.integrator("run", "cvodes", equations, 0.0, END, options)
+    return casadi_gradient(p, run(x0=casadi.vertcat(p[1], 0.0), p=p[0])["xf"][0], P)
 
 
 # --- JAX ----------------------------------------------------------------------------------------
@@ -263,3 +304,15 @@ def jax_energy(p: Any) -> Any:
 
     h = jax_root(lambda h: h - moved(h), jnp.zeros(n), lambda f, h: h - f(h))
     return h @ h
+
+
+def jax_swung(p: Any) -> Any:
+    """JAX's own integrator, by Dormand and Prince's method."""
+    import jax.numpy as jnp
+    from jax.experimental.ode import odeint
+
+    def slope(u: Any, t: Any, mu: Any) -> Any:
+        return jnp.stack(oscillator(u, mu))
+
+    start, times = jnp.array([1.0, 0.0]) * p[1], jnp.array([0.0, END])
+    return odeint(slope, start, times, p[0], rtol=ALLOWED, atol=ALLOWED)[-1, 0]
