@@ -72,13 +72,14 @@ def integrate(
 
     Derivatives go through the steps; with ``derivative="adjoint"`` they are those of the adjoint
     equation, whose memory does not grow with the number of steps. It goes back in time along y,
-    which where solutions draw together is less exact, unless `t` has more times: at each it begins
-    anew. What a compiled program's own `grad` gives goes through the steps in both cases;
-    `engine.grad` of an integral within a program takes them one by one, but for the adjoint.
+    which where solutions draw together is less exact, or impossible, unless `t` has more times: at
+    each it begins anew. What a compiled program's own `grad` gives goes through the steps in both
+    cases; `engine.grad` of an integral within a program takes them one by one, but for the adjoint.
 
     Raises ValueError for times that do not increase and options out of range; RuntimeError where
-    the steps become too small or too many, or the slope is not finite; TypeError and ValueError for
-    an f whose result has not the structure of y, or that keeps state or draws random numbers.
+    the steps become too small or too many, the slope is not finite, or there is no way back for the
+    adjoint; TypeError and ValueError for an f whose result has not the structure of y, or that
+    keeps state or draws random numbers.
 
     >>> decay = lambda t, y, k: -k * y
     >>> f"{integrate(decay, 1.0, [0.0, 1.0], 2.0, rtol=1e-9)[-1]:.6f}"
@@ -333,8 +334,22 @@ class _Interval:
                 **problem.options._asdict(),
                 derivative="adjoint" if recorded else "steps",
             )
+        self._check_return([*map(now, found[-1][:n])], [*map(now, (*numbers[:n], *ends))])
         times = FUNCTIONS["pass_on"] if recorded else FUNCTIONS["mul"]
         return [times(adjoint, x) for x in found[-1][n:]]
+
+    def _check_return(self, back: Numbers, known: Numbers) -> None:
+        """Raise where y, going back in time, has not come back to where it began, by far."""
+        off = maximum([abs(x - y) for x, y in zip(back, known, strict=False)] + [0.0])
+        size = maximum([*map(abs, known), 0.0])
+        if not is_met(off <= 0.01 * size + 1e3 * self._problem.options.atol):
+            raise RuntimeError(
+                f"integrate's adjoint, going back to t = {self._span[0]:.6g}, has y = {told(back)} "
+                f"where it began at {told(known[: len(back)])}, "
+                f"{where_is(self._problem._f, None)}: solutions draw together there, and can't be "
+                "told apart on the way back; give more times in t, at each of which it begins "
+                'anew, or derivative="steps"'
+            )
 
 
 def _stepped(

@@ -149,6 +149,25 @@ def test_the_adjoint_tells_of_a_value_that_is_read_later() -> None:
         y.backward()
 
 
+def test_the_adjoint_tells_where_there_is_no_way_back() -> None:
+    def last(k: Any, times: int) -> Any:
+        def slope(t: Any, y: Any) -> Any:
+            return k * (engine.cos(t) - y)
+
+        return integrate(slope, 1.0, np.linspace(0.0, 2.0, times), derivative="adjoint")[-1]
+
+    with pytest.raises(RuntimeError, match=r"going back to t = 0, has y = .* give more times"):
+        grad(last)(8.0, 2)
+    # the solution is a decaying part, and (k² cos t + k sin t) / (k² + 1)
+    k, h = 8.0, 1e-5
+
+    def exact(k: float) -> float:
+        steady = (k * k * math.cos(2.0) + k * math.sin(2.0)) / (k * k + 1.0)
+        return steady + (1.0 - k * k / (k * k + 1.0)) * math.exp(-2.0 * k)
+
+    assert grad(last)(k, 9) == pytest.approx((exact(k + h) - exact(k - h)) / (2 * h), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [
