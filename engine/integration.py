@@ -326,30 +326,34 @@ class _Interval:
         state = [*ends, *unit, *[0.0] * (len(numbers) - n)]
         before, after = self._span
         with modes.enable_grad() if recorded else modes.no_grad():
-            found = integrate(
-                backwards,
-                state,
-                [-after, -before],
-                *given,
-                **problem.options._asdict(),
-                derivative="adjoint" if recorded else "steps",
-            )
-        self._check_return([*map(now, found[-1][:n])], [*map(now, (*numbers[:n], *ends))])
+            try:
+                found = integrate(
+                    backwards,
+                    state,
+                    [-after, -before],
+                    *given,
+                    **problem.options._asdict(),
+                    derivative="adjoint" if recorded else "steps",
+                )[-1]
+            except GraphError:  # a RuntimeError too
+                raise
+            except RuntimeError as error:
+                raise self._no_way_back(str(error)) from None
+        off = maximum([abs(now(x) - now(y)) for x, y in zip(found[:n], numbers[:n], strict=True)])
+        size = maximum([abs(now(x)) for x in (*numbers[:n], *ends)])
+        if not is_met(off <= 0.01 * size + 1e3 * problem.options.atol):
+            raise self._no_way_back(f"it comes to y = {told(found[:n])}, not {told(numbers[:n])}")
         times = FUNCTIONS["pass_on"] if recorded else FUNCTIONS["mul"]
-        return [times(adjoint, x) for x in found[-1][n:]]
+        return [times(adjoint, x) for x in found[n:]]
 
-    def _check_return(self, back: Numbers, known: Numbers) -> None:
-        """Raise where y, going back in time, has not come back to where it began, by far."""
-        off = maximum([abs(x - y) for x, y in zip(back, known, strict=False)] + [0.0])
-        size = maximum([*map(abs, known), 0.0])
-        if not is_met(off <= 0.01 * size + 1e3 * self._problem.options.atol):
-            raise RuntimeError(
-                f"integrate's adjoint, going back to t = {self._span[0]:.6g}, has y = {told(back)} "
-                f"where it began at {told(known[: len(back)])}, "
-                f"{where_is(self._problem._f, None)}: solutions draw together there, and can't be "
-                "told apart on the way back; give more times in t, at each of which it begins "
-                'anew, or derivative="steps"'
-            )
+    def _no_way_back(self, reason: str) -> RuntimeError:
+        before, after = map(number_of, self._span)
+        return RuntimeError(
+            f"integrate's adjoint finds no way back from t = {after:.6g} to t = {before:.6g}, "
+            f"{where_is(self._problem._f, None)}: solutions draw together there, and can't be told "
+            f"apart on the way back; give more times in t, at each of which it begins anew, or "
+            f'derivative="steps". What it met: {reason}'
+        )
 
 
 def _stepped(

@@ -156,7 +156,7 @@ def test_the_adjoint_tells_where_there_is_no_way_back() -> None:
 
         return integrate(slope, 1.0, np.linspace(0.0, 2.0, times), derivative="adjoint")[-1]
 
-    with pytest.raises(RuntimeError, match=r"going back to t = 0, has y = .* give more times"):
+    with pytest.raises(RuntimeError, match=r"no way back from t = 2 to t = 0.*it comes to y = "):
         grad(last)(8.0, 2)
     # the solution is a decaying part, and (k² cos t + k sin t) / (k² + 1)
     k, h = 8.0, 1e-5
