@@ -286,6 +286,8 @@ class Trace:
             return None
         parts = iter(results)
         last = [*itertools.islice(parts, len(given))]
+        if not loop.given:
+            return rebuild(last), None
         found = [recording.rebuild([*last, *itertools.islice(parts, loop.given)]) for _ in entries]
         if asked:
             held = total_of(parts.pop() for parts in found)
