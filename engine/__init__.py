@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from engine.compiled.program import Program, compile
     from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
-    from engine.explaining import Explanation, Kink
+    from engine.explaining import Explanation, Kink, Nonfinite
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
@@ -170,6 +170,38 @@ def kinks(f: Callable[..., Any], *args: Any, **options: Any) -> list[Kink]:
     return kinks_near(f, *args, **options)
 
 
+def find_nonfinite(subject: Any, *args: Any, **options: Any) -> Nonfinite:
+    """Return where the first number that is not finite was born, forwards or backwards.
+
+    `subject` is a Value, or several in a list: then their graph is looked at as it was recorded,
+    and the source line is known where a recorder was on meanwhile (`lines=`, as in `draw`). Or it
+    is a function, run once with `args` on Values, as `explain` does, with `wrt=` for the Values
+    whose gradients count if not all do; with `dtype=` float32 its numbers are rounded to that. Or
+    it is a compiled `Program`, batched or not, with the arguments of a call: it is run, and of the
+    first example at fault the function itself.
+
+    Forwards that is the first operation, in order of evaluation, whose result is inf or nan and
+    whose operands are finite, of those that made a result inf or nan. Where all results are finite,
+    their gradients are looked at (those of their sum): named is the operation that first passed on
+    inf or nan out of a finite gradient. What was not chosen, as the arm that `where` did not take,
+    counts for nothing. The report is true where something was found; print it for the operation,
+    its operands by their labels, the line, and what to write instead.
+
+    Raises TypeError for what holds no numbers, and what the function raises.
+
+    >>> def distance(x, y):
+    ...     return (x * x + y * y).sqrt()
+    >>> found = find_nonfinite(distance, 0.0, 0.0)
+    >>> found.kind, found.operation, found.adjoint, found.partial
+    ('backward', 'sqrt', 1.0, inf)
+    >>> bool(find_nonfinite(distance, 3.0, 4.0))
+    False
+    """
+    from engine.explaining import find
+
+    return find(subject, *args, **options)
+
+
 def profile(f: Callable[..., Any], *args: Any, **options: Any) -> Profile:
     """Return the nodes, bytes and time of `f(*args)` and its gradient, by source line.
 
@@ -209,6 +241,7 @@ __all__ = [
     "errstate",
     "explain",
     "fixed_point",
+    "find_nonfinite",
     "get_num_threads",
     "grad",
     "gradcheck",

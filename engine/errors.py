@@ -6,6 +6,7 @@ This module imports nothing of the engine, so that any layer may raise from it.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ class TraceError(RuntimeError):
 
 
 _HOUSE = Path(__file__).parent.parent
+_STANDARD = (f"{Path(os.__file__).parent}{os.sep}", "<frozen ")
 _OURS = tuple(f"{_HOUSE / package}{os.sep}" for package in ("engine", "nn"))
 
 
@@ -42,14 +44,24 @@ def is_ours(frame: FrameType) -> bool:
 
 
 def user_frame() -> FrameType:
-    """The innermost frame outside of this project's packages."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and is_ours(frame):
+    """The innermost frame of the user's code: outside of this project's packages, and of what is
+    installed, such as NumPy's `mean`, unless all is."""
+    first = sys._getframe(1)
+    while first.f_back is not None and is_ours(first):
+        first = first.f_back
+    frame: FrameType | None = first
+    while frame is not None and (is_ours(frame) or _is_installed(frame.f_code.co_filename)):
         frame = frame.f_back
-    return frame
+    return frame or first
+
+
+@functools.cache
+def _is_installed(file: str) -> bool:
+    """Whether a file is one of the standard library or of an installed package."""
+    return file.startswith(_STANDARD) or "site-packages" in file or "dist-packages" in file
 
 
 def user_line() -> str:
-    """The innermost source line outside of this project's packages."""
+    """The innermost source line of the user's code."""
     frame = user_frame()
     return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

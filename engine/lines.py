@@ -11,7 +11,7 @@ import inspect
 import itertools
 import linecache
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -21,8 +21,8 @@ import numpy as np
 
 from engine import modes
 from engine.errors import TraceError, user_frame
-from engine.trees import is_record, simplified
-from engine.value import Value
+from engine.trees import flatten, flatten_argument, is_record, simplified
+from engine.value import Value, computed_leaf
 
 Spot = tuple[CodeType, int]  # a code object and an instruction in it
 
@@ -163,6 +163,58 @@ def argument_names(f: Callable[..., Any], count: int) -> list[str]:
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             names.append(parameter.name)
     return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
+
+
+def named_inputs(
+    f: Callable[..., Any], args: Sequence[Any], wrt: Any, needed_by: str = ""
+) -> tuple[list[Any], dict[Value, str]]:
+    """The arguments to call f with, and the Values whose gradients are asked, with names.
+
+    Raises TypeError where `wrt` holds anything else, and where there are none though a function,
+    which is `needed_by`, can't do without.
+    """
+    names: dict[Value, str] = {}
+    if wrt is not None:
+        for name, leaf in _named(wrt):
+            if not isinstance(leaf, Value):
+                raise TypeError(
+                    f"wrt has the Values whose gradients are asked, and {name} is {leaf!r}; "
+                    "numbers are given as arguments: explain(f, *args)"
+                )
+            taken = hasattr(wrt, "named_parameters") or leaf.label in names.values()
+            names.setdefault(leaf, name if taken else leaf.label or name)
+        if not names:
+            raise TypeError("wrt holds no Values: a module without parameters, or an empty list")
+        return list(args), names
+    given: list[Any] = []
+    for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
+        flat = flatten_argument(arg)
+        if flat is None:
+            given.append(arg)
+            continue
+        leaves, rebuild = flat
+        values = []
+        for (name, _), leaf in zip(named_leaves(arg, argument), leaves, strict=True):
+            value = leaf if isinstance(leaf, Value) else computed_leaf(leaf, name)
+            taken = value.label in names.values()
+            names.setdefault(value, name if taken else value.label or name)
+            values.append(value)
+        given.append(rebuild(values))
+    if needed_by and not names:
+        raise TypeError(
+            f"{needed_by} needs inputs whose gradients are asked: numbers as arguments, or "
+            "wrt=model, or wrt=[w, b] for Values that the function uses"
+        )
+    return given, names
+
+
+def _named(wrt: Any) -> Iterator[tuple[str, Any]]:
+    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
+        for name, parameter in wrt.named_parameters():
+            yield from named_leaves(parameter, name)
+    else:
+        flatten(wrt)  # raises TypeError for what holds no numbers
+        yield from named_leaves(wrt, "wrt")
 
 
 def name_of(f: Callable[..., Any]) -> str:

@@ -1,7 +1,7 @@
 """Runs that diverge: the first number that is not finite, and what is said about it.
 
 `updates` looks at every update; here is what it looks for, and the search for the cause: the
-example at fault is run once more on Values, and `engine.explain` reads it.
+example at fault is run once more on Values, and `engine.find_nonfinite` looks at it.
 """
 
 from __future__ import annotations
@@ -117,21 +117,23 @@ class Watch:
         it; two empty texts where each is finite, and only the sum or the update is not."""
         before = numbers_of(self._parameters)
         place = path.at_fault(theta, rows, draws)
+        row = int(rows[place or 0])
         try:
             for p, number in zip(self._parameters, theta.tolist(), strict=True):
                 p.data = number
-            with drawing(*draws, place):
-                told = engine.explain(self._loss_of(int(rows[place])), wrt=self._wrt)
+            with drawing(*draws, place or 0):
+                loss = self._loss_of(row)
+                found = engine.find_nonfinite(loss, wrt=self._wrt, dtype=theta.dtype)
         finally:
             for p, number in zip(self._parameters, before, strict=True):
                 p.data = number
-        for finding in told.findings:
-            if finding.status in ("forward", "nan", "inf") and finding.causes:
-                cause = finding.causes[0]
-                # within nn alone the line is the one that called `fit`, which tells nothing
-                line = "" if cause.line in (None, _caller()) else f", at {cause.line.place}"
-                return f"{cause.text}{line}", " ".join(finding.advice)
-        return "", ""
+        if not found:
+            return "", ""
+        text = found.text if place is None else f"{found.text}, for row {row} of X"
+        # within nn alone the line is the one that called `fit`, which tells nothing
+        if found.line is not None and found.line != _caller():
+            text += f", at {found.line.place}"
+        return text, " ".join(found.advice)
 
     def _growth(self, losses: Sequence[float], theta: Array) -> str:
         """What has become much larger since the run began, if anything has."""

@@ -32,8 +32,9 @@ class TrainingPath(Protocol):
     def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
         """`rows` are the numbers of the batch's examples, `draws` the seed and the step."""
 
-    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
-        """The place in `rows` of the first example whose loss is inf or nan; 0 if there is none."""
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int | None:
+        """The place in `rows` of the first example whose loss is inf or nan, or if none is, whose
+        gradient is; 0 if there is none, and None where there are no examples."""
 
 
 class ScalarPath:
@@ -85,15 +86,19 @@ class ScalarPath:
         return own * engine.sum(terms), own * sum(weights)
 
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
-        """Compute the losses, up to the first that is not finite."""
+        """Compute the losses, up to the first that is not finite, with their gradients."""
         for p, number in zip(self._parameters, theta.tolist(), strict=True):
             p.data = number
+        steep: list[int] = []
         for place, row in enumerate(rows.tolist()):
-            with engine.no_grad(), drawing(*draws, place):
+            with engine.enable_grad(), drawing(*draws, place):
                 example, _ = self.loss_of(row)
             if not math.isfinite(getattr(example, "data", example)):
                 return place
-        return 0
+            if not steep and isinstance(example, Value):
+                gradient = engine.gradients(example, self._parameters)
+                steep += [] if all(map(math.isfinite, gradient)) else [place]
+        return steep[0] if steep else 0
 
 
 class ScalarFunctionPath:
@@ -116,9 +121,8 @@ class ScalarFunctionPath:
         self._advance(1)
         return BatchLoss(y.data, 1.0, np.array([p.grad for p in self._parameters]))
 
-    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> None:
         """There are no examples."""
-        return 0
 
 
 def one_value(y: Any) -> Value:

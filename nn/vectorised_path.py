@@ -10,6 +10,7 @@ import numpy as np
 
 import engine
 from engine import Value
+from engine.compiled.faults import are_finite, first_example
 from engine.compiled.training import Loop, Steps
 from engine.leaves import numbers_of
 from nn.compiled_model import loss_program
@@ -134,9 +135,15 @@ class VectorisedPath(LoopPath):
         return BatchLoss(total, weight, gradient)
 
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
-        """Compute the losses of all of them."""
-        outputs = self._loop.outputs(theta, rows, draws)
-        return int(np.argmin(np.isfinite(outputs[:, 0])))
+        """Compute the losses of all of them, then gradients of fewer and fewer."""
+
+        def is_finite(some: int) -> bool:
+            return are_finite(self._loop.gradient(theta, rows[:some], draws)[1])
+
+        finite = np.isfinite(self._loop.outputs(theta, rows, draws)[:, 0])
+        if not finite.all():
+            return int(np.argmin(finite))
+        return first_example(len(rows), is_finite) or 0
 
     def _count(self, starts: Array, losses: Array) -> None:
         self._advance(int(starts[len(losses)] - starts[0]))
@@ -173,9 +180,8 @@ class FunctionPath(LoopPath):
         self._advance(1)
         return BatchLoss(float(outputs[0, 0]), 1.0, gradient)
 
-    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
+    def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> None:
         """There are no examples."""
-        return 0
 
     def _count(self, starts: Array, losses: Array) -> None:
         losses[:, 1] = 1.0

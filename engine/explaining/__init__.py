@@ -1,23 +1,24 @@
 """Why is this gradient zero, nan, inf or huge? `explain` runs a function again, and says.
 
 `flow` keeps the books of a reverse sweep, `causes` reads them, `words` has what to say and to
-advise, and `report` is what comes out; `ties` looks for kinks nearby. Nothing in the core imports
+advise, and `report` is what comes out; `nonfinite` asks only where the first inf or nan was born,
+of Values and compiled programs too; `ties` looks for kinks nearby. Nothing in the core imports
 this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from engine import modes
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
+from engine.explaining.nonfinite import Nonfinite, find
 from engine.explaining.report import Cause, Explanation, Finding
 from engine.explaining.ties import Kink, TieRecorder
-from engine.lines import Recorder, argument_names, name_of, named_leaves, refuse_in_trace
-from engine.trees import flatten, flatten_argument
-from engine.value import Value, computed_leaf, to_float
+from engine.lines import Recorder, name_of, named_inputs, refuse_in_trace
+from engine.value import Value, to_float
 
 
 def explain_gradients(
@@ -53,14 +54,14 @@ def explain_gradients(
             f"explain takes a function, which it runs again, not a {type(f).__name__}: write "
             "explain(f, *args), or explain(lambda: loss(model(x), y), wrt=model)"
         )
-    given, names = _inputs(f, args, wrt)
+    given, names = named_inputs(f, args, wrt, "explain")
     recorder = Recorder()
     with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
         result = f(*given)
     flow = None
     if isinstance(result, Value):
         output = result._data
-        flow = trace_back(result, list(names), recorder.cuts)
+        flow = trace_back([result], list(names), recorder.cuts)
     else:
         output = _plain(f, result)
     inquiry = Inquiry(flow, recorder, names, huge, tiny)
@@ -87,7 +88,7 @@ def kinks_near(f: Callable[..., Any], *args: Any, eps: float = 1e-6, wrt: Any = 
         raise TypeError(f"kinks takes a function, which it runs, not a {type(f).__name__}")
     if not eps >= 0.0:
         raise ValueError(f"eps is a distance, 0 or more, not {eps!r}")
-    given, _ = _inputs(f, args, wrt)
+    given, _ = named_inputs(f, args, wrt, "kinks")
     recorder = TieRecorder(eps)
     with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
         f(*given)
@@ -108,52 +109,14 @@ def _plain(f: Callable[..., Any], result: Any) -> float:
         ) from None
 
 
-def _inputs(
-    f: Callable[..., Any], args: Sequence[Any], wrt: Any
-) -> tuple[list[Any], dict[Value, str]]:
-    """The arguments to call f with, and the Values whose gradients are asked, with names."""
-    names: dict[Value, str] = {}
-    if wrt is not None:
-        for name, leaf in _named(wrt):
-            if not isinstance(leaf, Value):
-                raise TypeError(
-                    f"wrt has the Values whose gradients are asked, and {name} is {leaf!r}; "
-                    "numbers are given as arguments: explain(f, *args)"
-                )
-            taken = hasattr(wrt, "named_parameters") or leaf.label in names.values()
-            names.setdefault(leaf, name if taken else leaf.label or name)
-        if not names:
-            raise TypeError("wrt holds no Values: a module without parameters, or an empty list")
-        return list(args), names
-    given: list[Any] = []
-    for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
-        flat = flatten_argument(arg)
-        if flat is None:
-            given.append(arg)
-            continue
-        leaves, rebuild = flat
-        values = []
-        for (name, _), leaf in zip(named_leaves(arg, argument), leaves, strict=True):
-            value = leaf if isinstance(leaf, Value) else computed_leaf(leaf, name)
-            taken = value.label in names.values()
-            names.setdefault(value, name if taken else value.label or name)
-            values.append(value)
-        given.append(rebuild(values))
-    if not names:
-        raise TypeError(
-            "explain needs inputs whose gradients are asked: numbers as arguments, or "
-            "wrt=model, or wrt=[w, b] for Values that the function uses"
-        )
-    return given, names
-
-
-def _named(wrt: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
-        for name, parameter in wrt.named_parameters():
-            yield from named_leaves(parameter, name)
-    else:
-        flatten(wrt)  # raises TypeError for what holds no numbers
-        yield from named_leaves(wrt, "wrt")
-
-
-__all__ = ["Cause", "Explanation", "Finding", "Flow", "Kink", "explain_gradients", "kinks_near"]
+__all__ = [
+    "Cause",
+    "Explanation",
+    "Finding",
+    "Flow",
+    "Kink",
+    "Nonfinite",
+    "explain_gradients",
+    "find",
+    "kinks_near",
+]

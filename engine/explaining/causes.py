@@ -195,34 +195,38 @@ class Inquiry:
     # --- inf and nan ---
 
     def _spoiled(self, places: list[int]) -> tuple[list[Cause], list[str]]:
+        found = [self.spoiled_at(birth) for birth in self._flow.births(places)]
+        return _folded(cause for cause, _ in found), [text for _, text in found if text]
+
+    def spoiled_at(self, birth: Edge | int) -> tuple[Cause, str]:
+        """What made inf or nan going back, and advice, for one of the flow's births."""
         flow = self._flow
-        causes, advice = [], []
-        for edge in flow.births(places):
-            name, numbers = self._operation(edge.user)
-            result = flow.nodes[edge.user]._data
-            if math.isfinite(edge.partial):
-                text = (
-                    f"overflow going back through {self._call(edge.user)}: the gradient "
-                    f"{number(flow.adjoints[edge.user])} times its derivative "
-                    f"{number(edge.partial)} is beyond the largest float64"
-                )
-                advice.append(words.advice_on_huge(name, 3, numbers))
-                causes.append(self._cause("overflow", text, edge.user))
-                continue
-            before = [x for x in (*numbers, result) if not math.isfinite(x)]
-            because = (
-                f", because {number(before[0])} came in or out there forwards" if before else ""
-            )
+        if isinstance(birth, int):
+            count = f"{len(flow.users[birth])} contributions"
+            text = f"going back, the {count} to {self._called(flow.nodes[birth])} add up to "
+            text += number(flow.adjoints[birth])
+            return self._cause("overflow", text, birth), words.advice_on_huge("add", 3, ())
+        name, numbers = self._operation(birth.user)
+        arrived, result = flow.adjoints[birth.user], flow.nodes[birth.user]._data
+        if math.isfinite(birth.partial):
             text = (
-                f"going back, it begins at {self._call(edge.user)}: its derivative"
-                f"{self._by(edge)} is {number(edge.partial)}{because}"
+                f"overflow going back through {self._call(birth.user)}: the gradient "
+                f"{number(arrived)} times its derivative {number(birth.partial)} is beyond the "
+                "largest float64"
             )
-            if flow.adjoints[edge.user] == 0.0:
-                text += "; times the gradient 0 that arrives there, it is nan"
-            causes.append(self._cause("partial", text, edge.user))
-            if not before:
-                advice.append(words.advice_on_not_finite(name, numbers))
-        return _folded(causes), advice
+            return self._cause("overflow", text, birth.user), words.advice_on_huge(name, 3, numbers)
+        before = [x for x in (*numbers, result) if not math.isfinite(x)]
+        because = f", because {number(before[0])} came in or out there forwards" if before else ""
+        text = (
+            f"going back, it begins at {self._call(birth.user)}: its derivative"
+            f"{self._by(birth)} is {number(birth.partial)}{because}"
+        )
+        if arrived == 0.0:
+            text += "; times the gradient 0 that arrives there, it is nan"
+        elif arrived != 1.0:
+            text += f"; times the gradient {number(arrived)} that arrives, {number(birth.passed)}"
+        advice = "" if before else words.advice_on_not_finite(name, numbers)
+        return self._cause("partial", text, birth.user), advice
 
     def _by(self, edge: Edge) -> str:
         node = self._flow.nodes[edge.user]
@@ -232,26 +236,25 @@ class Inquiry:
         """The first numbers that are inf or nan though their operands are finite."""
         if self.flow is None:
             return []
-        flow = self.flow
-        causes, advice = [], []
-        for i in flow.not_finite():
-            node = flow.nodes[i]
-            if node.op is None:
-                text = f"{self._called(node)} was {number(node._data)} to begin with"
-                causes.append(Cause("given", text, operands=(node._data,)))
-                advice.append("Look where that number comes from: the data, or an earlier step.")
-            else:
-                name, numbers = self._operation(i)
-                text = f"{self._call(i)} is {number(node._data)}"
-                causes.append(self._cause("born", text, i))
-                advice.append(words.advice_on_not_finite(name, numbers))
-        if not causes:
+        found = [self.born_at(i) for i in self.flow.not_finite()]
+        if not found:
             return []
-        found = _folded(causes)
-        if math.isfinite(flow.nodes[-1]._data):
+        causes = _folded(cause for cause, _ in found)
+        if math.isfinite(self.flow.nodes[-1]._data):
             text = "the result is finite all the same: what came of it was not chosen"
-            found.append(Cause("absorbed", text))
-        return [Finding("forward", causes=tuple(found), advice=tuple(dict.fromkeys(advice)))]
+            causes.append(Cause("absorbed", text))
+        advice = dict.fromkeys(text for _, text in found)
+        return [Finding("forward", causes=tuple(causes), advice=tuple(advice))]
+
+    def born_at(self, i: int) -> tuple[Cause, str]:
+        """What made the number of a node inf or nan, and advice."""
+        node = self._flow.nodes[i]
+        if node.op is None:
+            text = f"{self._called(node)} was {number(node._data)} to begin with"
+            advice = "Look where that number comes from: the data, or an earlier step."
+            return Cause("given", text, operands=(node._data,)), advice
+        advice = words.advice_on_not_finite(*self._operation(i))
+        return self._cause("born", f"{self._call(i)} is {number(node._data)}", i), advice
 
     # --- sizes ---
 

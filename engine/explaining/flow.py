@@ -8,7 +8,7 @@ number that is not finite was born. Nothing here is about words; see `causes`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Flow:
-    """All nodes behind a result, each behind its operands, and what flows back through them.
+    """All nodes behind some results, each behind its operands, and what flows back through them.
 
     An edge that an operation cuts has the partial 0, and so has one from a node that the graph was
     cut at to what it was made of.
@@ -47,6 +47,7 @@ class Flow:
     arrived: list[bool]
     users: list[list[Edge]]  # for each node, the edges by which it gets its adjoint
     cuts: Mapping[Value, tuple[Value, str]]
+    roots: Sequence[Value]
     _best: list[tuple[float, Edge | None]] = field(default_factory=list)
 
     # --- zeros ---
@@ -86,17 +87,19 @@ class Flow:
 
     # --- inf and nan ---
 
-    def births(self, members: Iterable[int]) -> Iterator[Edge]:
-        """The edges that pass inf or nan out of a finite adjoint, to nodes that reach some."""
+    def births(self, members: Iterable[int]) -> Iterator[Edge | int]:
+        """The edges that pass inf or nan out of a finite adjoint, to nodes that reach some, and
+        nodes whose contributions are finite and add up to more than there is."""
 
         def spoiled(edge: Edge) -> bool:
             passed = edge.passed
             return not math.isfinite(passed) and not math.isfinite(self.adjoints[edge.user])
 
         for i in self._upwards(members, spoiled):
-            for edge in self.users[i]:
-                if not math.isfinite(edge.passed) and math.isfinite(self.adjoints[edge.user]):
-                    yield edge
+            wrong = [edge for edge in self.users[i] if not math.isfinite(edge.passed)]
+            if not wrong and not math.isfinite(self.adjoints[i]):
+                yield i
+            yield from (edge for edge in wrong if math.isfinite(self.adjoints[edge.user]))
 
     def not_finite(self) -> list[int]:
         """The nodes that are inf or nan though their operands are finite; leaves first."""
@@ -107,6 +110,30 @@ class Flow:
                 if node not in self.cuts and all(map(math.isfinite, operands)):
                     found.append(i)
         return found
+
+    def chosen(self, *, spoiled: bool = False) -> set[int]:
+        """The nodes that the results were computed of, without what operations did not choose, as
+        the arm that `where` did not take. With `spoiled` only those that are not finite, behind
+        results that are not."""
+
+        def counts(x: float) -> bool:
+            return not (spoiled and math.isfinite(x))
+
+        reached = {self.index[root] for root in self.roots if counts(root._data)}
+        for i in reversed(range(len(self.nodes))):
+            node = self.nodes[i]
+            if i not in reached:
+                continue
+            if node in self.cuts:
+                reached.add(self.index[self.cuts[node][0]])
+            elif node.op is not None:
+                numbers = [x for _, x in node._operands()]
+                for k, (operand, x) in enumerate(node._operands()):
+                    # an edge that is cut at all numbers, as that of a detach, is no choice
+                    passed_over = node.op.cuts[k] is not True and node.op.cuts_at(k, numbers)
+                    if operand in self.index and counts(x) and not passed_over:
+                        reached.add(self.index[operand])
+        return reached
 
     # --- sizes ---
 
@@ -158,17 +185,23 @@ class Flow:
 
 
 def trace_back(
-    root: Value, inputs: Sequence[Value], cuts: Mapping[Value, tuple[Value, str]]
+    roots: Sequence[Value],
+    inputs: Sequence[Value],
+    cuts: Mapping[Value, tuple[Value, str]],
+    rounded: Callable[[float], float] = float,
 ) -> Flow:
-    """Run the reverse sweep from `root`, and keep everything.
+    """Run the reverse sweep from the sum of `roots`, and keep everything; `rounded` is what becomes
+    of each number.
 
     Raises GraphError where a node was made by hand.
     """
-    nodes = _order(root, set(inputs), cuts)
+    nodes = _order(roots, set(inputs), cuts)
     index = {node: i for i, node in enumerate(nodes)}
     adjoints, arrived = [0.0] * len(nodes), [False] * len(nodes)
     users: list[list[Edge]] = [[] for _ in nodes]
-    adjoints[-1], arrived[-1] = 1.0, True
+    for root in roots:
+        adjoints[index[root]] += 1.0
+        arrived[index[root]] = True
     behind = set(inputs)
     for i in reversed(range(len(nodes))):
         node, adjoint = nodes[i], adjoints[i]
@@ -184,10 +217,11 @@ def trace_back(
                 to = index[operand]
                 partial, g = found[k] if found is not None else (None, None)
                 if g is not None:
-                    adjoints[to] += g
+                    g = rounded(g)
+                    adjoints[to] = rounded(adjoints[to] + g)
                     arrived[to] = True
                 users[to].append(Edge(i, k, to, partial or 0.0, g or 0.0))
-    return Flow(nodes, index, adjoints, arrived, users, cuts)
+    return Flow(nodes, index, adjoints, arrived, users, cuts, roots)
 
 
 def _passed(node: Value, adjoint: float) -> list[tuple[float | None, float | None]]:
@@ -202,24 +236,26 @@ def _passed(node: Value, adjoint: float) -> list[tuple[float | None, float | Non
     return [(None if g is None else g / factor, g) for g in whole]
 
 
-def _order(root: Value, stop: set[Value], cuts: Mapping[Value, tuple[Value, str]]) -> list[Value]:
+def _order(
+    roots: Sequence[Value], stop: set[Value], cuts: Mapping[Value, tuple[Value, str]]
+) -> list[Value]:
     """`graph.topological_order`, which goes through cuts of the graph too, and not behind `stop`.
 
     So a gradient that ends at a cut can be told from one that never came near.
     """
     nodes: list[Value] = []
-    seen = {root}
-    stack = [(root, _below(root, stop, cuts))]
+    seen: set[Value] = set()
+    # what is still to be visited, and the node that it is below
+    stack: list[tuple[Iterator[Value], Value | None]] = [(iter(roots), None)]
     while stack:
-        node, below = stack[-1]
-        for operand in below:
-            if operand not in seen:
-                seen.add(operand)
-                stack.append((operand, _below(operand, stop, cuts)))
-                break
+        below, user = stack[-1]
+        node = next((x for x in below if x not in seen), None)
+        if node is not None:
+            seen.add(node)
+            stack.append((_below(node, stop, cuts), node))
         else:
-            nodes.append(node)
             stack.pop()
+            nodes += [user] if user is not None else []
     return nodes
 
 

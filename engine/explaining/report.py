@@ -158,8 +158,8 @@ class Explanation(Shown):
         for finding, below in self._told():
             if finding.status != "fine" or below:
                 texts.append("")
-            texts += _indented(0, f"{finding.status.upper():5s} {finding.title}")
-            texts += [line for part in below for line in _indented(*part)]
+            texts += indented(0, f"{finding.status.upper():5s} {finding.title}")
+            texts += [line for part in below for line in indented(*part)]
         return "\n".join(texts)
 
     def _told(self) -> Iterator[tuple[Finding, _Texts]]:
@@ -190,13 +190,13 @@ class Explanation(Shown):
                 f'<div style="margin-top:0.5em"><span style="color:{colour};font-weight:bold">'
                 f"{finding.status}</span> {html.escape(finding.title)}</div>"
             )
-            text = "\n".join(line for part in below for line in _indented(*part))
+            text = "\n".join(line for part in below for line in indented(*part))
             if text:
                 yield f'<pre style="margin:0;white-space:pre-wrap">{html.escape(text)}</pre>'
         yield "</div>"
 
 
-def _indented(depth: int, text: str) -> list[str]:
+def indented(depth: int, text: str) -> list[str]:
     """Text at its depth, sentences broken into lines, source lines (the third level) kept whole."""
     margin = "  " * depth
     if depth > 1:

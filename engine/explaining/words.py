@@ -146,14 +146,19 @@ _LOGARITHM = (
 )
 _ROOT = (
     "The slope of a root at 0 is infinite, and below 0 there is none: use sqrt(x + 1e-12), or "
-    "where(x > 0, sqrt(x), 0.0), whose gradient at 0 is 0."
+    "where(x > 0, sqrt(x), 0.0), whose gradient at 0 is 0; for a length engine.norm(xs)."
 )
 _DOMAIN = (
     "Keep the operand inside of its domain, for example with engine.clamp(x, -0.999999, 0.999999)."
 )
 _OVERFLOW = (
-    "float64 ends at 1.8e308. For exponentials subtract the largest operand first, as "
-    "engine.softmax and engine.logsumexp do; else ask what made the operand so large."
+    "float64 ends at 1.8e308. Ask what made the operands so large; for a long product or a high "
+    "power, work with its logarithm, a sum."
+)
+_EXPONENTIAL = (
+    "exp passes 1.8e308 at 709.8. What is made of exponentials has functions without overflow: "
+    "engine.softmax, engine.logsumexp, sigmoid(x) for 1 / (1 + exp(-x)), softplus(x) for "
+    "log(1 + exp(x)). By hand, subtract the largest operand first."
 )
 
 _ON_ZERO = {
@@ -192,6 +197,7 @@ _ON_NOT_FINITE = {
         "no value below."
     ),
     **dict.fromkeys(("asin", "acos", "atanh", "acosh"), _DOMAIN),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _EXPONENTIAL),
 }
 
 

@@ -62,7 +62,10 @@ def with_schedule(interval: Any) -> Made:
 LR = "the loss had grown from .* to .*: the learning rate 1.5 is likely too large. Try lr=0.15"
 # name: what is trained, and what is said
 RUNS: dict[str, tuple[Callable[[], Made], str]] = {
-    "rate": (too_fast, rf"^the loss is inf at update .*square\(.*\) is inf; {LR}"),
+    "rate": (
+        too_fast,
+        rf"^the loss is inf at update .*square\(.*\) is inf, for row \d+ of X; {LR}",
+    ),
     "batches": (lambda: too_fast(batch_size=5), LR),
     "sum": (lambda: too_fast(1.5, nn.MSELoss("sum")), LR),
     "shuffled": (lambda: too_fast(batch_size=5, shuffle=True), LR),
@@ -73,7 +76,8 @@ RUNS: dict[str, tuple[Callable[[], Made], str]] = {
     "weights": (lambda: too_fast(sample_weight=np.arange(12.0)), LR),
     "log of 0": (
         lambda: of(lambda w, x: engine.log(w * 0.0 + engine.abs(x) - 3.0), 1.0),
-        r"update 1, in epoch 1 of 20: log\(0\) in Of is -inf, at .*test_divergence.py:\d+. Keep th",
+        r"update 1, in epoch 1 of 20: log\(0\) in Of is -inf, for row 0 of X, at "
+        r".*test_divergence.py:\d+. Keep the operand",
     ),
     "log below 0, later": (
         lambda: of(lambda w, x: engine.log(w) * 10.0 + 100.0, 1.0, lr=0.01),
@@ -86,6 +90,15 @@ RUNS: dict[str, tuple[Callable[[], Made], str]] = {
     "gradient": (
         lambda: of(lambda w, x: engine.sqrt(w * engine.square(x)), 0.0),
         "^the gradient has -?inf at update 1, .*sqrt",
+    ),
+    "gradient of one row": (
+        lambda: of(lambda w, x: engine.sqrt(engine.square(x - 3.0) * w), 1.0),
+        r"^the gradient has -?(inf|nan) at update 1, .*it begins at sqrt\(0\) in Of: its "
+        r"derivative is inf; times the gradient -?1 that arrives, -?inf, for row 11 of X, at .*test_divergence.py:\d+. The slope of a root",
+    ),
+    "an arm not taken": (
+        lambda: of(lambda w, x: engine.where(x > 9.0, 1.0 / (w * 0.0), engine.log(w - 1.0)), 1.0),
+        r"^the loss is inf at update 1, .*: log\(0\) in Of is -inf, for row 0 of X",
     ),
     "parameter": (
         lambda: of(lambda w, x: w * x * 1e10, 1.0, lr=1e300),
