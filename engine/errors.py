@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 
 class GraphError(RuntimeError):
@@ -18,7 +20,16 @@ class GraphError(RuntimeError):
 
 
 class DomainError(ArithmeticError):
-    """An operation made inf or nan from finite operands under ``errstate("raise")``."""
+    """Under ``errstate("raise")`` an operation made inf or nan from finite operands, or in a
+    gradient from a finite adjoint."""
+
+
+def told(name: str, operands: Sequence[tuple[Any, float]]) -> tuple[str, str]:
+    """An operation on its operands (Values, None for literals) and their numbers, as messages have
+    it, and what their labels tell: "log(0.0)" and " ('rate' is 0.0)"."""
+    labels = [f"{v.label!r} is {x!r}" for v, x in operands if v is not None and v.label]
+    named = f" ({', '.join(labels)})" if labels else ""
+    return f"{name}({', '.join(f'{x!r}' for _, x in operands)})", named
 
 
 class GradcheckError(AssertionError):

@@ -247,8 +247,12 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
     """Say what happens when an operation makes inf or nan from finite operands.
 
     With "raise", a `DomainError` names the operation, its operands and the source line. With
-    "ignore", the default, the number goes on as IEEE 754 has it. This watches what is computed,
-    plain numbers included; of gradients only those that are recorded (`create_graph`).
+    "ignore", the default, the number goes on as IEEE 754 has it. This watches all that is computed,
+    plain numbers and arms that `where` will not take included, and reverse sweeps: there the error
+    is about an operation that a finite adjoint arrived at and whose contribution is not finite, and
+    the line that of `backward`, or in a compiled program of the operation. PyTorch's
+    `detect_anomaly` looks at gradients only, and at nan, not at inf. `engine.find_nonfinite` says
+    more, and needs no run in this mode.
 
     >>> from engine import Value, log
     >>> with errstate("raise"):

@@ -11,10 +11,13 @@ come from `graph.topological_order`; this file makes none.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from engine import locks
+from engine import locks, modes
+from engine.errors import DomainError, told, user_line
 from engine.ops import Op
 
 if TYPE_CHECKING:
@@ -61,9 +64,14 @@ def arrivals(
         touched = [*nodes, *wanted] if len(_sweeps) > 1 else []
         before = [getattr(node, "_adjoint", NOTHING) for node in touched]
         try:
-            for node in wanted:
+            for node in itertools.chain(wanted, nodes):
                 node._adjoint = NOTHING
-            _sweep(nodes, seeds, keep)
+            for node, seed in seeds:
+                node._adjoint += seed
+            if modes.watched and modes.state.raising:
+                _careful_sweep(nodes, keep)
+            else:
+                _sweep(nodes, keep)
             return [None if node._adjoint is NOTHING else node._adjoint for node in wanted]
         finally:
             _sweeps.pop()
@@ -82,12 +90,8 @@ def after_sweep(work: Callable[[], None]) -> None:
             work()
 
 
-def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: bool) -> None:
+def _sweep(nodes: Sequence[Value], keep: bool) -> None:
     nothing = NOTHING
-    for node in nodes:
-        node._adjoint = nothing
-    for node, seed in seeds:
-        node._adjoint += seed
     for node in reversed(nodes):
         op = node.op
         if op is None:
@@ -145,6 +149,44 @@ def _sweep(nodes: Sequence[Value], seeds: Iterable[tuple[Value, float]], keep: b
             for (operand, _), g in zip(node._operands(), contributions, strict=True):
                 if operand is not None and g is not None:
                     operand._adjoint += g
+
+
+def _careful_sweep(nodes: Sequence[Value], keep: bool) -> None:
+    """The same under errstate("raise"), which looks at every number."""
+    for node in reversed(nodes):
+        op, adjoint = node.op, node._adjoint
+        if op is None:
+            continue
+        if keep:
+            node._grad = adjoint
+        if adjoint is NOTHING:
+            continue
+        operands, contributions = node._operands(), passed(node, adjoint)
+        finite = all(map(math.isfinite, (adjoint, *(x for _, x in operands))))
+        for k, ((operand, _), g) in enumerate(zip(operands, contributions, strict=True)):
+            if operand is not None and g is not None:
+                total = operand._adjoint + g
+                if finite and math.isfinite(operand._adjoint) and not math.isfinite(total):
+                    raise DomainError(_message(node, k, g))
+                operand._adjoint = total
+
+
+def _message(node: Value, k: int, g: float) -> str:
+    """That what a node passes to operand k, or what it adds it to, is not finite."""
+    op, operands, adjoint = node.op, node._operands(), node._adjoint
+    assert op is not None
+    call, named = told(op.name, operands)
+    what = f"its derivative by operand {k}"
+    if op.pullback is None:
+        what += f", {partials_of(node, op)[k]},"
+    text = f"going back through {call}{named}: {what} times the gradient {adjoint} is {g}"
+    before = operands[k][0]
+    if math.isfinite(g) and before is not None:
+        text += f", and with the {before._adjoint} that came before inf"
+    recorder = modes.state.recorder if modes.tracing else None
+    line = None if recorder is None else recorder.line(recorder.spots.get(node))
+    hint = "; engine.find_nonfinite(f, *args) names the line of the operation"
+    return f"{text}, " + (f"{user_line()}{hint}" if line is None else f"at {line}")
 
 
 def passed(node: Value, adjoint: float) -> Sequence[float | None]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import locks, modes
 from engine.copying import Copied, set_operands
-from engine.errors import DomainError, GraphError, user_line
+from engine.errors import DomainError, GraphError, told, user_line
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
 from engine.sweep import reverse_sweep
@@ -565,10 +565,8 @@ def check_domain(op: Op, data: float, operands: Sequence[tuple[Value | None, flo
 
 
 def _domain_message(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> str:
-    call = f"{op.name}({', '.join(f'{x!r}' for _, x in operands)}) is {data}"
-    labels = [f"{v.label!r} is {x!r}" for v, x in operands if v is not None and v.label]
-    named = f" ({', '.join(labels)})" if labels else ""
-    return f"{call}{named}, {user_line()}"
+    call, named = told(op.name, operands)
+    return f"{call} is {data}{named}, {user_line()}"
 
 
 # --- the other methods, from the table ------------------------------------------------------

@@ -29,6 +29,7 @@ from engine.compiled.worker import Run, Training
 from engine.errors import TraceError
 from engine.functions import checked_index
 from engine.graph import topological_order
+from engine.lines import Recorder
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
 from engine.trees import flatten, flatten_like, is_record, simplified, vars_by_field
@@ -507,7 +508,9 @@ class _Call:
                 "use engine.jacobian"
             )
         self.structure = path.structure
-        if modes.state.raising and (run.not_finite or path.tape.loops):
+        gradients = run.shared_gradient, run.lane_gradient
+        wrong = run.not_finite or not all(np.isfinite(g).all() for g in gradients)
+        if modes.state.raising and (wrong or path.tape.loops):
             self._look_for_the_first(which[held])
         if held.all():
             self._put(which, run.outputs)
@@ -552,11 +555,7 @@ class _Call:
             self._put(np.array([i]), np.array([[_number(y) for y in outputs]], self.paths.dtype))
             if self.weights is None:
                 continue
-            seeds = [
-                (y, float(weight))
-                for y, weight in zip(outputs, self.weights, strict=True)
-                if isinstance(y, Value)
-            ]
+            seeds = self._seeds(outputs)
             nodes = topological_order([y for y, _ in seeds])
             own = {*inputs}
             for node in nodes:  # this path may read leaves that no path before it has
@@ -573,6 +572,11 @@ class _Call:
             if self.wanted.per_example:
                 for k in self.wanted.leaves or ():
                     self._put_column(("leaf", k), np.array([i]), by_leaf[k])
+
+    def _seeds(self, outputs: Sequence[Any]) -> list[tuple[Value, float]]:
+        """Those outputs that are Values, with what their adjoints begin with."""
+        weights = () if self.weights is None else self.weights.tolist()
+        return [(y, w) for y, w in zip(outputs, weights, strict=False) if isinstance(y, Value)]
 
     def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
         """An example's inputs and outputs, and the scope of what was made on the way."""
@@ -597,7 +601,10 @@ class _Call:
     def _look_for_the_first(self, which: Array) -> None:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""
         for i in which.tolist():
-            self._eager_outputs(i)
+            with modes.recorded_by(Recorder()):
+                _, outputs, _ = self._eager_outputs(i)
+                seeds = self._seeds(outputs)
+                reverse_sweep(topological_order([y for y, _ in seeds]), seeds, [])
 
 
 def evaluated(recording: Recording, inputs: list[Value]) -> list[float]:

@@ -267,3 +267,40 @@ def test_errstate_changes_no_draw() -> None:
     program([1.0])
     with engine.errstate("raise"), pytest.raises((DomainError, TraceError)):
         program([1.0, 0.0])
+
+
+def steep(x: Any, y: Any) -> Any:
+    inner = engine.square(x)
+    return engine.sqrt(inner) * y
+
+
+LINE_OF_SQRT = r"test_contract_nan\.py:\d+: return engine\.sqrt\(inner\) \* y"
+
+
+@pytest.mark.parametrize("traced_before", [True, False])
+def test_errstate_watches_the_way_back_too(traced_before: bool) -> None:
+    single, leaf = engine.compile(steep, argnums=(0, 1)), Value(0.0)
+    batched = engine.compile(steep, in_axes=(0, None), reduce="mean")
+    if traced_before:
+        single.grad(1.0, 2.0)
+        batched.grad([1.0, 2.0], 2.0)
+    with engine.errstate("raise"):
+        said = rf"back through sqrt\(0\.0\): its derivative by operand 0, inf, .*{LINE_OF_SQRT}"
+        with pytest.raises(DomainError, match=said):
+            single.grad(0.0, 2.0)
+        with pytest.raises(DomainError, match=LINE_OF_SQRT):
+            batched.value_and_grad([1.0, 0.0, 2.0], 2.0)
+        with pytest.raises(DomainError, match=LINE_OF_SQRT):
+            engine.compile(lambda: steep(leaf, 2.0)).backward()
+        with pytest.raises(DomainError, match=LINE_OF_SQRT):
+            single.buffered(0.0, 2.0)()
+        assert single(0.0, 2.0) == 0.0  # nobody goes back
+        assert single.grad(3.0, 2.0) == (2.0, 3.0)
+    assert math.isnan(single.grad(0.0, 2.0)[0])
+
+
+def test_errstate_lets_untaken_arms_be_on_the_way_back() -> None:
+    f = lambda x: engine.where(x > 0.0, engine.sqrt(x), 0.0)  # noqa: E731
+    with engine.errstate("raise"):
+        assert engine.compile(f).grad(0.0) == engine.grad(f)(0.0) == 0.0
+        assert engine.compile(f, in_axes=0).grad([0.0, 4.0]).tolist() == [0.0, 0.25]

@@ -365,6 +365,28 @@ def test_errstate_sees_plain_numbers_too() -> None:
             engine.div(1.0, 0.0)
 
 
+def test_errstate_watches_reverse_sweeps() -> None:
+    x = Value(0.0, label="x")
+    y = x.sqrt() * 3.0
+    said = (
+        r"sqrt\(0\.0\) \('x' is 0\.0\): its derivative by operand 0, inf, times the gradient 3\.0"
+    )
+    with engine.errstate("raise"):
+        with pytest.raises(
+            DomainError, match=rf"^going back through {said} is inf, at .*test_value"
+        ):
+            y.backward()
+        with pytest.raises(DomainError, match="1e\\+308 that came before inf"):
+            engine.grad(lambda v: v * 1e308 + v * 1e308)(0.0)
+        with pytest.raises(DomainError, match="going back through sqrt"):
+            engine.value_and_grad(lambda v: v.sqrt())(0.0)
+        (x * x).backward()
+        assert engine.grad(lambda v: v * math.inf)(1.0) == math.inf  # it was not born here
+    assert x.grad == 0.0
+    y.backward()
+    assert x.grad == math.inf
+
+
 def test_modes_can_decorate_a_function() -> None:
     @engine.no_grad()
     def f(v: Value) -> Value:
