@@ -31,7 +31,14 @@ from engine.calculus import (
     vjp,
 )
 from engine.checking import gradcheck, gradgradcheck
-from engine.errors import DomainError, DrawingError, GradcheckError, GraphError, TraceError
+from engine.errors import (
+    DomainError,
+    DrawingError,
+    GradcheckError,
+    GraphError,
+    ReplayError,
+    TraceError,
+)
 from engine.graph import Graph
 from engine.integration import integrate
 from engine.iteration import scan, while_loop
@@ -230,6 +237,7 @@ __all__ = [
     "Graph",
     "GraphError",
     "Program",
+    "ReplayError",
     "TraceError",
     "Value",
     "checkpoint",

@@ -36,6 +36,10 @@ class GradcheckError(AssertionError):
     """An analytic derivative and a numerical one disagree, or the input sits at a kink."""
 
 
+class ReplayError(AssertionError):
+    """Under ``compile(f, verify=True)`` a replay differs from what Python computes."""
+
+
 class DrawingError(RuntimeError):
     """A picture can't be made: no renderer is installed, or the one found fails."""
 

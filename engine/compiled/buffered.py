@@ -56,7 +56,7 @@ class Buffered:
             self._paths = self._program._current(self._arguments)
         paths = self._paths
         with paths.lock:
-            if not paths.paths or paths.draws or modes.special:
+            if not paths.paths or paths.in_full or modes.special:
                 return self._anew()
             if self._path is not paths.paths[0]:
                 self._bind(paths.paths[0])

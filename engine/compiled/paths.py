@@ -161,7 +161,7 @@ class Paths:
         of the first leaves, where the caller has them at hand. Raises IndexError and ValueError
         for the index of a look-up, naming the example.
         """
-        call = _Call(self, arguments, draws, weights, wanted, leaf_numbers)
+        call = Call(self, arguments, draws, weights, wanted, leaf_numbers)
         pending: list[tuple[Array, tuple[float, ...]]] = [(np.arange(call.count), ())]
         while pending:
             which, outcomes = pending.pop()
@@ -184,7 +184,16 @@ class Paths:
                 for k in np.flatnonzero(here)[np.sort(firsts)].tolist():
                     alike = here & (keys == keys[k])
                     pending.append((which[alike], (*before, float(found[k]))))
-        return call.result()
+        return self._checked(call, call.result())
+
+    def _checked(self, call: Call, result: Result) -> Result:
+        """Return the result of a run, which others look at more closely."""
+        return result
+
+    @property
+    def in_full(self) -> bool:
+        """Whether every call takes the full way, none goes by a plan."""
+        return self.draws
 
     def run_steps(
         self,
@@ -226,7 +235,7 @@ class Paths:
                 self.paths.append(self._trace(arguments, 0, ()))
         return len(self.paths[0].tape.outputs)
 
-    def _path(self, outcomes: tuple[float, ...], call: _Call, example: int) -> Path | None:
+    def _path(self, outcomes: tuple[float, ...], call: Call, example: int) -> Path | None:
         """The path for an example whose first guards have these outcomes; None: run eagerly."""
         for k, path in enumerate(self.paths):
             if path.agrees_with(outcomes):
@@ -412,7 +421,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Call:
+class Call:
     """One run under way: what goes in, and what has come out so far."""
 
     def __init__(
@@ -551,11 +560,11 @@ class _Call:
     def run_eagerly(self, which: Array) -> None:
         """Run examples on Values, beyond the last path that is kept."""
         for i in which.tolist():
-            inputs, outputs, mark = self._eager_outputs(i)
+            inputs, outputs, mark = self.eager_outputs(i)
             self._put(np.array([i]), np.array([[_number(y) for y in outputs]], self.paths.dtype))
             if self.weights is None:
                 continue
-            seeds = self._seeds(outputs)
+            seeds = self.seeds(outputs)
             nodes = topological_order([y for y, _ in seeds])
             own = {*inputs}
             for node in nodes:  # this path may read leaves that no path before it has
@@ -573,12 +582,12 @@ class _Call:
                 for k in self.wanted.leaves or ():
                     self._put_column(("leaf", k), np.array([i]), by_leaf[k])
 
-    def _seeds(self, outputs: Sequence[Any]) -> list[tuple[Value, float]]:
+    def seeds(self, outputs: Sequence[Any]) -> list[tuple[Value, float]]:
         """Those outputs that are Values, with what their adjoints begin with."""
         weights = () if self.weights is None else self.weights.tolist()
         return [(y, w) for y, w in zip(outputs, weights, strict=False) if isinstance(y, Value)]
 
-    def _eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
+    def eager_outputs(self, i: int) -> tuple[list[Value], list[Any], modes.Scope | None]:
         """An example's inputs and outputs, and the scope of what was made on the way."""
         self.write_leaves()
         inputs = [computed_leaf(x) for x in self.arguments.example(i)]
@@ -602,8 +611,8 @@ class _Call:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""
         for i in which.tolist():
             with modes.recorded_by(Recorder()):
-                _, outputs, _ = self._eager_outputs(i)
-                seeds = self._seeds(outputs)
+                _, outputs, _ = self.eager_outputs(i)
+                seeds = self.seeds(outputs)
                 reverse_sweep(topological_order([y for y, _ in seeds]), seeds, [])
 
 

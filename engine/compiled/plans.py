@@ -88,7 +88,7 @@ class Plans:
 
         Where examples went by several, the plans for these rest, since others like it would run in
         vain by each."""
-        if paths.draws or modes.special:
+        if paths.in_full or modes.special:
             return
         if path is None:
             for plan in self._kept if arguments.count else ():

@@ -28,6 +28,7 @@ from engine.compiled.portable import Portable, found_at, is_global, places_of
 from engine.compiled.results import GradientTree, batched, of_examples, rebuilt
 from engine.compiled.source import Source, source
 from engine.compiled.surroundings import Surroundings
+from engine.compiled.verified import VerifiedPaths
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, pictures, words
@@ -51,6 +52,7 @@ class Program(Shown):
         wrt: Any = None,
         dtype: Any = np.float64,
         native: bool = True,
+        verify: bool = False,
     ) -> None:
         if not callable(f):
             raise TypeError(f"compile takes a function, not {f!r}")
@@ -59,10 +61,13 @@ class Program(Shown):
             raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
         if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"a program computes in float64 or float32, not {np.dtype(dtype)}")
+        if not isinstance(verify, bool):
+            raise TypeError(f"verify is True or False, not {verify!r}")
         functools.update_wrapper(self, f, updated=())
         self._f, self._in_axes, self._reduce = f, in_axes, reduce
         self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums
         self._dtype, self._native = np.dtype(dtype).name, bool(native)
+        self._verify = verify
         self._by_signature: dict[Any, list[Paths]] = {}  # the one used last comes first
         self._last: Paths | None = None
         self._wrt = wrt
@@ -200,7 +205,7 @@ class Program(Shown):
                 paths = next((p for p in kept if p.around.key == around.key), None)
                 if paths is None:
                     options = (arguments, self._leaves, self._dtype, around, self._native)
-                    paths = Paths(self._f, *options)
+                    paths = (VerifiedPaths if self._verify else Paths)(self._f, *options)
                     kept.insert(0, paths)
                     del kept[MOST_STATES:]
                 paths.around, paths.statics = around, arguments.statics
@@ -336,7 +341,8 @@ class Program(Shown):
     def _options(self) -> dict[str, Any]:
         """What it was made with, besides the function and `wrt`."""
         options = {"in_axes": self._in_axes, "reduce": self._reduce, "dtype": self._dtype}
-        return {**options, "argnums": self._argnums, "native": self._native}
+        options |= {"native": self._native, "verify": self._verify}
+        return {**options, "argnums": self._argnums}
 
     # --- looking at it ---
 
@@ -415,6 +421,7 @@ def compile(
     wrt: Any = None,
     dtype: Any = np.float64,
     native: bool = True,
+    verify: bool = False,
 ) -> Program:
     """Return a `Program`: f, traced once and replayed as block operations in machine code.
 
@@ -429,6 +436,12 @@ def compile(
     Leaf Values that f reaches from outside are read at every call. `dtype` is float64 or float32.
     With ``native=False`` the instructions are not written out as machine code, but run one by one,
     on functions that Numba compiles: slower, and the same numbers up to rounding.
+
+    With ``verify=True`` every call is compared with what Python computes, value and gradients, of
+    each example: for tests, and for a look at a function that reads what can't be watched. It runs
+    f on Values each time, and is as slow. Numbers may differ by what rounding explains, for which
+    a bound is computed beside them; else a ReplayError says what differs, and names the first
+    operation that does, with its source line and the numbers of both.
 
     What else f reads is watched, and f traced anew where it has changed, so that a call gives what
     Python would: numbers, texts and flags in globals, closures, defaults and attributes, in
@@ -453,7 +466,7 @@ def compile(
     [0.0, 0.964]
     """
     options = {"reduce": reduce, "argnums": argnums, "wrt": wrt, "dtype": dtype, "native": native}
-    return Program(f, in_axes=in_axes, **options)
+    return Program(f, in_axes=in_axes, verify=verify, **options)
 
 
 def _again(f: Callable[..., Any], options: dict[str, Any], wrt: Any) -> Program:

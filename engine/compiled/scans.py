@@ -115,11 +115,13 @@ def _outside(recording: Recording) -> Iterable[Value]:
 
 def same_nodes(one: Recording, other: Recording) -> bool:
     """Whether two runs of a step recorded the same: one that keeps state does not."""
-    return _spelled(one) == _spelled(other)
+    return spelled(one) == spelled(other)
 
 
-def _spelled(recording: Recording, outer: Mapping[Value, Any] | None = None) -> list[Any]:
-    """What tells recordings of a step apart. `outer` are the names of what is around it."""
+def spelled(recording: Recording, outer: Mapping[Value, Any] | None = None) -> list[Any]:
+    """What tells recordings apart: for each node its operation (of a loop how many steps it has,
+    and the same of a step) and its operands, literals as texts; then the results. `outer` are the
+    names of what is around a step."""
     level = len(outer or ())
     names = {**(outer or {}), **{x: (level, ~k) for k, x in enumerate(recording.inputs)}}
     names |= {x: (level, k) for k, x in enumerate(recording.nodes)}
@@ -135,6 +137,6 @@ def _spelled(recording: Recording, outer: Mapping[Value, Any] | None = None) -> 
     for node in recording.nodes:
         assert node.op is not None
         scan = scan_of(node.op)
-        kind = node.op if scan is None else (scan.count, _spelled(scan.recording, names))
+        kind = node.op if scan is None else (scan.count, spelled(scan.recording, names))
         told.append((kind, *(name(*pair) for pair in node._operands())))
     return [*told, *map(name, recording.outputs)]
