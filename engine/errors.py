@@ -79,4 +79,9 @@ def _is_installed(file: str) -> bool:
 def user_line() -> str:
     """The innermost source line of the user's code."""
     frame = user_frame()
-    return f"at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"at {shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def shown(file: str) -> str:
+    """The name of a file of source, as messages have it."""
+    return "notebook cell" if "ipykernel" in file or file.startswith("<ipython") else file

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.errors import TraceError, user_frame
+from engine.errors import TraceError, shown, user_frame
 from engine.trees import flatten, flatten_argument, is_record, simplified
 from engine.value import Value, computed_leaf
 
@@ -39,13 +39,10 @@ class Line:
     @property
     def place(self) -> str:
         """The file, shortened where it is below the working folder, and the number."""
-        name = self.file
-        if "ipykernel" in name or name.startswith("<ipython"):
-            name = "notebook cell"
-        else:
-            path = Path(name)
-            if path.is_absolute() and path.is_relative_to(Path.cwd()):
-                name = str(path.relative_to(Path.cwd()))
+        name = shown(self.file)
+        path = Path(name)
+        if path.is_absolute() and path.is_relative_to(Path.cwd()):
+            name = str(path.relative_to(Path.cwd()))
         return f"{name}:{self.number}"
 
     def __str__(self) -> str:

@@ -223,8 +223,8 @@ class Inquiry:
         )
         if arrived == 0.0:
             text += "; times the gradient 0 that arrives there, it is nan"
-        elif arrived != 1.0:
-            text += f"; times the gradient {number(arrived)} that arrives, {number(birth.passed)}"
+        else:
+            text += f"; the gradient {number(arrived)} that arrives becomes {number(birth.passed)}"
         advice = "" if before else words.advice_on_not_finite(name, numbers)
         return self._cause("partial", text, birth.user), advice
 

@@ -3,6 +3,7 @@ programs, forwards and backwards."""
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -265,7 +266,7 @@ def test_the_report_prints_and_shows_itself() -> None:
     found = engine.find_nonfinite(norm_by_hand, 0.0, 0.0)
     text = str(found).splitlines()
     assert text[0] == "norm_by_hand: the results are finite, and a gradient is not:"
-    assert "it begins at sqrt(0): its derivative is inf; times the gradient 3" in text[1]
+    assert "it begins at sqrt(0): its derivative is inf; the gradient 3 that" in text[1]
     assert any("engine.norm" in line for line in text) and max(map(len, text)) <= 110
     assert f"{HERE}:" in str(found) and repr(found) == str(found)
     assert "^^^^" in str(found) and "&lt;" not in found._repr_html_()
@@ -292,3 +293,22 @@ def test_plain_numbers_are_said_to_leave_no_trace() -> None:
 def test_in_a_compiled_function_it_is_refused() -> None:
     with pytest.raises(engine.TraceError, match="find_nonfinite"):
         engine.compile(lambda x: x * bool(engine.find_nonfinite(x)))(1.0)
+
+
+@pytest.mark.oracle
+def test_pytorch_names_where_nan_appears_and_lets_inf_pass() -> None:
+    torch = pytest.importorskip("torch")
+
+    def gradient(f: Any) -> float:
+        x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with torch.autograd.detect_anomaly():
+                f(x).backward()
+        return x.grad.item()
+
+    with pytest.raises(RuntimeError, match="'MulBackward0' returned nan"):
+        gradient(lambda x: torch.sqrt(x * x))
+    assert gradient(torch.sqrt) == gradient(torch.log) == INF  # of which it says nothing
+    found = engine.find_nonfinite(lambda x: engine.sqrt(x * x), 0.0)
+    assert (found.kind, found.operation) == ("backward", "sqrt")

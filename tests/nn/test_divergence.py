@@ -94,7 +94,7 @@ RUNS: dict[str, tuple[Callable[[], Made], str]] = {
     "gradient of one row": (
         lambda: of(lambda w, x: engine.sqrt(engine.square(x - 3.0) * w), 1.0),
         r"^the gradient has -?(inf|nan) at update 1, .*it begins at sqrt\(0\) in Of: its "
-        r"derivative is inf; times the gradient -?1 that arrives, -?inf, for row 11 of X, "
+        r"derivative is inf; the gradient -?1 that arrives becomes -?inf, for row 11 of X, "
         r"at .*test_divergence.py:\d+. The slope of a root",
     ),
     "an arm not taken": (
