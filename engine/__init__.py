@@ -185,7 +185,7 @@ def find_nonfinite(subject: Any, *args: Any, **options: Any) -> Nonfinite:
     is a function, run once with `args` on Values, as `explain` does, with `wrt=` for the Values
     whose gradients count if not all do; with `dtype=` float32 its numbers are rounded to that. Or
     it is a compiled `Program`, batched or not, with the arguments of a call: it is run, and of the
-    first example at fault the function itself.
+    first example at fault the function itself. Other keywords go to the function.
 
     Forwards that is the first operation, in order of evaluation, whose result is inf or nan and
     whose operands are finite, of those that made a result inf or nan. Where all results are finite,
@@ -194,7 +194,8 @@ def find_nonfinite(subject: Any, *args: Any, **options: Any) -> Nonfinite:
     counts for nothing. The report is true where something was found; print it for the operation,
     its operands by their labels, the line, and what to write instead.
 
-    Raises TypeError for what holds no numbers, and what the function raises.
+    Raises TypeError for what holds no numbers, and for an option that is not for the subject;
+    ValueError for another `dtype`; and what the function raises.
 
     >>> def distance(x, y):
     ...     return (x * x + y * y).sqrt()

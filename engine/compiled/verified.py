@@ -57,11 +57,12 @@ class VerifiedPaths(Paths):
         self.recordings[id(path)] = recording
         return path
 
+    @modes.errstate("ignore")
     def _checked(self, call: Call, result: Result) -> Result:
         """Return the result. Raises ReplayError where Python computes something else."""
         shared: dict[tuple[str, int], list[tuple[float, float]]] = {}  # sums over the examples
         for i in range(call.count):
-            for key, number, bound, bounds in self._eager(call, i):
+            for key, number, bound, bounds in self._eager(call, i, result.outputs.shape[1]):
                 kind, k = key
                 if kind == "output":
                     found = result.outputs[i, k]
@@ -82,12 +83,19 @@ class VerifiedPaths(Paths):
                 self._refuse(call, example, key, float(found), total, bound)
         return result
 
-    def _eager(self, call: Call, i: int) -> Iterator[tuple[tuple[str, int], float, float, Bounds]]:
-        """The outputs of an example and the gradients that are wanted, as Python computes them,
-        with their bounds."""
+    def _eager(
+        self, call: Call, i: int, count: int
+    ) -> Iterator[tuple[tuple[str, int], float, float, Bounds]]:
+        """The outputs of an example, as many as `count`, and the gradients that are wanted, as
+        Python computes them, with their bounds."""
         recorder = _Comparisons()
-        with modes.recorded_by(recorder), modes.errstate("ignore"), modes.enable_grad():
+        with modes.recorded_by(recorder), modes.enable_grad():
             inputs, outputs, _ = call.eager_outputs(i)
+            if len(outputs) != count:
+                raise ReplayError(
+                    f"a replay of {name_of(self.f)} gives {count} numbers, and Python "
+                    f"{len(outputs)}. {_ADVICE}"
+                )
             wanted = {("input", k): inputs[k] for k in call.wanted.inputs}
             places = call.wanted.leaves
             for k in range(len(self.leaves)) if places is None else places:

@@ -8,7 +8,7 @@ instead. The books are those that `explain` keeps (`flow`), and so are the words
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,13 +106,15 @@ def find(
     *args: Any,
     wrt: Any = None,
     lines: Recorder | None = None,
-    dtype: Any = np.float64,
+    dtype: Any = None,
     **keywords: Any,
 ) -> Nonfinite:
     """Return where the first number that is not finite was born: see `engine.find_nonfinite`."""
     refuse_in_trace("find_nonfinite")
+    if dtype is not None and np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"numbers are of float64 or float32, not {np.dtype(dtype)}")
     if isinstance(subject, Value) or not callable(subject):
-        if args or keywords or wrt is not None:
+        if args or keywords or wrt is not None or dtype is not None:
             raise TypeError(
                 "find_nonfinite takes a Value or several in a list, or a function and its "
                 "arguments: find_nonfinite(y), find_nonfinite([y, z]), find_nonfinite(f, *args)"
@@ -122,9 +124,13 @@ def find(
         if told.operation and told.line is None:
             told = replace(told, advice=(*told.advice, _NO_LINES))
         return told
+    if lines is not None:
+        raise TypeError("lines= is for Values; of a function find_nonfinite notes the lines itself")
     from engine.compiled.program import Program
 
     if isinstance(subject, Program):
+        if wrt is not None or dtype is not None:
+            raise TypeError("wrt and dtype are those of the program; give them to engine.compile")
         return _in_program(subject, args, keywords)
     return _run(subject, args, keywords, wrt, dtype)
 
@@ -189,16 +195,22 @@ class _Single(Recorder):
 
 
 def _look(
-    name: str, results: Iterable[Any], recorder: Recorder, names: dict[Value, str], call: int
+    name: str, results: Sequence[Any], recorder: Recorder, names: dict[Value, str], call: int
 ) -> Nonfinite:
     """The first number that is not finite behind some results, or in their gradients by `names`
     and by leaves that are older than the `call`."""
-    numbers, roots = [*results], [y for y in results if isinstance(y, Value)]
-    plain = [y for y in numbers if not isinstance(y, Value) and not math.isfinite(y)]
-    if not roots:
-        text = f"it returned the plain number {plain[0]}, of which nothing was recorded"
-        causes = (Cause("lost", text, operands=(float(plain[0]),)),) if plain else ()
-        return Nonfinite(name, "lost" if plain else "", causes)
+    found = _behind(name, [y for y in results if isinstance(y, Value)], recorder, names, call)
+    plain = [y for y in results if not isinstance(y, Value) and not math.isfinite(y)]
+    if found or not plain:
+        return found
+    text = f"it returned the plain number {plain[0]}, of which nothing was recorded"
+    return Nonfinite(name, "lost", (Cause("lost", text, operands=(float(plain[0]),)),))
+
+
+def _behind(
+    name: str, roots: Sequence[Value], recorder: Recorder, names: dict[Value, str], call: int
+) -> Nonfinite:
+    """The same of results that are Values."""
     flow = trace_back(roots, list(names), recorder.cuts, getattr(recorder, "rounded", float))
     inquiry = Inquiry(flow, recorder, names, math.inf, 0.0)
     order = {node: k for k, node in enumerate(recorder.spots)}

@@ -163,6 +163,14 @@ def test_another_branch_is_named_by_the_operation_that_is_new(
         programs[0](0.5)
 
 
+def test_another_number_of_results_is_said(hide: Callable[[float], None]) -> None:
+    program = engine.compile(lambda x: [x] * int(hidden()), verify=True)
+    assert program(1.0) == [1.0, 1.0]
+    hide(3.0)
+    with pytest.raises(ReplayError, match="gives 2 numbers, and Python 3"):
+        program(1.0)
+
+
 def test_a_gradient_that_differs_alone_is_named(hide: Callable[[float], None]) -> None:
     def f(p: Any) -> Any:
         x = p["w"][1]

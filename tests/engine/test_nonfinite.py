@@ -3,6 +3,7 @@ programs, forwards and backwards."""
 
 import functools
 import math
+import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import engine
 import nn
+import random_graphs
 from engine import Value
 from engine.lines import Recorder
 
@@ -279,6 +281,9 @@ def test_the_report_prints_and_shows_itself() -> None:
     (lambda: engine.find_nonfinite(lambda x: "y", 1.0), "here numbers and Values are needed"),
     (lambda: engine.find_nonfinite(lambda: Value(1.0), wrt=[2.0]), "wrt has the Values"),
     (lambda: engine.find_nonfinite(engine.compile(abs, in_axes=0), 1.0), "is one number"),
+    (lambda: engine.find_nonfinite(engine.compile(abs), 1.0, wrt=[Value(1.0)]), "those of the"),
+    (lambda: engine.find_nonfinite(abs, 1.0, lines=Recorder()), "lines= is for Values"),
+    (lambda: engine.find_nonfinite(abs, 1.0, dtype=np.float16), "not float16"),
 ])  # fmt: skip
 def test_a_wrong_call_is_refused_in_a_sentence(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
@@ -288,6 +293,9 @@ def test_a_wrong_call_is_refused_in_a_sentence(call: Any, message: str) -> None:
 def test_plain_numbers_are_said_to_leave_no_trace() -> None:
     found = engine.find_nonfinite(lambda x: math.log(x.data + 1.0) * INF, 1.0)
     assert found.kind == "lost" and "plain number inf, of which nothing was recorded" in found.text
+    both = engine.find_nonfinite(lambda x: [NAN, engine.log(x)], 0.0)
+    assert (both.kind, both.operation) == ("forward", "log")
+    assert engine.find_nonfinite(lambda x: [NAN, engine.log(x)], 1.0).kind == "lost"
 
 
 def test_in_a_compiled_function_it_is_refused() -> None:
@@ -312,3 +320,24 @@ def test_pytorch_names_where_nan_appears_and_lets_inf_pass() -> None:
     assert gradient(torch.sqrt) == gradient(torch.log) == INF  # of which it says nothing
     found = engine.find_nonfinite(lambda x: engine.sqrt(x * x), 0.0)
     assert (found.kind, found.operation) == ("backward", "sqrt")
+
+
+@each("seed", range(60))
+def test_whatever_is_not_finite_is_led_back_to_a_birth(seed: int) -> None:
+    graph = random_graphs.random_graph(seed, 0)
+    rng = random.Random(seed)
+    f = lambda *x: random_graphs.run(graph, random_graphs.ENGINE, x)  # noqa: E731
+    for _ in range(4):
+        given = [rng.choice([0.0, 1.0, -1e200, 1e200, 1e-200, x]) for x in graph.inputs]
+        value, gradient = engine.value_and_grad(f, tuple(range(len(given))))(*given)
+        found = engine.find_nonfinite(f, *given)
+        assert bool(found) != all(map(math.isfinite, (value, *gradient))), found
+        assert (found.kind == "forward") == (not math.isfinite(value))
+        if found.kind == "forward":
+            assert all(map(math.isfinite, found.operands))
+            forward = engine.ops.TABLE[found.operation].forward
+            assert not math.isfinite(forward(*found.operands))
+        elif found.kind == "backward" and found.k is not None:
+            assert math.isfinite(found.adjoint)
+            np.testing.assert_equal(found.adjoint * found.partial, found.passed)
+            assert not math.isfinite(found.passed)
