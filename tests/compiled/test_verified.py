@@ -266,9 +266,9 @@ def test_a_value_from_outside_brings_its_rounding_along() -> None:
 
 
 def agree(f: Callable[..., Any], at: Any, dtype: Any, batched: bool) -> None:
-    rows = [list(at)] if not batched else np.array([at, np.multiply(at, 1.01)])
+    given = np.array([at, np.multiply(at, 1.01)]) if batched else list(at)
     options = {"in_axes": 0, "reduce": "mean"} if batched else {}
-    engine.compile(f, dtype=dtype, verify=True, **options).value_and_grad(*rows[:1] or rows)
+    engine.compile(f, dtype=dtype, verify=True, **options).value_and_grad(given)
 
 
 LOOPS = {name: (steps.function, steps.at) for name, steps in loop_programs.STEPS.items()}
