@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from engine import modes
 from engine.copying import set_operands
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import trace_back
-from engine.explaining.report import Cause, Finding, indented
+from engine.explaining.report import Cause, indented, lines_of
 from engine.lines import Line, Recorder, name_of, named_inputs, refuse_in_trace
 from engine.showing import Shown, bundle, words
 from engine.trees import flatten
@@ -84,8 +83,7 @@ class Nonfinite(Shown):
         return f"{self.name}{where}: {said.get(self.kind, fine)}"
 
     def __str__(self) -> str:
-        below = Finding(self.kind, causes=self.causes, advice=self.advice).lines()
-        parts = [(0, self._head()), *below]
+        parts = [(0, self._head()), *lines_of(self.causes, self.advice)]
         return "\n".join(line for part in parts for line in indented(*part))
 
     def __repr__(self) -> str:
@@ -141,19 +139,12 @@ def _run(
     keywords: Mapping[str, Any],
     wrt: Any,
     dtype: Any,
-    drawn: AbstractContextManager[Any] | None = None,
 ) -> Nonfinite:
     """Run a function on Values, and look at what it made."""
     given, names = named_inputs(f, args, wrt)
     call = modes.begin_call() if wrt is None else 0  # with `wrt` no others count
     recorder = _Single() if np.dtype(dtype) == np.float32 else Recorder()
-    with (
-        modes.recorded_by(recorder),
-        modes.enable_grad(),
-        modes.errstate("ignore"),
-        modes.inlining(),
-        drawn or nullcontext(),
-    ):
+    with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
         result = f(*given, **keywords)
     if result is None:
         raise TypeError(f"{name_of(f)} returned None; does it lack a return statement?")
@@ -167,8 +158,9 @@ def _in_program(program: Any, args: Sequence[Any], keywords: Mapping[str, Any]) 
     fault = first_fault(program, args, keywords)
     if fault is None:
         return Nonfinite(name_of(program), "")
-    given = (fault.args, fault.keywords, program._wrt, program._dtype, fault.drawn)
-    told = _run(program._f, *given)
+    with modes.inlining(), fault.drawn:
+        given = (fault.args, fault.keywords, program._wrt, program._dtype)
+        told = _run(program._f, *given)
     if not told:
         text = (
             "the program's numbers are not finite here, and those of the function itself are: has "

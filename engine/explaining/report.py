@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.explaining.words import number
@@ -93,23 +93,23 @@ class Finding:
             *((cause.kind, cause.operation, cause.line, cause.scope) for cause in self.causes),
         )
 
-    def lines(self) -> _Texts:
-        """The causes and the advice as lines of text with their depth."""
-        found: _Texts = []
-        shown = self.causes[: _ITEMS + 2]
-        for cause in shown:
-            found.append((1, cause.text))
-            if cause.line is not None:
-                found.append((2, str(cause.line)))
-                if cause.line.part and cause.line.part != cause.line.text:
-                    indent = cause.line.text.find(cause.line.part)
-                    if indent >= 0:
-                        marks = "^" * len(cause.line.part)
-                        found.append((2, " " * (len(cause.line.place) + 2 + indent) + marks))
-        if len(self.causes) > len(shown):
-            found.append((1, f"… and {len(self.causes) - len(shown)} more such places"))
-        found += [(1, f"What to do: {text}") for text in self.advice]
-        return found
+
+def lines_of(causes: Sequence[Cause], advice: Sequence[str]) -> _Texts:
+    """Causes and advice as lines of text with their depth."""
+    found: _Texts = []
+    shown = causes[: _ITEMS + 2]
+    for cause in shown:
+        found.append((1, cause.text))
+        if cause.line is not None:
+            found.append((2, str(cause.line)))
+            if cause.line.part and cause.line.part != cause.line.text:
+                indent = cause.line.text.find(cause.line.part)
+                if indent >= 0:
+                    marks = "^" * len(cause.line.part)
+                    found.append((2, " " * (len(cause.line.place) + 2 + indent) + marks))
+    if len(causes) > len(shown):
+        found.append((1, f"… and {len(causes) - len(shown)} more such places"))
+    return [*found, *((1, f"What to do: {text}") for text in advice)]
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,11 @@ class Explanation(Shown):
             if finding.causes and finding.group != first:
                 yield finding, [(1, f"for the same reason as {first}")]
                 continue
-            news = [(depth, text) for depth, text in finding.lines() if text not in advice]
+            news = [
+                (depth, text)
+                for depth, text in lines_of(finding.causes, finding.advice)
+                if text not in advice
+            ]
             advice.update(text for _, text in news if text.startswith("What to do"))
             yield finding, news
 

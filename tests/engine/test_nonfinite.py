@@ -264,6 +264,15 @@ def test_keywords_static_arguments_and_paths_are_those_of_the_call() -> None:
     assert engine.find_nonfinite(program, [1.0, 2.0], "log", shift=-2.0).operation == "log"
 
 
+def test_programs_that_a_function_calls_are_called_as_they_are() -> None:
+    table = engine.compile(lambda t: t * 2.0, in_axes=0)
+    found = engine.find_nonfinite(lambda x: engine.log(x * table([1.0, 2.0])[1]), 0.0)
+    assert (found.operation, found.operands) == ("log", (0.0,))
+    inner = engine.compile(lambda t: engine.sqrt(t))
+    outer = engine.find_nonfinite(engine.compile(lambda x: inner(x) * 2.0), 0.0)
+    assert (outer.kind, outer.line.part) == ("backward", "engine.sqrt(t)")
+
+
 def test_the_report_prints_and_shows_itself() -> None:
     found = engine.find_nonfinite(norm_by_hand, 0.0, 0.0)
     text = str(found).splitlines()
