@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from engine import modes
+from engine.copying import set_operands
 from engine.errors import TraceError, shown, user_frame
 from engine.trees import flatten, flatten_argument, is_record, simplified
-from engine.value import Value, computed_leaf
+from engine.value import Value, check_domain, computed_leaf
 
 Spot = tuple[CodeType, int]  # a code object and an instruction in it
 
@@ -104,6 +105,10 @@ class Recorder:
             if isinstance(one, Value):
                 self.comparisons.setdefault(one, at)
 
+    def rounded(self, x: float) -> float:
+        """What becomes of a number in the precision of the run."""
+        return x
+
     def line(self, at: Spot | None) -> Line | None:
         """The line of a spot; None for what was not made under this recorder."""
         if at is None:
@@ -112,6 +117,28 @@ class Recorder:
         if found is None:
             found = self._lines[at] = line_of(at)
         return found
+
+
+class _Single(Recorder):
+    """A recorder in whose runs each number is one of float32."""
+
+    def made(self, node: Value) -> None:
+        """An operation was recorded: it is computed again of rounded operands."""
+        super().made(node)
+        set_operands(node, [(operand, self.rounded(x)) for operand, x in node._operands()])
+        if node.op is not None and node.op.forward is not None:
+            node._data = self.rounded(node.op.forward(*[x for _, x in node._operands()]))
+            check_domain(node.op, node._data, node._operands())
+
+    def rounded(self, x: float) -> float:
+        """The number in float32, inf where it is too large."""
+        with np.errstate(all="ignore"):
+            return float(np.float32(x))
+
+
+def recorder_for(dtype: Any) -> Recorder:
+    """A recorder for runs in float64, which None stands for, or in float32."""
+    return _Single() if dtype is not None and np.dtype(dtype) == np.float32 else Recorder()
 
 
 def spot(frame: FrameType) -> Spot:

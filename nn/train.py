@@ -102,9 +102,10 @@ def fit(
 
     A run that diverges stops: before the first update whose loss or gradient is inf or nan, or
     that would make a parameter so. A RuntimeWarning and `stopped` in the History say which update
-    it is, the likely cause, and what to try; the model has the weights before it, or the best ones
-    of `early_stopping`. With `on_nonfinite="continue"` there is one warning, and the run goes on.
-    A batch whose weights are all 0 makes no update.
+    it is, at which operation it begins, on which line and for which row of X
+    (`engine.find_nonfinite`), the likely cause, and what to try; the model has the weights before
+    it, or the best ones of `early_stopping`. With `on_nonfinite="continue"` there is one warning,
+    and the run goes on. A batch whose weights are all 0 makes no update.
 
     Ctrl-C ends the run after the update under way: the model has the last weights, or the best
     ones of `early_stopping`, and the History so far is returned.

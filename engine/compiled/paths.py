@@ -29,7 +29,7 @@ from engine.compiled.worker import Run, Training
 from engine.errors import TraceError
 from engine.functions import checked_index
 from engine.graph import topological_order
-from engine.lines import Recorder
+from engine.lines import recorder_for
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
 from engine.trees import flatten, flatten_like, is_record, simplified, vars_by_field
@@ -610,7 +610,7 @@ class Call:
     def _look_for_the_first(self, which: Array) -> None:
         """Under errstate("raise"): run eagerly, so that the error names operation and line."""
         for i in which.tolist():
-            with modes.recorded_by(Recorder()):
+            with modes.recorded_by(recorder_for(self.paths.dtype)):
                 _, outputs, _ = self.eager_outputs(i)
                 seeds = self.seeds(outputs)
                 reverse_sweep(topological_order([y for y, _ in seeds]), seeds, [])

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from engine import modes
-from engine.copying import set_operands
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import trace_back
 from engine.explaining.report import Cause, indented, lines_of
-from engine.lines import Line, Recorder, name_of, named_inputs, refuse_in_trace
+from engine.lines import Line, Recorder, name_of, named_inputs, recorder_for, refuse_in_trace
 from engine.showing import Shown, bundle, words
 from engine.trees import flatten
 from engine.value import Value, is_from_before
@@ -143,7 +142,7 @@ def _run(
     """Run a function on Values, and look at what it made."""
     given, names = named_inputs(f, args, wrt)
     call = modes.begin_call() if wrt is None else 0  # with `wrt` no others count
-    recorder = _Single() if np.dtype(dtype) == np.float32 else Recorder()
+    recorder = recorder_for(dtype)
     with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
         result = f(*given, **keywords)
     if result is None:
@@ -170,22 +169,6 @@ def _in_program(program: Any, args: Sequence[Any], keywords: Mapping[str, Any]) 
     return replace(told, example=fault.example)
 
 
-class _Single(Recorder):
-    """A recorder in whose runs each number is one of float32."""
-
-    def made(self, node: Value) -> None:
-        """An operation was recorded: it is computed again of rounded operands."""
-        super().made(node)
-        set_operands(node, [(operand, self.rounded(x)) for operand, x in node._operands()])
-        if node.op is not None and node.op.forward is not None:
-            node._data = self.rounded(node.op.forward(*[x for _, x in node._operands()]))
-
-    @staticmethod
-    def rounded(x: float) -> float:
-        with np.errstate(all="ignore"):
-            return float(np.float32(x))
-
-
 def _look(
     name: str, results: Sequence[Any], recorder: Recorder, names: dict[Value, str], call: int
 ) -> Nonfinite:
@@ -195,7 +178,7 @@ def _look(
     plain = [y for y in results if not isinstance(y, Value) and not math.isfinite(y)]
     if found or not plain:
         return found
-    text = f"it returned the plain number {plain[0]}, of which nothing was recorded"
+    text = f"there is a plain number {plain[0]} among them, of which nothing was recorded"
     return Nonfinite(name, "lost", (Cause("lost", text, operands=(float(plain[0]),)),))
 
 
@@ -203,7 +186,7 @@ def _behind(
     name: str, roots: Sequence[Value], recorder: Recorder, names: dict[Value, str], call: int
 ) -> Nonfinite:
     """The same of results that are Values."""
-    flow = trace_back(roots, list(names), recorder.cuts, getattr(recorder, "rounded", float))
+    flow = trace_back(roots, list(names), recorder.cuts, recorder.rounded)
     inquiry = Inquiry(flow, recorder, names, math.inf, 0.0)
     order = {node: k for k, node in enumerate(recorder.spots)}
     born = sorted(flow.not_finite(), key=lambda i: (order.get(flow.nodes[i], -1), i))

@@ -196,7 +196,8 @@ _ON_NOT_FINITE = {
         "Keep the base away from 0, and above it: a power below 1 has an infinite slope at 0, and "
         "no value below."
     ),
-    **dict.fromkeys(("asin", "acos", "atanh", "acosh"), _DOMAIN),
+    **dict.fromkeys(("asin", "acos", "atanh"), _DOMAIN),
+    "acosh": "Keep the operand above 1, for example with engine.clamp(x, 1.000001, 1e300).",
     **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _EXPONENTIAL),
 }
 
@@ -209,7 +210,7 @@ def advice_on_zero(name: str, numbers: Numbers) -> str:
 
 def advice_on_not_finite(name: str, numbers: Numbers) -> str:
     """What to do about the inf or nan that the operation `name` made of these numbers."""
-    if name == "pow" and numbers and math.fabs(numbers[0]) > 1.0:
+    if name == "pow" and (numbers[0] > 1.0 or (numbers[0] < -1.0 and numbers[1] % 1.0 == 0.0)):
         return _OVERFLOW
     return _ON_NOT_FINITE.get(name, _OVERFLOW)
 

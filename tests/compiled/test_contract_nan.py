@@ -19,12 +19,12 @@ INF, NAN = math.inf, math.nan
 
 def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every program run as the plain tape: one instruction a scalar operation."""
-    run = paths._Call._run_machine
+    run = paths.Call._run_machine
 
     def unlifted(self: Any, *args: Any, lifted: bool) -> Any:
         return run(self, *args, lifted=False)
 
-    monkeypatch.setattr(paths._Call, "_run_machine", unlifted)
+    monkeypatch.setattr(paths.Call, "_run_machine", unlifted)
 
 
 def flat(tree: Any) -> list[float]:
@@ -297,6 +297,16 @@ def test_errstate_watches_the_way_back_too(traced_before: bool) -> None:
         assert single(0.0, 2.0) == 0.0  # nobody goes back
         assert single.grad(3.0, 2.0) == (2.0, 3.0)
     assert math.isnan(single.grad(0.0, 2.0)[0])
+
+
+def test_errstate_knows_the_limits_of_single_precision() -> None:
+    f = lambda x: engine.exp(x) * 2.0  # noqa: E731
+    program = engine.compile(f, in_axes=0, dtype=np.float32)
+    with engine.errstate("raise"):
+        assert np.isfinite(program([1.0, 80.0])).all()
+        with pytest.raises(DomainError, match=r"exp\(100\.0\) is inf, at .*test_contract_nan"):
+            program([1.0, 100.0])
+        assert np.isfinite(engine.compile(f, in_axes=0)([1.0, 100.0])).all()
 
 
 def test_errstate_lets_untaken_arms_be_on_the_way_back() -> None:

@@ -273,6 +273,21 @@ def test_programs_that_a_function_calls_are_called_as_they_are() -> None:
     assert (outer.kind, outer.line.part) == ("backward", "engine.sqrt(t)")
 
 
+@each("f, at, advice", [
+    (lambda x: x**0.5, -4.0, "Keep the base away from 0, and above it"),
+    (lambda x: x**300.0, -1e9, "work with its logarithm"),
+    (lambda x: x**300.0, 1e9, "work with its logarithm"),
+    (lambda x: engine.acosh(x), 0.5, "above 1"),
+    (lambda x: engine.asin(x), 1.5, "engine.clamp(x, -0.999999, 0.999999)"),
+    (lambda x: engine.exp(x) / (1.0 + engine.exp(x)), 800.0, "sigmoid(x)"),
+    (lambda x: engine.log(x), 0.0, "engine.clamp(x, 1e-12)"),
+    (lambda x: 1.0 / x, 0.0, "engine.where"),
+])  # fmt: skip
+def test_the_advice_suits_the_operation(f: Any, at: float, advice: str) -> None:
+    found = engine.find_nonfinite(f, at)
+    assert advice in " ".join(found.advice) and len(found.advice) == 1
+
+
 def test_the_report_prints_and_shows_itself() -> None:
     found = engine.find_nonfinite(norm_by_hand, 0.0, 0.0)
     text = str(found).splitlines()
@@ -301,7 +316,7 @@ def test_a_wrong_call_is_refused_in_a_sentence(call: Any, message: str) -> None:
 
 def test_plain_numbers_are_said_to_leave_no_trace() -> None:
     found = engine.find_nonfinite(lambda x: math.log(x.data + 1.0) * INF, 1.0)
-    assert found.kind == "lost" and "plain number inf, of which nothing was recorded" in found.text
+    assert found.kind == "lost" and "a plain number inf among them, of which" in found.text
     both = engine.find_nonfinite(lambda x: [NAN, engine.log(x)], 0.0)
     assert (both.kind, both.operation) == ("forward", "log")
     assert engine.find_nonfinite(lambda x: [NAN, engine.log(x)], 1.0).kind == "lost"
