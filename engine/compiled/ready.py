@@ -50,14 +50,18 @@ class Maker:
         self, blocks: Blocks, wanted: Sequence[tuple[int, int]], dtype: str, native: bool
     ) -> None:
         self.blocks, self.dtype, self.native = blocks, np.dtype(dtype), native
-        # The pool has words about the run under way: each machine has its own.
-        self.lists = dataclasses.replace(blocks.lists, pool=blocks.lists.pool.copy())
+        self.outputs = [(int(space), int(row)) for space, row in blocks.outputs]
+        # The pool has words about the run under way: each machine has its own. The driver's list of
+        # outputs is at its end.
+        self._listed = len(blocks.lists.pool)
+        _, listed = driver.few_and_listed(self.outputs)
+        pool = np.concatenate([blocks.lists.pool, np.array(listed, np.int64).T.ravel()])
+        self.lists = dataclasses.replace(blocks.lists, pool=pool)
         self.instructions = _with_guards(blocks)
         checks = [(check.row, check.order, check.length) for check in blocks.checks]
         self.checks = np.array(checks, np.int64).reshape(-1, 3)
         with np.errstate(all="ignore"):
             self.expected = np.array([check.number for check in blocks.checks]).astype(dtype)
-        self.outputs = [(int(space), int(row)) for space, row in blocks.outputs]
         self._wanted = list(wanted)  # space and row
         self.columns = [row for space, row in wanted if space == L]  # adjoints to be asked for
         self._operations_of: dict[bool, Array] = {}
@@ -95,6 +99,7 @@ class Maker:
             self.blocks.rows,
             (len(self.blocks.shared_inputs), len(self.blocks.lane_inputs)),
             self.outputs,
+            self._listed,
             self.columns if backward else (),
             len(self.checks) > 0,
             backward,
@@ -159,7 +164,7 @@ class Maker:
         """All that the emitted code depends on."""
         lists, s = self.lists, self.lists.segments
         told: list[Any] = [width, self.dtype.name, hot, whole, lists.exact, self._wanted]
-        told += [parts, dataclasses.astuple(frame), lists.constants, lists.inner]
+        told += [parts, frame, lists.constants, lists.inner]
         told += [*self._inside(frame.backward)]
         columns = [lists.pool[POOL_HEADER:], s.code, s.out, s.a, s.b, s.c]
         columns += [self.backward.steps] if frame.backward else []

@@ -147,6 +147,7 @@ def frame_of(program: Program) -> Outline:
         program.rows,
         program.inputs,
         program.outputs,
+        0,  # no outputs are listed: there are few
         program.columns,
         program.checks is not None and len(program.checks) > 0,
         program.backward,

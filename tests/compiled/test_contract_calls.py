@@ -12,6 +12,7 @@ import pytest
 import engine
 import nn
 from engine import TraceError, Value
+from engine.compiled.native import driver
 from notes import Notes
 
 Pair = namedtuple("Pair", "a b")
@@ -511,3 +512,20 @@ def test_a_program_names_what_has_no_name() -> None:
 
     program = engine.compile(functools.partial(lambda k, x: k * x, 3.0))
     assert program(2.0) == 6.0 and "partial" in repr(program)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("count", [driver.FEW, driver.FEW + 1, 3 * driver.FEW])
+def test_many_results_that_all_examples_share(count: int, native: bool) -> None:
+    def f(x: Any, y: Any) -> list[Any]:
+        return [y, *[x[k % 5] * (k + 1.0) for k in range(count)], x[0], y * x[1]]
+
+    x, y = [0.5, 1.5, -2.0, 3.0, 0.25], [1.0, 2.0, -1.0]
+    program = engine.compile(f, in_axes=(None, 0), native=native)
+    for _ in range(2):
+        assert program(x, y).tolist() == [f(x, one) for one in y]
+    alone = engine.compile(f, native=native)
+    for _ in range(2):
+        assert alone(x, 3.0) == f(x, 3.0)
+    total = engine.compile(lambda x, y: f(x, y), in_axes=(None, 0), reduce="sum", native=native)
+    assert np.allclose(total(x, y), np.sum([f(x, one) for one in y], axis=0))

@@ -23,6 +23,7 @@ from engine.compiled.native.function import Function
 from engine.compiled.native.layout import STRIPS, Layout
 from engine.compiled.native.numbers import Lanes
 
+FEW = 16  # outputs of S that are given one by one; further ones in a loop
 _PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
 
 
@@ -33,6 +34,7 @@ class Outline:
     rows: tuple[int, int]  # of S and of L
     inputs: tuple[int, int]  # how many of S and of L come first
     outputs: Sequence[tuple[int, int]]  # space and row
+    listed: int  # where the pool has those of S but the first few: the places, then the rows
     columns: Sequence[int]  # rows of L whose adjoints are asked for, example by example
     checked: bool
     backward: bool  # whether there is an adjoint at all
@@ -49,6 +51,15 @@ class Outline:
     def calls_routines(self) -> bool:
         """Whether the driver calls any of what drivers share."""
         return self.lanes or self.training
+
+
+Places = list[tuple[int, int]]
+
+
+def few_and_listed(outputs: Sequence[tuple[int, int]]) -> tuple[Places, Places]:
+    """The places and rows of outputs of S: those that are given one by one, and the others."""
+    shared = [(k, row) for k, (space, row) in enumerate(outputs) if space == S]
+    return shared[:FEW], shared[FEW:]
 
 
 def drive(e: Layout, frame: Outline) -> Function:
@@ -143,8 +154,8 @@ class _Driver:
         self.call("begin")
         backward = self.flag("backward") if frame.backward else None
         if frame.backward:
-            for row in dict.fromkeys(row for space, row in frame.outputs if space == S):
-                f.store(f.literal(self.e.lists.nothing), "%gs", row)
+            nothing = f.literal(self.e.lists.nothing)
+            self.each_shared_output(lambda _, row: f.store(nothing, "%gs", row))
         self.call("forward_shared")
         watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
         f.when(watching, self.watch_shared)
@@ -154,9 +165,8 @@ class _Driver:
         if frame.lanes:
             held = self.chunks(step, backward, watching)
         weights = self.at("weights")
-        for k, (space, row) in enumerate(frame.outputs):
-            if space == S:
-                self.shared_output(step, k, row, weights, held, backward)
+        given = (weights, held, backward)
+        self.each_shared_output(lambda k, row: self.shared_output(step, k, row, *given))
         ok: Lanes = f.holds("eq", 0, 0)
         if frame.training and len(frame.outputs) > 1:
             total = f.load_double(self.at("losses"), step * 2 + 1)  # there is one where it counts
@@ -297,11 +307,24 @@ class _Driver:
 
     # --- S, after the lanes ---
 
+    def each_shared_output(self, body: Callable[[Any, Any], None]) -> None:
+        """Do something for each output of S: its place among the outputs, and its row."""
+        f, (few, listed) = self.f, few_and_listed(self.frame.outputs)
+        for k, row in few:
+            body(k, row)
+        if listed:
+            at, count = self.frame.listed, len(listed)
+
+            def one(i: Any) -> None:
+                body(f.word("%pool", i + at), f.word("%pool", i + (at + count)))
+
+            f.loop(count, one)
+
     def shared_output(
         self,
         step: Lanes,
-        k: int,
-        row: int,
+        k: Any,
+        row: Any,
         weights: str,
         held: Lanes,
         backward: Lanes | None,
@@ -321,7 +344,7 @@ class _Driver:
             else:
                 f.store(x, place, 0)
 
-        self.either(note if k < 2 else None, give)
+        self.either(note if isinstance(k, int) and k < 2 else None, give)
         if backward is None:
             return
         there = f.holds("sgt", self.count, 0)
