@@ -64,7 +64,7 @@ def numbered(x: Columns, inputs: int, draws: int, reached: Array) -> Numbered:
         slots *= 2
     names = [*TABLE]
     rows = np.array([names.index(name) for name in ("identity", "mul", "div", "pow")], np.int64)
-    size = _number_values.over(count)(
+    size = _number_values.on_columns(count)(
         *(x.code, x.a, x.b, x.c, x.entries, _bits(x.literals), _fixed(x, reached), reached),
         *(place, op, a, b, c, entries, number.view(np.int64)),
         *(np.zeros(slots, np.int32), np.zeros(slots, np.int32), x.roots, results, rows, coded()[1]),
@@ -82,7 +82,7 @@ def reached_by(x: Columns) -> Array:
     first, count = len(x.leaves), len(x.nodes)
     reached = np.zeros(first + count, np.uint8)
     columns = (x.code, x.a, x.b, x.c, x.entries, x.roots, reached, coded()[1])
-    _reach.over(count)(*columns, first, count, len(x.roots))
+    _reach.on_columns(count)(*columns, first, count, len(x.roots))
     return reached
 
 
@@ -91,10 +91,10 @@ def _fixed(x: Columns, reached: Array) -> Array:
     loops, their places."""
     first, count = len(x.leaves), len(x.nodes)
     fixed = np.zeros(first + count, np.uint8)
-    _find_fixed.over(count)(x.code, x.a, x.b, x.c, fixed, coded()[1], first, count)
+    _find_fixed.on_columns(count)(x.code, x.a, x.b, x.c, fixed, coded()[1], first, count)
     numbers = np.zeros(count)
     chosen = np.flatnonzero(fixed[first:] & reached[first:])
-    numbers[chosen] = [x.nodes[i]._data for i in chosen.tolist()]
+    numbers[chosen] = x.numbers(chosen.tolist())
     numbers[np.flatnonzero(x.code == LOOP)] = np.arange(len(x.loops))
     return _bits(numbers)
 

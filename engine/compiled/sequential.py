@@ -72,6 +72,19 @@ class PlainLoop:
             _load(self.module)
         return self._run
 
+    def on_columns(self, count: int) -> Callable[..., int]:
+        """The same for who has NumPy's columns in any case."""
+        return self.over(count) if is_worth_it(count) else self._on_lists
+
+    def _on_lists(self, *args: Any) -> int:
+        """The plain function on lists, as NumPy's numbers may overflow; these fill the columns."""
+        given = [x.tolist() if isinstance(x, np.ndarray) else x for x in args]
+        found = self.plain(*given)
+        for x, after in zip(args, given, strict=True):
+            if isinstance(x, np.ndarray):
+                x[...] = after
+        return found
+
     def _run(self, *args: Any) -> int:
         """The machine code. Columns must be what their annotations say, and no two the same."""
         given = []

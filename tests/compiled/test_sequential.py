@@ -90,6 +90,15 @@ def test_machine_code_does_what_the_function_says(seed: int) -> None:
     assert plain == native
 
 
+def test_columns_are_filled_by_python_as_well() -> None:
+    x, filled = np.array([3, -5, 2**31 - 1], np.int32), []
+    for count in (3, sequential.MANY):
+        y = np.zeros(3, np.int64)
+        assert arithmetic.on_columns(count)(x, y, 3) == 0
+        filled.append(y.tolist())
+    assert filled[0] == filled[1] != [0, 0, 0]
+
+
 def test_few_nodes_are_left_to_python() -> None:
     assert greatest.over(sequential.MANY - 1) is greatest.plain
 
