@@ -51,7 +51,9 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from collections.abc import Sequence
     from typing import Literal
 
+    from engine.compiled.pattern import Sparsity
     from engine.compiled.program import Program, compile
+    from engine.compiled.sparse import sparse_hessian, sparse_jacobian, sparsity
     from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation, Kink, Nonfinite
@@ -66,7 +68,9 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = deferred.attributes(
         __name__,
         {
+            "engine.compiled.pattern": ("Sparsity",),
             "engine.compiled.program": ("Program", "compile"),
+            "engine.compiled.sparse": ("sparse_hessian", "sparse_jacobian", "sparsity"),
             "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
             "engine.testing": (),
         },
@@ -239,6 +243,7 @@ __all__ = [
     "GraphError",
     "Program",
     "ReplayError",
+    "Sparsity",
     "TraceError",
     "Value",
     "checkpoint",
@@ -270,6 +275,9 @@ __all__ = [
     "set_num_threads",
     "show_lifting",
     "solve",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "step_through",
     "trace",
     "value_and_grad",

@@ -121,6 +121,21 @@ def _passed(adjoint: _Adjoint, p: Number, cut: Number) -> _Adjoint | None:
     return None if cut else _Adjoint(g, sure)
 
 
+def record_rule(
+    op: Op, slot: int, args: Sequence[Number], result: Number, g: Value, *, sure: bool
+) -> Number:
+    """Record what one operation passes on: of the adjoint g of its result to the operand in a slot,
+    or of the tangent g of that operand to the result.
+
+    `sure` says that g has arrived, whatever the inputs are; else it is -0.0 where it has not.
+    """
+    partials, cuts = _recording(op)
+    p, cut = partials[slot], cuts[slot]
+    p = p if isinstance(p, float) else p(*args, result)
+    passed = _passed(_Adjoint(g, sure), p, cut if isinstance(cut, bool) else cut(*args))
+    return 0.0 if passed is None else passed.g
+
+
 def recorded_args(node: Value) -> tuple[Number, ...]:
     for operand, x in node._operands():
         if operand is not None and operand._data is not x and operand._data != x:

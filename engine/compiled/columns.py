@@ -54,8 +54,8 @@ class Columns:
     it is. `roots` are the results, followed by the nodes of guards.
     """
 
-    leaves: list[Value]  # inputs, draws, and Values from outside, read or not
-    nodes: list[Value]
+    leaves: Sequence[Any]  # inputs, draws, and Values from outside, read or not
+    nodes: Sequence[Any]
     code: Array  # the place in the table, or what else it is
     a: Array
     b: Array
@@ -64,6 +64,10 @@ class Columns:
     roots: Array
     literals: Array
     loops: list[Scan]  # in the order of their nodes
+
+    def numbers(self, nodes: Sequence[int]) -> list[float]:
+        """What some nodes gave when they were recorded."""
+        return [self.nodes[i]._data for i in nodes]
 
 
 def columns_of(recording: Recording, leaves: Sequence[Value] = ()) -> Columns:

@@ -119,6 +119,8 @@ class Paths:
     Raises what the function raises when it is traced.
     """
 
+    unrolls = False  # whether loops by `scan` and `while_loop` are traced step by step
+
     def __init__(
         self,
         f: Callable[..., Any],
@@ -314,6 +316,7 @@ class Paths:
             *(self.f, arguments.build, inputs, outcomes, self.around),
             evaluated if self.native else None,
             first=not self.paths,
+            unrolled=self.unrolls,
         )
         return self._path_of(recording, arguments.example(example))
 
@@ -325,9 +328,12 @@ class Paths:
         if self.batched and self.paths:
             structure, order = self.paths[0].structure, self._matched(structure)
             tape.outputs = [tape.outputs[int(k)] for k in order]  # floats within an array
-        places = np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
         self.draws = self.draws or bool(recording.draws)
-        return Path(tape, structure, places, example)
+        return Path(tape, structure, self.places_of(tape), example)
+
+    def places_of(self, tape: Tape) -> Array:
+        """The places of a tape's leaves among the leaves of all paths."""
+        return np.array([self._places[leaf] for leaf in tape.leaves], np.int64)
 
     def _matched(self, result: Any) -> list[Any]:
         """The numbers of a result in the order of those of the first path; dicts go by their keys.
@@ -337,9 +343,9 @@ class Paths:
         first = self.paths[0].structure
         if _form(result) != _form(first):
             raise TraceError(
-                f"the function returns {_words(result)} for this example and {_words(first)} for "
-                "others of the batch; the results of a batch have one structure, so return the "
-                "same keys and lengths on every path"
+                f"the function returns {told_result(result)} for this example and "
+                f"{told_result(first)} for others of the batch; the results of a batch have one "
+                "structure, so return the same keys and lengths on every path"
             )
         return flatten_like(result, first, "the result")
 
@@ -513,8 +519,8 @@ class Call:
             return run.fail, run.found
         if weights is not self.weights:
             raise TypeError(
-                f"a gradient is of one number, and the function returns {_words(path.structure)}; "
-                "use engine.jacobian"
+                "a gradient is of one number, and the function returns "
+                f"{told_result(path.structure)}; use engine.jacobian"
             )
         self.structure = path.structure
         gradients = run.shared_gradient, run.lane_gradient
@@ -640,7 +646,7 @@ def _form(result: Any) -> Any:
     return np.shape(result) if isinstance(result, np.ndarray) else "number"
 
 
-def _words(result: Any) -> str:
+def told_result(result: Any) -> str:
     """What a result is, in words."""
     if isinstance(result, dict):
         return f"a dict with the keys {[*result]}"

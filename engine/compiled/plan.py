@@ -23,7 +23,7 @@ from engine.compiled.arguments import rows_of
 from engine.compiled.blocks import Array
 from engine.compiled.machine import Machine
 from engine.compiled.paths import Path, Paths
-from engine.compiled.results import rebuilt
+from engine.compiled.results import Whole, rebuilt
 from engine.compiled.seats import Seats, SeatsByWidth, View
 from engine.trees import record_maker
 from engine.value import gradient_lock, to_float
@@ -158,6 +158,7 @@ class Writer:
         self._views: list[View] = []
         self._statics = iter(paths.statics)
         self._space = dict(_SPACE)
+        self._outputs = ""  # all of them in one array, where the result is made of that
         self._named = True  # whether each result has a name of its own
 
     # --- text ---
@@ -334,17 +335,20 @@ class Writer:
         self._read_leaves([self._paths.leaves[k] for k in path.leaf_places.tolist()])
         chosen = {*inputs}
         own = [k for k in inputs if self._packed[k]] + [after + k for k in leaves]
+        whole = isinstance(path.structure, Whole)  # its outputs are no single numbers
         arrays = [(name, self._view("vs", at, shape)) for at, (name, shape) in self._arrays.items()]
         for at, (_, shape) in self._arrays.items():
             if at in chosen:
                 self._gradients[at] = self._view("gs", at, shape)
+        if whole:
+            self._outputs = self._view("outputs", 0, (len(path.tape.outputs),))
         seats = self._take_seat(backward, count)
         self._fill(seats, arrays)
         wanted = np.zeros(len(self._packed), bool)
         wanted[own] = True
-        self._space["unpack"] = seats.unpacker(wanted.tolist())
-        first = 1 + (seats.checked and not count)
-        total = first + seats.outputs + int(wanted.sum())
+        self._space["unpack"] = seats.unpacker(wanted.tolist(), outputs=not whole)
+        first, unpacked = 1 + (seats.checked and not count), 0 if whole else seats.outputs
+        total = first + unpacked + int(wanted.sum())
         self._named = total <= 2 * _FEW
         unusual = self.text(0)
         if count:
@@ -360,8 +364,8 @@ class Writer:
         self.line(" clean(seat)")
         self.line(" free.append(seat)")
         self.line(" return AGAIN")
-        adjoints = range(first + seats.outputs, total)
-        outputs = list(range(first, first + seats.outputs))
+        adjoints = range(first + unpacked, total)
+        outputs = list(range(first, first + unpacked))
         return outputs, dict(zip(np.flatnonzero(wanted).tolist(), adjoints, strict=True))
 
     def _read_leaves(self, leaves: Sequence[Any]) -> None:
@@ -436,6 +440,8 @@ class Writer:
         """What the function returns: a structure with outputs in its places."""
         if isinstance(structure, int):
             return self.text(outputs[structure])
+        if isinstance(structure, Whole):
+            return f"{self.keep(structure.of)}({self._outputs}.copy())"
         if type(structure) is list and all(isinstance(part, int) for part in structure):
             return self.list_of([outputs[k] for k in structure])
         if type(structure) is list:

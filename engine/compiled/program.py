@@ -205,7 +205,7 @@ class Program(Shown):
                 paths = next((p for p in kept if p.around.key == around.key), None)
                 if paths is None:
                     options = (arguments, self._leaves, self._dtype, around, self._native)
-                    paths = (VerifiedPaths if self._verify else Paths)(self._f, *options)
+                    paths = self._new_paths(*options)
                     kept.insert(0, paths)
                     del kept[MOST_STATES:]
                 paths.around, paths.statics = around, arguments.statics
@@ -214,6 +214,9 @@ class Program(Shown):
                 kept.insert(0, paths)
             self._last = paths
         return paths
+
+    def _new_paths(self, *options: Any) -> Paths:
+        return (VerifiedPaths if self._verify else Paths)(self._f, *options)
 
     def _run(
         self, paths: Paths, arguments: Arguments, weights: Array | None, wanted: Wanted

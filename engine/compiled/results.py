@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,10 +13,20 @@ from engine.compiled.blocks import Array
 from engine.trees import is_record, record_maker, simplified
 
 
+class Whole(ABC):
+    """The structure of a result that is made of all numbers at once."""
+
+    @abstractmethod
+    def of(self, numbers: Array) -> Any:
+        """The result. The array is its own."""
+
+
 def rebuilt(structure: Any, numbers: list[float], dtype: Any) -> Any:
     """A structure with numbers in the places that it says; arrays are of `dtype`."""
     if isinstance(structure, int):
         return numbers[structure]
+    if isinstance(structure, Whole):
+        return structure.of(np.array(numbers, dtype))
     if isinstance(structure, dict):
         return {key: rebuilt(part, numbers, dtype) for key, part in structure.items()}
     if is_record(structure):

@@ -131,16 +131,17 @@ class Seats:
         """Return what packs the shared inputs that are given, and where to."""
         return struct.Struct("=" + self._runs(given)).pack_into, self._places["vs"]
 
-    def unpacker(self, wanted: Sequence[bool]) -> Any:
-        """Return what unpacks whether a nan was seen, the first guard that failed and the outputs,
-        if these are in the seat, and the adjoints of the shared inputs that are wanted."""
+    def unpacker(self, wanted: Sequence[bool], *, outputs: bool = True) -> Any:
+        """Return what unpacks whether a nan was seen, the first guard that failed, the `outputs`,
+        if these are wanted and in the seat, and the adjoints of shared inputs that are `wanted`."""
         parts = ["=", f"{_WORD * NAN_SEEN}xq"]
         at = _WORD * (NAN_SEEN + 1)
         if self.checked and not self._batched:
             parts.append(f"{self._places['fail'] - at}xq")
             at = self._places["fail"] + _WORD
-        parts.append(f"{self._places['outputs'] - at}x{self.outputs}{self._code}")
-        at = self._places["outputs"] + self.outputs * self._item
+        if outputs:
+            parts.append(f"{self._places['outputs'] - at}x{self.outputs}{self._code}")
+            at = self._places["outputs"] + self.outputs * self._item
         if any(wanted):
             parts.append(f"{self._places['gs'] - at}x{self._runs(wanted)}")
         return struct.Struct("".join(parts)).unpack_from
