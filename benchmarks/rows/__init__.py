@@ -17,7 +17,10 @@ from benchmarks.harness import Row, Scale
 PROCESSES = (
     ("importing", "compiling"),
     ("moons",),
-    ("xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "solutions", "steps", "calls"),
+    (
+        *("xor", "unit-circle", "mnist", "gpt", "lotka-volterra"),
+        *("solutions", "sparse", "steps", "calls"),
+    ),
     ("block-math", "lowering", "fitting"),
     ("eager", "growth", "crossover"),
 )
