@@ -117,6 +117,22 @@ def test_many_nodes_take_the_loops_in_machine_code() -> None:
         assert np.allclose(found[[i]].toarray()[0], column, rtol=1e-13)
 
 
+def test_an_irregular_network_is_a_short_program() -> None:
+    rng = random.Random(0)
+    n = 1_000
+    pairs = [rng.sample(range(n), 2) for _ in range(3 * n)]
+    weights = [rng.gauss(0.0, 1.0) for _ in pairs]
+
+    def energy(x: Any) -> Any:
+        pulls = [w * engine.sin(x[a] - x[b]) ** 2 for w, (a, b) in zip(weights, pairs, strict=True)]
+        return engine.sum(pulls)
+
+    x, v = ([rng.gauss(0.0, 1.0) for _ in range(n)] for _ in range(2))
+    hessian = sparse_hessian(energy)
+    assert np.allclose(hessian(x) @ v, engine.hvp(energy, (x,), (v,)), rtol=1e-9, atol=1e-12)
+    assert len(str(hessian._program).splitlines()) < 100
+
+
 def test_an_arrow_takes_few_colors_either_way() -> None:
     def arrow(x: Any) -> Any:
         return sum(x[0] * engine.sin(a) for a in x[1:])

@@ -13,6 +13,7 @@ from engine.compiled.lift.rows import LONG, Rows, runs
 from engine.compiled.lift.sums import Maxima
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
 
+MOST_RUNS = 64  # of operands: more are gathered, since each run has code of its own
 GATHER_FROM = 4  # operands in runs shorter than this are gathered, in blocks of at least as many
 
 
@@ -133,7 +134,8 @@ def elementwise(rows: Rows, code: int, space: int, members: Column) -> None:
     count = len(members)
     out = rows.give(space, members)
     starts = runs(found)
-    if len(starts) > 1 and count >= GATHER_FROM and len(starts) * GATHER_FROM > count:
+    scattered = len(starts) * GATHER_FROM > count or len(starts) > MOST_RUNS
+    if len(starts) > 1 and count >= GATHER_FROM and scattered:
         firsts = [rows.contiguous(space, column) for column in found]
         rows.append(_map(nodes.tape.names[code], View(space, out, count), firsts))
         return
