@@ -127,6 +127,7 @@ class Arithmetic:
     def __init__(self, number: str, *, contract: bool = True) -> None:
         self.number, self._contract = number, contract
         self.single = number == "float"  # what operands are rounded to, also in `in_double`
+        self.smallest = 2.0**-126 if self.single else 2.0**-1022  # of these, that has all digits
         self.lines: list[str] = []
         self.declared: set[str] = set()
         # Numbers of single rows by space and row, and adjoints not yet stored: see `layout.AtHand`.
