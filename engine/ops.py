@@ -39,6 +39,7 @@ inf = math.inf
 nan = math.nan
 _EXP_MAX = 709.782712893384  # the largest x with a finite exp(x)
 _SINH_MAX = 710.4758600739439  # the largest x with a finite sinh(x) and cosh(x)
+_PI = math.pi
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 _SQRT_HALF = math.sqrt(0.5)
@@ -591,6 +592,18 @@ def _logaddexp2_dy(x: float, y: float, out: float) -> float:
 
 
 row(logaddexp2, (_logaddexp2_dx, _logaddexp2_dy), "logaddexp2", [(-2, 2), (-2, 2)])
+
+
+def log1mexp(x: float) -> float:
+    """log(1 - e ** -x), exact for small and large x too; -inf at 0, nan below."""
+    return log(-expm1(-x)) if x < _LN2 else log1p(-exp(-x))
+
+
+def _log1mexp_dx(x: float, out: float) -> float:
+    return div(exp(-x), -expm1(-x))
+
+
+row(log1mexp, (_log1mexp_dx,), "log1mexp", [(0.5, 2)])
 
 
 # --- circular -----------------------------------------------------------------------------
@@ -1263,3 +1276,346 @@ def floor_divide(x: float, y: float) -> float:
 
 
 row(floor_divide, (0.0, 0.0), "//", [(3.2, 3.8), (1.0, 1.05)], kink=_at_whole_quotient)
+
+
+# --- special functions, as SciPy names them: what likelihoods are made of ---------------------
+
+# They are straight code, in which `where` chooses among numbers: so it can be written out.
+# What the coefficients are of is said beside them, highest power first; those that no formula has
+# interpolate at the nodes of Chebyshev, as the tests do again.
+
+_family = "special"
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+_SHIFT = 8  # from where on the asymptotic series of the gamma function have all digits
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798)
+
+
+def _over(divisor: Callable[[int], float]) -> tuple[float, ...]:
+    """Bernoulli's numbers of even order k by divisor(k), the last first."""
+    return tuple(b / divisor(2 * j + 2) for j, b in enumerate(_BERNOULLI))[::-1]
+
+
+_GAMMALN = _over(lambda k: float(k * (k - 1)))  # DLMF 5.11.1
+_DIGAMMA = _over(float)  # DLMF 5.11.2
+_ZETA = _over(lambda k: float(math.factorial(k)))[::-1]  # DLMF 25.11.43, the first first
+# erfinv(x) / x in powers of x² up to 1/4, and the inverse of erfc(y) = e ** -w² in powers of w
+_ERFINV = (
+    0.11314166859159029,
+    -0.07607360776328573,
+    0.07345020539520401,
+    0.008446011584224939,
+    0.03159332043375326,
+    0.031145242581416724,
+    0.036522988083139016,
+    0.042832578482160585,
+    0.05173148498700453,
+    0.06495961132717862,
+    0.08655212936268364,
+    0.1275561753044084,
+    0.23201366653465907,
+    0.886226925452758,
+)
+_ERFINV_TAIL = (
+    3.7972610900537815e-08,
+    -1.7782148299431482e-06,
+    3.77671375789659e-05,
+    -0.00048154768947508567,
+    0.004112206679884315,
+    -0.024841646118197905,
+    0.10927644609230065,
+    -0.35467612106322544,
+    0.8496040896029782,
+    -1.4793971252038598,
+    1.7904425112268363,
+    -0.3003975765652359,
+    0.04303886887523379,
+)
+# The power series of I0(x) and of 2 I1(x) / x by x² / 4 (DLMF 10.25.2), for x up to 15
+_BESSEL_FAR = 15.0
+_I0 = tuple(1 / math.factorial(k) ** 2 for k in range(29))[::-1]
+_I1 = tuple(1 / (math.factorial(k) * math.factorial(k + 1)) for k in range(29))[::-1]
+# and of the derivative of I1(x), for x up to 1
+_I1_SLOPE = tuple((k + 0.5) / (math.factorial(k) * math.factorial(k + 1)) for k in range(13))[::-1]
+# sqrt(x) e ** -x I0(x) and I1(x) by 1 / x from there on
+_I0_FAR = (
+    651538.0707452616,
+    -208439.74828445708,
+    31522.2383365471,
+    -2733.9444345779707,
+    171.0842706180046,
+    -3.978094814948381,
+    0.8653131603335361,
+    0.22505255938567262,
+    0.09064583597219401,
+    0.04474185927204628,
+    0.029219407064941392,
+    0.028050629086158255,
+    0.04986778505018376,
+    0.3989422804014327,
+)
+_I1_FAR = (
+    -697921.6905469322,
+    223876.26706169822,
+    -33963.86506769632,
+    2953.1930705416025,
+    -185.75711231396164,
+    4.212039174055678,
+    -0.9872075863291107,
+    -0.2662685152994272,
+    -0.11078392006481448,
+    -0.057525314455801196,
+    -0.040907169360969296,
+    -0.04675104847951651,
+    -0.1496033551505424,
+    0.3989422804014327,
+)
+
+
+def _horner(x: float, coefficients: tuple[float, ...]) -> float:
+    total = 0.0
+    for c in coefficients:
+        total = total * x + c
+    return total
+
+
+def _stirling(x: float) -> float:
+    """What log Γ(x) is above (x - 1/2) log x - x + log(2 π) / 2, for x from 8 on."""
+    return _horner(1.0 / (x * x), _GAMMALN) / x
+
+
+def gammaln(x: float) -> float:
+    """log |Γ(x)|; inf at 0 and at negative whole numbers, where Γ has its poles."""
+    if x <= 0.0 and floor(x) == x:
+        return inf
+    return x * (log(x) - 1.0) if x > 1e30 else math.lgamma(x)
+
+
+def _gammaln_dx(x: float, out: float) -> float:
+    return digamma(x)
+
+
+row(gammaln, (_gammaln_dx,), "gammaln", [(0.5, 3)], ("lgamma",), latex=r"\log\Gamma")
+
+
+def digamma(x: float) -> float:
+    """Γ'(x) / Γ(x); an infinity at 0, nan at negative whole numbers."""
+    y = where(less(x, 0.0), 1.0 - x, x)
+    z = y + _SHIFT
+    t = 1.0 / (z * z)
+    total = log(z) - (0.5 / z + t * _horner(t, _DIGAMMA))
+    for k in range(_SHIFT - 1, 0, -1):
+        total = total - 1.0 / (y + k)
+    total = total - div(1.0, y)
+    rest = x - round(x)  # Γ(x) Γ(1 - x) is π / sin(π x)
+    reflected = total - _PI / tan(_PI * where(equal(rest, 0.0), nan, rest))
+    return where(less(x, 0.0), reflected, total)
+
+
+def _digamma_dx(x: float, out: float) -> float:
+    return polygamma(1.0, x)
+
+
+row(digamma, (_digamma_dx,), "digamma", [(0.5, 3)], ("psi",), latex=r"\psi")
+
+
+def polygamma(n: float, x: float) -> float:
+    """The derivative of digamma of order n, a whole number; for x < 0 nan if n is above 4."""
+    if n == 0.0:
+        return digamma(x)
+    # n! times the zeta function of Hurwitz of s and y, by Euler's and Maclaurin's sum
+    s, y = n + 1.0, where(less(x, 0.0), 1.0 - x, x)
+    z = y + _SHIFT
+    t, factor = 1.0 / (z * z), s
+    tail = 1.0 / n + 0.5 / z
+    for k, c in enumerate(_ZETA):
+        factor = factor * t
+        tail = tail + c * factor
+        factor = factor * (s + (2 * k + 1.0)) * (s + (2 * k + 2.0))
+    total = pow(z, -n) * tail
+    for k in range(_SHIFT - 1, -1, -1):
+        total = total + pow(y + k, -s)
+    total = round(exp(gammaln(s))) * total
+    # the derivatives of cot(π x) by its own powers
+    c = div(1.0, tan(_PI * (x - round(x))))
+    q = 1.0 + c * c
+    fourth = where(equal(n, 4.0), c * (16.0 + 24.0 * c * c), nan)
+    third = where(equal(n, 3.0), -2.0 - 6.0 * c * c, fourth)
+    slope = where(equal(n, 1.0), -1.0, where(equal(n, 2.0), 2.0 * c, third))
+    reflected = -pow(_PI, s) * (q * slope) - total
+    odd = n - 2.0 * floor(0.5 * n)
+    value = where(less(x, 0.0), reflected, (2.0 * odd - 1.0) * total)
+    return where(less(n, 0.0) + (1.0 - equal(floor(n), n)), nan, value)
+
+
+def _polygamma_dx(n: float, x: float, out: float) -> float:
+    return polygamma(n + 1.0, x)
+
+
+row(
+    polygamma,
+    (0.0, _polygamma_dx),
+    "polygamma",
+    [(1, 1), (0.5, 3)],
+    latex=r"\psi^{(#1)}(#2)",
+)
+
+
+def betaln(x: float, y: float) -> float:
+    """log |B(x, y)|, with B(x, y) = Γ(x) Γ(y) / Γ(x + y), without large terms that cancel."""
+    a, b = minimum(x, y), maximum(x, y)
+    if a == 0.0:
+        return inf
+    if b < _SHIFT or a <= 0.0:
+        return gammaln(a) + gammaln(b) - gammaln(a + b)
+    if b == inf:
+        return -inf
+    both, rest = a + b, _stirling(b) - _stirling(a + b)
+    if a < _SHIFT:
+        return gammaln(a) + (a - (b - 0.5) * log1p(a / b)) - a * log(both) + rest
+    powers = (a - 0.5) * log(a / both) - b * log1p(a / b)
+    return powers + (_HALF_LOG_TWO_PI - 0.5 * log(b) + (_stirling(a) + rest))
+
+
+def _betaln_dx(x: float, y: float, out: float) -> float:
+    return digamma(x) - digamma(x + y)
+
+
+def _betaln_dy(x: float, y: float, out: float) -> float:
+    return digamma(y) - digamma(x + y)
+
+
+row(
+    betaln,
+    (_betaln_dx, _betaln_dy),
+    "betaln",
+    [(0.5, 3), (0.5, 3)],
+    latex=r"\log\mathrm{B}",
+)
+
+
+def xlogy(x: float, y: float) -> float:
+    """x log(y), 0 where x is 0, unless y is nan; its derivative by x at (0, 0) is 0."""
+    return 0.0 if x == 0.0 and y == y else x * log(y)
+
+
+def _xlogy_dx(x: float, y: float, out: float) -> float:
+    return where(equal(x, 0.0) * less_equal(y, 0.0), 0.0, log(y))  # PyTorch's
+
+
+def _xlogy_dy(x: float, y: float, out: float) -> float:
+    return div(x, y)
+
+
+row(xlogy, (_xlogy_dx, _xlogy_dy), "xlogy", [(0.5, 2), (0.5, 2)], latex=r"#1 \log #2")
+
+
+def xlog1py(x: float, y: float) -> float:
+    """x log(1 + y), 0 where x is 0, unless y is nan; its derivative by x at (0, -1) is 0."""
+    return 0.0 if x == 0.0 and y == y else x * log1p(y)
+
+
+def _xlog1py_dx(x: float, y: float, out: float) -> float:
+    return where(equal(x, 0.0) * less_equal(y, -1.0), 0.0, log1p(y))
+
+
+def _xlog1py_dy(x: float, y: float, out: float) -> float:
+    return div(x, 1.0 + y)
+
+
+row(
+    xlog1py,
+    (_xlog1py_dx, _xlog1py_dy),
+    "xlog1py",
+    [(0.5, 2), (-0.5, 2)],
+    latex=r"#1 \log(1 + #2)",
+)
+
+
+def erfinv(x: float) -> float:
+    """The inverse of erf; infinite at -1 and 1, nan beyond."""
+    size = math.fabs(x)
+    if size <= 0.5:
+        return x * _horner(x * x, _ERFINV)
+    if size >= 1.0:
+        return inf * x if size == 1.0 else nan
+    # Six digits, and one step of Halley's method to all of them
+    tail = 1.0 - size
+    y = _horner(sqrt(-log(tail)), _ERFINV_TAIL)
+    step = (erfc(y) - tail) / (_TWO_OVER_SQRT_PI * exp(-y * y))
+    return math.copysign(y + step / (1.0 - step * y), x)
+
+
+def _erfinv_dx(x: float, out: float) -> float:
+    return exp(out * out) / _TWO_OVER_SQRT_PI
+
+
+row(erfinv, (_erfinv_dx,), "erfinv", [(-0.8, 0.8)], latex=r"\operatorname{erf}^{-1}")
+
+
+def i0(x: float) -> float:
+    """The modified Bessel function of the first kind of order 0."""
+    size = math.fabs(x)
+    if size <= _BESSEL_FAR:
+        return _horner(0.25 * x * x, _I0)
+    if size > 720.0:
+        return inf
+    half = exp(0.5 * size)
+    return half * (half * _horner(1.0 / size, _I0_FAR) / sqrt(size))
+
+
+def _i0_dx(x: float, out: float) -> float:
+    return i1(x)
+
+
+row(i0, (_i0_dx,), "i0", [(-2, 2)], latex="I_0")
+
+
+def i1(x: float) -> float:
+    """The modified Bessel function of the first kind of order 1."""
+    size = math.fabs(x)
+    if size <= _BESSEL_FAR:
+        return 0.5 * x * _horner(0.25 * x * x, _I1)
+    if size > 720.0:
+        return inf * x
+    half = exp(0.5 * size)
+    return math.copysign(half * (half * _horner(1.0 / size, _I1_FAR) / sqrt(size)), x)
+
+
+def _i1_dx(x: float, out: float) -> float:
+    near = _horner(0.25 * x * x, _I1_SLOPE)  # the other's own derivatives cancel near 0
+    return where(less(abs(x), 1.0), near, i0(x) - div(out, x))
+
+
+row(i1, (_i1_dx,), "i1", [(0.5, 2)], latex="I_1")
+
+
+def i0e(x: float) -> float:
+    """e ** -|x| I0(x), which does not overflow; the derivative at 0 is 0."""
+    size = math.fabs(x)
+    if size <= _BESSEL_FAR:
+        return exp(-size) * _horner(0.25 * x * x, _I0)
+    return _horner(1.0 / size, _I0_FAR) / sqrt(size)
+
+
+def _i0e_dx(x: float, out: float) -> float:
+    return i1e(x) - sign(x) * out
+
+
+row(i0e, (_i0e_dx,), "i0e", [(0.5, 2)], kink=_at_zero, latex=r"e^{-|#1|} I_0(#1)")
+
+
+def i1e(x: float) -> float:
+    """e ** -|x| I1(x), which does not overflow."""
+    size = math.fabs(x)
+    if size <= _BESSEL_FAR:
+        return exp(-size) * (0.5 * x * _horner(0.25 * x * x, _I1))
+    return math.copysign(_horner(1.0 / size, _I1_FAR) / sqrt(size), x)
+
+
+def _i1e_dx(x: float, out: float) -> float:
+    near = exp(-abs(x)) * _horner(0.25 * x * x, _I1_SLOPE)
+    return where(less(abs(x), 1.0), near, i0e(x) - div(out, x)) - sign(x) * out
+
+
+row(i1e, (_i1e_dx,), "i1e", [(0.5, 2)], latex=r"e^{-|#1|} I_1(#1)")

@@ -163,6 +163,9 @@ def logaddexp2(x: Value, y: Number) -> Value:
 def logaddexp2(x: Number, y: Value) -> Value: ...
 @overload
 def logaddexp2(x: N, y: N) -> N: ...
+def log1mexp(x: N) -> N:
+    """log(1 - e ** -x), exact for small and large x too; -inf at 0, nan below."""
+
 def sin(x: N) -> N:
     """The sine of x radians; nan at infinities."""
 
@@ -380,6 +383,63 @@ def floor_divide(x: Value, y: Number) -> Value:
 def floor_divide(x: Number, y: Value) -> Value: ...
 @overload
 def floor_divide(x: N, y: N) -> N: ...
+def gammaln(x: N) -> N:
+    """log |Γ(x)|; inf at 0 and at negative whole numbers, where Γ has its poles."""
+
+lgamma = gammaln
+
+def digamma(x: N) -> N:
+    """Γ'(x) / Γ(x); an infinity at 0, nan at negative whole numbers."""
+
+psi = digamma
+
+@overload
+def polygamma(n: Value, x: Number) -> Value:
+    """The derivative of digamma of order n, a whole number; for x < 0 nan if n is above 4."""
+
+@overload
+def polygamma(n: Number, x: Value) -> Value: ...
+@overload
+def polygamma(n: N, x: N) -> N: ...
+@overload
+def betaln(x: Value, y: Number) -> Value:
+    """log |B(x, y)|, with B(x, y) = Γ(x) Γ(y) / Γ(x + y), without large terms that cancel."""
+
+@overload
+def betaln(x: Number, y: Value) -> Value: ...
+@overload
+def betaln(x: N, y: N) -> N: ...
+@overload
+def xlogy(x: Value, y: Number) -> Value:
+    """x log(y), 0 where x is 0, unless y is nan; its derivative by x at (0, 0) is 0."""
+
+@overload
+def xlogy(x: Number, y: Value) -> Value: ...
+@overload
+def xlogy(x: N, y: N) -> N: ...
+@overload
+def xlog1py(x: Value, y: Number) -> Value:
+    """x log(1 + y), 0 where x is 0, unless y is nan; its derivative by x at (0, -1) is 0."""
+
+@overload
+def xlog1py(x: Number, y: Value) -> Value: ...
+@overload
+def xlog1py(x: N, y: N) -> N: ...
+def erfinv(x: N) -> N:
+    """The inverse of erf; infinite at -1 and 1, nan beyond."""
+
+def i0(x: N) -> N:
+    """The modified Bessel function of the first kind of order 0."""
+
+def i1(x: N) -> N:
+    """The modified Bessel function of the first kind of order 1."""
+
+def i0e(x: N) -> N:
+    """e ** -|x| I0(x), which does not overflow; the derivative at 0 is 0."""
+
+def i1e(x: N) -> N:
+    """e ** -|x| I1(x), which does not overflow."""
+
 @overload
 def maximum(x: Value, y: Number, *more: Number) -> Value:
     """Return the largest of two or more operands, or of one sequence; nan if any is nan."""
@@ -505,6 +565,8 @@ class RowMethods:
         """log(e ** x + e ** y) without overflow on the way."""
     def logaddexp2(self, y: Number) -> Value:
         """log2(2 ** x + 2 ** y) without overflow on the way."""
+    def log1mexp(self) -> Value:
+        """log(1 - e ** -x), exact for small and large x too; -inf at 0, nan below."""
     def sin(self) -> Value:
         """The sine of x radians; nan at infinities."""
     def cos(self) -> Value:
@@ -606,6 +668,30 @@ class RowMethods:
     mod = remainder
     def floor_divide(self, y: Number) -> Value:
         """The largest whole number not above x / y, as Python's //; the derivative is 0 everywhere."""
+    def gammaln(self) -> Value:
+        """log |Γ(x)|; inf at 0 and at negative whole numbers, where Γ has its poles."""
+    lgamma = gammaln
+    def digamma(self) -> Value:
+        """Γ'(x) / Γ(x); an infinity at 0, nan at negative whole numbers."""
+    psi = digamma
+    def polygamma(self, x: Number) -> Value:
+        """The derivative of digamma of order n, a whole number; for x < 0 nan if n is above 4."""
+    def betaln(self, y: Number) -> Value:
+        """log |B(x, y)|, with B(x, y) = Γ(x) Γ(y) / Γ(x + y), without large terms that cancel."""
+    def xlogy(self, y: Number) -> Value:
+        """x log(y), 0 where x is 0, unless y is nan; its derivative by x at (0, 0) is 0."""
+    def xlog1py(self, y: Number) -> Value:
+        """x log(1 + y), 0 where x is 0, unless y is nan; its derivative by x at (0, -1) is 0."""
+    def erfinv(self) -> Value:
+        """The inverse of erf; infinite at -1 and 1, nan beyond."""
+    def i0(self) -> Value:
+        """The modified Bessel function of the first kind of order 0."""
+    def i1(self) -> Value:
+        """The modified Bessel function of the first kind of order 1."""
+    def i0e(self) -> Value:
+        """e ** -|x| I0(x), which does not overflow; the derivative at 0 is 0."""
+    def i1e(self) -> Value:
+        """e ** -|x| I1(x), which does not overflow."""
     def __add__(self, other: Number) -> Value: ...
     def __radd__(self, other: Number) -> Value: ...
     def __sub__(self, other: Number) -> Value: ...

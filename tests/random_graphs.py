@@ -242,6 +242,16 @@ _MPMATH: Functions = {
     "fmod": lambda x, y: x - y * mpmath.sign(x / y) * mpmath.floor(abs(x / y)),
     "remainder": lambda x, y: x - y * mpmath.floor(x / y),
     "floor_divide": lambda x, y: mpmath.floor(x / y),
+    "log1mexp": lambda x: mpmath.log(1 - mpmath.exp(-x)),
+    "gammaln": lambda x: mpmath.log(abs(mpmath.gamma(x))),
+    "polygamma": lambda n, x: mpmath.polygamma(int(n), x),
+    "betaln": lambda x, y: mpmath.log(abs(mpmath.beta(x, y))),
+    "xlogy": lambda x, y: x * mpmath.log(y),
+    "xlog1py": lambda x, y: x * mpmath.log(1 + y),
+    "i0": lambda x: mpmath.besseli(0, x),
+    "i1": lambda x: mpmath.besseli(1, x),
+    "i0e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(0, x),
+    "i1e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(1, x),
 }
 
 
@@ -286,8 +296,15 @@ def _torch_functions(torch: Any) -> Functions:
         "less_equal": lambda x, y: (x <= y).double(),
         "equal": lambda x, y: (x == y).double(),
         "where": lambda condition, x, y: torch.where(condition != 0.0, x, y),
+        "log1mexp": lambda x: torch.log(-torch.expm1(-x)),
+        "polygamma": lambda n, x: torch.special.polygamma(int(n), x),
+        "betaln": lambda x, y: torch.lgamma(x) + torch.lgamma(y) - torch.lgamma(x + y),
     }
-    return {name: special.get(name) or getattr(torch, name) for name in ROWS}
+    modules = (torch.special, torch)
+    return {
+        name: special.get(name) or next(getattr(m, name) for m in modules if hasattr(m, name))
+        for name in ROWS
+    }
 
 
 def _torch_run(torch: Any, graph: Graph) -> tuple[Any, list[Any]]:

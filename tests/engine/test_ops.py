@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
+from scipy import special
 
 import engine
 import random_graphs
@@ -33,6 +34,11 @@ def call(op: Op):
     return lambda xs: function(*xs)
 
 
+def varied(op: Op) -> list[int]:
+    """The operands that can be moved: neither a condition nor an order, which have one sample."""
+    return [k for k, (low, high) in enumerate(op.samples) if low < high]
+
+
 def differences(f, xs: list[float], i: int) -> np.ndarray:
     """The derivative of f by entry i, by central differences with one Richardson step."""
 
@@ -48,7 +54,7 @@ def differences(f, xs: list[float], i: int) -> np.ndarray:
 def test_first_derivatives_agree_with_differences(op: Op) -> None:
     for xs in points(op):
         gradient = engine.grad(call(op))(xs)
-        for i in range(op.arity):
+        for i in varied(op):
             assert gradient[i] == pytest.approx(differences(call(op), xs, i), rel=1e-8, abs=1e-9)
 
 
@@ -62,7 +68,7 @@ def test_second_derivatives_agree_with_differences(op: Op) -> None:
     gradient = engine.grad(call(op))
     for xs in points(op):
         hessian = np.array(engine.hessian(call(op))(xs))
-        for i in range(op.arity):
+        for i in varied(op):
             assert hessian[:, i] == pytest.approx(differences(gradient, xs, i), rel=1e-7, abs=1e-8)
 
 
@@ -71,7 +77,7 @@ def test_third_derivatives_agree_with_differences(op: Op) -> None:
     hessian = engine.hessian(call(op))
     for xs in points(op, count=2):
         third = np.array(engine.jacobian(hessian)(xs))
-        for i in range(op.arity):
+        for i in varied(op):
             assert third[:, :, i] == pytest.approx(differences(hessian, xs, i), rel=1e-6, abs=1e-7)
 
 
@@ -127,9 +133,8 @@ def one_sided_slopes(op: Op, xs: Sequence[float], k: int) -> tuple[float, float]
 
 @ROWS
 def test_the_row_says_where_it_jumps_or_has_a_corner(op: Op) -> None:
-    varied = [k for k, (low, high) in enumerate(op.samples) if low < high]  # not a condition
     for xs in lattice(op):
-        pairs = [one_sided_slopes(op, xs, k) for k in varied]
+        pairs = [one_sided_slopes(op, xs, k) for k in varied(op)]
         pairs = [(a, b) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
         found = any(math.fabs(a - b) > 1e-3 or math.fabs(a) > 1e6 for a, b in pairs)
         assert op.has_kink(xs) == found, (xs, pairs)
@@ -245,10 +250,12 @@ def test_a_row_that_compares_is_1_where_the_operator_says_true(
         assert TABLE[name].forward(x, y) == compare(x, y) == compare(Value(x), Value(y))
 
 
-def test_aliases_are_numpys_names() -> None:
+def test_names_are_numpys_or_scipys_and_aliases_others_that_they_have() -> None:
     for op in TABLE.values():
+        if op.family == "special":
+            assert hasattr(special, op.name), op.name
         for alias in op.aliases:
-            assert hasattr(np, alias), alias
+            assert any(hasattr(m, alias) for m in (np, special, math)), alias
 
 
 def test_adding_an_operation_is_adding_a_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """Rows of the operation table on vectors of numbers, for machine code.
 
 A row that is in one of the tables here is written anew, of the functions on vectors that
-`elementary` and `compensated` have. They compute in double precision, single precision too. Other
-rows are translated from their plain Python; what they call of the C library and is not here either
-is called lane by lane.
+`elementary` and `compensated` have. They compute in double precision, single precision too, and so
+do the special functions. Other rows are translated from their plain Python; what they call of the C
+library and is not here either is called lane by lane.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class _NumPy:
         return row(self._f, "maximum", x, y)  # type: ignore[no-any-return]
 
 
-_IN_LIBRARY = {"asin", "acos", "atan2", "cbrt", "hypot"}
+_IN_LIBRARY = {"asin", "acos", "atan2", "cbrt", "hypot", "lgamma"}
 
 
 def row(f: Function, name: str, *operands: Any) -> Any:
@@ -188,11 +188,16 @@ def row(f: Function, name: str, *operands: Any) -> Any:
     written = _ROWS.get(name)
     if written is not None and _ORIGINAL[name] is op:
         return written(f, *lanes)
-    assert isinstance(op.forward, FunctionType)
+    forward = op.forward
+    assert isinstance(forward, FunctionType)
     if name in _FUSED:
-        return f.traced(on_lanes(f, op.forward), *lanes)
-    with f.uncontracted():  # where terms cancel, what an unrounded product leaves may be huge
-        return f.traced(on_lanes(f, op.forward), *lanes)
+        return f.traced(on_lanes(f, forward), *lanes)
+
+    def translated(f: Function, *lanes: Lanes) -> Lanes:
+        with f.uncontracted():  # where terms cancel, what an unrounded product leaves may be huge
+            return f.traced(on_lanes(f, forward), *lanes)
+
+    return f.in_double(translated, *lanes) if op.family == "special" else translated(f, *lanes)
 
 
 def translates(number: str, name: str) -> bool:

@@ -53,7 +53,7 @@ class NumpyText(Writer):
     def __init__(self) -> None:
         self.helpers: dict[str, str] = {}  # in the order in which they must be defined
         self.literals: dict[str, str] = {}  # by their text
-        self.uses_math = False
+        self.uses_math = self.uses_special = False
 
     # --- expressions ---
 
@@ -219,6 +219,9 @@ class NumpyText(Writer):
         ufunc = ufunc_of(name) if name in TABLE else None
         if ufunc:
             return ufunc
+        if name in TABLE and TABLE[name].family == "special":
+            self.uses_special = True
+            return f"special.{name}"
         helper = helper_of(name)
         if helper not in self.helpers:
             written = self._defined(name, unprimed(name)[0], helper)
@@ -324,6 +327,7 @@ def numpy_text(derived: Derived, title: str, returns: str, shape: tuple[int, ...
     )
     literals = [f"{n} = {_wrapped(text)}" for text, n in writer.literals.items()]
     imports = ("import math\n\n" if writer.uses_math else "") + "import numpy as np"
+    imports += "\nfrom scipy import special" if writer.uses_special else ""
     parts = [imports, *writer.helpers.values(), *literals, function]
     return "\n\n\n".join(parts) + "\n"
 

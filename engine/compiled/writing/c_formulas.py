@@ -25,7 +25,7 @@ _LIBRARY = {"abs": "fabs", "round": "rint"} | {
     for name in (
         *("exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "pow", "sqrt", "cbrt", "hypot"),
         *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh"),
-        *("acosh", "atanh", "erf", "erfc", "floor", "ceil", "trunc", "fmod", "copysign"),
+        *("acosh", "atanh", "erf", "erfc", "lgamma", "floor", "ceil", "trunc", "fmod", "copysign"),
     )
 }
 # What a text needs besides the rows of the table: these are called by name, and defined if they
