@@ -49,6 +49,13 @@ class Line:
     def __str__(self) -> str:
         return f"{self.place}: {self.text}" if self.text else self.place
 
+    def marked(self) -> list[str]:
+        """The line, and below it marks under the part that is meant, where that is not all."""
+        indent = self.text.find(self.part)
+        if self.part in ("", self.text) or indent < 0:
+            return [str(self)]
+        return [str(self), " " * (len(self.place) + 2 + indent) + "^" * len(self.part)]
+
 
 def line_of(spot: Spot) -> Line:
     """The source line of an instruction, with the expression that it belongs to."""
@@ -93,8 +100,11 @@ class Recorder:
         """The data of a node was read."""
         self.reads.setdefault(node, spot(user_frame()))
 
-    def compared(self, name: str, node: Value, other: Any) -> None:
-        """A node was compared with a number or a node; `name` is a row's, such as "less"."""
+    def compared(self, name: str, node: Value, other: Any, swapped: bool) -> None:
+        """A node was compared with a number or a node, or if `swapped` that with the node.
+
+        `name` is a row's, such as "less".
+        """
         frame = user_frame()
         at = spot(frame)
         number = other._data if isinstance(other, Value) else other
@@ -170,6 +180,30 @@ def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, tree
 
 
+def named_values(wrt: Any, what: str) -> dict[Value, str]:
+    """The Values in a module's parameters, or in a nested structure, with their names.
+
+    Raises TypeError, naming the function `what`, where there are none, or where there are others.
+    """
+    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
+        found = [x for name, p in wrt.named_parameters() for x in named_leaves(p, name)]
+    else:
+        flatten(wrt)  # raises TypeError for what holds no numbers
+        found = list(named_leaves(wrt, "wrt"))
+    names: dict[Value, str] = {}
+    for name, leaf in found:
+        if not isinstance(leaf, Value):
+            raise TypeError(
+                f"wrt has the Values whose gradients are asked, and {name} is {leaf!r}; "
+                f"numbers are given as arguments: {what}(f, *args)"
+            )
+        taken = hasattr(wrt, "named_parameters") or leaf.label in names.values()
+        names.setdefault(leaf, name if taken else leaf.label or name)
+    if not names:
+        raise TypeError("wrt holds no Values: a module without parameters, or an empty list")
+    return names
+
+
 def argument_names(f: Callable[..., Any], count: int) -> list[str]:
     """The names of the parameters that so many positional arguments go to.
 
@@ -197,19 +231,9 @@ def named_inputs(
     Raises TypeError where `wrt` holds anything else, and where there are none though a function,
     which is `needed_by`, can't do without.
     """
-    names: dict[Value, str] = {}
     if wrt is not None:
-        for name, leaf in _named(wrt):
-            if not isinstance(leaf, Value):
-                raise TypeError(
-                    f"wrt has the Values whose gradients are asked, and {name} is {leaf!r}; "
-                    "numbers are given as arguments: explain(f, *args)"
-                )
-            taken = hasattr(wrt, "named_parameters") or leaf.label in names.values()
-            names.setdefault(leaf, name if taken else leaf.label or name)
-        if not names:
-            raise TypeError("wrt holds no Values: a module without parameters, or an empty list")
-        return list(args), names
+        return list(args), named_values(wrt, needed_by or "find_nonfinite")
+    names: dict[Value, str] = {}
     given: list[Any] = []
     for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
         flat = flatten_argument(arg)
@@ -230,15 +254,6 @@ def named_inputs(
             "wrt=model, or wrt=[w, b] for Values that the function uses"
         )
     return given, names
-
-
-def _named(wrt: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
-        for name, parameter in wrt.named_parameters():
-            yield from named_leaves(parameter, name)
-    else:
-        flatten(wrt)  # raises TypeError for what holds no numbers
-        yield from named_leaves(wrt, "wrt")
 
 
 def name_of(f: Callable[..., Any]) -> str:

@@ -257,7 +257,7 @@ class _Clock(Recorder):
     def read(self, node: Value) -> None:
         pass
 
-    def compared(self, name: str, node: Value, other: Any) -> None:
+    def compared(self, name: str, node: Value, other: Any, swapped: bool) -> None:
         pass
 
 

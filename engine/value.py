@@ -131,7 +131,7 @@ def _comparison(
                 operands = (other, self) if swapped else (self, other)
                 return modes.state.trace.compare(name, operands, negated)
             if modes.state.recorder is not None:
-                modes.state.recorder.compared(name, self, other)
+                modes.state.recorder.compared(name, self, other, swapped)
         return compare(self._data, number)
 
     return method
@@ -472,7 +472,7 @@ def to_float(number: object) -> float:
         try:
             return float(number)
         except OverflowError:
-            raise ValueError("the int is too large for a float64") from None
+            raise ValueError(f"the {type(number).__name__} is too large for a float64") from None
     if isinstance(number, Value):
         raise TypeError("this is a Value already; use v.detach() for a leaf with its number")
     kind = type(number).__name__

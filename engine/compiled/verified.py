@@ -201,7 +201,7 @@ class _Comparisons(Recorder):
         super().__init__()
         self.pairs: list[tuple[Value, Any]] = []
 
-    def compared(self, name: str, node: Value, other: Any) -> None:
+    def compared(self, name: str, node: Value, other: Any, swapped: bool) -> None:
         """A node was compared with a number or a node."""
         self.pairs.append((node, other))
 

@@ -101,12 +101,7 @@ def lines_of(causes: Sequence[Cause], advice: Sequence[str]) -> _Texts:
     for cause in shown:
         found.append((1, cause.text))
         if cause.line is not None:
-            found.append((2, str(cause.line)))
-            if cause.line.part and cause.line.part != cause.line.text:
-                indent = cause.line.text.find(cause.line.part)
-                if indent >= 0:
-                    marks = "^" * len(cause.line.part)
-                    found.append((2, " " * (len(cause.line.place) + 2 + indent) + marks))
+            found += [(2, text) for text in cause.line.marked()]
     if len(causes) > len(shown):
         found.append((1, f"… and {len(causes) - len(shown)} more such places"))
     return [*found, *((1, f"What to do: {text}") for text in advice)]

@@ -64,7 +64,7 @@ class TieRecorder(Recorder):
         self._eps = eps
         self.near: list[Kink] = []
 
-    def compared(self, name: str, node: Value, other: Any) -> None:
+    def compared(self, name: str, node: Value, other: Any, swapped: bool) -> None:
         """A node was compared with a number or a node."""
         frame = user_frame()
         pair = node._data, float(other._data if isinstance(other, Value) else other)
