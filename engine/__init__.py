@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
+    from engine.replaying import accuracy, exact
     from engine.rows import *  # noqa: F403
 
 
@@ -72,6 +73,7 @@ if not TYPE_CHECKING:
             "engine.compiled.program": ("Program", "compile"),
             "engine.compiled.sparse": ("sparse_hessian", "sparse_jacobian", "sparsity"),
             "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
+            "engine.replaying": ("accuracy", "exact"),
             "engine.testing": (),
         },
     )
@@ -246,6 +248,7 @@ __all__ = [
     "Sparsity",
     "TraceError",
     "Value",
+    "accuracy",
     "checkpoint",
     "compile",
     "custom_op",
@@ -253,6 +256,7 @@ __all__ = [
     "draw_dot",
     "enable_grad",
     "errstate",
+    "exact",
     "explain",
     "find_nonfinite",
     "fixed_point",

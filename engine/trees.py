@@ -265,7 +265,7 @@ def to_array(items: list[Any], shape: tuple[int, ...]) -> Any:
     """Return the items as an array: of floats, or of objects if they are anything else."""
     import numpy as np
 
-    if all(isinstance(item, Real) for item in items):
+    if all(isinstance(item, int | float | np.number) for item in items):
         return np.array(items, dtype=np.float64).reshape(shape)
     array = np.empty(len(items), dtype=object)
     array[:] = items

@@ -255,12 +255,12 @@ _MPMATH: Functions = {
 }
 
 
-def extended_figures(graph: Graph) -> list[Any]:
-    """The value and the gradient to more than 20 digits, by differences of 60-digit numbers."""
+def extended_figures(graph: Graph, digits: int = 60) -> list[Any]:
+    """The value and the gradient to more than a third of the digits, by differences of numbers."""
     functions = {name: _MPMATH.get(name) or getattr(mpmath, name) for name, _ in graph.steps}
-    with mpmath.workdps(60):
+    with mpmath.workdps(digits):
         inputs = [mpmath.mpf(x) for x in graph.inputs]
-        step = mpmath.mpf(10) ** -25
+        step = mpmath.mpf(10) ** (5 - digits // 2)
         value = run(graph, functions, inputs, mpmath.mpf)
         figures = [value]
         for i, x in enumerate(inputs):

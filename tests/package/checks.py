@@ -18,6 +18,7 @@ import warnings
 from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
+OPTIONAL += ("mpmath", "flint")
 
 
 def core() -> dict:
@@ -222,6 +223,17 @@ def io_() -> dict:
     return {}
 
 
+def exact() -> dict:
+    """Graphs run on many digits, and on intervals."""
+    import engine
+
+    for numbers in ("mpmath", "interval"):
+        found = engine.exact(engine.exp, 1, numbers=numbers, digits=20)
+        assert found.figures[0].text.strip("[").startswith("2.71828182845904523")
+        assert engine.accuracy(engine.exp, 1, numbers=numbers).value.digits > 14
+    return {}
+
+
 def imports(*names: str) -> dict:
     """Packages can be imported beside ours."""
     for name in ("engine", "nn", *names):
@@ -230,7 +242,7 @@ def imports(*names: str) -> dict:
 
 
 CHECKS = {"viz-native": viz, "io": io_}
-CHECKS |= {x.__name__: x for x in (core, without_numba, blas, viz, plot, progress, imports)}
+CHECKS |= {x.__name__: x for x in (core, without_numba, blas, viz, plot, progress, exact, imports)}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]

@@ -19,12 +19,12 @@ from workshop import HOUSE, PROJECT, Environment, Workshop
 
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Those with which the packages can do more, and what is checked; others are for working on them.
-ABLE = ("blas", "viz", "viz-native", "plot", "progress", "io")
+ABLE = ("blas", "viz", "viz-native", "plot", "progress", "io", "exact")
 ASIDE = ("oracle", "peers")  # of other projects' tests, a gigabyte and more
 MODULES = {  # of the rest, what is imported
     "notebook": ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "nbconvert"),
     "browser": ("playwright",),
-    "test": ("pytest", "pytest_cov", "hypothesis", "mpmath"),
+    "test": ("pytest", "pytest_cov", "hypothesis"),
     "lint": ("ruff", "mypy", "importlinter"),
 }
 PYTHONS = ("3.12", "3.13", "3.14")
