@@ -13,6 +13,7 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache, reduce
 from types import FunctionType
@@ -399,6 +400,12 @@ class Fractions(Kind):
     """`fractions.Fraction`: nothing is rounded, and roots and exponentials have no form."""
 
     name = "fraction"
+
+    def text(self, x: Any, digits: int) -> str:
+        if max(abs(x.numerator), x.denominator) < 10**digits:
+            return str(x)
+        rounded = Context(prec=digits).divide(Decimal(x.numerator), Decimal(x.denominator))
+        return f"about {rounded}"
 
     def converted(self, x: float | Fraction) -> Fraction:
         return Fraction(x)

@@ -166,6 +166,12 @@ def test_kinks_have_the_derivative_of_the_row(numbers: Any) -> None:
         assert tuple(map(float, gradient)) == expected, (name, xs)
 
 
+def test_fractions_of_many_digits_are_shown_rounded() -> None:
+    found = engine.exact(lambda x: x**2000, 0.9, digits=20)
+    assert found.value == Fraction(0.9) ** 2000
+    assert str(found).startswith("value = about 3.0550539125986596") and len(str(found)) < 300
+
+
 def test_roots_of_squares_are_fractions() -> None:
     found = engine.exact(lambda x, y: engine.hypot(x, y), 3.0, 4.0)
     assert (found.value, found.gradient) == (5, (Fraction(3, 5), Fraction(4, 5)))
