@@ -108,8 +108,8 @@ def exact(
 ) -> Exact:
     """Run `f(*args)` and its gradient on exact numbers, on many digits, or on intervals.
 
-    f runs on Values, twice, to see that it gives the same. Its graph is computed again, forwards and
-    backwards, by the rows of the table of operations:
+    f runs on Values, twice, to see that it gives the same. Its graph is computed again, forwards
+    and backwards, by the rows of the table of operations:
 
     - "fraction": on `fractions.Fraction`. Nothing is rounded; what has no form in fractions, such
       as exp, is refused.

@@ -25,7 +25,6 @@ from engine.rebind import rebind
 
 _WAYS = 64  # of one forward, where intervals leave comparisons open
 _POWERS = 100_000  # a fraction to a higher power has too many digits
-_INSTALL = "pip install 'gradloom[exact]'"
 
 
 class Undefined(ArithmeticError):  # noqa: N818, it is a value, too
@@ -538,7 +537,8 @@ class Intervals(Kind):
 
 
 def _missing(package: str, name: str) -> ImportError:
-    return ImportError(f'numbers="{name}" needs the package {package}: {_INSTALL}', name=package)
+    text = f"numbers={name!r} needs the package {package}: pip install 'gradloom[exact]'"
+    return ImportError(text, name=package)
 
 
 def kind_of(numbers: str, digits: int) -> Kind:
