@@ -21,7 +21,7 @@ class GraphError(RuntimeError):
 
 class DomainError(ArithmeticError):
     """Under ``errstate("raise")`` an operation made inf or nan from finite operands, or in a
-    gradient from a finite adjoint."""
+    gradient from a finite adjoint; or one has no number of the kind that `exact` was asked for."""
 
 
 def told(name: str, operands: Sequence[tuple[Any, float]]) -> tuple[str, str]:

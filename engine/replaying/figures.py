@@ -121,8 +121,8 @@ def exact(
     Arguments are numbers and nested structures of them, as in `grad`. A float is the double that
     it is: 0.1 is a little more than a tenth, and "0.1", a Fraction, a Decimal or an mpf is what it
     says; an `arb` is taken as an interval. So are numbers that f reads elsewhere; what f computes
-    of plain numbers alone, and what it reads by `.data`, is a float. Branches follow the run on
-    floats; one that comes out otherwise on these numbers is a RuntimeWarning.
+    of plain numbers alone is a float. Branches follow the run on floats: one that comes out
+    otherwise for these numbers is a RuntimeWarning, as is a rounded number that f reads by `.data`.
 
     The gradient is by the arguments: the structure of the one, or a tuple; with `wrt` by a
     module's parameters, or Values that f uses. Where f returns several numbers, there is a
@@ -141,14 +141,8 @@ def exact(
     kind = kind_of(numbers, digits)
     with kind.precision():
         found = Figures(run, kind, digits)
-        for text, line in found.replay.branches():
-            warnings.warn(
-                f"the comparison {text} comes out otherwise for these numbers than in float64"
-                f"{', at ' + line.place if line else ''}: the result is that of the branch which "
-                "float64 took",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        for note in found.replay.notes():
+            warnings.warn(f"with other numbers than floats, {note}", RuntimeWarning, stacklevel=2)
         called = run.called if len(run.called) > 1 else [""]
         values = [found.value(y, name) for y, name in zip(run.outputs, run.called, strict=True)]
         gradients = [found.gradient(y, name) for y, name in zip(run.outputs, called, strict=True)]

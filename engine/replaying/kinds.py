@@ -24,7 +24,9 @@ from engine.ops import TABLE, Op
 from engine.rebind import rebind
 
 _WAYS = 64  # of one forward, where intervals leave comparisons open
-_POWERS = 100_000  # a fraction to a higher power has too many digits
+_BITS = 2**19  # of a fraction, beyond which it takes too long to calculate with
+_OTHERS = 'take numbers="mpmath" or numbers="interval"'
+_RANGE = 2**16  # mpmath's numbers end at 2 ** this: exp of more would fill the memory
 
 
 class Undefined(ArithmeticError):  # noqa: N818, it is a value, too
@@ -166,9 +168,9 @@ class Kind:
         """A function of `math` on such numbers. Raises Undefined where there is none."""
         raise NotImplementedError
 
-    def is_finite(self, x: Any) -> bool:
-        """Whether this is a number."""
-        return True
+    def flaw(self, x: Any) -> Undefined | None:
+        """Why a result is not to be calculated with, if so."""
+        raise NotImplementedError
 
     def orders(self, x: Any, y: Any) -> Sequence[int]:
         """How x may be to y: -1 for less, 0 for equal, 1 for more."""
@@ -241,7 +243,8 @@ class Kind:
             return _not_finite()
         except Undefined as undefined:
             return undefined
-        return Number(self, found) if self.is_finite(found) else _not_finite()
+        flaw = self.flaw(found)
+        return Number(self, found) if flaw is None else flaw
 
     def call(self, name: str, *operands: Any) -> Any:
         """A function of `math`."""
@@ -379,8 +382,8 @@ def as_float(x: Any) -> float:
 def _not_finite() -> Undefined:
     return Undefined(
         "is not finite",
-        "here are numbers without inf and nan: choose another point, or engine.where, whose arm "
-        "that is not taken does no harm",
+        "there is no inf and nan among these numbers: take another point, or cut it off by "
+        "engine.where",
     )
 
 
@@ -410,7 +413,12 @@ class Fractions(Kind):
         return Fraction(x)
 
     def whole(self, x: Any) -> int | None:
-        return super().whole(x) if abs(x) < _POWERS else None
+        return super().whole(x) if abs(x) < 10_000 else None
+
+    def flaw(self, x: Any) -> Undefined | None:
+        if x.numerator.bit_length() + x.denominator.bit_length() < _BITS:
+            return None
+        return Undefined("has too many digits as a fraction", _OTHERS)
 
     def function(self, name: str) -> Callable[..., Any]:
         known: dict[str, Any] = {
@@ -420,18 +428,14 @@ class Fractions(Kind):
         }
         if name in known:
             return lambda *xs: Fraction(known[name](*xs))
-        raise Undefined(
-            "has no exact form over fractions", 'take numbers="mpmath" or numbers="interval"'
-        )
+        raise Undefined("has no exact form over fractions", _OTHERS)
 
 
 def _root(x: Fraction) -> Fraction:
     root = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
     if root * root == x:
         return root
-    raise Undefined(
-        "has no exact form over fractions", 'take numbers="mpmath" or numbers="interval"'
-    )
+    raise Undefined("has no exact form over fractions", _OTHERS)
 
 
 class Mpmath(Kind):
@@ -466,8 +470,10 @@ class Mpmath(Kind):
         found: Callable[..., Any] = known.get(name) or getattr(mp, name)
         return found
 
-    def is_finite(self, x: Any) -> bool:
-        return bool(self._context.isfinite(x))
+    def flaw(self, x: Any) -> Undefined | None:
+        _, mantissa, exponent, bits = x._mpf_
+        ends = exponent + bits > _RANGE or not (mantissa or x == 0)
+        return _not_finite() if ends else None
 
     def given(self, x: Any) -> Any:
         from mpmath import mp
@@ -512,8 +518,8 @@ class Intervals(Kind):
         found: Callable[..., Any] = known.get(name) or getattr(arb, name)
         return found
 
-    def is_finite(self, x: Any) -> bool:
-        return bool(x.is_finite())
+    def flaw(self, x: Any) -> Undefined | None:
+        return None if x.is_finite() else _not_finite()
 
     def orders(self, x: Any, y: Any) -> Sequence[int]:
         y = self._flint.arb(y)

@@ -25,7 +25,7 @@ from engine.value import Value
 _FULL = 15.0  # digits that a float64 has
 _GOOD = 13.0  # with so many there is nothing to explain
 _SHOWN = 12  # figures that are written out, and losses
-_PRECISIONS = (40, 100, 400, 1600)  # tried until the numbers themselves are certain
+_PRECISIONS = (40, 100, 400)  # tried until the numbers themselves are certain
 _CERTAIN = 24.0  # digits
 
 
@@ -57,7 +57,7 @@ class Accuracy(Shown):
     """How right a float64 result is. `print` it.
 
     `value` and `gradient` (by the names of the inputs) are beside what they really are; `losses`
-    are where digits went, the most first; `branches` are comparisons that exact numbers would
+    are where digits went, the most first; `notes` are comparisons that exact numbers would
     have decided otherwise.
     """
 
@@ -65,7 +65,7 @@ class Accuracy(Shown):
     value: Figure
     gradient: dict[str, Figure]
     losses: tuple[Loss, ...]
-    branches: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def __str__(self) -> str:
         figures = [replace(self.value, name=self.name), *self.gradient.values()]
@@ -74,7 +74,7 @@ class Accuracy(Shown):
             texts.append(f"… and {len(figures) - _SHOWN:,} more; see .gradient")
         for loss in self.losses[:_SHOWN]:
             texts += ["", str(loss)]
-        return "\n".join([*texts, *(f"\n{branch}" for branch in self.branches)])
+        return "\n".join([*texts, *(f"\n{note}" for note in self.notes)])
 
     def __repr__(self) -> str:
         return str(self)
@@ -129,7 +129,7 @@ def accuracy(
                 figures = Figures(run, kind, shown=17)
                 value = _as_far(figures.value(y))
                 gradient = {x: _as_far(d) for x, d in figures.gradient(y).items()}
-                branches = tuple(_branches(figures.replay))
+                notes = tuple(figures.replay.notes())
             except DomainError:  # an interval may be too wide yet
                 if digits == _PRECISIONS[-1]:
                     raise
@@ -138,7 +138,7 @@ def accuracy(
             if certain or digits == _PRECISIONS[-1]:
                 losses = _Search(run, figures.replay, y).losses(value, gradient)
                 named = {run.inputs[x]: figure for x, figure in gradient.items()}
-                return Accuracy(run.name, value, named, losses, branches)
+                return Accuracy(run.name, value, named, losses, notes)
     raise AssertionError("the last precision returns or raises")
 
 
@@ -148,11 +148,6 @@ def _as_far(figure: Figure) -> Figure:
         return figure
     right = math.inf if figure.approximate == 0.0 else 0.0
     return replace(figure, text="0", digits=right, known=math.inf)
-
-
-def _branches(replay: Replay) -> Iterator[str]:
-    for text, line in replay.branches():
-        yield f"the comparison {text} comes out otherwise in exact numbers\n  {line or ''}"
 
 
 @dataclass(frozen=True)

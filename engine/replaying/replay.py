@@ -2,7 +2,8 @@
 
 In: the function and its arguments. Out: a `Run`, and of it a `Replay`, whose nodes are copies of
 the recorded ones with other numbers and rebound rows. So the reverse sweep over them is that of
-`sweep`, and what is cut is cut here, too. What the run branched on is compared again.
+`sweep`, and what is cut is cut here, too. What the run branched on is
+compared again.
 """
 
 from __future__ import annotations
@@ -132,9 +133,9 @@ def run_once(what: str, f: Callable[..., Any], args: Sequence[Any], wrt: Any) ->
             "numbers as arguments, or call engine.manual_seed inside of it"
         )
     behind = [source for source, _ in recorder.cuts.values()]
-    compared = [x for _, pair, _ in recorder.kept for x in pair if isinstance(x, Value)]
+    looked_at = [x for _, pair, _ in recorder.kept for x in pair if isinstance(x, Value)]
     roots = [y for y in outputs if isinstance(y, Value)]
-    nodes = topological_order([*inputs, *behind, *compared, *roots])
+    nodes = topological_order([*inputs, *behind, *looked_at, *recorder.reads, *roots])
     called = [name for name, _ in named_leaves(result, "value")]
     return Run(name_of(f), inputs, structured, exactly, outputs, called, rebuild, recorder, nodes)
 
@@ -226,8 +227,7 @@ class Replay:
         """A node's call and line, for messages."""
         assert node.op is not None
         numbers = ", ".join(f"{x:.6g}" for _, x in node._operands())
-        line = self.run.line(node)
-        return f"{node.op.name}({numbers})", f", at {line.place}" if line else ""
+        return f"{node.op.name}({numbers})", _at(self.run.line(node))
 
     def number(self, y: Any) -> Any:
         """The number of an output, a Value or what it is. Raises DomainError if there is none."""
@@ -271,23 +271,31 @@ class Replay:
             raise DomainError(f"the result is {number}, which is no number of this kind")
         return self.kind.plain(number)
 
-    def branches(self) -> Iterator[tuple[str, Line | None]]:
-        """Comparisons that come out otherwise than in the run, which took the other way.
+    def notes(self) -> Iterator[str]:
+        """Where the run went by its floats: with these numbers it would have gone another way.
 
-        Raises DomainError where an interval leaves one open.
+        Raises DomainError where an interval leaves a comparison open.
         """
-        for name, pair, at in self.run.recorder.kept:
+        recorder = self.run.recorder
+        for name, pair, at in recorder.kept:
             floats = [x._data if isinstance(x, Value) else x for x in pair]
             numbers: Any = [
                 self.again[x]._data if isinstance(x, Value) else self.kind.number(x) for x in pair
             ]
-            line = self.run.recorder.line(at)
-            before = TABLE[name].forward(*floats)  # type: ignore[misc]
+            line = recorder.line(at)
+            text = f"{floats[0]!r} {TABLE[name].label} {floats[1]!r}"
             try:
                 now = self.kind.compare(name, *numbers)
             except Undefined as undefined:
-                call = f"the comparison {floats[0]:.6g} {TABLE[name].label} {floats[1]:.6g}"
-                place = f", at {line.place}" if line else ""
-                raise DomainError(str(undefined.at(call, place))) from None
-            if now != before:
-                yield f"{floats[0]!r} {TABLE[name].label} {floats[1]!r}", line
+                raise DomainError(str(undefined.at(text, _at(line)))) from None
+            if now != TABLE[name].forward(*floats):  # type: ignore[misc]
+                yield f"{text} comes out otherwise{_at(line)}: the branch taken is that of float64"
+        for node, at in recorder.reads.items():
+            number = self.plain(node)
+            rounded = number is None or not math.isfinite(node._data)
+            if rounded or self.kind.error(node._data, number) != 0:
+                yield f"{node._data!r} is not right, and was read{_at(recorder.line(at))}"
+
+
+def _at(line: Line | None) -> str:
+    return f", at {line.place}" if line else ""
