@@ -16,7 +16,7 @@ from typing import Any, Literal
 from engine.errors import DomainError
 from engine.lines import Line
 from engine.replaying.figures import Figure, Figures, adjoints, counted
-from engine.replaying.kinds import Undefined, as_float, kind_of
+from engine.replaying.kinds import Kind, Undefined, as_float, kind_of
 from engine.replaying.replay import Replay, Run, run_once
 from engine.showing import Shown, bundle
 from engine.sweep import partials_of
@@ -123,28 +123,27 @@ def accuracy(
         raise ValueError(f'numbers is "mpmath" or "interval", not {numbers!r}')
     (y,) = run.outputs
     for digits in _PRECISIONS:
-        kind = kind_of(numbers, digits)
+        kind, last = kind_of(numbers, digits), digits == _PRECISIONS[-1]
         with kind.precision():
             try:
                 figures = Figures(run, kind, shown=17)
-                value = _as_far(figures.value(y))
-                gradient = {x: _as_far(d) for x, d in figures.gradient(y).items()}
+                value = _as_far(kind, figures.value(y))
+                gradient = {x: _as_far(kind, d) for x, d in figures.gradient(y).items()}
                 notes = tuple(figures.replay.notes())
             except DomainError:  # an interval may be too wide yet
-                if digits == _PRECISIONS[-1]:
+                if last:
                     raise
                 continue
-            certain = all(figure.known > _CERTAIN for figure in (value, *gradient.values()))
-            if certain or digits == _PRECISIONS[-1]:
+            if last or all(d.known > _CERTAIN for d in (value, *gradient.values())):
                 losses = _Search(run, figures.replay, y).losses(value, gradient)
-                named = {run.inputs[x]: figure for x, figure in gradient.items()}
-                return Accuracy(run.name, value, named, losses, notes)
-    raise AssertionError("the last precision returns or raises")
+                break
+    named = {run.inputs[x]: figure for x, figure in gradient.items()}
+    return Accuracy(run.name, value, named, losses, notes)
 
 
-def _as_far(figure: Figure) -> Figure:
+def _as_far(kind: Kind, figure: Figure) -> Figure:
     """A figure that counts as 0 where it is below all floats."""
-    if as_float(abs(figure.number) + figure.error) > 0.0 and as_float(abs(figure.number)) > 0.0:
+    if as_float(kind.bounds(abs(figure.number))[1]) > 0.0:
         return figure
     right = math.inf if figure.approximate == 0.0 else 0.0
     return replace(figure, text="0", digits=right, known=math.inf)
@@ -219,11 +218,7 @@ class _Search:
                     share = _size(p.exact, pair.error)
                     if share > most:
                         worst, most, before = operand, share, pair.digits
-            what = (
-                _what(node, here)
-                if worst is not None or not math.isfinite(node._data)
-                else _otherwise(node)
-            )
+            what = _what(node, alone=worst is None)
             yield self._loss(node, before - here.digits, what)
             if worst is None:
                 return
@@ -238,30 +233,25 @@ class _Search:
                 p, adjoint, exact = self._partials(user)[k], self.floats[user], self.exact[user]
                 if p is not None and adjoint is not None and exact is not None:
                     a = self._pair(adjoint, exact)
-                    term = self._pair(
-                        a.approximate * p.approximate, self.kind.number(exact) * p.exact
+                    passed = a.approximate * p.approximate
+                    terms.append(
+                        (self._pair(passed, self.kind.number(exact) * p.exact), user, a, p)
                     )
-                    terms.append((as_float(term.error), term, user, a, p))
             if not terms:  # at a kink
-                user = self.users[node][0][0]
-                yield self._loss(user, _FULL, _otherwise(user))
+                user, _ = self.users[node][0]
+                yield self._loss(user, _FULL, _what(user, alone=True))
                 return
-            _, term, user, a, p = max(terms, key=lambda entry: entry[0])
+            term, user, a, p = max(terms, key=lambda entry: as_float(entry[0].error))
             if len(terms) > 1:
-                parts = sorted((t.approximate for _, t, *_ in terms), key=abs)
+                parts = sorted((t.approximate for t, *_ in terms), key=abs)
                 sizes = f"such as {parts[-1]:.6g} and {parts[-2]:.6g}"
                 what = f"contributions to the gradient, {sizes}, cancel to {here.approximate:.6g}"
-                lost = term.digits - here.digits
-                yield replace(
-                    self._loss(user, lost, what), operation="gradient", instead=_DIFFERENCE
-                )
+                loss = self._loss(user, term.digits - here.digits, what)
+                yield replace(loss, operation="gradient", instead=_DIFFERENCE)
             if _size(p.exact, a.error) < _size(a.exact, p.error):
-                taken = [
-                    x
-                    for x, _ in user._operands()
-                    if x is not None and self.replay.plain(x) is not None
-                ]
-                worst = min([user, *taken], key=lambda x: self._node(x).digits)
+                near = [user, *(x for x, _ in user._operands() if x is not None)]
+                taken = [x for x in near if self.replay.plain(x) is not None]
+                worst = min(taken, key=lambda x: self._node(x).digits)
                 what = f"the derivative {p.approximate:.6g} of {_call(user)} is taken"
                 yield self._loss(user, self._node(worst).digits - p.digits, what)
                 yield from self._forwards(worst)
@@ -302,18 +292,17 @@ def _call(node: Value) -> str:
     return f"{node.op.name}({', '.join(numbers)})"
 
 
-def _otherwise(node: Value) -> str:
-    return f"{_call(node)} = {node._data:.6g} comes out otherwise in exact numbers"
-
-
-def _what(node: Value, here: _Pair) -> str:
-    if not math.isfinite(here.approximate):
-        return f"{_call(node)} is {here.approximate}"
+def _what(node: Value, alone: bool) -> str:
+    """What happened at a node; `alone` where no error came in."""
     assert node.op is not None
-    cancels = node.op.name in ("add", "sub")
-    return f"{_call(node)} = {here.approximate:.6g} " + (
-        "cancels" if cancels else "magnifies the rounding of its operand"
-    )
+    if not math.isfinite(node._data):
+        return f"{_call(node)} is {node._data}"
+    if alone:
+        what = "comes out otherwise in exact numbers"
+    else:
+        cancels = node.op.name in ("add", "sub")
+        what = "cancels" if cancels else "magnifies the rounding of its operand"
+    return f"{_call(node)} = {node._data:.6g} {what}"
 
 
 _DIFFERENCE = "the function without a difference of nearly equal numbers, such as factored"
