@@ -68,10 +68,12 @@ class Accuracy(Shown):
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        figures = [replace(self.value, name=self.name), *self.gradient.values()]
-        texts = [_told(figure) for figure in figures[:_SHOWN]]
-        if len(figures) > _SHOWN:
-            texts.append(f"… and {len(figures) - _SHOWN:,} more; see .gradient")
+        gradient = list(self.gradient.values())
+        if len(gradient) > _SHOWN:
+            gradient.sort(key=lambda figure: figure.digits)
+        texts = [_told(replace(self.value, name=self.name)), *map(_told, gradient[:_SHOWN])]
+        if len(gradient) > _SHOWN:
+            texts.append(f"… and {len(gradient) - _SHOWN:,} more that are as right; see .gradient")
         for loss in self.losses[:_SHOWN]:
             texts += ["", str(loss)]
         return "\n".join([*texts, *(f"\n{note}" for note in self.notes)])

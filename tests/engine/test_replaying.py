@@ -475,6 +475,20 @@ def test_gradients_have_losses_of_their_own() -> None:
     assert loss.line is not None and loss.line.part == "near - 1"
 
 
+def test_the_worst_of_many_gradients_are_shown() -> None:
+    weights = [engine.Value(1.0 + i) for i in range(30)]
+
+    def loss() -> Any:
+        return engine.sum(weights) + weights[-1] ** 8 - 30.0**8 + sqrt(weights[-1] - 30.0 + 1e-9)
+
+    found = engine.accuracy(loss, wrt=weights)
+    assert list(found.gradient) == [f"wrt[{i}]" for i in range(30)]
+    assert found.gradient["wrt[29]"].digits < found.gradient["wrt[0]"].digits
+    lines = str(found).splitlines()
+    assert lines[1].startswith("gradient wrt[29] = ") and len(lines) < 30
+    assert "… and 18 more that are as right; see .gradient" in lines
+
+
 def test_overflow_is_a_loss() -> None:
     found = engine.accuracy(lambda x, y: log(exp(x) + exp(y)), 1000.0, 999.0)
     (loss,) = found.losses
