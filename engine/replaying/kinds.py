@@ -509,7 +509,7 @@ class Intervals(Kind):
     def function(self, name: str) -> Callable[..., Any]:
         arb = self._flint.arb
         known: dict[str, Any] = {
-            "cbrt": lambda x: -((-x).root(3)) if x < 0 else x.root(3),
+            "cbrt": self._cube_root,
             "log2": lambda x: x.log() / arb(2).log(),
             "log10": lambda x: x.log() / arb(10).log(),
             "hypot": lambda x, y: (x * x + y * y).nonnegative_part().sqrt(),
@@ -520,6 +520,13 @@ class Intervals(Kind):
 
     def flaw(self, x: Any) -> Undefined | None:
         return None if x.is_finite() else _not_finite()
+
+    def _cube_root(self, x: Any) -> Any:
+        if x == 0:  # whose root is nan
+            return x
+        if x.contains(0):
+            return self._flint.arb(0, x.abs_upper().root(3))
+        return -((-x).root(3)) if x < 0 else x.root(3)
 
     def orders(self, x: Any, y: Any) -> Sequence[int]:
         y = self._flint.arb(y)

@@ -363,6 +363,9 @@ def test_intervals_as_arguments_hold_what_is_inside(flint: Any) -> None:
         assert found.value.contains(flint.arb(value, 1e-12))
         assert found.gradient.contains(flint.arb(slope, 1e-12))
     assert "is an interval" in raised(ValueError, f, flint.arb(0, 1), numbers="mpmath")
+    root = engine.exact(lambda x: engine.cbrt(x).detach(), flint.arb(-1, 8), numbers="interval")
+    assert root.value.contains(flint.arb(-2.07)) and root.value.contains(flint.arb(1.91))
+    assert engine.exact(lambda x: engine.cbrt(x).detach(), 0.0, numbers="interval").value == 0
 
 
 def test_an_interval_over_a_kink_or_a_branch_is_refused(flint: Any) -> None:
