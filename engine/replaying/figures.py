@@ -7,7 +7,6 @@ arithmetic gave, with a bound on how far the two are apart.
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from engine.graph import topological_order
 from engine.lines import Line
 from engine.replaying.kinds import Kind, as_float, kind_of
 from engine.replaying.replay import Replay, Run, run_once
-from engine.showing import Shown, bundle
+from engine.showing import Shown, bundle, words
 from engine.sweep import arrivals
 from engine.value import Value
 
@@ -96,7 +95,7 @@ class Exact(Shown):
         return str(self)
 
     def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, f"<pre>{html.escape(str(self))}</pre>")
+        return bundle(str(self), None, words(str(self)))
 
 
 def exact(
@@ -147,13 +146,14 @@ def exact(
         values = [found.value(y, name) for y, name in zip(run.outputs, run.called, strict=True)]
         gradients = [found.gradient(y, name) for y, name in zip(run.outputs, called, strict=True)]
         nodes = tuple(found.nodes())
-    given = [kind.given(value.number) for value in values]
-    structured = [
-        run.structured({x: kind.given(part.number) for x, part in gradient.items()})
-        for gradient in gradients
-    ]
+    by_input = [{x: part.number for x, part in gradient.items()} for gradient in gradients]
     parts = [part for gradient in gradients for part in gradient.values()]
-    return Exact(run.rebuild(given), run.rebuild(structured), (*values, *parts), nodes)
+    return Exact(
+        run.rebuild([value.number for value in values]),
+        run.rebuild(list(map(run.structured, by_input))),
+        (*values, *parts),
+        nodes,
+    )
 
 
 class Figures:
@@ -205,11 +205,12 @@ class Figures:
         kind = self.kind
         open_ = kind.radius(number) if coarse is None else abs(number - coarse)
         known, text = kind.digits(open_, number), kind.text(number, self._shown)
-        if not math.isfinite(x):
-            return Figure(name, x, number, math.inf, 0.0, known, text)
-        error = kind.error(x, number) + (0 if coarse is None else open_)
-        bound = math.nextafter(as_float(error), math.inf) if error != 0 else 0.0
-        return Figure(name, x, number, bound, kind.digits(error, number), known, text)
+        bound, digits = math.inf, 0.0
+        if math.isfinite(x):
+            error = kind.error(x, number) + (0 if coarse is None else open_)
+            bound = math.nextafter(as_float(error), math.inf) if error != 0 else 0.0
+            digits = kind.digits(error, number)
+        return Figure(name, x, kind.given(number), bound, digits, known, text)
 
 
 def adjoints(y: Any) -> dict[Value, float | None]:

@@ -7,7 +7,6 @@ digits were lost. For a gradient one goes along the adjoints first, as the sweep
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from engine.lines import Line
 from engine.replaying.figures import Figure, Figures, adjoints, counted
 from engine.replaying.kinds import Kind, Undefined, as_float, kind_of
 from engine.replaying.replay import Replay, Run, run_once
-from engine.showing import Shown, bundle
+from engine.showing import Shown, bundle, words
 from engine.sweep import partials_of
 from engine.value import Value
 
@@ -82,7 +81,7 @@ class Accuracy(Shown):
         return str(self)
 
     def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, f"<pre>{html.escape(str(self))}</pre>")
+        return bundle(str(self), None, words(str(self)))
 
 
 def _told(figure: Figure) -> str:
