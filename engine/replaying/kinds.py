@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from types import FunctionType
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.rebind import rebind
 _WAYS = 64  # of one forward, where intervals leave comparisons open
 _BITS = 2**19  # of a fraction, beyond which it takes too long to calculate with
 _OTHERS = 'take numbers="mpmath" or numbers="interval"'
+_APPROXIMATED = ("gammaln", "digamma", "polygamma", "erfinv", "i0", "i1")
 _RANGE = 2**16  # mpmath's numbers end at 2 ** this: exp of more would fill the memory
 
 
@@ -146,6 +147,12 @@ class Kind:
                 self._names[name] = self._bound(f)
         # These two know the range of a float64; the numbers here have none.
         self._names |= {"pow": self.power, "exp2": lambda x: self.power(2.0, x)}
+        # Polynomials have a float64's digits of these, and no more.
+        for name in _APPROXIMATED:
+            self._names[name] = partial(self.call, name)
+        self._names["betaln"] = self._betaln
+        for name in ("i0", "i1"):
+            self._names[f"{name}e"] = partial(self._scaled, name)
         # And these go by the sign of 0.0, which a float has: see `number`.
         self._names |= {"nothing": _is_nothing, "arrive": self._arrived}
         self.row: Callable[[Op], Op] = cache(self._row)
@@ -239,7 +246,7 @@ class Kind:
                 return _not_finite()
         try:
             found = operation(*map(self.plain, operands))
-        except ZeroDivisionError:
+        except (ZeroDivisionError, ValueError):  # the latter is mpmath's, at a pole
             return _not_finite()
         except Undefined as undefined:
             return undefined
@@ -266,6 +273,12 @@ class Kind:
         if x == 0.0:
             return 0.0 if y > 0.0 else math.inf
         return self.call("pow", x, y)
+
+    def _betaln(self, x: Any, y: Any) -> Any:
+        return sum([self.call("gammaln", x), self.call("gammaln", y), -self.call("gammaln", x + y)])
+
+    def _scaled(self, name: str, x: Any) -> Any:
+        return self.call(name, x) * self.call("exp", -abs(x))
 
     def _arrived(self, g: Any) -> Any:
         zero = isinstance(g, Number) and [*self.orders(g.x, self.converted(0.0))] == [0]
@@ -466,6 +479,10 @@ class Mpmath(Kind):
             "cbrt": lambda x: -mp.cbrt(-x) if x < 0 else mp.cbrt(x),
             "log2": lambda x: mp.log(x) / mp.ln2,
             "pow": mp.power,
+            "gammaln": lambda x: mp.loggamma(x).real,
+            "polygamma": lambda n, x: mp.polygamma(int(n), x),
+            "i0": lambda x: mp.besseli(0, x),
+            "i1": lambda x: mp.besseli(1, x),
         }
         found: Callable[..., Any] = known.get(name) or getattr(mp, name)
         return found
@@ -499,7 +516,7 @@ class Intervals(Kind):
             super().__init__()
 
     def precision(self) -> AbstractContextManager[Any]:
-        return self._flint.ctx.workdps(self._digits)  # type: ignore[no-any-return]
+        return self._flint.ctx.workdps(self._digits)
 
     def converted(self, x: float | Fraction) -> Any:
         if isinstance(x, Fraction):
@@ -514,12 +531,23 @@ class Intervals(Kind):
             "log10": lambda x: x.log() / arb(10).log(),
             "hypot": lambda x, y: (x * x + y * y).nonnegative_part().sqrt(),
             "pow": operator.pow,
+            "gammaln": lambda x: x.lgamma() if x > 0 else abs(x.gamma()).log(),
+            "polygamma": self._polygamma,
+            "i0": lambda x: x.bessel_i(arb(0)),
+            "i1": lambda x: x.bessel_i(arb(1)),
         }
         found: Callable[..., Any] = known.get(name) or getattr(arb, name)
         return found
 
     def flaw(self, x: Any) -> Undefined | None:
         return None if x.is_finite() else _not_finite()
+
+    def _polygamma(self, n: Any, x: Any) -> Any:
+        """By Hurwitz's zeta function: (-1) ** (n + 1) n! zeta(n + 1, x)."""
+        order = self.whole(n)
+        if order is None or order < 1:
+            return x.digamma() if order == 0 else self._flint.arb("nan")
+        return (n + 1).zeta(x) * (n + 1).gamma() * (-1) ** (order + 1)
 
     def _cube_root(self, x: Any) -> Any:
         if x == 0:  # whose root is nan

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import engine
+from by_mpmath import BY_MPMATH
 from engine import ops
 from engine.ops import TABLE, Op
 from engine.rebind import rebind
@@ -56,18 +57,6 @@ EXCEPT: dict[str, tuple[str, Callable[..., bool]]] = {
     "i0e": ("terms of its derivatives cancel far out", lambda x: abs(x) <= 5.0),
     "i1e": ("terms of its derivatives cancel far out", lambda x: abs(x) <= 5.0),
     "polygamma": ("beyond it is nan, as it says", lambda n, x: x > 0.0),
-}
-# What polynomials compute in the row itself, to the digits of a double
-BY_MPMATH: dict[str, Callable[..., Any]] = {
-    "gammaln": lambda x: mp.loggamma(x).real,
-    "digamma": lambda x: mp.digamma(x),
-    "polygamma": lambda n, x: mp.polygamma(int(n), x),
-    "betaln": lambda x, y: mp.loggamma(x) + mp.loggamma(y) - mp.loggamma(x + y),
-    "erfinv": lambda x: mp.erfinv(x),
-    "i0": lambda x: mp.besseli(0, x),
-    "i1": lambda x: mp.besseli(1, x),
-    "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
-    "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
 }
 
 

@@ -17,6 +17,7 @@ import pytest
 import engine
 import nn
 import random_graphs
+from by_mpmath import BY_MPMATH
 from engine import cos, exp, log, sqrt, where
 from engine.errors import DomainError
 from engine.ops import TABLE
@@ -530,3 +531,24 @@ def test_reports_show_themselves() -> None:
     assert lines[1].startswith("gradient x = ") and lines[1].endswith("16 digits right")
     exactly = str(engine.exact(lambda x: x / 3, 1.0))
     assert exactly.splitlines()[0].startswith("value = 1/3; float64 0.3333333333333333: 16 digits")
+
+
+@pytest.mark.parametrize("name", BY_MPMATH)
+def test_what_a_row_approximates_has_all_digits(flint: Any, name: str) -> None:
+    """Its polynomials have those of a float64, and no more."""
+    op, f = TABLE[name], getattr(engine, name)
+    args = [0.25 * low + 0.75 * high for low, high in op.samples]
+    if name == "polygamma":  # whose order has no derivative
+        order, f = args.pop(0), lambda x: engine.polygamma(order, x)
+    by_mpmath = engine.exact(f, *args, numbers="mpmath", digits=50)
+    balls = engine.exact(f, *args, numbers="interval", digits=50)
+    with mpmath.workdps(80):
+        truth = BY_MPMATH[name](*([order] if name == "polygamma" else []), *map(mpmath.mpf, args))
+        assert abs(by_mpmath.value - truth) < 1e-48 * abs(truth)
+        with flint.ctx.workdps(80):
+            assert balls.value.overlaps(flint.arb(mpmath.nstr(truth, 75), 1e-70))
+            assert balls.value.rad() < 1e-48
+
+
+def test_poles_of_what_a_row_approximates_are_said() -> None:
+    assert "gammaln(0) is not finite" in raised(DomainError, engine.gammaln, 0.0, numbers="mpmath")
