@@ -57,6 +57,8 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation, Kink, Nonfinite
+    from engine.explaining import Explanation, Kink
+    from engine.graph_json import from_json, to_json
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder
     from engine.profiling import Profile
@@ -74,6 +76,7 @@ if not TYPE_CHECKING:
             "engine.compiled.sparse": ("sparse_hessian", "sparse_jacobian", "sparsity"),
             "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
             "engine.replaying": ("accuracy", "exact"),
+            "engine.graph_json": ("from_json", "to_json"),
             "engine.testing": (),
         },
     )
@@ -260,6 +263,7 @@ __all__ = [
     "explain",
     "find_nonfinite",
     "fixed_point",
+    "from_json",
     "get_num_threads",
     "grad",
     "gradcheck",
@@ -283,6 +287,7 @@ __all__ = [
     "sparse_jacobian",
     "sparsity",
     "step_through",
+    "to_json",
     "trace",
     "value_and_grad",
     "vjp",
