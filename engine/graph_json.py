@@ -179,14 +179,14 @@ def _node(entry: Any, at: str, before: list[tuple[Value | None, float]]) -> Any:
                     f"{at} has the operand {place!r:.60}, which is no node before it: operands "
                     "come first, and a graph has no cycle"
                 )
-        numbers = _member({"numbers": [before[k][1] for k in operands], **entry}, "numbers", at)
+        numbers = [before[k][1] for k in operands]
+        if "numbers" in entry:
+            told = _member(entry, "numbers", at)
+            numbers = [_number(number, f"the numbers of {at}") for number in told]
         for what, found in (("operands", operands), ("numbers", numbers)):
             if len(found) != op.arity:
                 raise ValueError(f"{at} has {len(found)} {what}, and {name} takes {op.arity}")
-        pairs = [
-            (before[k][0], _number(number, f"the numbers of {at}"))
-            for k, number in zip(operands, numbers, strict=True)
-        ]
+        pairs = [(before[k][0], number) for k, number in zip(operands, numbers, strict=True)]
         value = record_result(op, data, pairs)
         value.label = label
     value._grad = grad

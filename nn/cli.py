@@ -1,4 +1,5 @@
-"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `cache` and `bench`.
+"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `fixtures DIR`, `cache`
+and `bench`.
 
 The benchmarks are no part of what is installed: they stand beside the packages in a checkout.
 """
@@ -17,7 +18,7 @@ import engine
 from engine import DrawingError
 from engine.compiled import cache
 from engine.files import make_writable
-from nn import drawing_cli, plots, printing
+from nn import drawing_cli, fixtures, plots, printing
 from nn.programs import PROGRAMS, Options, load
 
 
@@ -44,6 +45,8 @@ def _command(given: list[str]) -> int:
         return 0
     if chosen.command == "cache":
         return _cache(chosen.clear)
+    if chosen.command == "fixtures":
+        return _fixtures(chosen.folder)
     return _run(chosen)
 
 
@@ -55,6 +58,8 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     commands.add_parser("list", help="name the programs")
     commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
+    port = commands.add_parser("fixtures", help="write graphs as JSON, to test another engine with")
+    port.add_argument("folder", type=Path, metavar="DIR", help="write them to this folder")
     kept = commands.add_parser("cache", help="say where machine code is kept, and how much")
     kept.add_argument("--clear", action="store_true", help="remove it")
     run = commands.add_parser("run", help="run a program")
@@ -140,6 +145,19 @@ def _bench(arguments: Sequence[str], root: Path = Path(__file__).parents[1]) -> 
         return int(importlib.import_module("benchmarks.__main__").main(arguments))
     finally:
         sys.path.remove(str(root))
+
+
+def _fixtures(folder: Path) -> int:
+    """Write the fixtures, and say which files have how many."""
+    try:
+        written = fixtures.write(folder)
+    except OSError as error:
+        print(f"gradloom: {error}", file=sys.stderr)
+        return 1
+    for path, count in written:
+        print(f"{count:5,d} cases  {path}")
+    print(f"what they mean and how to run them: {folder / 'README.md'}")
+    return 0
 
 
 def _cache(clear: bool) -> int:

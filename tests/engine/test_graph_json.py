@@ -55,6 +55,8 @@ def test_numbers_are_exact_and_the_special_ones_words() -> None:
     assert "NaN" not in text and "Infinity" not in text
     again = from_json(text)
     assert repr(again) == repr(leaves)
+    products = [leaf * leaf for leaf in leaves]
+    assert repr(from_json(to_json(products))) == repr(products)
 
 
 def test_several_share_what_they_have_in_common() -> None:
