@@ -928,8 +928,7 @@ def leaky_relu(x: float, slope: float = 0.01) -> float:
 
 
 def _leaky_relu_dx(x: float, slope: float, out: float) -> float:
-    above = step(x)
-    return above + slope * (1.0 - above)
+    return where(less_equal(x, 0.0), slope, 1.0)  # chosen, not added up: slope may be infinite
 
 
 def _leaky_relu_dslope(x: float, slope: float, out: float) -> float:
@@ -955,8 +954,7 @@ def elu(x: float, alpha: float = 1.0) -> float:
 
 
 def _elu_dx(x: float, alpha: float, out: float) -> float:
-    above = step(x)
-    return above + alpha * exp(-relu(-x)) * (1.0 - above)
+    return where(less_equal(x, 0.0), alpha * exp(-relu(-x)), 1.0)  # see leaky_relu
 
 
 def _elu_dalpha(x: float, alpha: float, out: float) -> float:

@@ -276,3 +276,11 @@ def test_adding_an_operation_is_adding_a_row(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(4):
         derivatives.append(engine.grad(derivatives[-1]))
     assert [f(2.0) for f in derivatives] == [8.0, 12.0, 12.0, 6.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu"])
+def test_a_slope_that_is_not_chosen_does_no_harm(name: str) -> None:
+    f = engine.functions.FUNCTIONS[name]
+    for slope in (math.inf, math.nan):
+        assert engine.grad(lambda x, slope=slope: f(x, slope))(2.0) == 1.0
+        assert engine.hessian(lambda x, slope=slope: f(x, slope))(2.0) == 0.0
