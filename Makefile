@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles lint format bench bench-quick gallery clean
+.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -52,6 +52,9 @@ stub: .venv/test  ## what editors are told of the rows of the table
 
 oracles: .venv/oracle  ## write the frozen figures of PyTorch and mpmath anew
 	$(BIN)/python tests/data/make_oracles.py
+
+differences: .venv/test .venv/peers  ## write docs/differences.md anew, by what is installed
+	$(BIN)/python docs/differences.py
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

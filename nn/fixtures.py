@@ -60,7 +60,7 @@ def _files() -> dict[str, list[Case]]:
         for numbers in edge_points(op):
             edges[kind_of(op, numbers)].append(_row(op, numbers))
     return {
-        "1-rows": [_row(op, numbers) for op in TABLE.values() for numbers in _ordinary_points(op)],
+        "1-rows": [_row(op, numbers) for op in TABLE.values() for numbers in ordinary_points(op)],
         "2-graphs": list(_graphs()),
         "3-passes": list(_passes()),
         "4-training": list(_training()),
@@ -118,7 +118,7 @@ def _row(op: Op, numbers: Sequence[float]) -> Case:
     return _case(name, root, why=op.doc, absolute=NOTHING)
 
 
-def _ordinary_points(op: Op) -> Iterator[tuple[float, ...]]:
+def ordinary_points(op: Op) -> Iterator[tuple[float, ...]]:
     """Three points where the row is smooth."""
     for shares in ((0.3, 0.6, 0.4), (0.55, 0.15, 0.8), (0.9, 0.75, 0.1)):
         pairs = zip(op.samples, shares, strict=False)

@@ -13,7 +13,6 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -22,10 +21,7 @@ import engine
 from by_mpmath import BY_MPMATH
 from engine import ops
 from engine.ops import TABLE, Op
-from engine.rebind import rebind
-
-mpmath = pytest.importorskip("mpmath")
-mp = mpmath.mp
+from exact_rows import mp, truth
 
 RELATIVE = 1e-12
 UNITS = 16 * 2.0**-52  # how far operands may be off, relatively, where the truth is near 0
@@ -58,42 +54,6 @@ EXCEPT: dict[str, tuple[str, Callable[..., bool]]] = {
     "i1e": ("terms of its derivatives cancel far out", lambda x: abs(x) <= 5.0),
     "polygamma": ("beyond it is nan, as it says", lambda n, x: x > 0.0),
 }
-
-
-class _Math:
-    """`math` for mpmath's numbers."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(mp, name)
-
-    def copysign(self, x: Any, y: Any) -> Any:
-        return -abs(x) if y < 0 else abs(x)
-
-    def cbrt(self, x: Any) -> Any:
-        return -mp.cbrt(-x) if x < 0 else mp.cbrt(x)
-
-    def log2(self, x: Any) -> Any:
-        return mp.log(x) / mp.ln2
-
-    def pow(self, x: Any, y: Any) -> Any:
-        return mp.power(x, y)
-
-
-def truth(f: FunctionType) -> Any:
-    """A forward on mpmath's numbers, its constants as exact as they are."""
-    names: dict[str, Any] = {
-        "math": _Math(),
-        "_EXP_MAX": mp.inf,
-        "_SINH_MAX": mp.inf,
-        "_LN2": mp.ln(2),
-        "_LN10": mp.ln(10),
-        "_SQRT_HALF": mp.sqrt(mp.mpf(0.5)),
-    }
-    for name in f.__code__.co_names:
-        meaning = f.__globals__.get(name)
-        if isinstance(meaning, FunctionType) and meaning is not f:
-            names[name] = truth(meaning)
-    return rebind(f, names)
 
 
 def difference(f: Any, xs: Sequence[Any], order: Sequence[int], steps: Sequence[Any]) -> Any:
