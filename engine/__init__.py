@@ -57,7 +57,6 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from engine.compiled.threads import get_num_threads, set_num_threads
     from engine.drawing import Drawing, Player
     from engine.explaining import Explanation, Kink, Nonfinite
-    from engine.explaining import Explanation, Kink
     from engine.graph_json import from_json, to_json
     from engine.lifting import LiftingPlayer
     from engine.lines import Recorder

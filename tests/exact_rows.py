@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
 import mpmath
 
+from engine.ops import Op
 from engine.rebind import rebind
 
 mp = mpmath.mp
+# What polynomials compute in the row itself, to the digits of a double.
+BY_MPMATH: dict[str, Callable[..., Any]] = {
+    "gammaln": lambda x: mp.loggamma(x).real,
+    "digamma": lambda x: mp.digamma(x),
+    "polygamma": lambda n, x: mp.polygamma(int(n), x),
+    "betaln": lambda x, y: (mp.loggamma(x) + mp.loggamma(y) - mp.loggamma(x + y)).real,
+    "erfinv": lambda x: mp.erfinv(x),
+    "i0": lambda x: mp.besseli(0, x),
+    "i1": lambda x: mp.besseli(1, x),
+    "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
+    "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
+}
 
 
 class ExactMath:
@@ -53,3 +67,9 @@ def truth(f: FunctionType) -> Any:
         if isinstance(meaning, FunctionType) and meaning is not f:
             names[name] = truth(meaning)
     return rebind(f, names)
+
+
+def exact(op: Op) -> Callable[..., Any]:
+    """What a row computes, on mpmath's numbers."""
+    assert isinstance(op.forward, FunctionType)
+    return BY_MPMATH.get(op.name) or truth(op.forward)

@@ -18,10 +18,8 @@ from typing import Any
 import pytest
 
 import engine
-from by_mpmath import BY_MPMATH
-from engine import ops
 from engine.ops import TABLE, Op
-from exact_rows import mp, truth
+from exact_rows import exact, mp
 
 RELATIVE = 1e-12
 UNITS = 16 * 2.0**-52  # how far operands may be off, relatively, where the truth is near 0
@@ -109,11 +107,11 @@ def check(op: Op, xs: list[float]) -> None:
     # What levels off is within 1e-308 of its limit, and differences take digits away.
     digits = 320 + 4 * STEP + 2 * above - 4 * math.log10(min(sizes))
     with mp.workdps(int(digits)):
-        exact = BY_MPMATH.get(op.name) or truth(op.forward)
+        forward = exact(op)
         steps = [mp.mpf(size) * mp.mpf(10) ** -STEP for size in sizes]
 
         def true(order: tuple[int, ...], at: Sequence[Any]) -> Any:
-            return difference(exact, at, order, steps)
+            return difference(forward, at, order, steps)
 
         for order in range(1, 4):
             known: dict[tuple[int, ...], Any] = {}
@@ -158,5 +156,5 @@ def test_the_truth_is_that_of_mpmath() -> None:
     """The reference itself: rebound forwards, and their differences."""
     with mp.workdps(500):
         h = [mp.mpf(10) ** -40]
-        third = difference(truth(ops.tanh), [mp.mpf(20)], [3], h)
+        third = difference(exact(TABLE["tanh"]), [mp.mpf(20)], [3], h)
         assert abs(third / mp.diff(mp.tanh, 20, 3) - 1) < 1e-30

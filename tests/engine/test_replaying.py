@@ -17,10 +17,10 @@ import pytest
 import engine
 import nn
 import random_graphs
-from by_mpmath import BY_MPMATH
 from engine import cos, exp, log, sqrt, where
 from engine.errors import DomainError
 from engine.ops import TABLE
+from exact_rows import BY_MPMATH
 
 mpmath = pytest.importorskip("mpmath")
 HERE = "test_replaying.py"
