@@ -1195,7 +1195,7 @@ row(
 
 def clamp_min(x: float, low: float) -> float:
     """x, but at least low; the derivative at the bound is 1."""
-    return low if x < low else x
+    return x if x >= low or x != x else low  # nan, if either is
 
 
 def _clamp_min_cut_low(x: float, low: float) -> float:
@@ -1214,7 +1214,7 @@ row(
 
 def clamp_max(x: float, high: float) -> float:
     """x, but at most high; the derivative at the bound is 1."""
-    return high if high < x else x
+    return x if x <= high or x != x else high
 
 
 def _clamp_max_cut_high(x: float, high: float) -> float:
@@ -1580,9 +1580,13 @@ def i1(x: float) -> float:
     return math.copysign(half * (half * _horner(1.0 / size, _I1_FAR) / sqrt(size)), x)
 
 
+def _i1_slope(x: float) -> float:
+    """I1'(x), for x up to 1: the derivatives of I0(x) - I1(x) / x cancel near 0."""
+    return _horner(0.25 * x * x, _I1_SLOPE)
+
+
 def _i1_dx(x: float, out: float) -> float:
-    near = _horner(0.25 * x * x, _I1_SLOPE)  # the other's own derivatives cancel near 0
-    return where(less(abs(x), 1.0), near, i0(x) - div(out, x))
+    return where(less(abs(x), 1.0), _i1_slope(x), i0(x) - div(out, x))
 
 
 row(i1, (_i1_dx,), "i1", [(0.5, 2)], latex="I_1")
@@ -1612,7 +1616,7 @@ def i1e(x: float) -> float:
 
 
 def _i1e_dx(x: float, out: float) -> float:
-    near = exp(-abs(x)) * _horner(0.25 * x * x, _I1_SLOPE)
+    near = exp(-abs(x)) * _i1_slope(x)
     return where(less(abs(x), 1.0), near, i0e(x) - div(out, x)) - sign(x) * out
 
 

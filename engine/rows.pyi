@@ -518,9 +518,6 @@ class RowMethods:
     def neg(self) -> Value:
         """-x."""
     negative = neg
-    def pow(self, y: Number) -> Value:
-        """x ** y in the reals: nan for x < 0 and y not whole; x ** 0 is 1 at every x."""
-    power = pow
     def square(self) -> Value:
         """x * x."""
     def reciprocal(self) -> Value:
@@ -545,8 +542,6 @@ class RowMethods:
         """g * p as a step of the chain rule: nothing (-0.0) where g is, else a number, never -0.0."""
     def identity(self) -> Value:
         """x, as a node of its own."""
-    def detach(self) -> Value:
-        """x as a constant: the derivative is 0 everywhere."""
     def exp(self) -> Value:
         """e ** x; inf above 709.78."""
     def exp2(self) -> Value:
@@ -674,8 +669,6 @@ class RowMethods:
     def digamma(self) -> Value:
         """Γ'(x) / Γ(x); an infinity at 0, nan at negative whole numbers."""
     psi = digamma
-    def polygamma(self, x: Number) -> Value:
-        """The derivative of digamma of order n, a whole number; for x < 0 nan if n is above 4."""
     def betaln(self, y: Number) -> Value:
         """log |B(x, y)|, with B(x, y) = Γ(x) Γ(y) / Γ(x + y), without large terms that cancel."""
     def xlogy(self, y: Number) -> Value:

@@ -391,6 +391,10 @@ class Value(Copied, RowMethods):
 
     power = pow
 
+    def polygamma(self, n: int) -> Value:
+        """The derivative of digamma of order n at self, as PyTorch's method of this name."""
+        return record(TABLE["polygamma"], (to_float(n), self))
+
     def __round__(self, digits: int | None = None) -> Value:
         if digits is None or not (digits := operator.index(digits)):
             return self.round()

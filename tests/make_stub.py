@@ -112,7 +112,7 @@ def _parameters(op: Op, kinds: list[str]) -> str:
 
 
 def _is_made(op: Op) -> bool:
-    return op.arity <= 2 and vars(Value)[op.name].__qualname__ == f"Value.{op.name}"
+    return op.arity <= 2 and vars(Value)[op.name].__code__.co_name == "method"
 
 
 def _operators() -> Iterator[str]:

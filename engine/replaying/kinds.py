@@ -26,7 +26,7 @@ from engine.rebind import rebind
 _WAYS = 64  # of one forward, where intervals leave comparisons open
 _BITS = 2**19  # of a fraction, beyond which it takes too long to calculate with
 _OTHERS = 'take numbers="mpmath" or numbers="interval"'
-_APPROXIMATED = ("gammaln", "digamma", "polygamma", "erfinv", "i0", "i1")
+_APPROXIMATED = ("gammaln", "digamma", "polygamma", "erfinv", "i0", "i1", "_i1_slope")
 _RANGE = 2**16  # mpmath's numbers end at 2 ** this: exp of more would fill the memory
 
 
@@ -483,6 +483,7 @@ class Mpmath(Kind):
             "polygamma": lambda n, x: mp.polygamma(int(n), x),
             "i0": lambda x: mp.besseli(0, x),
             "i1": lambda x: mp.besseli(1, x),
+            "_i1_slope": lambda x: mp.besseli(1, x, derivative=1),
         }
         found: Callable[..., Any] = known.get(name) or getattr(mp, name)
         return found
@@ -535,6 +536,7 @@ class Intervals(Kind):
             "polygamma": self._polygamma,
             "i0": lambda x: x.bessel_i(arb(0)),
             "i1": lambda x: x.bessel_i(arb(1)),
+            "_i1_slope": lambda x: (x.bessel_i(arb(0)) + x.bessel_i(arb(2))) / 2,
         }
         found: Callable[..., Any] = known.get(name) or getattr(arb, name)
         return found

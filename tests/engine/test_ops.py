@@ -284,3 +284,12 @@ def test_a_slope_that_is_not_chosen_does_no_harm(name: str) -> None:
     for slope in (math.inf, math.nan):
         assert engine.grad(lambda x, slope=slope: f(x, slope))(2.0) == 1.0
         assert engine.hessian(lambda x, slope=slope: f(x, slope))(2.0) == 0.0
+
+
+@pytest.mark.parametrize("name", ["clamp_min", "clamp_max", "maximum", "minimum"])
+@pytest.mark.parametrize("operands", [(1.0, math.nan), (math.nan, 1.0), (math.nan, math.nan)])
+def test_a_bound_that_is_nan_is_not_passed_over(name: str, operands: tuple[float, float]) -> None:
+    """As in PyTorch 2.13 and in JAX."""
+    assert math.isnan(getattr(engine, name)(*operands))
+    found = engine.compile(lambda x: getattr(engine, name)(x[0], x[1]))(list(operands))
+    assert math.isnan(found)

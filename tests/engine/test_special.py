@@ -233,3 +233,9 @@ def test_a_beta_distribution_is_fitted_as_scipy_does() -> None:
     )
     a, b, *_ = stats.beta.fit(data, floc=0.0, fscale=1.0)
     assert np.exp(found.x) == pytest.approx([a, b], rel=1e-5)
+
+
+def test_the_order_of_a_polygamma_is_given_to_the_method() -> None:
+    x = engine.Value(2.5)
+    assert x.polygamma(1).data == engine.polygamma(1, 2.5)
+    assert engine.grad(lambda x: x.polygamma(1))(2.5) == engine.polygamma(2, 2.5)
