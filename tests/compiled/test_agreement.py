@@ -27,7 +27,6 @@ GRAPHS = 500
 CHUNK = 50  # seeds a test
 SINGLE = pytest.param("float32", marks=pytest.mark.slow)
 DTYPES = pytest.mark.parametrize("dtype", ["float64", SINGLE])
-ROWS = pytest.mark.parametrize("op", TABLE.values(), ids=list(TABLE))
 SEED = 3  # of draws
 
 
@@ -53,9 +52,21 @@ BLAS = pytest.param("BLAS", marks=[SCIPY, pytest.mark.slow])
 
 
 WAYS = ["native", IN_FULL, "tape", "interpreted", BLAS]
-# What is interpreted is the same for a row alone, lifted or not: that is tried on the tape.
-_OF_ROWS = [pytest.param(x, marks=pytest.mark.slow) if x == "interpreted" else x for x in WAYS]
-WAYS_OF_A_ROW = pytest.mark.parametrize("way", _OF_ROWS, indirect=True)
+
+
+def rows(least: int = 1) -> Any:
+    """Each row of so many operands or more in each way. What is interpreted is the same for a row
+    alone, lifted or not: that is tried on the tape. There Numba compiles each row, which takes
+    long: all but the first of each part of the table are slow."""
+    first = {op.family: op for op in reversed(TABLE.values())}
+    cases = []
+    for way, op in itertools.product(WAYS, TABLE.values()):
+        name, marks = (way, []) if isinstance(way, str) else (*way.values, way.marks)
+        slow = name == "interpreted" or (name == "tape" and op is not first[op.family])
+        if op.arity >= least:
+            marks = [*marks, pytest.mark.slow] if slow else marks
+            cases.append(pytest.param(op, name, id=f"{op.name}-{name}", marks=marks))
+    return pytest.mark.parametrize(("op", "way"), cases, indirect=["way"])
 
 
 @pytest.fixture(params=WAYS, autouse=True)
@@ -149,8 +160,7 @@ def assert_same(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=TOLERANCE["float64"], atol=0.0)
 
 
-@WAYS_OF_A_ROW
-@ROWS
+@rows()
 def test_a_row_of_shared_numbers(op: Op) -> None:
     program = engine.compile(function_of(op), argnums=operands_of(op))
     for point in [*samples(op), *special_points(op)[:: STEPS[op.arity]]]:
@@ -158,8 +168,7 @@ def test_a_row_of_shared_numbers(op: Op) -> None:
         assert_same([value, *gradient], eager_figures(op, [point])[0])
 
 
-@WAYS_OF_A_ROW
-@ROWS
+@rows()
 def test_a_row_of_batches(op: Op) -> None:
     points = [*samples(op), *special_points(op)]
     program = engine.compile(function_of(op), in_axes=0, argnums=operands_of(op))
@@ -193,10 +202,7 @@ def arguments(points: Sequence[tuple[float, ...]], axes: Sequence[int | None]) -
     ]
 
 
-@WAYS_OF_A_ROW
-@pytest.mark.parametrize(
-    "op", [op for op in TABLE.values() if op.arity > 1], ids=lambda op: op.name
-)
+@rows(2)
 def test_a_row_of_numbers_and_batches(op: Op) -> None:
     programs: dict[Any, Any] = {}
     for axes, points in mixtures(op):
@@ -206,8 +212,7 @@ def test_a_row_of_numbers_and_batches(op: Op) -> None:
         assert_same(np.transpose([value, *gradient]), eager_figures(op, points))
 
 
-@WAYS_OF_A_ROW
-@ROWS
+@rows()
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 def test_a_row_reduced_over_a_batch(op: Op, reduce: str) -> None:
     points = samples(op)
@@ -230,8 +235,7 @@ def test_a_row_reduced_over_a_batch(op: Op, reduce: str) -> None:
             assert_same(gradient[k], column if axis == 0 else column.sum())
 
 
-@WAYS_OF_A_ROW
-@ROWS
+@rows()
 def test_second_derivatives_of_a_row(op: Op, way: str) -> None:
     def f(xs: Sequence[Any]) -> Any:
         return function_of(op)(*xs)
