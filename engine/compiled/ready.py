@@ -54,8 +54,7 @@ class Maker:
         # The pool has words about the run under way: each machine has its own. The driver's list of
         # outputs is at its end.
         self._listed = len(blocks.lists.pool)
-        _, listed = driver.few_and_listed(self.outputs)
-        pool = np.concatenate([blocks.lists.pool, np.array(listed, np.int64).T.ravel()])
+        pool = driver.pool_with_outputs(blocks.lists.pool, self.outputs)
         self.lists = dataclasses.replace(blocks.lists, pool=pool)
         self.instructions = _with_guards(blocks)
         checks = [(check.row, check.order, check.length) for check in blocks.checks]

@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S
+import numpy as np
+
+from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, Array, L, S
 from engine.compiled.native import routines
 from engine.compiled.native.function import Function
 from engine.compiled.native.layout import STRIPS, Layout
@@ -60,6 +62,12 @@ def few_and_listed(outputs: Sequence[tuple[int, int]]) -> tuple[Places, Places]:
     """The places and rows of outputs of S: those that are given one by one, and the others."""
     shared = [(k, row) for k, (space, row) in enumerate(outputs) if space == S]
     return shared[:FEW], shared[FEW:]
+
+
+def pool_with_outputs(pool: Array, outputs: Sequence[tuple[int, int]]) -> Array:
+    """The pool of a machine, which has at its end the outputs that are listed."""
+    _, listed = few_and_listed(outputs)
+    return np.concatenate([pool, np.array(listed, np.int64).T.ravel()])
 
 
 def drive(e: Layout, frame: Outline) -> Function:
