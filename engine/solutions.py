@@ -5,7 +5,7 @@ run on plain numbers, and leave no graph; a solution is one node for each unknow
 evaluates F once more. The rule is made of operations on Values where Values come in, and then
 refers to solutions that have this rule, so that derivatives of any order follow. A compiled program
 has the iterations as one loop, and after it a Newton step whose Jacobian is constant: its
-derivative is the same.
+derivative is the same, and after two such steps the second derivative is too.
 """
 
 from __future__ import annotations
@@ -207,6 +207,9 @@ class Equation:
             fs = self._outputs if traced else [*map(now, self._outputs)]
             [steps] = linear_solutions(self._rows, fs)
             self._numbers = [x - d for x, d in zip(xs, steps, strict=True)]
+            if traced and modes.state.trace.unrolled:  # for a tape that is differentiated twice
+                [more] = linear_solutions(self._rows, self.residual(self._numbers, self._given))
+                self._numbers = [x - d for x, d in zip(self._numbers, more, strict=True)]
         if not is_met(maximum([abs(now(d)) for d in steps]) < math.inf):
             self._fail(xs, math.nan, 0)
         if self._plain and not self._captured:

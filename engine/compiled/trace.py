@@ -205,7 +205,7 @@ class Trace:
         self.guards: list[Guard] = []
         self.draws: list[Value] = []
         self._demands: list[Any] | None = None  # in a step of a scan: they are asked after it
-        self._outcomes, self._evaluate, self._unrolled = outcomes, evaluate, unrolled
+        self._outcomes, self._evaluate, self.unrolled = outcomes, evaluate, unrolled
         self._known: dict[Value, float] = {}
         self._tables: dict[tuple[int, ...], tuple[Any, list[_Column]]] = {}
 
@@ -368,7 +368,7 @@ class Trace:
         it demands is added to `asked`, if given, and whether all of it holds is its last output."""
         try:
             numbers, rebuild = flatten((carry,) if x is None else (carry, x))
-            if self._unrolled or not flatten(carry)[0]:
+            if self.unrolled or not flatten(carry)[0]:
                 return None
             runs = []
             for _ in range(2):

@@ -101,7 +101,10 @@ def test_compiled_is_eager(f: Callable[..., Any], point: list[float]) -> None:
         assert value == pytest.approx(wanted[0], rel=1e-12)
         assert gradient == pytest.approx(wanted[1], rel=1e-10)
     second = engine.compile(lambda p: engine.sum(grad(f)(p))).grad(point)
-    assert second == pytest.approx(np.sum(engine.hessian(f)(point), axis=0), rel=1e-9)
+    dense = np.array(engine.hessian(f)(point))
+    assert second == pytest.approx(np.sum(dense, axis=0), rel=1e-9)
+    sparse = engine.sparse_hessian(f)(point).toarray()
+    assert sparse == pytest.approx(dense, rel=1e-9, abs=1e-9)
 
 
 def test_a_linear_system_of_many_unknowns() -> None:
