@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -48,6 +49,7 @@ _DORMAND_PRINCE: _Rows = (
 # The result of order 5 less that of order 4, whose last slope is the first of the next step.
 _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 _SMALLEST = 16.0 * EPSILON  # step, relative to the time
+_LEAST = sys.float_info.min  # error that is allowed
 
 Slope = Callable[[Number, Numbers], Numbers]
 
@@ -195,9 +197,9 @@ class _Problem:
 
     def _size(self, errors: Numbers, ys: Numbers, others: Numbers) -> Number:
         """The root mean square of errors, in units of what is allowed."""
-        allowed = [
-            self.options.atol + self.options.rtol * maximum(abs(now(y)), abs(now(other)))
-            for y, other in zip(ys, others, strict=True)
+        allowed = [  # something at 0 too, where an error of 0 is none
+            maximum(_LEAST, self.options.atol + self.options.rtol * maximum(*map(abs, pair)))
+            for pair in zip(map(now, ys), map(now, others), strict=True)
         ]
         ratios = [now(e) / unit for e, unit in zip(errors, allowed, strict=True)]
         size: Number = FUNCTIONS["sqrt"](dot(ratios, ratios) / len(ratios))
@@ -379,6 +381,8 @@ def _times(t: Any) -> list[Number]:
         raise ValueError(
             f"integrate takes two times or more, the first of them that of y0, not {t!r}"
         )
+    if not all(math.isfinite(number_of(x)) for x in times):
+        raise ValueError(f"integrate's times are finite, not {told(times)}")
     for i, (before, after) in enumerate(itertools.pairwise(times)):
         if not after > before:
             raise ValueError(

@@ -102,6 +102,16 @@ def test_the_oscillator_is_scipys(way: dict[str, Any]) -> None:
     assert gradient == pytest.approx([by_mu, by_x], rel=1e-5)
 
 
+def test_what_begins_at_0_may_have_a_relative_tolerance_alone() -> None:
+    def last(k: Any) -> Any:
+        return integrate(lambda t, y, k: [k - y[0], 0.0 * y[1]], [0.0] * 2, [0.0, 1.0], k, atol=0.0)
+
+    wanted = 1.0 - math.exp(-1.0)
+    assert last(1.0)[-1] == pytest.approx([wanted, 0.0], rel=1e-6)
+    program = engine.compile(lambda k: last(k)[-1][0])
+    assert program.value_and_grad(1.0) == pytest.approx((wanted, wanted), rel=1e-6)
+
+
 def test_a_slope_that_depends_on_time_and_a_derivative_by_time() -> None:
     def last(end: Any) -> Any:
         return integrate(lambda t, y: engine.cos(t), 0.0, [0.0, end], rtol=1e-9)[-1]
@@ -173,6 +183,7 @@ def test_the_adjoint_tells_where_there_is_no_way_back() -> None:
     [
         (lambda: integrate(decay, 1.0, [0.0, 0.0], 1.0), ValueError, "t[1] = 0.0 is not above"),
         (lambda: integrate(decay, 1.0, [1.0], 1.0), ValueError, "two times or more"),
+        (lambda: integrate(decay, 1.0, [0.0, math.inf], 1.0), ValueError, "finite, not [0, inf]"),
         (lambda: integrate(decay, 1.0, [0.0, 1.0]), TypeError, "missing a required argument: 'k'"),
         (lambda: integrate(lambda t, y: y * y, 1.0, [0.0, 2.0]), RuntimeError, "the step fell to"),
         (
