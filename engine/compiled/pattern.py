@@ -45,6 +45,10 @@ class Sparsity(Shown, Whole):
     colors: Array
     by: Literal["columns", "rows"]
 
+    def __post_init__(self) -> None:
+        for array in (self.starts, self.columns, self.colors):  # later results are made by them
+            array.flags.writeable = False
+
     @property
     def nnz(self) -> int:
         """How many entries there are."""

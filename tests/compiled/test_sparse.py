@@ -307,6 +307,8 @@ def test_a_result_is_the_callers_own() -> None:
     first, second = derivative([0.0, 3.0]), derivative([0.0, 3.0])
     first.data[:] = 7.0
     second.eliminate_zeros()
+    with pytest.raises(ValueError, match="read-only"):
+        derivative.pattern.columns[:] = 0
     assert derivative([2.0, 3.0]).toarray().tolist() == [[3.0, 2.0], [0.0, 1.0]]
 
 
