@@ -608,6 +608,7 @@ class Call:
         ):
             result = self.paths.f(*args, **keywords)
             if self.paths.batched:
+                self.structure = self.paths.paths[0].structure
                 return inputs, self.paths._matched(result), modes.state.scope
             outputs, rebuild = flatten(result)
             self.structure = rebuild(list(range(len(outputs))))

@@ -377,6 +377,9 @@ def test_beyond_64_paths_results_are_right_with_one_warning(reduce: Any) -> None
         np.testing.assert_allclose(expected if reduce is None else scale * expected.sum(), value)
         np.testing.assert_allclose((2 * xs + np.floor(xs)) * scale, gradient)
     assert "64 paths" in repr(program)
+    one = np.array([99.5])  # a batch none of which is compiled
+    assert program(one) == 99.5 * 99.5 + 99 * 99.5
+    assert program.grad(one) == 2 * 99.5 + 99
 
 
 def test_beyond_64_paths_single_calls_are_right_with_one_warning() -> None:
