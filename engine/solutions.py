@@ -189,7 +189,7 @@ class Equation:
             raise RuntimeError(
                 f"solve: the Jacobian is singular at the solution x = {told(xs)}, a double root, "
                 f"{where_is(self._f, None)}: there it has no derivative; give it an equation that "
-                "crosses 0"
+                "crosses 0, or a smaller tolerance if it does"
             )
         return self._rebuild(self._with_rule(xs))
 

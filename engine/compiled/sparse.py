@@ -27,6 +27,7 @@ from engine.compiled.tape import Tape
 from engine.compiled.trace import Recording
 from engine.errors import TraceError, user_line
 from engine.showing import Shown, bundle, words
+from engine.signatures import check_transform
 
 Kind = Literal["jacobian", "hessian"]
 _LARGE = 32  # columns from which on a dense pattern is worth a warning
@@ -37,6 +38,7 @@ class SparseDerivative(Shown):
 
     def __init__(self, f: Callable[..., Any], kind: Kind, argnums: int) -> None:
         sparse_arrays()
+        check_transform(f"sparse_{kind}", f)
         self._f, self._kind, self._argnums = f, kind, argnums
         self._program = _Entries(f, kind, argnums)
 
@@ -111,7 +113,7 @@ class _EntryPaths(Paths):
         super().__init__(f, arguments, *options)
         count = len(arguments.of_argument)
         if not -count <= argnum < count:
-            raise ValueError(f"argnums names argument {argnum}, but the call has {count}")
+            raise ValueError(f"argnums names argument {argnum}, but {count} are given by position")
         self._kind, self._own = kind, arguments.of_argument[argnum]
         if not self._own:
             raise ValueError(f"argument {argnum} has no numbers to differentiate by")
@@ -237,6 +239,7 @@ def sparsity(
     """
     if of not in ("jacobian", "hessian"):
         raise ValueError(f'of is "jacobian" or "hessian", not {of!r}')
+    check_transform("sparsity", f)
     program = _Entries(f, of, argnums)
     arguments, paths = program._prepared(args, keywords)
     paths.outputs(arguments, (0, 0))
