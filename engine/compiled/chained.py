@@ -195,9 +195,9 @@ class Chain:
         a, b, c = (np.append(x, y).astype(np.int32) for x, y in operands)
         found = _originals(len(base.leaves), code, a)
         direct = code != TAKE  # which has places of entries in b and c
-        for column, chosen in ((a, a >= 0), (b, (b >= 0) & direct), (c, (c >= 0) & direct)):
+        for column, own in ((a, True), (b, direct), (c, direct), (roots, True)):
+            chosen = (column >= 0) & own
             column[chosen] = found[column[chosen]]
-        roots = np.where(roots >= 0, found[roots], roots).astype(np.int32)
         literals = np.concatenate(rows.literals)
         entries = found[base.entries]
         x = _Columns(base.leaves, range(len(code)), code, a, b, c, entries, roots, literals, [])
@@ -281,7 +281,7 @@ def _originals(first: int, code: Array, a: Array) -> Array:
     copies = first + np.flatnonzero(code == coded()[0][TABLE["identity"]])
     of[copies] = a[copies - first]
     while True:  # twice as far each time
-        further = np.where(of < 0, of, of[of])
+        further = np.where(of < 0, of, of[np.maximum(of, 0)])
         if np.array_equal(further, of):
             return of
         of = further

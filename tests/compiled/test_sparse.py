@@ -220,6 +220,11 @@ def test_what_does_not_depend_has_no_entries() -> None:
     assert check(lambda x: x[0], "jacobian", [1.0, 2.0]).pattern.nnz == 1
 
 
+def test_one_input_may_be_the_result() -> None:
+    assert sparsity(lambda x: [x[0]], [1.0]).csr().toarray().tolist() == [[1.0]]
+    assert sparse_jacobian(lambda x: [x, 2.0, 3.0])(1.0).toarray().tolist() == [[1.0], [0.0], [0.0]]
+
+
 def test_a_look_up_may_take_any_entry() -> None:
     def f(x: Any, k: Any) -> list[Any]:
         return [engine.take(x[:3], k) * x[3], engine.take(x[2:], k - 3.0)]
