@@ -449,34 +449,73 @@ def maximum(x: Number, y: Value, *more: Number) -> Value: ...
 @overload
 def maximum(x: N, y: N, *more: N) -> N: ...
 @overload
-def maximum(items: Iterable[N], /) -> N: ...
+def maximum(items: Iterable[Value], /) -> Value: ...
+@overload
+def maximum(items: Iterable[float], /) -> float: ...
+@overload
+def maximum(items: Iterable[Number], /) -> Number: ...
 @overload
 def clamp(x: Value, low: Number | None = None, high: Number | None = None) -> Value:
     """Return x, but at least `low` and at most `high`; at a bound the derivative is 1."""
 
 @overload
 def clamp(x: N, low: N | None = None, high: N | None = None) -> N: ...
-def sum(terms: Iterable[N], start: N | None = None) -> N:
+@overload
+def sum(terms: Iterable[Value], start: Value | None = None) -> Value:
     """Return the sum of the terms, from the first to the last; 0.0 if there are none."""
 
-def mean(terms: Iterable[N]) -> N:
+@overload
+def sum(terms: Iterable[float], start: float | None = None) -> float: ...
+@overload
+def sum(terms: Iterable[Number], start: Number | None = None) -> Number: ...
+@overload
+def mean(terms: Iterable[Value]) -> Value:
     """Return the arithmetic mean. Raises ValueError for an empty sequence."""
 
-def prod(factors: Iterable[N]) -> N:
+@overload
+def mean(terms: Iterable[float]) -> float: ...
+@overload
+def mean(terms: Iterable[Number]) -> Number: ...
+@overload
+def prod(factors: Iterable[Value]) -> Value:
     """Return the product of the factors; 1.0 if there are none. Exact where factors are 0."""
 
-def norm(xs: Iterable[N]) -> N:
+@overload
+def prod(factors: Iterable[float]) -> float: ...
+@overload
+def prod(factors: Iterable[Number]) -> Number: ...
+@overload
+def norm(xs: Iterable[Value]) -> Value:
     """Return the Euclidean norm, the square root of the sum of squares; its gradient at 0 is 0."""
 
-def logsumexp(xs: Iterable[N]) -> N:
+@overload
+def norm(xs: Iterable[float]) -> float: ...
+@overload
+def norm(xs: Iterable[Number]) -> Number: ...
+@overload
+def logsumexp(xs: Iterable[Value]) -> Value:
     """Return log(e**x0 + e**x1 + …) without overflow. Raises ValueError for no terms."""
 
-def softmax(xs: Iterable[N]) -> list[N]:
+@overload
+def logsumexp(xs: Iterable[float]) -> float: ...
+@overload
+def logsumexp(xs: Iterable[Number]) -> Number: ...
+@overload
+def softmax(xs: Iterable[Value]) -> list[Value]:
     """Return e**x divided by the sum of these, for each x. Raises ValueError for no terms."""
 
-def log_softmax(xs: Iterable[N]) -> list[N]:
+@overload
+def softmax(xs: Iterable[float]) -> list[float]: ...
+@overload
+def softmax(xs: Iterable[Number]) -> list[Number]: ...
+@overload
+def log_softmax(xs: Iterable[Value]) -> list[Value]:
     """Return the logarithms of `softmax`, exact in the tails. Raises ValueError for no terms."""
 
+@overload
+def log_softmax(xs: Iterable[float]) -> list[float]: ...
+@overload
+def log_softmax(xs: Iterable[Number]) -> list[Number]: ...
 @overload
 def dot(xs: Iterable[Value], ys: Iterable[Number], start: Number | None = None) -> Value:
     """Return start + x0*y0 + x1*y1 + …, added from left to right."""
@@ -484,7 +523,9 @@ def dot(xs: Iterable[Value], ys: Iterable[Number], start: Number | None = None) 
 @overload
 def dot(xs: Iterable[Number], ys: Iterable[Value], start: Number | None = None) -> Value: ...
 @overload
-def dot(xs: Iterable[N], ys: Iterable[N], start: N | None = None) -> N: ...
+def dot(xs: Iterable[float], ys: Iterable[float], start: float | None = None) -> float: ...
+@overload
+def dot(xs: Iterable[Number], ys: Iterable[Number], start: Number | None = None) -> Number: ...
 def take(sequence: Sequence[T], index: Number) -> T:
     """Return ``sequence[index]``, where the index may be a Value whose number is whole."""
 
@@ -500,7 +541,11 @@ def minimum(x: Number, y: Value, *more: Number) -> Value: ...
 @overload
 def minimum(x: N, y: N, *more: N) -> N: ...
 @overload
-def minimum(items: Iterable[N], /) -> N: ...
+def minimum(items: Iterable[Value], /) -> Value: ...
+@overload
+def minimum(items: Iterable[float], /) -> float: ...
+@overload
+def minimum(items: Iterable[Number], /) -> Number: ...
 
 class RowMethods:
     def add(self, y: Number) -> Value:

@@ -7,6 +7,7 @@ where any operand is one, and the methods and operators. `make stub` writes it; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
@@ -28,29 +29,37 @@ Number: TypeAlias = Value | float
 N = TypeVar("N", Value, float, Value | float)
 T = TypeVar("T")
 '''
+
+
+def _mixed(given: str, result: str) -> tuple[tuple[str, str], ...]:
+    """For Values, floats, and both at once, which mypy, given a `TypeVar`, takes for objects."""
+    kinds = ("Value", "float", "Number")
+    return tuple((re.sub(r"\bN\b", x, given), result.replace("N", x)) for x in kinds)
+
+
 # What `engine.functions` makes of the rows, and its helpers: their parameters, and what they give.
 WRITTEN = {
     "maximum": (
         ("x: Value, y: Number, *more: Number", "Value"),
         ("x: Number, y: Value, *more: Number", "Value"),
         ("x: N, y: N, *more: N", "N"),
-        ("items: Iterable[N], /", "N"),
+        *_mixed("items: Iterable[N], /", "N"),
     ),
     "clamp": (
         ("x: Value, low: Number | None = None, high: Number | None = None", "Value"),
         ("x: N, low: N | None = None, high: N | None = None", "N"),
     ),
-    "sum": (("terms: Iterable[N], start: N | None = None", "N"),),
-    "mean": (("terms: Iterable[N]", "N"),),
-    "prod": (("factors: Iterable[N]", "N"),),
-    "norm": (("xs: Iterable[N]", "N"),),
-    "logsumexp": (("xs: Iterable[N]", "N"),),
-    "softmax": (("xs: Iterable[N]", "list[N]"),),
-    "log_softmax": (("xs: Iterable[N]", "list[N]"),),
+    "sum": _mixed("terms: Iterable[N], start: N | None = None", "N"),
+    "mean": _mixed("terms: Iterable[N]", "N"),
+    "prod": _mixed("factors: Iterable[N]", "N"),
+    "norm": _mixed("xs: Iterable[N]", "N"),
+    "logsumexp": _mixed("xs: Iterable[N]", "N"),
+    "softmax": _mixed("xs: Iterable[N]", "list[N]"),
+    "log_softmax": _mixed("xs: Iterable[N]", "list[N]"),
     "dot": (
         ("xs: Iterable[Value], ys: Iterable[Number], start: Number | None = None", "Value"),
         ("xs: Iterable[Number], ys: Iterable[Value], start: Number | None = None", "Value"),
-        ("xs: Iterable[N], ys: Iterable[N], start: N | None = None", "N"),
+        *_mixed("xs: Iterable[N], ys: Iterable[N], start: N | None = None", "N")[1:],
     ),
     "take": (("sequence: Sequence[T], index: Number", "T"),),
     "random": (("", "Value"),),

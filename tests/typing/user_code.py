@@ -39,6 +39,9 @@ assert_type(engine.maximum([x, y]), Value)
 assert_type(engine.sum([x, y]), Value)
 assert_type(engine.mean(v * v for v in (x, y)), Value)
 assert_type(engine.sum([1.0, 2.0]), float)
+assert_type(engine.sum([x, 1.0]), Value | float)
+assert_type(engine.maximum([x, 1.0]), Value | float)
+assert_type(engine.dot([x, 1.0], [1.0, y]), Value | float)
 assert_type(engine.dot([x, y], [1.0, 2.0]), Value)
 assert_type(engine.softmax([x, y]), list[Value])
 assert_type(engine.take([[x], [y]], 1), list[Value])
@@ -56,7 +59,7 @@ engine.tanh("x")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType
 _ = x + "1"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 x.tanh(2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 x.hypot()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-engine.sum(x)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+engine.sum(x)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 # --- models ---
 
