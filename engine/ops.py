@@ -1297,6 +1297,27 @@ def _over(divisor: Callable[[int], float]) -> tuple[float, ...]:
 _GAMMALN = _over(lambda k: float(k * (k - 1)))  # DLMF 5.11.1
 _DIGAMMA = _over(float)  # DLMF 5.11.2
 _ZETA = _over(lambda k: float(math.factorial(k)))[::-1]  # DLMF 25.11.43, the first first
+# log Γ(2 + z) / z in powers of z up to 1/4 (DLMF 5.7.3)
+_GAMMALN_NEAR = (
+    2.1207184805554665e-07,
+    -4.492469198764566e-07,
+    9.55141213040742e-07,
+    -2.039215753801366e-06,
+    4.374866789907488e-06,
+    -9.439488275268397e-06,
+    2.050721277567069e-05,
+    -4.492623673813314e-05,
+    9.945751278180853e-05,
+    -0.00022315475845357939,
+    0.0005096695247430425,
+    -0.001192753911703261,
+    0.0028905103307415234,
+    -0.007385551028673986,
+    0.020580808427784546,
+    -0.0673523010531981,
+    0.3224670334241132,
+    0.42278433509846713,
+)
 # erfinv(x) / x in powers of x² up to 1/4, and the inverse of erfc(y) = e ** -w² in powers of w
 _ERFINV = (
     0.11314166859159029,
@@ -1386,6 +1407,10 @@ def gammaln(x: float) -> float:
     """log |Γ(x)|; inf at 0 and at negative whole numbers, where Γ has its poles."""
     if x <= 0.0 and floor(x) == x:
         return inf
+    z = x - 2.0 if x > 1.5 else x - 1.0
+    if math.fabs(z) <= 0.25:  # near its zeros, where Python's lgamma loses digits
+        near = z * _horner(z, _GAMMALN_NEAR)
+        return near if x > 1.5 else near - log1p(z)
     return x * (log(x) - 1.0) if x > 1e30 else math.lgamma(x)
 
 

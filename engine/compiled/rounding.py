@@ -22,6 +22,7 @@ from engine.graph import topological_order
 from engine.value import Value
 
 _ULPS = 4.0  # by which an elementary function and another one may differ
+_CANCELLING = ("gammaln", "digamma", "polygamma", "betaln")  # of terms above 1 around their zeros
 _SMALL = 2.0**11  # the square root of what float32 still tells from its neighbours
 _LOOSE = 1e4  # times as much for what is many operations, as a loop
 _RUNS = 4  # all errors of one sign, and signs at random
@@ -99,6 +100,8 @@ class Bounds:
         size = math.fabs(value)
         if op.name in ("add", "sub"):
             size = sum(self._size(operand, x) for operand, x in operands)
+        if op.name in _CANCELLING:
+            size = max(size, 1.0)
         self._sizes[node] = size
         rounding = _ULPS * self._unit * size + self._least if size else 0.0
         if op.is_flat or (op.name in ("add", "sub", "mul") and _are_small({*sum(strayed, ())})):

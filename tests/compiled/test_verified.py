@@ -347,3 +347,22 @@ def test_copies_are_compared_too(hide: Callable[[float], None]) -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(TypeError, match="verify is True or False, not 'gradients'"):
         engine.compile(scaled, verify="gradients")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("gammaln", (1.0000001,)),
+        ("gammaln", (-2.457024738220801,)),
+        ("digamma", (1.4616321449683622,)),
+        ("betaln", (1.0000001, 1.0)),
+    ],
+)
+def test_zeros_of_the_gamma_functions_are_no_differences(
+    name: str, args: tuple[float, ...]
+) -> None:
+    """Around them, two libraries agree on as many places as the terms that cancel have."""
+    function = getattr(engine, name)
+    program = engine.compile(function, verify=True)
+    assert program(*args) == pytest.approx(function(*args), rel=0.0, abs=1e-14)
+    program.grad(*args)

@@ -83,6 +83,17 @@ def test_values_are_within_units_of_the_last_place(
                 assert off <= most, (xs, float(off))
 
 
+@pytest.mark.parametrize("zero", [1.0, 2.0])
+def test_the_logarithm_of_gamma_keeps_its_digits_around_its_zeros(zero: float) -> None:
+    xs = [zero + sign * z for sign in (-1, 1) for z in (1e-15, 1e-7, 1e-3, 0.2, 0.25, 0.26)]
+    compiled = engine.compile(engine.gammaln, in_axes=0)(xs)
+    for x, y in zip(xs, compiled, strict=True):
+        with mpmath.workdps(50):
+            true = float(mpmath.loggamma(mpmath.mpf(x)))
+        assert [engine.gammaln(x), y] == pytest.approx([true] * 2, rel=1e-14, abs=0.0), x
+    assert engine.gammaln(zero) == 0.0
+
+
 @pytest.mark.parametrize("name", ["gammaln", "digamma", "erfinv", "i0", "i1", "i0e", "i1e"])
 def test_compiled_programs_have_the_same_numbers(name: str) -> None:
     """Below and above every place where formulas change, in both precisions."""
