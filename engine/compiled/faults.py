@@ -64,10 +64,14 @@ def first_fault(program: Program, args: Sequence[Any], keywords: Mapping[str, An
             given = arguments
             if given.count is not None:
                 given = dataclasses.replace(arguments, matrix=matrix[:some], count=some)
-            weights = np.ones(paths.outputs(given, draws))
+            weights = np.repeat(program._weight(arguments), paths.outputs(given, draws))
             result = paths.run(given, draws, weights=weights, wanted=wanted)
             gradients = (result.inputs, result.leaves, *result.columns.values())
-            return are_finite(result.outputs, *gradients)
+            outputs = result.outputs
+            if program._reduce is not None:  # a sum of finite numbers may be infinite
+                with np.errstate(over="ignore", invalid="ignore"):
+                    outputs = np.add.reduce(outputs, axis=0)
+            return are_finite(outputs, *gradients)
 
         with paths.lock:
             example = first_example(count, is_finite)

@@ -152,13 +152,14 @@ _DOMAIN = (
     "Keep the operand inside of its domain, for example with engine.clamp(x, -0.999999, 0.999999)."
 )
 _OVERFLOW = (
-    "float64 ends at 1.8e308. Ask what made the operands so large; for a long product or a high "
-    "power, work with its logarithm, a sum."
+    "float64 ends at 1.8e308, float32 at 3.4e38. Ask what made the operands so large; for a long "
+    "product or a high power, work with its logarithm, a sum."
 )
 _EXPONENTIAL = (
-    "exp passes 1.8e308 at 709.8. What is made of exponentials has functions without overflow: "
-    "engine.softmax, engine.logsumexp, sigmoid(x) for 1 / (1 + exp(-x)), softplus(x) for "
-    "log(1 + exp(x)). By hand, subtract the largest operand first."
+    "exp passes 1.8e308 at 709.8, and 3.4e38, where float32 ends, at 88.7. What is made of "
+    "exponentials has functions without overflow: engine.softmax, engine.logsumexp, sigmoid(x) for "
+    "1 / (1 + exp(-x)), softplus(x) for log(1 + exp(x)). By hand, subtract the largest operand "
+    "first."
 )
 
 _ON_ZERO = {

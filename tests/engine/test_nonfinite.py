@@ -238,6 +238,10 @@ def test_a_sum_over_examples_that_overflows_is_no_examples_fault() -> None:
     program = engine.compile(lambda w, x: w * x, in_axes=(None, 0), reduce="sum")
     found = engine.find_nonfinite(program, 1.0, [1e308, 1e308, 1.0])
     assert found.kind == "lost" and found.example == 1 and "overflowed" in found.text
+    total = engine.compile(lambda x: x - 1.0, in_axes=0, reduce="sum")
+    assert engine.find_nonfinite(total, [1e308, 1e308]).kind == "lost"  # its gradient is finite
+    mean = engine.compile(lambda w, x: w * x, in_axes=(None, 0), reduce="mean")
+    assert not engine.find_nonfinite(mean, 0.5, [1e308, 1e308])
 
 
 def test_the_examples_of_a_batch_keep_their_draws() -> None:
