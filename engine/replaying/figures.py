@@ -142,7 +142,7 @@ def exact(
         found = Figures(run, kind, digits)
         for note in found.replay.notes():
             warnings.warn(f"with other numbers than floats, {note}", RuntimeWarning, stacklevel=2)
-        called = run.called if len(run.called) > 1 else [""]
+        called = [""] if len(run.called) == 1 else run.called
         values = [found.value(y, name) for y, name in zip(run.outputs, run.called, strict=True)]
         gradients = [found.gradient(y, name) for y, name in zip(run.outputs, called, strict=True)]
         nodes = tuple(found.nodes())

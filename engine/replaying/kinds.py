@@ -483,7 +483,7 @@ class Mpmath(Kind):
             "polygamma": lambda n, x: mp.polygamma(int(n), x),
             "i0": lambda x: mp.besseli(0, x),
             "i1": lambda x: mp.besseli(1, x),
-            "_i1_slope": lambda x: mp.besseli(1, x, derivative=1),
+            "_i1_slope": lambda x: (mp.besseli(0, x) + mp.besseli(2, x)) / 2,
         }
         found: Callable[..., Any] = known.get(name) or getattr(mp, name)
         return found
@@ -545,11 +545,9 @@ class Intervals(Kind):
         return None if x.is_finite() else _not_finite()
 
     def _polygamma(self, n: Any, x: Any) -> Any:
-        """By Hurwitz's zeta function: (-1) ** (n + 1) n! zeta(n + 1, x)."""
-        order = self.whole(n)
-        if order is None or order < 1:
-            return x.digamma() if order == 0 else self._flint.arb("nan")
-        return (n + 1).zeta(x) * (n + 1).gamma() * (-1) ** (order + 1)
+        acb, order = self._flint.acb, self.whole(n)
+        found = order is not None and order >= 0
+        return acb(x).polygamma(acb(n)).real if found else self._flint.arb("nan")
 
     def _cube_root(self, x: Any) -> Any:
         if x == 0:  # whose root is nan

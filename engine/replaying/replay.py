@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
+from numbers import Rational
 from typing import Any
 
 from engine import modes
@@ -108,7 +109,10 @@ def run_once(what: str, f: Callable[..., Any], args: Sequence[Any], wrt: Any) ->
             value = computed_leaf(number, name)
             if not math.isfinite(value._data):
                 raise ValueError(f"{name} is {value._data}, and {what} needs finite numbers")
-            exactly[value] = getattr(number, "exactly", number)
+            plain: Any = value._data
+            if isinstance(number, Rational):  # of Python's integers, where NumPy's would overflow
+                plain = Fraction(int(number.numerator), int(number.denominator))
+            exactly[value] = getattr(number, "exactly", plain)
             inputs[value] = name
             values.append(value)
         given.append(flat[1](values))
