@@ -391,9 +391,9 @@ class Value(Copied, RowMethods):
 
     power = pow
 
-    def polygamma(self, n: int) -> Value:
+    def polygamma(self, n: Value | float) -> Value:
         """The derivative of digamma of order n at self, as PyTorch's method of this name."""
-        return record(TABLE["polygamma"], (to_float(n), self))
+        return record(TABLE["polygamma"], (n if isinstance(n, Value) else to_float(n), self))
 
     def __round__(self, digits: int | None = None) -> Value:
         if digits is None or not (digits := operator.index(digits)):
