@@ -1405,12 +1405,12 @@ def _stirling(x: float) -> float:
 
 def gammaln(x: float) -> float:
     """log |Γ(x)|; inf at 0 and at negative whole numbers, where Γ has its poles."""
+    zero = where(less(1.5, x), 2.0, 1.0)
+    z = x - zero
+    if math.fabs(z) <= 0.25:  # where Python's lgamma loses digits
+        return z * _horner(z, _GAMMALN_NEAR) - where(equal(zero, 2.0), 0.0, log1p(z))
     if x <= 0.0 and floor(x) == x:
         return inf
-    z = x - 2.0 if x > 1.5 else x - 1.0
-    if math.fabs(z) <= 0.25:  # near its zeros, where Python's lgamma loses digits
-        near = z * _horner(z, _GAMMALN_NEAR)
-        return near if x > 1.5 else near - log1p(z)
     return x * (log(x) - 1.0) if x > 1e30 else math.lgamma(x)
 
 
