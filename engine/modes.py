@@ -250,7 +250,8 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
     "ignore", the default, the number goes on as IEEE 754 has it. This watches all that is computed,
     plain numbers and arms that `where` will not take included, and reverse sweeps: there the error
     is about an operation that a finite adjoint arrived at and whose contribution is not finite, and
-    the line that of `backward`, or in a compiled program of the operation. PyTorch's
+    the line that of `backward`, or in a compiled program of the operation. Derivatives that go
+    forwards are not watched: `jvp`, `hvp`, and the entries of sparse ones. PyTorch's
     `detect_anomaly` looks at gradients only, and at nan, not at inf. `engine.find_nonfinite` says
     more, and needs no run in this mode.
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache, partial, reduce
+from numbers import Integral
 from types import FunctionType
 from typing import Any
 
@@ -26,7 +27,7 @@ from engine.rebind import rebind
 _WAYS = 64  # of one forward, where intervals leave comparisons open
 _BITS = 2**19  # of a fraction, beyond which it takes too long to calculate with
 _OTHERS = 'take numbers="mpmath" or numbers="interval"'
-_APPROXIMATED = ("gammaln", "digamma", "polygamma", "erfinv", "i0", "i1", "_i1_slope")
+_APPROXIMATED = ("gammaln", "digamma", "polygamma", "erfinv", "i0", "i1", "i0e", "i1e", "_i1_slope")
 _RANGE = 2**16  # mpmath's numbers end at 2 ** this: exp of more would fill the memory
 
 
@@ -151,8 +152,6 @@ class Kind:
         for name in _APPROXIMATED:
             self._names[name] = partial(self.call, name)
         self._names["betaln"] = self._betaln
-        for name in ("i0", "i1"):
-            self._names[f"{name}e"] = partial(self._scaled, name)
         # And these go by the sign of 0.0, which a float has: see `number`.
         self._names |= {"nothing": _is_nothing, "arrive": self._arrived}
         self.row: Callable[[Op], Op] = cache(self._row)
@@ -276,9 +275,6 @@ class Kind:
 
     def _betaln(self, x: Any, y: Any) -> Any:
         return sum([self.call("gammaln", x), self.call("gammaln", y), -self.call("gammaln", x + y)])
-
-    def _scaled(self, name: str, x: Any) -> Any:
-        return self.call(name, x) * self.call("exp", -abs(x))
 
     def _arrived(self, g: Any) -> Any:
         zero = isinstance(g, Number) and [*self.orders(g.x, self.converted(0.0))] == [0]
@@ -483,6 +479,8 @@ class Mpmath(Kind):
             "polygamma": lambda n, x: mp.polygamma(int(n), x),
             "i0": lambda x: mp.besseli(0, x),
             "i1": lambda x: mp.besseli(1, x),
+            "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
+            "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
             "_i1_slope": lambda x: (mp.besseli(0, x) + mp.besseli(2, x)) / 2,
         }
         found: Callable[..., Any] = known.get(name) or getattr(mp, name)
@@ -536,6 +534,8 @@ class Intervals(Kind):
             "polygamma": self._polygamma,
             "i0": lambda x: x.bessel_i(arb(0)),
             "i1": lambda x: x.bessel_i(arb(1)),
+            "i0e": lambda x: x.bessel_i(arb(0)) * (-abs(x)).exp(),
+            "i1e": lambda x: x.bessel_i(arb(1)) * (-abs(x)).exp(),
             "_i1_slope": lambda x: (x.bessel_i(arb(0)) + x.bessel_i(arb(2))) / 2,
         }
         found: Callable[..., Any] = known.get(name) or getattr(arb, name)
@@ -584,9 +584,9 @@ def _missing(package: str, name: str) -> ImportError:
 
 def kind_of(numbers: str, digits: int) -> Kind:
     """The kind of a name, with at least so many decimal digits. Raises as `exact` does."""
-    if not isinstance(digits, int) or digits < 1:
+    if not isinstance(digits, Integral) or digits < 1:
         raise ValueError(f"digits is a whole number, 1 or more, not {digits!r}")
-    digits = max(digits, 20) + 10  # a float64 keeps all of its digits, and a few are lost
+    digits = max(int(digits), 20) + 10  # a float64 keeps all of its digits, and a few are lost
     if numbers == "fraction":
         return Fractions()
     if numbers == "mpmath":

@@ -36,7 +36,14 @@ from engine.ops import TABLE
 from engine.replaying.kinds import Kind, Undefined
 from engine.signatures import check_arguments
 from engine.sweep import arrivals, partials_of
-from engine.trees import flatten, flatten_argument
+from engine.trees import (
+    flatten,
+    flatten_argument,
+    is_array,
+    is_record,
+    record_maker,
+    vars_by_field,
+)
 from engine.value import Value, computed_leaf, record_result, to_float
 
 # --- a run on Values --------------------------------------------------------------------------
@@ -153,6 +160,15 @@ def _numbers(tree: Any) -> Any:
         if hasattr(tree, "_make"):
             return tree._make(items)
         return items if isinstance(tree, list) else tuple(items)
+    if is_record(tree):
+        fields = vars_by_field(tree)
+        return record_maker(tree)({name: _numbers(item) for name, item in fields.items()})
+    if is_array(tree) and tree.dtype.hasobject:
+        again = tree.copy()
+        again.flat = [_numbers(item) for item in tree.flat]
+        return again
+    if isinstance(tree, Decimal) and not tree.is_finite():
+        return float(tree)
     exactly: Any = None
     arb: Any = getattr(sys.modules.get("flint"), "arb", ())
     mpf: Any = getattr(sys.modules.get("mpmath"), "mpf", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -109,6 +110,16 @@ def test_gradients_have_the_structure_of_the_arguments() -> None:
     assert several.figures[-1].name == "gradient x of value['b'][0]"
 
 
+def test_numbers_in_records_and_arrays_of_objects_are_taken_as_they_are() -> None:
+    point = Point(Decimal("0.1"), "1/3")
+    assert engine.exact(lambda p: p.x * p.y, point).gradient == Point(
+        Fraction(1, 3), Fraction(1, 10)
+    )
+    pair = np.array([Decimal("0.1"), Fraction(1, 3)], object)
+    assert engine.exact(lambda p: p[0] * p[1], pair).value == Fraction(1, 30)
+    assert "x is inf, and exact" in raised(ValueError, lambda x: x, Decimal("inf"))
+
+
 def test_no_numbers_have_no_gradients() -> None:
     found = engine.exact(lambda xs: [2 * x for x in xs], [])
     assert (found.value, found.gradient, found.digits) == ([], [], math.inf)
@@ -158,6 +169,12 @@ def test_arms_that_are_not_taken_do_no_harm() -> None:
     found = engine.exact(lambda x: where(x > 0, exp(x) + sqrt(x), x / 3), -1.0)
     assert (found.value, found.gradient) == (Fraction(-1, 3), Fraction(1, 3))
     assert engine.exact(lambda x: engine.minimum(math.inf, x, x * x), 0.25).value == Fraction(1, 16)
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: Any
 
 
 KINKS = [
@@ -586,6 +603,8 @@ def test_what_a_row_approximates_is_known_below_0_and_at_0(flint: Any, kind: Any
     assert engine.exact(lambda x: engine.polygamma(0, x), -0.25, numbers=kind).digits > 14
     for f in (engine.i1, engine.i1e):
         assert float(engine.exact(f, 0.0, numbers=kind).gradient) == 0.5
+    far = engine.exact(engine.i0e, 1e5, numbers=kind)  # where i0 leaves every range
+    assert far.figures[0].digits > 14
 
 
 def test_poles_of_what_a_row_approximates_are_said() -> None:
