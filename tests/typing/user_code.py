@@ -59,7 +59,7 @@ engine.tanh("x")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType
 _ = x + "1"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 x.tanh(2.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 x.hypot()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-engine.sum(x)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+engine.sum(x)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 # --- models ---
 
