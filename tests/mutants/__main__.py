@@ -47,12 +47,17 @@ COMPILED = {
     "emission": ["native/", "assembly.py", "updates.py"],
     "plan": ["plan.py", "plans.py", "seats.py", "results.py", "buffered.py"],
     "source": ["source/"],
+    "sparse": ["chained.py", "coloring.py", "pattern.py", "sparse.py"],
+    "comparing": ["verified.py", "rounding.py", "faults.py"],
 }
 AREAS = {
     "ops": ["engine/ops.py"],
     "sweep": ["engine/sweep.py"],
     "calculus": ["engine/calculus.py"],
     "functions": ["engine/functions.py"],
+    "solutions": ["engine/solutions.py", "engine/integration.py"],
+    "digits": ["engine/replaying/"],
+    "graphs as text": ["engine/graph_json.py"],
     "paths": ["engine/compiled/paths.py", "engine/compiled/training.py"],
     "arguments": ["engine/compiled/arguments.py"],
     **{area: [f"engine/compiled/{name}" for name in names] for area, names in COMPILED.items()},
