@@ -476,7 +476,6 @@ class Mpmath(Kind):
             "log2": lambda x: mp.log(x) / mp.ln2,
             "pow": mp.power,
             "gammaln": lambda x: mp.loggamma(x).real,
-            "polygamma": lambda n, x: mp.polygamma(int(n), x),
             "i0": lambda x: mp.besseli(0, x),
             "i1": lambda x: mp.besseli(1, x),
             "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),

@@ -14,6 +14,7 @@ import pytest
 
 import engine
 from engine import DomainError, GraphError, Value
+from engine.lines import Recorder
 
 inf, nan = math.inf, math.nan
 
@@ -385,6 +386,25 @@ def test_errstate_watches_reverse_sweeps() -> None:
     assert x.grad == 0.0
     y.backward()
     assert x.grad == math.inf
+
+
+def test_errstate_leaves_backward_what_it_is() -> None:
+    for kept in (True, False):
+        x = Value(2.0)
+        y = x * x
+        z = y * 3.0
+        with engine.errstate("raise"):
+            found = z.backward() if kept else engine.gradients(z, [x])
+        assert (x.grad, y.grad, z.grad) == ((12.0, 3.0, 1.0) if kept else (0.0, 0.0, 0.0))
+        assert kept or found == [12.0]
+
+
+def test_errstate_names_the_line_of_the_operation_where_lines_are_recorded() -> None:
+    x, recorder = Value(0.0), Recorder()
+    with engine.modes.recorded_by(recorder), engine.errstate("raise"):
+        y = x.sqrt()
+        with pytest.raises(DomainError, match=r"y = x\.sqrt\(\)$"):
+            y.backward()
 
 
 def test_modes_can_decorate_a_function() -> None:
