@@ -137,6 +137,8 @@ def record_rule(
 
 
 def recorded_args(node: Value) -> tuple[Number, ...]:
+    """The operands of a node, to record its derivative on. Raises GraphError where one was assigned
+    another number since."""
     for operand, x in node._operands():
         if operand is not None and operand._data is not x and operand._data != x:
             raise GraphError(

@@ -20,6 +20,7 @@ import mpmath
 
 import engine
 from engine.ops import TABLE, Interval, Op
+from exact_rows import BY_MPMATH
 
 TOLERANCE = 1e-12  # of a value and its gradient, against the largest of these numbers
 TOLERANCE_2 = 1e-10  # of second derivatives: one more differentiation cancels more digits
@@ -242,16 +243,10 @@ _MPMATH: Functions = {
     "fmod": lambda x, y: x - y * mpmath.sign(x / y) * mpmath.floor(abs(x / y)),
     "remainder": lambda x, y: x - y * mpmath.floor(x / y),
     "floor_divide": lambda x, y: mpmath.floor(x / y),
+    **BY_MPMATH,
     "log1mexp": lambda x: mpmath.log(1 - mpmath.exp(-x)),
-    "gammaln": lambda x: mpmath.log(abs(mpmath.gamma(x))),
-    "polygamma": lambda n, x: mpmath.polygamma(int(n), x),
-    "betaln": lambda x, y: mpmath.log(abs(mpmath.beta(x, y))),
     "xlogy": lambda x, y: x * mpmath.log(y),
     "xlog1py": lambda x, y: x * mpmath.log(1 + y),
-    "i0": lambda x: mpmath.besseli(0, x),
-    "i1": lambda x: mpmath.besseli(1, x),
-    "i0e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(0, x),
-    "i1e": lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(1, x),
 }
 
 

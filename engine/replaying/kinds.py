@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -121,7 +122,7 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Number, f"__{_name}__", _compared(getattr(operator, _name)))
 
 
-class Kind:
+class Kind(ABC):
     """A kind of numbers, and the table's rows on them. Subclasses know the numbers themselves."""
 
     name: str
@@ -166,17 +167,17 @@ class Kind:
         """A kind to check with, for numbers that say nothing of their errors."""
         return None
 
+    @abstractmethod
     def converted(self, x: float | Fraction) -> Any:
         """A finite float, an int or a fraction as a number, without this module's wrapper."""
-        raise NotImplementedError
 
+    @abstractmethod
     def function(self, name: str) -> Callable[..., Any]:
         """A function of `math` on such numbers. Raises Undefined where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def flaw(self, x: Any) -> Undefined | None:
         """Why a result is not to be calculated with, if so."""
-        raise NotImplementedError
 
     def orders(self, x: Any, y: Any) -> Sequence[int]:
         """How x may be to y: -1 for less, 0 for equal, 1 for more."""
@@ -187,8 +188,8 @@ class Kind:
         return int(x) if x == int(x) else None
 
     def hull(self, x: Any, y: Any) -> Any:
-        """The least that holds both; asked only where comparisons may be open."""
-        raise NotImplementedError
+        """The least that holds both, of numbers whose comparisons may be open."""
+        raise AssertionError(f"two ways on {self.name} numbers, which leave no comparison open")
 
     def bounds(self, x: Any) -> tuple[Any, Any]:
         """Numbers that a number of 0 or more is between."""
