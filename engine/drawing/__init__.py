@@ -1,8 +1,8 @@
 """Pictures of computation graphs.
 
 This package reads `Graph`, a snapshot, and little else of the engine; nothing in the core imports
-it. `fold` makes a `Picture` of a graph, boxes and arrows without any renderer (`parts` and
-`boxes` are its tools); `flow` and `paint` colour it; `dot` and `tree` write it down, `svg` and
+it. `fold` makes a `Picture` of a graph, boxes and arrows without any renderer (`parts`, `names`
+and `boxes` are its tools); `flow` and `paint` colour it; `dot` and `tree` write it down, `svg` and
 `render` make files of it, and `Drawing` shows it.
 """
 
@@ -15,6 +15,7 @@ from typing import Literal
 from engine.drawing import paint
 from engine.drawing.flow import flow_of, index_of
 from engine.drawing.fold import LARGE, LIMIT, fold
+from engine.drawing.names import short_names
 from engine.drawing.picture import Arrow, Box, Cluster, Key, Picture, Row
 from engine.drawing.player import Player, step_through
 from engine.drawing.render import Drawing
@@ -82,6 +83,9 @@ def draw_graph(
         picture = folding(graph, roots, limit)
     else:
         raise ValueError("depth= and around= are about scopes and nodes: leave them out, or fold=")
+    places = index_of(graph, roots)
+    names = short_names(list(places))
+    picture = paint.with_names(picture, {places[value]: name for value, name in names.items()})
     if only is not None:
         part = f"{len(only):,} of {len(graph.nodes):,} nodes, {radius} steps around one"
         caption = f"{part}; {picture.caption}" if picture.caption else part

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+from engine.drawing.names import numbered
 from engine.drawing.parts import Part, Parts, Rolled, stem
 from engine.drawing.picture import Arrow, Box, Cluster, Picture, Row, row_of
 from engine.drawing.theme import number_text
@@ -76,8 +77,14 @@ def assembled(
             counts[frame] += box.count
             frame = rolled.frames[frame][1]
     clusters = tuple(
-        Cluster(f"c{k}", name, None if parent is None else f"c{parent}", repeats, counts[k])
-        for k, (name, parent, repeats) in enumerate(rolled.frames)
+        Cluster(
+            f"c{k}",
+            scope.name if repeats > 1 else numbered(scope),
+            None if parent is None else f"c{parent}",
+            repeats,
+            counts[k],
+        )
+        for k, (scope, parent, repeats) in enumerate(rolled.frames)
         if counts[k]
     )
     return Picture(tuple(boxes), tuple(arrows), clusters, caption.format(len(boxes)))

@@ -53,6 +53,9 @@ class _Source:
 
     def whole(self, rankdir: str) -> str:
         picture, theme = self.picture, self.theme
+        # Within frames Graphviz places from below what it turns: what comes first is to be above.
+        turned = rankdir in ("LR", "RL") and picture.clusters and not picture.is_folded
+        step = self.step = -1 if turned else 1
         graph = {
             "rankdir": rankdir,
             "bgcolor": theme.background,
@@ -69,13 +72,14 @@ class _Source:
         arrows = {"color": theme.arrow, "arrowsize": "0.6"} | fonts
         lines = ["graph" + _written(graph), "node" + _written(fonts), "edge" + _written(arrows)]
         lines += self._boxes()
-        for arrow in picture.arrows:
+        for arrow in picture.arrows[::step]:
             target = f"op_{arrow.target}" if arrow.target in self.circles else arrow.target
             lines.append(f"{arrow.source} -> {target}{_written(self._look(arrow))}")
-        for box in picture.boxes:
+        for box in picture.boxes[::step]:
             if box.id in self.circles:
                 look = {"color": theme.mark, "penwidth": str(_THICK)} if box.is_marked else {}
                 lines.append(f"op_{box.id} -> {box.id}{_written({'arrowhead': 'none', **look})}")
+        lines += [f"{a} -> {b} [style=invis]" for a, b in picture.waits()]
         return "\n".join(["digraph {", *(f"\t{line}" for line in lines), "}", ""])
 
     def _look(self, arrow: Arrow) -> dict[str, str]:
@@ -99,7 +103,7 @@ class _Source:
         for cluster in self.picture.clusters:
             inside[cluster.id], children[cluster.id] = [], []
             children[cluster.parent].append(cluster)
-        for box in self.picture.boxes:
+        for box in self.picture.boxes[:: self.step]:
             inside[box.cluster].append(box)
 
         lines = []
@@ -116,7 +120,7 @@ class _Source:
                 pending.append("}")
             for box in inside[name]:
                 lines += self._box(box)
-            pending += reversed(children[name])
+            pending += children[name][::-1] if self.step > 0 else children[name]
         return lines
 
     def _frame(self, cluster: Cluster) -> str:

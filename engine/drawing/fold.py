@@ -390,7 +390,7 @@ class _Fold:
         self, parts: Parts, keys: list[Hashable], sign: Callable[[Scope], Hashable]
     ) -> Rolled:
         """Roll up scopes of one sign in one parent, and then parts of one key in one frame."""
-        frames: list[tuple[str, int | None, int]] = []
+        frames: list[tuple[Scope, int | None, int]] = []
         frame_of: dict[Scope, int] = {}
         known: dict[Hashable, int] = {}
         for part in parts.parts:
@@ -404,7 +404,7 @@ class _Fold:
                     frames[at] = (*frames[at][:2], frames[at][2] + 1)
                 else:
                     at = known[key] = len(frames)
-                    frames.append((scope.name, parent, 1))
+                    frames.append((scope, parent, 1))
                 frame_of[scope] = at
         boxes: dict[Hashable, int] = {}
         box_of = [

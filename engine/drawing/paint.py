@@ -6,7 +6,7 @@ What is painted is only looked up; the shape of a picture is `fold`'s.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from engine.drawing.flow import Flow, strongest_path
@@ -25,6 +25,17 @@ def families(picture: Picture) -> Picture:
     if any(box.operations > 1 and not box.family for box in picture.boxes):
         keys.append(Key("family", "", "scope"))
     return _with_legend(picture, keys) if len(keys) > 1 else picture
+
+
+def with_names(picture: Picture, names: Mapping[int, str]) -> Picture:
+    """Give boxes of one node without a label its name."""
+    boxes = [
+        replace(box, label=names.get(box.members[0], ""))
+        if len(box.members) == 1 and not box.label
+        else box
+        for box in picture.boxes
+    ]
+    return replace(picture, boxes=tuple(boxes))
 
 
 def by_number(picture: Picture, graph: Graph, flow: Flow | None) -> Picture:

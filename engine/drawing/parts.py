@@ -42,7 +42,7 @@ class Rolled:
 
     box_of: list[int]
     frame_of: dict[Scope, int]
-    frames: list[tuple[str, int | None, int]]  # name, parent, how many are alike
+    frames: list[tuple[Scope, int | None, int]]  # one of them, parent, how many are alike
 
 
 def contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]) -> Parts:

@@ -7,6 +7,7 @@ Texts in them are data, never markup.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -99,6 +100,36 @@ class Picture:
     def is_folded(self) -> bool:
         """Whether any box stands for several nodes."""
         return any(box.kind == "fold" for box in self.boxes)
+
+    def waits(self) -> list[tuple[str, str]]:
+        """Pairs of boxes of which the second, a leaf, is to stand behind the first.
+
+        The first comes from another frame into an operation, and the second is its other operand:
+        so a layer stands to the right of what it takes, weights and all.
+        """
+        frames = {cluster.id: cluster.parent for cluster in self.clusters}
+        cluster = {box.id: box.cluster for box in self.boxes}
+        operands: dict[str, list[str]] = {box.id: [] for box in self.boxes}
+        uses = Counter(arrow.source for arrow in self.arrows)
+        for arrow in self.arrows:
+            operands[arrow.target].append(arrow.source)
+        pairs = dict[tuple[str, str], None]()
+        inputs, first = dict[str, None](), dict[str, None]()
+        for target, sources in operands.items():
+            around = set[str | None]()
+            frame = cluster[target]
+            while frame is not None:
+                around.add(frame)
+                frame = frames[frame]
+            entering = [s for s in sources if (cluster[s] or around) and cluster[s] not in around]
+            leaves = [s for s in sources if not operands[s] and uses[s] == 1 and s not in entering]
+            pairs |= dict.fromkeys((source, leaf) for source in entering for leaf in leaves)
+            given = [s for s in entering if cluster[s] is None and not operands[s]]
+            if given:
+                inputs |= dict.fromkeys(given)
+                first |= dict.fromkeys(leaves)
+        pairs |= dict.fromkeys((source, leaf) for source in inputs for leaf in [*first][:1])
+        return list(pairs)
 
     def __repr__(self) -> str:
         return (

@@ -41,9 +41,11 @@ def place(
     arrows: Sequence[tuple[int, int]],
     frames: Sequence[Frame] = (),
     *,
+    waits: Sequence[tuple[int, int]] = (),
     ordered: bool = True,
 ) -> Placing:
-    """Return a layout. `arrows` lead from box to box.
+    """Return a layout. `arrows` lead from box to box; `waits` are further pairs of boxes of which
+    the second is to stand behind the first.
 
     With `ordered`, those to a box arrive in the order given, for what is no sum: which takes
     Graphviz much longer where many arrive.
@@ -53,7 +55,7 @@ def place(
     True
     """
     try:
-        found = json.loads(render_source(_source(sizes, arrows, frames, ordered), "json"))
+        found = json.loads(render_source(_source(sizes, arrows, frames, waits, ordered), "json"))
     except DrawingError:
         return _in_columns(sizes, arrows)
     return _read(found, len(sizes), len(arrows), len(frames))
@@ -63,6 +65,7 @@ def _source(
     sizes: Sequence[tuple[float, float]],
     arrows: Sequence[tuple[int, int]],
     frames: Sequence[Frame],
+    waits: Sequence[tuple[int, int]],
     ordered: bool,
 ) -> str:
     """The boxes as Graphviz source: no texts but for the width of the frames' names."""
@@ -84,6 +87,7 @@ def _source(
         if k not in inner:
             add(k)
     lines += [f"b{a} -> b{b} [id=e{k}, tailport=e, headport=w]" for k, (a, b) in enumerate(arrows)]
+    lines += [f"b{a} -> b{b} [style=invis]" for a, b in waits]
     return "\n".join([*lines, "}"])
 
 
@@ -105,7 +109,7 @@ def _read(found: dict[str, Any], boxes: int, arrows: int, frames: int) -> Placin
             x, y = _numbers(item["pos"])
             centres[int(name[1:])] = point(x, y)
     curves: list[list[Point]] = [[] for _ in range(arrows)]
-    for item in found.get("edges", ()):
+    for item in found.get("edges", ())[:arrows]:
         pairs = [_numbers(pair) for pair in item["pos"].split()]
         curves[int(item["id"][1:])] = [point(x, y) for x, y in pairs]
     return Placing(width + 2 * _MARGIN, height + 2 * _MARGIN, centres, curves, rectangles)

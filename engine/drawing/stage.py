@@ -51,7 +51,8 @@ def draw_stage(scenes: Scenes) -> tuple[float, float, str]:
     shapes = [_shape(box, b, scenes) for b, box in enumerate(picture.boxes)]
     sizes = [(shape.whole, shape.height) for shape in shapes]
     ordered = not picture.is_folded
-    layout = place(sizes, scenes.arrow_ends, _frames(picture), ordered=ordered)
+    waits = [(scenes.index[a], scenes.index[b]) for a, b in picture.waits()]
+    layout = place(sizes, scenes.arrow_ends, _frames(picture), waits=waits, ordered=ordered)
     parts = [
         f'<rect class="gl-frame" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8"/>'
         f'<text class="gl-frame-name" x="{x + 9:.1f}" y="{y + 16:.1f}">{_short(cluster.name, 40)}'

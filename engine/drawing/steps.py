@@ -15,6 +15,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from engine.drawing.formula import ATOM, Term, partial, written
+from engine.drawing.names import short_names
 from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
@@ -51,7 +52,7 @@ class Walk:
         self.values = topological_order((root,))
         self.places = {value: i for i, value in enumerate(self.values)}
         self._uses = Counter(j for value in self.values for j in self._sources(value))
-        given = _parameter_names(self.values)
+        given = short_names(self.values, unique=True)
         self.names = _names(self.values, given)
         # Leaves in the order of the computation, but parameters as their modules have them.
         order = {value: k for k, value in enumerate(given, len(self.values))}
@@ -284,43 +285,6 @@ def _names(values: Sequence[Value], given: Mapping[Value, str]) -> list[str]:
                 count += 1
             names[i] = f"v{count}"
     return names
-
-
-def _parameter_names(values: Sequence[Value]) -> dict[Value, str]:
-    """What modules call the leaves without labels that they compute with themselves.
-
-    Those of the second of several modules are numbered ₍2₎, in the order of computation.
-    """
-    labels = {value.label for value in values}
-    owners: dict[int, Any] = {}
-    for value in values:
-        if value.op is not None and value.scope is not None and value.scope.owner is not None:
-            owner = value.scope.owner()
-            owners.pop(id(owner), None)  # its place is where it is done
-            owners[id(owner)] = owner
-    names: dict[Value, str] = {}
-    used: Counter[str] = Counter()
-    for owner in owners.values():
-        own = dict[Value, str]()
-        for name, item in getattr(owner, "named_parameters", dict)():
-            if "." not in name:  # those of its parts are theirs
-                own |= _places(name, item)
-        count = 1 + max((used[name] for name in own.values()), default=0)
-        again = f"₍{count}₎" if count > 1 or labels & {*own.values()} else ""
-        used.update(own.values())
-        names |= {value: name + again for value, name in own.items()}
-    return names
-
-
-def _places(name: str, item: Any) -> dict[Value, str]:
-    """The Values of a nested list by name: those of a plain list w as w1, w2, …"""
-    if isinstance(item, Value):
-        return {item: name}
-    flat = "[" not in name and not any(isinstance(part, list | tuple) for part in item)
-    found: dict[Value, str] = {}
-    for i, part in enumerate(item):
-        found |= _places(f"{name}{i + 1}" if flat else f"{name}[{i}]", part)
-    return found
 
 
 def in_line(label: str) -> str:

@@ -146,7 +146,7 @@ def _draw(out: Path, p: Problem, found: Digits, history: nn.History) -> list[Pat
     matrix.set_title(f"Digits of {found.source}: held out")
     images = plots.weight_images(p.model.state_dict()["0.weight"], found.shape)
     images.set_title("What each of the 50 hidden units looks for")
-    network = nn.draw_network(p.model, p.X_test[0])
+    network = nn.draw_network(p.model, p.X_test[0], shape=found.shape)
     network.set_title(f"Digits of {found.source}: the network, on a {found.y_test[0]:.0f}")
     return [
         plots.save(curve, out / "mnist-accuracy.png"),

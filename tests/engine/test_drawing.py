@@ -2,14 +2,17 @@
 
 import html
 import json
+import random
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import engine
+import nn
 from engine import DrawingError, Value
 from engine.drawing import Arrow, Box, Drawing, Picture, render
 from engine.drawing.theme import DARK, LIGHT, colours_of, dark_of_light
@@ -35,11 +38,61 @@ def example() -> Value:
 def test_numbers_gradients_operations_and_scopes_are_drawn() -> None:
     source = engine.draw(example()).source
     assert {"<B>a</B>", "<B>b</B>"} <= set(re.findall(r"<B>.*?</B>", source))
-    assert re.findall(r"label=<(\*|\+|tanh)>", source) == ["+", "tanh", "*"]
+    assert sorted(re.findall(r"label=<(\*|\+|tanh)>", source)) == ["*", "+", "tanh"]
     assert source.count(">data<") == source.count(">grad<") == 5
     assert source.count("subgraph cluster_") == 2 and "label=<neuron>" in source
-    assert source.count("->") == 5 + 3  # operands to operations, operations to results
+    shown = [line for line in source.splitlines() if "->" in line and "style=invis" not in line]
+    assert len(shown) == 5 + 3  # operands to operations, operations to results
     assert ">\N{MINUS SIGN}6<" in source and "label=<10>" in source
+
+
+def network() -> tuple[nn.MLP, Value]:
+    model = nn.MLP(2, [3, 1], rng=random.Random(1))
+    return model, model([Value(1.0, label="x₁"), Value(-2.0, label="x₂")]) - 1.0
+
+
+def test_numbers_of_modules_have_short_names_in_frames_that_are_numbered() -> None:
+    model, error = network()
+    picture = engine.draw(error).picture
+    hidden, out = (f"w₁ w₂ b h{k}" for k in "₁₂₃"), "w₁ w₂ w₃ b y"
+    names = Counter(box.label for box in picture.boxes if box.label)
+    assert names == Counter(" ".join([*hidden, out, "x₁ x₂"]).split())
+    frames = {cluster.id: cluster for cluster in picture.clusters}
+    for box in picture.boxes:
+        if box.label.startswith("h"):
+            frame = frames[box.cluster or ""]
+            assert frame.name == f"Neuron {'₀₁₂₃'.index(box.label[1])}"
+            assert frames[frame.parent or ""].name == "Layer 1"
+    assert [c.name for c in picture.clusters if c.name.startswith("Layer")] == [
+        "Layer 1",
+        "Layer 2",
+    ]
+    model.layers[0].neurons[0].w[0].label = "mine"
+    assert "mine" in {box.label for box in engine.draw(error).picture.boxes}
+    dense = nn.Sequential(nn.Linear(11, 2), nn.Tanh(), nn.Linear(2, 1))
+    labels = {box.label for box in engine.draw(dense([1.0] * 11)[0]).picture.boxes}
+    assert {"w₁₁", "w₂₂", "w₂,₁₁", "b₁", "b₂", "y"} <= labels
+
+
+def test_a_layer_stands_behind_what_it_takes_and_inputs_at_the_left() -> None:
+    _, error = network()
+    picture = engine.draw(error).picture
+    label = {box.id: box.label or box.title for box in picture.boxes}
+    assert Counter((label[a], label[b]) for a, b in picture.waits()) == {
+        ("x₁", "w₁"): 3,
+        ("x₂", "w₂"): 3,
+        ("x₂", "w₁"): 1,
+        ("h₁", "w₁"): 1,
+        ("h₂", "w₂"): 1,
+        ("h₃", "w₃"): 1,
+        ("y", ""): 1,
+    }
+    shared = Value(0.5)  # a leaf with several uses may be needed before
+    with engine.scope("a"):
+        first = shared * 2.0
+    with engine.scope("b"):
+        second = first * shared
+    assert {b for _, b in engine.draw(second).picture.waits()} == {"n1"}  # the 2.0
 
 
 def test_numbers_are_short_and_zero_has_no_sign() -> None:

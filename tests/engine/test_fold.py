@@ -105,9 +105,9 @@ def test_neurons_are_sums_that_are_rolled_up_with_a_count() -> None:
     ]
     assert [(c.name, c.repeats) for c in picture.clusters] == [
         ("MLP", 1),
-        ("Layer", 1),
+        ("Layer 1", 1),
         ("Neuron", 40),
-        ("Layer", 1),
+        ("Layer 2", 1),
         ("Neuron", 1),
     ]
     [inputs] = [box for box in picture.boxes if box.title == "x"]

@@ -116,27 +116,27 @@ def test_a_neuron_is_one_sum_in_the_names_of_its_module() -> None:
     steps = engine.step_through(network()).steps
     assert len(steps) == 2 * 7 + 3  # three sums, three ReLUs, one sum
     _, formula, numbers, result = steps[1]["text"].split(" = ")
-    assert formula == "w1 × x1 + w2 × x2 + b"
+    assert formula == "w₁ × x1 + w₂ × x2 + b"
     assert float(result.replace("\N{MINUS SIGN}", "-")) == pytest.approx(
         eval(numbers.replace("\N{MINUS SIGN}", "-").replace("×", "*")), rel=1e-3
     )
     passed = [step for step in steps if step["phase"] == "backward" and step["node"] == "out"]
     lines = passed[0]["text"].splitlines()
     assert "b₍4₎.grad += out.grad = 1" in lines
-    assert len(lines) == 7 and lines[0].startswith("w1₍4₎.grad += out.grad × v")
+    assert len(lines) == 7 and lines[0].startswith("w₁₍4₎.grad += out.grad × h₁")
 
 
 def test_parameters_are_called_as_their_modules_call_them() -> None:
     first = engine.step_through(network()).steps[0]["text"]
     assert [line.split(" = ")[0] for line in first.splitlines()] == [
-        *("x1", "x2", "w1", "w2", "b", "w1₍2₎", "w2₍2₎", "b₍2₎", "w1₍3₎", "w2₍3₎", "b₍3₎"),
-        *("w1₍4₎", "w2₍4₎", "w3₍4₎", "b₍4₎"),
+        *("x1", "x2", "w₁", "w₂", "b", "w₁₍2₎", "w₂₍2₎", "b₍2₎", "w₁₍3₎", "w₂₍3₎", "b₍3₎"),
+        *("w₁₍4₎", "w₂₍4₎", "w₃₍4₎", "b₍4₎"),
     ]
     dense = nn.Linear(1, 2)
     y1, y2 = dense([Value(1.0, label="x")])
     text = engine.step_through(y1 * y2).steps[0]["text"]
     assert {line.split(" = ")[0] for line in text.splitlines()} == {
-        *("x", "weight[0][0]", "weight[1][0]", "bias1", "bias2")
+        *("x", "w₁₁", "w₂₁", "b₁", "b₂")
     }
 
 

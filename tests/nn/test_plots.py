@@ -101,6 +101,30 @@ def test_every_weight_is_an_edge_and_every_activation_a_number() -> None:
     ]
 
 
+def test_a_colour_of_a_circle_is_one_activation_in_all_columns() -> None:
+    columns = nn.draw_network(NETWORK, [1.0, -2.0]).collections[1:]
+    shown = [a for column in columns for a in column.get_array()]
+    assert shown[:2] == [1.0, -2.0]
+    assert {column.get_clim() for column in columns} == {(-2.0, 2.0)}
+    assert len({column.get_cmap().name for column in columns}) == 1
+
+
+def test_an_example_that_is_a_picture_is_shown_as_one() -> None:
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    ax = nn.draw_network(model, range(6), shape=(2, 3))
+    [image] = ax.images
+    assert np.array_equal(image.get_array(), [[0, 1, 2], [3, 4, 5]])
+    edges, *columns = ax.collections
+    assert len(edges.get_array()) == 8 and [len(c.get_offsets()) for c in columns] == [4, 2]
+    assert len(nn.draw_network(nn.Linear(4, 2), range(4), shape=(2, 2)).images) == 1
+    with pytest.raises(
+        ValueError, match=r"shape=\(2, 4\) is of the example x, and x has 6 numbers"
+    ):
+        nn.draw_network(model, range(6), shape=(2, 4))
+    with pytest.raises(ValueError, match="there is no x"):
+        nn.draw_network(model, shape=(2, 3))
+
+
 def test_of_a_wide_layer_the_middle_is_left_out() -> None:
     model = nn.Sequential(nn.Linear(100, 20), nn.ReLU(), nn.Linear(20, 2))
     ax = nn.draw_network(model)
