@@ -1,19 +1,35 @@
-"""A plot of the losses that grows while a training runs in a notebook."""
+"""A plot that grows while a training runs in a notebook, and the film of it."""
 
 from __future__ import annotations
 
+import base64
+import io
+import json
+import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from engine.files import write_whole
+from engine.showing import Shown, Still, bundle, words
 from nn import plots
 from nn.updates import History
 
+Draw = Callable[[Any, int, History], object]
+_MILLISECONDS = 120  # a frame of a film stays
 
-class LivePlot:
-    """A callback of `nn.fit` that draws `history.plot()` in the notebook while it trains.
 
-    The picture is drawn anew at most every `seconds`, and at the end; it stays in the notebook as
-    an image. Outside of notebooks nothing is drawn.
+class LivePlot(Shown):
+    """A callback of `nn.fit` that draws in the notebook while it trains.
+
+    What is drawn is `history.plot()`, or what `draw(ax, epoch, history)` draws on empty Axes after
+    so many epochs, such as the decision boundary of the model so far. The picture is drawn anew at
+    most every `seconds`, and at the end; it stays in the notebook as an image. Outside of notebooks
+    nothing is shown.
+
+    With `keep`, as many frames at most are kept, evenly spread over the epochs: then the plot shows
+    itself in a cell as a film, and `save` writes one.
 
     Raises ImportError with what to install where matplotlib is missing.
 
@@ -21,30 +37,121 @@ class LivePlot:
     >>> model = nn.Sequential(nn.Linear(1, 1))
     >>> optimizer = nn.SGD(model.parameters(), lr=0.1)
     >>> options = {"loss": nn.MSELoss(), "optimizer": optimizer, "progress": False}
-    >>> history = nn.fit(model, [[1.0]], [[2.0]], epochs=3, callbacks=[LivePlot()], **options)
+    >>> film = LivePlot(keep=2)
+    >>> history = nn.fit(model, [[1.0]], [[2.0]], epochs=3, callbacks=[film], **options)
+    >>> film
+    LivePlot(of 2 frames, epochs 1 to 3)
     """
 
-    def __init__(self, seconds: float = 0.5) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.5, draw: Draw | None = None, *, keep: int = 0) -> None:
+        self.seconds, self.draw, self.keep = seconds, draw, keep
+        self.frames: dict[int, bytes] = {}  # by epoch, PNG
+        self._every = 1
         self._next, self._shown = 0.0, None
         plots.new_axes()  # what is missing is said before a long training
 
     def __call__(self, epoch: int, history: History) -> None:
-        if time.monotonic() >= self._next:
-            self.at_end(history)
-            self._next = time.monotonic() + self.seconds
+        kept = bool(self.keep) and (len(history.loss) - 1) % self._every == 0
+        if kept or (_display() is not None and time.monotonic() >= self._next):
+            self._step(history, kept)
 
     def at_end(self, history: History) -> None:
         """Draw what there is."""
+        if history.loss and (self.keep or _display() is not None):
+            self._next = 0.0
+            self._step(history, bool(self.keep))
+
+    def _step(self, history: History, kept: bool) -> None:
+        ax, epoch = plots.new_axes(), len(history.loss)
+        if self.draw is None:
+            history.plot(ax=ax)
+        else:
+            self.draw(ax, epoch, history)
+            ax.set_title(f"epoch {epoch}")
+        still = plots.still_of(ax)
+        if kept:
+            self.frames[epoch] = base64.b64decode(still.data)
+            self._thin_out(epoch)
         display = _display()
-        if display is None or not history.loss:
+        if display is None or time.monotonic() < self._next:
             return
-        still = plots.still_of(history.plot(ax=plots.new_axes()))
         picture = {still.kind: still.content, "text/plain": f"{len(history.loss)} epochs"}
         if self._shown is None:
             self._shown = display(picture, raw=True, display_id=True)
         else:
             self._shown.update(picture, raw=True)
+        self._next = time.monotonic() + self.seconds
+
+    def _thin_out(self, last: int) -> None:
+        """Keep the last frame, and some at equal distances: twice those if there are too many."""
+        while True:
+            kept = [k for k in self.frames if (k - 1) % self._every == 0 or k == last]
+            if len(kept) <= max(self.keep, 2):
+                break
+            self._every *= 2
+        self.frames = {k: self.frames[k] for k in kept}
+
+    def __repr__(self) -> str:
+        epochs = [*self.frames]
+        told = f", epochs {epochs[0]} to {epochs[-1]}" if epochs else ""
+        return f"LivePlot(of {len(epochs)} frames{told})"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the film, wholly or not at all, and return its path: .gif, or .html with a slider.
+
+        Raises ValueError for another ending, and where no frame was kept.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in (".gif", ".html"):
+            raise ValueError(f"a film is saved as .gif or .html, not as {path.suffix!r}")
+        if not self.frames:
+            raise ValueError(
+                "no frame was kept: give LivePlot(keep=60) to nn.fit's callbacks first"
+            )
+        write_whole(path, self._gif() if path.suffix.lower() == ".gif" else self._page().encode())
+        return path
+
+    def _gif(self) -> bytes:
+        from PIL import Image  # which matplotlib brings
+
+        first, *others = [Image.open(io.BytesIO(frame)) for frame in self.frames.values()]
+        buffer = io.BytesIO()
+        look = {"duration": [_MILLISECONDS] * len(others) + [1500], "loop": 0}
+        first.save(buffer, "GIF", save_all=True, append_images=others, **look)
+        return buffer.getvalue()
+
+    def _page(self) -> str:
+        return (
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Training</title>'
+            f"</head>\n<body>{self._bundle()['text/html']}</body></html>\n"
+        )
+
+    def _bundle(self) -> dict[str, str]:
+        """The last frame as a picture; where scripts run, all of them with a slider."""
+        if not self.frames:
+            return bundle(repr(self), None, words(repr(self)))
+        epochs, contents = list(self.frames), list(self.frames.values())
+        still = Still(contents[-1], f"Training up to epoch {epochs[-1]}", 0.0)
+        body = f'<div class="gradloom-film">{still.html()}</div>'
+        encoded = json.dumps([base64.b64encode(content).decode() for content in contents])
+        return bundle(repr(self), still, body, [_FILM % (encoded, _MILLISECONDS)])
+
+
+_FILM = """
+for (const film of document.querySelectorAll(".gradloom-film:not([data-live])")) {
+  film.dataset.live = "";
+  const frames = %s, image = film.querySelector("img"), bar = document.createElement("input");
+  const show = () => { image.src = "data:image/png;base64," + frames[bar.value]; };
+  Object.assign(bar, {type: "range", min: 0, max: frames.length - 1, value: 0, oninput: show});
+  bar.setAttribute("aria-label", "Frame");
+  bar.style = "display:block;width:100%%;max-width:40em;margin-top:1em";
+  film.append(bar);
+  show();
+  const timer = setInterval(() => {
+    if (bar.matches(":active, :focus") || +bar.value === frames.length - 1) clearInterval(timer);
+    else { bar.value = +bar.value + 1; show(); }
+  }, %d);
+}"""
 
 
 def _display() -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import engine
 from engine.files import write_whole
 from engine.showing import Still
 from nn.module import Module, values_of
@@ -101,11 +102,7 @@ def decision_boundary(
     """
     ax = _axes(ax, 5.6, 5.0)
     X, labels = np.asarray(X), np.asarray(y).ravel()
-    low, high = X.min(axis=0), X.max(axis=0)
-    margin = 0.05 * (high - low)
-    low, high = low - margin, high + margin
-    xs, ys = np.linspace(low[0], high[0], steps), np.linspace(low[1], high[1], steps)
-    grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    xs, ys, grid = _plane(X, steps)
     scores = np.asarray(score(grid)).reshape(steps, steps)
     filled = ax.contourf(xs, ys, scores, levels=np.linspace(0.0, 1.0, 11), cmap="RdBu_r", alpha=0.6)
     ax.figure.colorbar(
@@ -278,6 +275,152 @@ def gradient_norms(model: Module, *, ax: Any = None) -> Any:
     ax.grid(alpha=0.3, axis="x")
     ax.set_axisbelow(True)
     return ax
+
+
+def unit_responses(
+    hidden: Callable[[Any], Any], X: Any, y: Any = None, *, steps: int = 60, ax: Any = None
+) -> Any:
+    """Draw what each unit of a layer makes of every point of the plane, a panel for each unit.
+
+    `hidden` takes an example of two numbers to a list of the units' outputs: the first modules of
+    a model, such as `model[:2]` of a Sequential. `X`, (n, 2), are examples, drawn in the colours of
+    their labels `y`. A unit that is dead, or at its ends for nine examples of ten or more, and so
+    hardly learns, is called that. One scale of colours is for all panels. Takes and returns Axes.
+
+    Raises ValueError where X has no two columns.
+
+    >>> import nn
+    >>> layer = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+    >>> ax = unit_responses(layer, [[0.0, 1.0], [1.0, 0.0]])
+    >>> [panel.get_title() for panel in ax.child_axes]
+    ['$h_{1}$', '$h_{2}$', '$h_{3}$']
+    """
+    X = np.asarray(X, float)
+    if X.ndim != 2 or X.shape[1] != 2:
+        raise ValueError(f"unit_responses draws examples of two numbers, not {X.shape}")
+    xs, ys, grid = _plane(X, steps)
+    points = np.concatenate([grid, X])
+    found = np.reshape(engine.compile(hidden, in_axes=0)(points), (len(points), -1))
+    over, at = found[: len(grid)], found[len(grid) :]
+    units = over.shape[1]
+    across = math.ceil(math.sqrt(units))
+    down = -(-units // across)
+    ax = _axes(ax, 2.3 * across + 1.0, 2.5 * down)
+    ax.set_axis_off()
+    most = float(np.abs(over).max()) or 1.0
+    wide, high = 1.0 / across, 1.0 / down
+    for unit in range(units):
+        left, top = (unit % across) * wide, 1.0 - (unit // across) * high
+        panel = ax.inset_axes([left, top - high, 0.9 * wide, 0.8 * high])
+        image = panel.contourf(
+            xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 41), cmap="PuOr_r"
+        )
+        labels = np.zeros(len(X)) if y is None else np.asarray(y).ravel()
+        for label, colour in zip(np.unique(labels), _COLOURS, strict=False):
+            panel.scatter(*X[labels == label].T, s=4, color="black" if y is None else colour)
+        name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
+        panel.set_title(name, fontsize=9)
+        panel.tick_params(labelsize=7)
+    ax.figure.colorbar(image, ax=ax, label="the unit's output", **_BAR)
+    return ax
+
+
+def _trouble(at: Any, over: Any) -> str:
+    """What is wrong with a unit, by its outputs for the examples and over the plane."""
+    low, high = min(over.min(), at.min()), max(over.max(), at.max())
+    near = 0.01 * (high - low)
+    if np.ptp(at) == 0.0:
+        return f": dead, {at[0]:g} for all" if at[0] == 0.0 else f": {at[0]:g} for all"
+    off, on = np.mean(at <= low + near), np.mean(at >= high - near)
+    if low == 0.0 and off >= 0.9:
+        return f": off for {off:.0%}"
+    return f": saturated for {off + on:.0%}" if low != 0.0 and off + on >= 0.9 else ""
+
+
+def _plane(X: Any, steps: int) -> tuple[Any, Any, Any]:
+    """Places along both axes around the points of the plane, and the grid of these, (steps², 2)."""
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin = 0.05 * (high - low)
+    xs, ys = np.linspace(low - margin, high + margin, steps).T
+    return xs, ys, np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+
+
+def descents(
+    f: Callable[..., Any],
+    start: Sequence[float],
+    rates: Sequence[float] = (0.02, 0.1, 0.5),
+    *,
+    steps: int = 20,
+    window: Sequence[tuple[float, float]] = (),
+    ax: Any = None,
+) -> Any:
+    """Draw a loss of one or two weights, and the steps of gradient descent at some learning rates.
+
+    `f` takes as many numbers as `start` has to a Value. Each rate makes `steps` steps, drawn up to
+    the first outside of the picture, whose `window` has a pair of ends for each weight, by default
+    around the best place that is found. Takes and returns Axes.
+
+    Raises ValueError for another number of weights than one or two.
+
+    >>> ax = descents(lambda w: (w - 1.0) ** 2, [3.0], rates=[0.1, 1.2])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['learning rate 0.1', 'learning rate 1.2: leaves at step 1']
+    """
+    if len(start) not in (1, 2):
+        raise ValueError(f"descents draws a loss of one or two weights, not {len(start)}")
+    slope = engine.value_and_grad(f, argnums=tuple(range(len(start))))
+    runs = [_descent(slope, start, rate, steps) for rate in rates]
+    if window:
+        low, high = np.array(window, float).T
+    else:
+        _, end = min((loss, tuple(run[-1])) for run, loss in runs)
+        reach = 1.4 * max(np.abs(np.subtract(end, start)).max(), 1e-3)
+        low, high = np.subtract(end, reach), np.add(end, reach)
+    ax = _axes(ax, 6.4, 4.6)
+    _draw_loss(ax, f, low, high)
+    for rate, (run, _), colour in zip(rates, runs, _COLOURS, strict=False):
+        outside = (k for k, at in enumerate(run) if not ((low <= at) & (at <= high)).all())
+        left = next(outside, None)
+        points = np.array(run[: None if left is None else left + 1]).T
+        if len(points) == 1:
+            points = np.array([points[0], engine.compile(f, in_axes=0)(points[0])])
+        name = f"learning rate {rate:g}{'' if left is None else f': leaves at step {left}'}"
+        ax.plot(*points, "o-", markersize=4, linewidth=1.2, color=colour, label=name)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def _descent(
+    slope: Callable[..., Any], start: Sequence[float], rate: float, steps: int
+) -> tuple[list[Any], float]:
+    """Where gradient descent goes while numbers are finite, and the loss at the last place."""
+    run = [np.array(start, float)]
+    loss, gradient = slope(*map(float, run[0]))
+    for _ in range(steps):
+        at = run[-1] - rate * np.array(gradient)
+        now, gradient = slope(*map(float, at))
+        if not (math.isfinite(now) and np.isfinite(gradient).all()):
+            return run, math.inf
+        run, loss = [*run, at], now
+    return run, loss
+
+
+def _draw_loss(ax: Any, f: Callable[..., Any], low: Any, high: Any) -> None:
+    """A loss of one weight as a curve, of two as lines of equal loss."""
+    places = [np.linspace(a, b, 101) for a, b in zip(low, high, strict=True)]
+    mesh = [part.ravel() for part in np.meshgrid(*places)]
+    loss = np.asarray(engine.compile(f, in_axes=0)(*mesh))
+    if len(places) == 1:
+        ax.plot(places[0], loss, color="0.5", linewidth=1.0)
+        margin = 0.05 * (np.nanmax(loss) - np.nanmin(loss))
+        ax.set(xlabel="weight", ylabel="loss", xlim=(low[0], high[0]))
+        ax.set_ylim(np.nanmin(loss) - margin, np.nanmax(loss) + margin)
+        return
+    levels = np.quantile(loss[np.isfinite(loss)], np.linspace(0.0, 1.0, 16)[1:-1] ** 2)
+    lines = ax.contour(*places, loss.reshape(101, 101), np.unique(levels), cmap="Greys_r")
+    ax.clabel(lines, fontsize=7, fmt="%.3g")
+    ax.set(xlabel="first weight", ylabel="second weight", xlim=(low[0], high[0]))
+    ax.set_ylim(low[1], high[1])
 
 
 def still_of(ax: Any, alt: str = "") -> Still:

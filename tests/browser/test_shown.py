@@ -40,6 +40,14 @@ def program() -> Any:
     return layer
 
 
+def film() -> nn.LivePlot:
+    live, history = nn.LivePlot(keep=3), nn.History()
+    for epoch in range(3):
+        history.loss.append(1.0 / (epoch + 1))
+        live(epoch, history)
+    return live
+
+
 SHOWN: dict[str, Callable[[], Any]] = {
     "drawing": lambda: engine.draw(neuron()),
     "player": lambda: engine.step_through(neuron()),
@@ -48,6 +56,7 @@ SHOWN: dict[str, Callable[[], Any]] = {
     "history": lambda: nn.History(loss=[2.0, 1.0, 0.5], step_loss=[2.0, 1.0, 0.5]),
     "plot": lambda: nn.History(loss=[2.0, 1.0, 0.5]).plot(),
     "network": lambda: nn.draw_network(nn.MLP(2, [3, 1], rng=random.Random(0))),
+    "film": film,
     "explanation": lambda: engine.explain(lambda x: engine.relu(x), -1.0),
     "profile": lambda: engine.profile(lambda x: x * x, 2.0),
 }

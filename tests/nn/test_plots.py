@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 
+import engine
 import nn
 from nn import plots
 from sanitised import Sanitised
@@ -36,6 +37,8 @@ PLOTS = {
     "weight_images": lambda ax: plots.weight_images(np.eye(4), (2, 2), ax=ax),
     "gradient_norms": lambda ax: plots.gradient_norms(NETWORK, ax=ax),
     "draw_network": lambda ax: nn.draw_network(NETWORK, [1.0, 2.0], ax=ax),
+    "unit_responses": lambda ax: plots.unit_responses(NETWORK[:2], X, steps=5, ax=ax),
+    "descents": lambda ax: plots.descents(lambda w: w * w, [1.0], ax=ax),
 }
 
 
@@ -43,7 +46,7 @@ PLOTS = {
 def test_axes_are_taken_and_returned(name: str) -> None:
     ax = plots.new_axes()
     assert PLOTS[name](ax) is ax and PLOTS[name](None) is not ax
-    assert ax.has_data() or ax.collections
+    assert ax.has_data() or ax.collections or ax.child_axes
 
 
 def written(ax: Any) -> list[str]:
@@ -73,6 +76,38 @@ def test_weight_images_are_side_by_side_with_a_gap() -> None:
     assert sheet.shape == (1, 5) and sheet.filled(0.0).tolist() == [[1.0, 2.0, 0.0, 3.0, 4.0]]
     with pytest.raises(ValueError, match=r"weights of shape \(2, 2\) are no images of 2 x 2"):
         plots.weight_images([[1.0, 2.0], [3.0, 4.0]], (2, 2))
+
+
+def test_each_unit_has_a_panel_that_says_what_is_wrong_with_it() -> None:
+    layer = nn.Sequential(nn.Linear(2, 4), nn.ReLU())
+    rows, bias = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [-1.0, 0.0, -0.9, 0.5]
+    layer.load_state_dict({"0.weight": rows, "0.bias": bias})
+    points = np.linspace([0.1, 0.0], [1.0, 1.0], 20)
+    ax = plots.unit_responses(layer, points, np.arange(20) % 2)
+    titles = [panel.get_title().partition(": ")[2] for panel in ax.child_axes]
+    assert titles == ["dead, 0 for all", "", "off for 90%", "0.5 for all"]
+    layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    layer.load_state_dict({"0.weight": [[99.0, 0.0], [1.0, 0.0]], "0.bias": [-9.0, 0.0]})
+    first, second = plots.unit_responses(layer, points).child_axes
+    assert "saturated for 9" in first.get_title() and ":" not in second.get_title()
+    with pytest.raises(ValueError, match=r"examples of two numbers, not \(1, 3\)"):
+        plots.unit_responses(layer, [[1.0, 2.0, 3.0]])
+
+
+def test_descents_go_down_or_leave_the_picture() -> None:
+    window = [(-2.0, 2.0), (-3.0, 3.0)]
+    valley = lambda a, b: a * a + 4.0 * b * b  # noqa: E731
+    ax = plots.descents(valley, [1.0, 1.0], [0.1, 0.3], steps=3, window=window)
+    slow, fast = (np.array(line.get_xydata()) for line in ax.lines)
+    assert slow == pytest.approx(np.array([[0.8**k, 0.2**k] for k in range(4)]))
+    assert len(fast) == 4 and fast[1] == pytest.approx([0.4, -1.4])
+    ax = plots.descents(lambda w: engine.exp(w * w), [1.0], [0.1, 99.0], window=[(-2.0, 2.0)])
+    curve, _, lost = ax.lines
+    assert (
+        curve.get_xydata()[0] == pytest.approx([-2.0, np.exp(4.0)]) and len(lost.get_xdata()) == 1
+    )
+    with pytest.raises(ValueError, match="one or two weights, not 3"):
+        plots.descents(lambda a, b, c: a, [1.0, 2.0, 3.0])
 
 
 # --- networks -------------------------------------------------------------------------------
