@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick gallery clean
+.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick playground gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -74,11 +74,14 @@ bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: abou
 bench-quick: .venv/peers  ## the same in a minute, with rougher figures
 	$(BIN)/gradloom bench --quick
 
+playground:  ## one folder, build/playground, that runs the engine in a browser (needs npm)
+	$(PYTHON) docs/playground/build.py build/playground
+
 gallery: .venv/demo  ## the pictures of graphs in the README
 	$(BIN)/python notebooks/gallery.py
 
 clean:
-	rm -rf .venv pictures bench-results
+	rm -rf .venv pictures bench-results build
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

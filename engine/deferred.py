@@ -54,4 +54,9 @@ def numpy_class(name: str) -> Any:
     >>> isinstance([1.0, 2.0], numpy_class("ndarray"))
     False
     """
-    return getattr(sys.modules.get("numpy"), name, ())
+    return loaded_class("numpy", name)
+
+
+def loaded_class(module: str, name: str) -> Any:
+    """Return a class for `isinstance`, or where its module is not loaded ()."""
+    return getattr(sys.modules.get(module), name, ())

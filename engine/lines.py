@@ -17,12 +17,10 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-import numpy as np
-
 from engine import modes
 from engine.copying import set_operands
 from engine.errors import TraceError, shown, user_frame
-from engine.trees import flatten, flatten_argument, is_record, simplified
+from engine.trees import flatten, flatten_argument, is_array, is_record, simplified
 from engine.value import Value, check_domain, computed_leaf
 
 Spot = tuple[CodeType, int]  # a code object and an instruction in it
@@ -142,13 +140,24 @@ class _Single(Recorder):
 
     def rounded(self, x: float) -> float:
         """The number in float32, inf where it is too large."""
+        import numpy as np
+
         with np.errstate(all="ignore"):
             return float(np.float32(x))
 
 
 def recorder_for(dtype: Any) -> Recorder:
-    """A recorder for runs in float64, which None stands for, or in float32."""
-    return _Single() if dtype is not None and np.dtype(dtype) == np.float32 else Recorder()
+    """A recorder for runs in float64, which None stands for, or in float32.
+
+    Raises ValueError for another dtype.
+    """
+    if dtype is None:
+        return Recorder()
+    import numpy as np
+
+    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ValueError(f"numbers are of float64 or float32, not {np.dtype(dtype)}")
+    return _Single() if np.dtype(dtype) == np.float32 else Recorder()
 
 
 def spot(frame: FrameType) -> Spot:
@@ -173,9 +182,9 @@ def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, list | tuple):
         for i, item in enumerate(tree):
             yield from named_leaves(item, f"{name}[{i}]")
-    elif isinstance(tree, np.ndarray):
-        for place, item in zip(np.ndindex(tree.shape), tree.ravel().tolist(), strict=True):
-            yield name + "".join(f"[{i}]" for i in place), item
+    elif is_array(tree):
+        for place in itertools.product(*map(range, tree.shape)):
+            yield name + "".join(f"[{i}]" for i in place), tree.item(*place)
     else:
         yield name, tree
 

@@ -1,7 +1,8 @@
-"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `fixtures DIR`, `cache`
-and `bench`.
+"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `fixtures DIR`, `cache`,
+`playground` and `bench`.
 
-The benchmarks are no part of what is installed: they stand beside the packages in a checkout.
+The benchmarks and the playground are no part of what is installed: they are beside the packages in
+a checkout.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import json
 import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,8 @@ def _command(given: list[str]) -> int:
         return _cache(chosen.clear)
     if chosen.command == "fixtures":
         return _fixtures(chosen.folder)
+    if chosen.command == "playground":
+        return _playground()
     return _run(chosen)
 
 
@@ -57,6 +61,7 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the programs")
     commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
+    commands.add_parser("playground", help="open the page that runs in a browser, in a checkout")
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     port = commands.add_parser("fixtures", help="write graphs as JSON, to test another engine with")
     port.add_argument("folder", type=Path, metavar="DIR", help="write them to this folder")
@@ -145,6 +150,21 @@ def _bench(arguments: Sequence[str], root: Path = Path(__file__).parents[1]) -> 
         return int(importlib.import_module("benchmarks.__main__").main(arguments))
     finally:
         sys.path.remove(str(root))
+
+
+def _playground(root: Path = Path(__file__).parents[1]) -> int:
+    """Open the playground that was built in the checkout these packages are imported from."""
+    page = root / "build" / "playground" / "index.html"
+    if not page.is_file():
+        print(
+            f"gradloom: there is no {page}: run `make playground` in a checkout of the repository, "
+            "which needs npm",
+            file=sys.stderr,
+        )
+        return 1
+    print(page)
+    webbrowser.open(page.as_uri())
+    return 0
 
 
 def _fixtures(folder: Path) -> int:

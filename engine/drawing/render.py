@@ -14,6 +14,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,6 +159,9 @@ def _check_format(format: str) -> None:
 
 def render_source(source: str, format: str) -> bytes:
     """Return the picture of a Graphviz source; raise DrawingError as `Drawing.render` does."""
+    if sys.platform == "emscripten":  # in a browser, whose page brings Graphviz
+        drawn: str = importlib.import_module("js").graphviz(source, format)
+        return drawn.encode()
     program = shutil.which("dot")
     if program is None and importlib.util.find_spec("pygraphviz") is not None:
         graph = importlib.import_module("pygraphviz").AGraph(string=source)

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from engine import modes
+from engine.deferred import loaded_class
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import trace_back
 from engine.explaining.report import Cause, indented, lines_of
@@ -108,8 +107,7 @@ def find(
 ) -> Nonfinite:
     """Return where the first number that is not finite was born: see `engine.find_nonfinite`."""
     refuse_in_trace("find_nonfinite")
-    if dtype is not None and np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ValueError(f"numbers are of float64 or float32, not {np.dtype(dtype)}")
+    recorder_for(dtype)  # what is no dtype of these is said first
     if isinstance(subject, Value) or not callable(subject):
         if args or keywords or wrt is not None or dtype is not None:
             raise TypeError(
@@ -123,9 +121,7 @@ def find(
         return told
     if lines is not None:
         raise TypeError("lines= is for Values; of a function find_nonfinite notes the lines itself")
-    from engine.compiled.program import Program
-
-    if isinstance(subject, Program):
+    if isinstance(subject, loaded_class("engine.compiled.program", "Program")):
         if wrt is not None or dtype is not None:
             raise TypeError("wrt and dtype are those of the program; give them to engine.compile")
         return _in_program(subject, args, keywords)
