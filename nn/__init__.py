@@ -72,6 +72,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "nn.compare": ("Comparison", "compare_paths"),
+            "nn.lessons": (),
             "nn.live": ("LivePlot",),
             "nn.minimize": ("minimize",),
             "nn.network_picture": ("draw_network",),

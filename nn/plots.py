@@ -317,10 +317,11 @@ def unit_responses(
         )
         labels = np.zeros(len(X)) if y is None else np.asarray(y).ravel()
         for label, colour in zip(np.unique(labels), _COLOURS, strict=False):
-            panel.scatter(*X[labels == label].T, s=4, color="black" if y is None else colour)
+            ink = "black" if y is None else colour
+            panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
         panel.set_title(name, fontsize=9)
-        panel.tick_params(labelsize=7)
+        panel.tick_params(labelsize=7, labelleft=unit % across == 0)
     ax.figure.colorbar(image, ax=ax, label="the unit's output", **_BAR)
     return ax
 

@@ -1,0 +1,175 @@
+"""The exercises of the notebooks: `check` says whether an answer is right, or what is off.
+
+An answer is a number, or a function that is tried on some inputs. Each exercise is a row here: its
+number in the notebooks, and what looks at an answer and returns what is wrong with it, or "".
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import engine
+from engine import Value
+
+_EXERCISES: dict[str, Callable[[Any], str]] = {}
+
+
+def check(exercise: str, answer: Any) -> None:
+    """Print whether an answer is right, or what is off. `...` is no answer yet.
+
+    Raises KeyError for an exercise that there is not.
+
+    >>> check("1.1", 12.0)
+    1.1 is right.
+    >>> check("1.1", -12.0)
+    1.1 is not right yet: it is right but for its sign.
+    """
+    if exercise not in _EXERCISES:
+        raise KeyError(f"there is no exercise {exercise!r}: they are {', '.join(_EXERCISES)}")
+    if answer is ... or _gives_dots(answer):
+        print(f"{exercise} has no answer yet: put one in place of the three dots.")
+        return
+    try:
+        wrong = _EXERCISES[exercise](answer)
+    except Exception as error:  # of the answer, which may be any function
+        wrong = f"it raised {type(error).__name__}: {error}"
+    print(f"{exercise} is not right yet: {wrong}." if wrong else f"{exercise} is right.")
+
+
+def _gives_dots(answer: Any) -> bool:
+    """Whether this is a function whose answer is left open, such as ``lambda x: ...``."""
+    return isinstance(answer, FunctionType) and set(answer.__code__.co_consts) - {None} == {...}
+
+
+def _exercise(name: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
+        _EXERCISES[name] = look
+        return look
+
+    return noted
+
+
+def _off(answer: Any, right: float, hint: str) -> str:
+    """What is wrong with a number, "" if nothing is."""
+    answer = answer.data if isinstance(answer, Value) else answer
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        return f"a number is asked for, not a {type(answer).__name__}"
+    if math.isclose(answer, right, rel_tol=1e-6, abs_tol=1e-9):
+        return ""
+    if math.isclose(answer, -right, rel_tol=1e-6):
+        return "it is right but for its sign"
+    for factor, name in ((2.0, "twice"), (0.5, "half")):
+        if math.isclose(answer, factor * right, rel_tol=1e-6):
+            return f"it is {name} what it should be; {hint}"
+    if math.isclose(answer, right, rel_tol=0.02):
+        return "it is close, but rounded or not exact"
+    return hint
+
+
+def _slope_off(f: Any, at: float, right: float) -> str:
+    if not callable(f):
+        return f"a function of one number is asked for, not a {type(f).__name__}"
+    found = engine.grad(f)(at)
+    if math.isclose(found, right, rel_tol=1e-9, abs_tol=1e-12):
+        return ""
+    return f"its slope at {at:g} is {found:g}, not {right:g}"
+
+
+# --- 1. A first gradient --------------------------------------------------------------------------
+
+
+@_exercise("1.1")
+def _cube(answer: Any) -> str:
+    return _off(answer, 12.0, "t = a · a · a has three roads from a to t; each brings a²")
+
+
+@_exercise("1.2")
+def _seven(f: Any) -> str:
+    return _slope_off(f, 2.0, 7.0)
+
+
+@_exercise("1.3")
+def _flat(f: Any) -> str:
+    wrong = _slope_off(f, 1.0, 0.0)
+    if wrong:
+        return wrong
+    a = Value(1.0)
+    uses = sum(operand is a for node in _nodes(f(a)) for operand, _ in node._operands())
+    return "" if uses >= 3 else f"a is used {uses} times, and three are asked for"
+
+
+def _nodes(root: Any) -> list[Value]:
+    from engine.graph import topological_order
+
+    return topological_order([root]) if isinstance(root, Value) else []
+
+
+# --- 2. Seeing the graph --------------------------------------------------------------------------
+
+
+@_exercise("2.1")
+def _border(answer: Any) -> str:
+    return _off(answer, 0.2, "the sum is 0.8 · 1 + 0.5 · (−2) + bias, and dead up to 0")
+
+
+@_exercise("2.2")
+def _count(answer: Any) -> str:
+    hint = "count the weights, the inputs, their products, the bias, and a sum for each product"
+    return _off(answer, 41.0, hint)
+
+
+@_exercise("2.3")
+def _revived(f: Any) -> str:
+    if not callable(f):
+        return f"a function of one number is asked for, not a {type(f).__name__}"
+    rng = random.Random(0)
+    for x in [rng.uniform(-3.0, 3.0) for _ in range(20)]:
+        y, slope = engine.value_and_grad(f)(x)
+        if x > 0.0 and not math.isclose(y, x):
+            return f"at {x:.3g} it is {y:.3g}, where it should be the number itself"
+        if x < 0.0 and slope == 0.0:
+            return f"at {x:.3g} its slope is 0: it would be dead there"
+        if x < 0.0 and abs(y) > 0.5 * abs(x):
+            return f"at {x:.3g} it is {y:.3g}, which is more than half of that"
+    return ""
+
+
+# --- 5. The unit circle, 8. Two circles -----------------------------------------------------------
+
+
+@_exercise("5.1")
+def _always_outside(answer: Any) -> str:
+    area = 1.0 - math.pi / 100.0
+    value = answer.data if isinstance(answer, Value) else answer
+    if isinstance(value, int | float) and math.isclose(value, 100.0 * area, rel_tol=1e-3):
+        return "that is in per cent; a share between 0 and 1 is asked for"
+    hint = "the circle has the area π, and the square 10 · 10"
+    return "" if isinstance(value, float) and abs(value - area) < 5e-4 else _off(answer, area, hint)
+
+
+@_exercise("5.2")
+def _inside(f: Any) -> str:
+    if not callable(f):
+        return f"a function of two numbers is asked for, not a {type(f).__name__}"
+    rng = random.Random(1)
+    for _ in range(200):
+        x, y = rng.uniform(-5.0, 5.0), rng.uniform(-5.0, 5.0)
+        score = f(Value(x), Value(y))
+        score = score.data if isinstance(score, Value) else float(score)
+        if (score >= 0.5) != (x * x + y * y < 1.0):
+            return f"({x:.2f}, {y:.2f}) scores {score:.3g}, on the wrong side of a half"
+    return ""
+
+
+@_exercise("8.1")
+def _sigmoid_slope(answer: Any) -> str:
+    return _off(answer, 0.25, "with a = σ(z) the slope is a (1 − a), and that is largest at a = ½")
+
+
+@_exercise("8.2")
+def _ten_layers(answer: Any) -> str:
+    return _off(answer, 0.25**10, "each layer multiplies by at most ¼, and there are ten")

@@ -1,0 +1,79 @@
+"""The exercises of the notebooks: right answers pass, wrong ones are told what is off."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import engine
+from nn import lessons
+
+RIGHT: dict[str, Any] = {
+    "1.1": 12,
+    "1.2": lambda x: 7 * x,
+    "1.3": lambda a: a * a * a - 3 * a,
+    "2.1": 0.2,
+    "2.2": 41,
+    "2.3": lambda x: engine.leaky_relu(x, 0.1),
+    "5.1": 1 - math.pi / 100,
+    "5.2": lambda x, y: engine.sigmoid(50 * (1 - x * x - y * y)),
+    "8.1": 0.25,
+    "8.2": 0.25**10,
+}
+WRONG: list[tuple[str, Any, str]] = [
+    ("1.1", 6.0, "it is half what it should be"),
+    ("1.1", "12", "a number is asked for, not a str"),
+    ("1.1", 12.1, "close, but rounded"),
+    ("1.2", lambda x: x * x, "its slope at 2 is 4, not 7"),
+    ("1.2", 7.0, "a function of one number is asked for, not a float"),
+    ("1.3", lambda a: (a - 1) ** 2, "a is used 1 times"),
+    ("2.1", -0.2, "right but for its sign"),
+    ("2.2", 31, "count the weights"),
+    ("2.3", engine.relu, "its slope is 0: it would be dead"),
+    ("2.3", lambda x: x, "more than half of that"),
+    ("5.1", 96.858, "in per cent"),
+    ("5.2", lambda x, y: engine.sigmoid(1 - x - y), "on the wrong side of a half"),
+    ("8.1", 0.5, "twice what it should be; with a = σ(z)"),
+    ("8.2", lambda: 1 / 0, "a number is asked for, not a function"),
+    ("5.2", lambda x, y: 1 / 0, "it raised ZeroDivisionError"),
+]
+
+
+def said(capsys: pytest.CaptureFixture[str], exercise: str, answer: Any) -> str:
+    lessons.check(exercise, answer)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", lessons._EXERCISES)
+def test_a_right_answer_is_right(exercise: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, exercise, RIGHT[exercise]) == f"{exercise} is right.\n"
+    assert "no answer yet" in said(capsys, exercise, ...)
+    assert "no answer yet" in said(capsys, exercise, lambda x: ...)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "what"), WRONG)
+def test_a_wrong_answer_is_told_what_is_off(
+    exercise: str, answer: Any, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(capsys, exercise, answer)
+    assert text.startswith(f"{exercise} is not right yet: ") and what in text
+
+
+def test_another_exercise_is_named() -> None:
+    with pytest.raises(KeyError, match=r"no exercise '9.9': they are 1.1, 1.2"):
+        lessons.check("9.9", 1.0)
+
+
+def test_every_exercise_is_in_its_notebook_and_the_other_way_round() -> None:
+    folder = Path(__file__).parents[2] / "notebooks"
+    found: dict[str, Callable[..., Any] | None] = {}
+    for path in folder.glob("*.ipynb"):
+        for cell in json.loads(path.read_text())["cells"]:
+            for name in re.findall(r'lessons\.check\("([\d.]+)"', "".join(cell["source"])):
+                assert int(path.stem[:2]) == int(name.split(".")[0])
+                found[name] = None
+    assert set(found) == set(lessons._EXERCISES) == set(RIGHT)
