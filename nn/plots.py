@@ -313,7 +313,7 @@ def unit_responses(
         left, top = (unit % across) * wide, 1.0 - (unit // across) * high
         panel = ax.inset_axes([left, top - high, 0.9 * wide, 0.8 * high])
         image = panel.contourf(
-            xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 41), cmap="PuOr_r"
+            xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 21), cmap="PuOr_r"
         )
         labels = np.zeros(len(X)) if y is None else np.asarray(y).ravel()
         for label, colour in zip(np.unique(labels), _COLOURS, strict=False):
