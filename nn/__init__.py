@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from engine import deferred
 from nn import data, init, metrics
 from nn.containers import ModuleList, Sequential
+from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.data import DataLoader, Subset, TensorDataset, random_split
 from nn.layers import (
     ELU,
@@ -95,12 +96,16 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AvgPool1d",
+    "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CausalSelfAttention",
     "CheckpointError",
     "Comparison",
     "Confusion",
+    "Conv1d",
+    "Conv2d",
     "CosineAnnealingLR",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
@@ -124,6 +129,8 @@ __all__ = [
     "LogSoftmax",
     "Loss",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
     "Module",
     "ModuleList",
     "NLLLoss",

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nn import containers, layers, sequences
+from nn import containers, convolutions, layers, sequences
 from nn.containers import ModuleList, Sequential
 from nn.module import Module, values_of
 
@@ -23,7 +23,7 @@ Shapes: TypeAlias = Iterator[tuple[str, tuple[int, ...]]]
 # All layers of nn, by name.
 CLASSES: dict[str, type[Module]] = {
     name: found
-    for source in (containers, layers, sequences)
+    for source in (containers, convolutions, layers, sequences)
     for name, found in vars(source).items()
     if inspect.isclass(found)
     and issubclass(found, Module)
@@ -40,12 +40,17 @@ _ARGUMENTS: dict[type[Module], dict[str, str]] = {
     }
     for kind in CLASSES.values()
 }
-# What an argument may be, by what the constructor says of it; else it is a list of ints.
+# What an argument may be, by what the constructor says of it; a list is one of ints.
 _TYPES: dict[str, list[type]] = {
     "int": [int],
     "bool": [bool],
     "float": [int, float],
     "float | None": [int, float, type(None)],
+    "int | None": [int, type(None)],
+    "str": [str],
+    "Sizes": [int, list],
+    "Sizes | None": [int, list, type(None)],
+    "Sizes | str": [int, list, str],
 }
 
 
@@ -161,9 +166,9 @@ def _made(name: str, told: Mapping[str, Any], arrays: Arrays) -> Module:
 
 
 def _is_a(argument: Any, annotation: str) -> bool:
-    if annotation in _TYPES:
-        return type(argument) in _TYPES[annotation]
-    return type(argument) is list and all(type(part) is int for part in argument)
+    if type(argument) not in _TYPES.get(annotation, [list]):
+        return False
+    return type(argument) is not list or all(type(part) is int for part in argument)
 
 
 def _arguments(module: Module) -> dict[str, Any]:
@@ -261,6 +266,15 @@ def _linear(in_features: int, out_features: int, bias: bool) -> Shapes:
         yield "bias", (out_features,)
 
 
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: list[int], groups: int, bias: bool, **_: Any
+) -> Shapes:
+    if groups > 0:
+        yield "weight", (out_channels, in_channels // groups, *kernel_size)
+    if bias:
+        yield "bias", (out_channels,)
+
+
 def _embedding(num_embeddings: int, embedding_dim: int) -> Shapes:
     yield "weight", (num_embeddings, embedding_dim)
 
@@ -300,6 +314,8 @@ def _mlp(nin: int, nouts: list[int]) -> Shapes:
 # In their order, as long as they are asked for: a file without the next one is found out before
 # the one after it is thought of.
 _SHAPES: dict[type[Module], Callable[..., Shapes]] = {
+    convolutions.Conv1d: _conv,
+    convolutions.Conv2d: _conv,
     layers.Linear: _linear,
     layers.Neuron: _neuron,
     layers.Layer: _layer,

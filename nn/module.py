@@ -54,6 +54,7 @@ class Module:
     __slots__ = ("__dict__", "__weakref__", "_own_programs")
     _own_programs: dict[Any, Any]
     training: bool = True
+    example_dims: int = 1  # of an array that is one example for this module
     requires_grad: bool = True  # False where `requires_grad_` froze the parameters held here
 
     _slots: tuple[str, ...] = ()
@@ -91,7 +92,7 @@ class Module:
     def _example(self, x: Any) -> Any:
         if not isinstance(x, np.ndarray):
             return x
-        if x.ndim > 1:
+        if x.ndim > 1 and x.ndim > max(module.example_dims for module in self.modules()):
             raise TypeError(
                 f"a module takes one example, and this array of shape {x.shape} looks like a "
                 "batch; use nn.predict(model, X), or model(x) for each row x"

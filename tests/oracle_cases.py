@@ -19,6 +19,7 @@ from typing import Any
 
 import nn
 import random_graphs
+from convolution_cases import convolution_figures
 from engine.ops import TABLE
 from loss_cases import LOSSES, TRAINED, loss_figure, trained_figure
 from nn.data import unit_circle
@@ -289,5 +290,6 @@ def nn_figures(torch: Any) -> Figures:
 FILES: dict[str, Callable[[Any], Figures]] = {
     "random_graphs": graph_figures,
     "nn_figures": nn_figures,
+    "convolution_figures": lambda torch: convolution_figures(torch, state_of),
     "optimizer_figures": optimizer_figures,
 }

@@ -292,6 +292,15 @@ MODELS: dict[str, list[nn.Module]] = {
     "ELU": [nn.ELU(0.5), nn.ELU(2)],
     "Softplus": [nn.Softplus(2.0, math.inf)],
     "Dropout": [nn.Dropout(0.1), nn.Dropout(1)],
+    "Conv1d": [
+        nn.Conv1d(1, 2, 3),
+        nn.Conv1d(4, 2, [2], 2, 1, 3, groups=2, bias=False, padding_mode="circular"),
+    ],
+    "Conv2d": [nn.Conv2d(1, 2, 3, padding="same"), nn.Conv2d(2, 1, (1, 2), padding="valid")],
+    "MaxPool1d": [nn.MaxPool1d(2), nn.MaxPool1d((3,), 1, np.int64(1))],
+    "MaxPool2d": [nn.MaxPool2d(2), nn.MaxPool2d([2, 1], None, (1, 0), ceil_mode=True)],
+    "AvgPool1d": [nn.AvgPool1d(2), nn.AvgPool1d(3, 2, 1, ceil_mode=True)],
+    "AvgPool2d": [nn.AvgPool2d(2), nn.AvgPool2d(2, 1, count_include_pad=False, divisor_override=3)],
     "Embedding": [nn.Embedding(3, 2)],
     "LayerNorm": [
         *(nn.LayerNorm(3), nn.LayerNorm([2], eps=0.1, bias=False)),
