@@ -18,7 +18,7 @@ PROCESSES = (
     ("importing", "compiling"),
     ("moons",),
     (
-        *("xor", "unit-circle", "mnist", "gpt", "lotka-volterra"),
+        *("xor", "unit-circle", "mnist", "convolutions", "gpt", "lotka-volterra"),
         *("solutions", "sparse", "steps", "calls"),
     ),
     ("block-math", "lowering", "fitting"),

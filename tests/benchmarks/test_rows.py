@@ -13,9 +13,9 @@ from benchmarks.rows import NAMES
 
 WITH_PEERS = [
     *("moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"),
-    *("calls", "compiling", "solutions", "sparse"),
+    *("calls", "compiling", "convolutions", "solutions", "sparse"),
 ]
-LONG = {"gpt", "growth", "compiling", "sparse"}  # even at their smallest
+LONG = {"convolutions", "gpt", "growth", "compiling", "sparse"}  # even at their smallest
 ALL = pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
 )
