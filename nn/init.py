@@ -128,9 +128,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-# PyTorch has more names for "linear", of convolutions.
 _GAINS = {
-    "linear": 1.0,
+    **dict.fromkeys(("linear", "conv1d", "conv2d"), 1.0),
     "sigmoid": 1.0,
     "tanh": 5.0 / 3.0,
     "relu": math.sqrt(2.0),

@@ -94,6 +94,8 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 
 GAINS = {
     "linear": 1.0,
+    "conv1d": 1.0,
+    "conv2d": 1.0,
     "sigmoid": 1.0,
     "tanh": 5 / 3,
     "relu": math.sqrt(2),
