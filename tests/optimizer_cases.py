@@ -130,6 +130,28 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             eps=(1e-10, 0.1),
         ),
     ],
+    "Adamax": [
+        {"lr": 0.05, "maximize": True, "betas": (0.3, 0.6)},
+        {"lr": 0.05, "betas": (0.9, 0.0), "eps": 0.1},
+        *combined(lr=(0.05,), weight_decay=(0.0, 0.05)),
+    ],
+    "NAdam": [
+        {"lr": 0.05, "maximize": True, "momentum_decay": 0.5},
+        {"lr": 0.05, "betas": (0.5, 0.9), "eps": 1e-3, "momentum_decay": 0.0},
+        *combined(lr=(0.05,), weight_decay=(0.05,), decoupled_weight_decay=_FLAGS),
+    ],
+    "RAdam": [
+        {"lr": 0.05, "maximize": True},
+        {"lr": 0.05, "betas": (0.5, 0.7), "eps": 1e-3},  # whose variance is never known enough
+        {"lr": 0.05, "betas": (0.5, 0.9)},
+        *combined(lr=(0.05,), weight_decay=(0.05,), decoupled_weight_decay=_FLAGS),
+    ],
+    "Adadelta": [
+        {},
+        {"lr": 0.5, "maximize": True, "rho": 0.5, "eps": 1e-3},
+        {"lr": 10.0, "rho": 1.0, "weight_decay": 0.05},
+        {"lr": 10.0, "rho": 0.0},
+    ],
 }
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     f"{problem}: {name}({', '.join(f'{key}={value}' for key, value in settings.items())})": (
@@ -341,6 +363,10 @@ TRIED: dict[str, list[dict[str, Any]]] = {
         {"eps": -1.0},
         {"weight_decay": -1.0},
     ],
+    "Adamax": [{"lr": -1.0}, {"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}, {"eps": -1.0}],
+    "NAdam": [{"betas": (0.9, 1.0)}, {"momentum_decay": -0.1}, {"weight_decay": -1.0}],
+    "RAdam": [{"lr": -1.0}, {"betas": (0.9, 1.0)}, {"eps": -1.0}, {"weight_decay": -1.0}],
+    "Adadelta": [{"rho": 1.5}, {"rho": 1.0}, {"rho": -0.1}, {"eps": -1.0}, {"lr": -1.0}],
 }
 TRIALS = {f"{name} told {settings}": (name, settings) for name in TRIED for settings in TRIED[name]}
 
@@ -415,6 +441,10 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
     "RMSprop": ("RMSprop", {"lr": 0.01}),
     "centred RMSprop": ("RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.9, "alpha": 0.9}),
     "Adagrad": ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
+    "Adamax": ("Adamax", {"lr": 0.05}),
+    "NAdam": ("NAdam", {"lr": 0.05, "weight_decay": 0.01, "decoupled_weight_decay": True}),
+    "RAdam": ("RAdam", {"lr": 0.05, "weight_decay": 0.01}),
+    "Adadelta": ("Adadelta", {"lr": 5.0}),
 }
 PLANS: dict[str, tuple[str, str, dict[str, Any]]] = {  # after what, a scheduler, what it is told
     "no schedule": ("", "", {}),
@@ -464,6 +494,15 @@ def journey_figure(torch: Any, name: str) -> Any:
 def optimizer_figures(torch: Any) -> dict[str, Any]:
     """PyTorch's figures for all cases, by their names."""
     optim, scalar = torch.optim, torch_scalar(torch)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # else NAdam's product of momenta is in single precision
+    try:
+        return _optimizer_figures(torch, optim, scalar)
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _optimizer_figures(torch: Any, optim: Any, scalar: Callable[[float], Any]) -> dict[str, Any]:
     return {
         **{name: kept(descend(optim, scalar, name)) for name in CASES},
         **{

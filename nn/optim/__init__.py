@@ -6,18 +6,22 @@
 
 from nn.optim.base import Optimizer
 from nn.optim.clipping import clip_grad_norm_, clip_grad_value_
-from nn.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from nn.optim.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop
 from nn.optim.schedules import CosineAnnealingLR, LambdaLR, LRScheduler, StepLR
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "CosineAnnealingLR",
     "LRScheduler",
     "LambdaLR",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "StepLR",
     "clip_grad_norm_",

@@ -5,7 +5,7 @@ Each says what may be set, and with what numbers its rule (`rules`) is told of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ def _rows(steps: Array, *columns: Any) -> Array:
     for k, column in enumerate(columns):
         rows[:, k] = column
     return rows
+
+
+def _each(function: Callable[[int, float], Any], steps: Array, setting: Any) -> Array:
+    """A function of each step's number and a setting. Powers in it are Python's: NumPy's may
+    differ from one length of array to another."""
+    settings = np.broadcast_to(setting, steps.shape).tolist()
+    return np.array([function(k, x) for k, x in zip(steps.tolist(), settings, strict=True)])
 
 
 def _sign(group: dict[str, Any]) -> float:
@@ -80,7 +87,36 @@ class SGD(Optimizer):
         )
 
 
-class Adam(Optimizer):
+class _Moments(Optimizer):
+    """What Adam and its kin have in common: two betas, of averages that begin at 0."""
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{type(self).__name__}'s betas are two numbers, not {betas!r}")
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"{type(self).__name__} needs betas from 0 to below 1, not {betas}")
+
+    def _powers(self, group: dict[str, Any], steps: Array) -> Array:
+        """beta**k at update k, which is by how much an average is too small: a row a beta."""
+        return np.array([_each(lambda k, beta: beta**k, steps + 1, b) for b in group["betas"]])
+
+    def _of_moments(self, group: dict[str, Any]) -> tuple[Any, ...]:
+        """The settings that rules of two moments begin with: sign, decay, betas."""
+        beta1, beta2 = group["betas"]
+        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
+        return (
+            _sign(group),
+            0.0 if decoupled else decay,
+            1.0 - group["lr"] * decay if decoupled else 1.0,
+            1.0 - beta1,
+            beta2,
+            1.0 - beta2,
+        )
+
+
+class Adam(_Moments):
     """Adam, with AMSGrad's maximum if `amsgrad` is true: see `rules.adam`.
 
     `weight_decay` adds to the gradient; with `decoupled_weight_decay` it shrinks the parameters
@@ -110,30 +146,12 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, **_settings(locals()))
 
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{type(self).__name__}'s betas are two numbers, not {betas!r}")
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"{type(self).__name__} needs betas from 0 to below 1, not {betas}")
-
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update: the bias corrections are in them."""
-        beta1, beta2 = group["betas"]
-        # powers of Python's: NumPy's may differ from one length of array to another
-        correction1 = np.array([1.0 - beta1**k for k in (steps + 1).tolist()])
-        correction2 = np.array([1.0 - beta2**k for k in (steps + 1).tolist()])
-        decay = group["weight_decay"]
-        decoupled = group["decoupled_weight_decay"]
+        correction1, correction2 = 1.0 - self._powers(group, steps)
         return _rows(
             steps,
-            _sign(group),
-            0.0 if decoupled else decay,
-            1.0 - group["lr"] * decay if decoupled else 1.0,
-            1.0 - beta1,
-            beta2,
-            1.0 - beta2,
+            *self._of_moments(group),
             group["lr"] / correction1,
             np.sqrt(correction2),
             group["eps"],
@@ -165,6 +183,148 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(parameters, **_settings(locals()), decoupled_weight_decay=True)
+
+
+class Adamax(_Moments):
+    """Adam with the largest of the gradient's sizes, fading, for its root mean square: see
+    `rules.adamax`.
+
+    Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> Adamax([w], lr=0.1).step()
+    >>> f"{w.data:.1f}"
+    '0.9'
+    """
+
+    rule = staticmethod(rules.adamax)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(parameters, **_settings(locals()))
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update."""
+        beta1, beta2 = group["betas"]
+        return _rows(
+            steps,
+            _sign(group),
+            group["weight_decay"],
+            1.0 - beta1,
+            beta2,
+            group["lr"] / (1.0 - self._powers(group, steps)[0]),
+            group["eps"],
+        )
+
+
+class NAdam(_Moments):
+    """Adam with Nesterov's momentum, which grows to beta1 with `momentum_decay`: see `rules.nadam`.
+
+    `weight_decay` adds to the gradient; with `decoupled_weight_decay` it shrinks the parameters
+    instead. Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> NAdam([w], lr=0.1).step()
+    >>> f"{w.data:.2f}"
+    '0.89'
+    """
+
+    rule = staticmethod(rules.nadam)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(parameters, **_settings(locals()))
+
+    def _new_state(self, group: dict[str, Any]) -> State:
+        state = super()._new_state(group)
+        state.slots[self._slot_names().index("mu_product")] = 1.0
+        return state
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update: the momenta are in them."""
+        decay, (beta1, _) = group["momentum_decay"], group["betas"]
+
+        def momentum(k: int, beta: float) -> Any:
+            return beta * (1.0 - 0.5 * 0.96 ** (k * decay))
+
+        return _rows(
+            steps,
+            *self._of_moments(group),
+            group["lr"],
+            _each(momentum, steps + 1, beta1),
+            _each(momentum, steps + 2, beta1),
+            1.0 - self._powers(group, steps)[1],
+            group["eps"],
+        )
+
+
+class RAdam(_Moments):
+    """Adam whose first steps are shorter, where the variance is not known well: see `rules.radam`.
+
+    `weight_decay` adds to the gradient; with `decoupled_weight_decay` it shrinks the parameters
+    instead. Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> RAdam([w], lr=0.1).step()
+    >>> f"{w.data:.1f}"
+    '0.7'
+    """
+
+    rule = staticmethod(rules.radam)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(parameters, **_settings(locals()))
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update: the rectification is in them."""
+        power1, power2 = self._powers(group, steps)
+        beta2 = np.asarray(group["betas"][1])
+        longest = 2.0 / (1.0 - beta2) - 1.0  # how many gradients the average is of, in the end
+        length = longest - 2.0 * (steps + 1) * power2 / (1.0 - power2)
+        known = length > 5.0
+        ratio = (length - 4.0) * (length - 2.0) * longest
+        ratio = ratio / np.where(known, (longest - 4.0) * (longest - 2.0) * length, 1.0)
+        return _rows(
+            steps,
+            *self._of_moments(group),
+            group["lr"] / (1.0 - power1),
+            np.sqrt(np.where(known, ratio * (1.0 - power2), 0.0)),
+            group["eps"],
+        )
 
 
 class RMSprop(Optimizer):
@@ -253,5 +413,51 @@ class Adagrad(Optimizer):
             _sign(group),
             group["weight_decay"],
             group["lr"] / (1.0 + steps * group["lr_decay"]),
+            group["eps"],
+        )
+
+
+class Adadelta(Optimizer):
+    """Steps in the parameters' own units, by root mean squares of steps and gradients: see
+    `rules.adadelta`.
+
+    Raises ValueError for settings out of range.
+
+    >>> from engine import Value
+    >>> w = Value(1.0)
+    >>> (w * 3.0).backward()
+    >>> Adadelta([w], lr=100.0).step()
+    >>> f"{w.data:.2f}"
+    '0.68'
+    """
+
+    rule = staticmethod(rules.adadelta)
+
+    def __init__(
+        self,
+        parameters: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(parameters, **_settings(locals()))
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        if group["rho"] > 1.0:
+            raise ValueError(f"Adadelta needs a rho from 0 to 1, not {group['rho']}")
+
+    def settings(self, group: dict[str, Any], steps: Array) -> Array:
+        """Return the rule's settings, one row an update."""
+        return _rows(
+            steps,
+            _sign(group),
+            group["weight_decay"],
+            group["lr"],
+            group["rho"],
+            1.0 - group["rho"],
             group["eps"],
         )

@@ -31,9 +31,7 @@ def sgd(w: Any, g: Any, momentum_buffer: Any, settings: Array) -> tuple[Any, Any
     """
     sign, weight_decay, lr = settings[0], settings[1], settings[2]
     momentum, undamped, nesterov = settings[3], settings[4], settings[5]
-    g = sign * g
-    if weight_decay != 0.0:
-        g = g + weight_decay * w
+    g = decayed(w, sign * g, weight_decay)
     if momentum != 0.0:
         momentum_buffer = momentum * momentum_buffer + undamped * g
         g = g + momentum * momentum_buffer if nesterov != 0.0 else momentum_buffer
@@ -54,10 +52,8 @@ def adam(
     sign, weight_decay, kept = settings[0], settings[1], settings[2]
     share, beta2, share2 = settings[3], settings[4], settings[5]
     step_size, correction2, eps, amsgrad = settings[6], settings[7], settings[8], settings[9]
-    g = sign * g
     w = kept * w
-    if weight_decay != 0.0:
-        g = g + weight_decay * w
+    g = decayed(w, sign * g, weight_decay)
     exp_avg = blend(exp_avg, g, share)
     exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
     second = exp_avg_sq
@@ -80,9 +76,7 @@ def rmsprop(
     sign, weight_decay, lr = settings[0], settings[1], settings[2]
     alpha, share, eps = settings[3], settings[4], settings[5]
     momentum, centered = settings[6], settings[7]
-    g = sign * g
-    if weight_decay != 0.0:
-        g = g + weight_decay * w
+    g = decayed(w, sign * g, weight_decay)
     square_avg = alpha * square_avg + share * g * g
     variance = square_avg
     if centered != 0.0:
@@ -104,11 +98,89 @@ def adagrad(w: Any, g: Any, sum: Any, settings: Array) -> tuple[Any, Any]:
     `settings` are the sign of the gradient, weight_decay, lr with its decay, eps.
     """
     sign, weight_decay, lr, eps = settings[0], settings[1], settings[2], settings[3]
-    g = sign * g
-    if weight_decay != 0.0:
-        g = g + weight_decay * w
+    g = decayed(w, sign * g, weight_decay)
     sum = sum + g * g
     return w - lr * g / (np.sqrt(sum) + eps), sum
+
+
+def adamax(w: Any, g: Any, exp_avg: Any, exp_inf: Any, settings: Array) -> tuple[Any, Any, Any]:
+    """Adamax (Kingma & Ba 2015, algorithm 2), with eps added to the gradient's size.
+
+    `settings` are the sign of the gradient, weight_decay, 1 - beta1, beta2, lr over the bias
+    correction, eps.
+    """
+    sign, weight_decay, share = settings[0], settings[1], settings[2]
+    beta2, step_size, eps = settings[3], settings[4], settings[5]
+    g = decayed(w, sign * g, weight_decay)
+    exp_avg = blend(exp_avg, g, share)
+    exp_inf = np.maximum(beta2 * exp_inf, np.abs(g) + eps)
+    return w - step_size * exp_avg / exp_inf, exp_avg, exp_inf
+
+
+def nadam(
+    w: Any, g: Any, exp_avg: Any, exp_avg_sq: Any, mu_product: Any, settings: Array
+) -> tuple[Any, Any, Any, Any]:
+    """NAdam (Dozat 2016, algorithm 2), decayed as AdamW if that is asked for.
+
+    `settings` are the sign of the gradient, weight_decay in the gradient, what decoupled decay
+    leaves of a parameter, 1 - beta1, beta2, 1 - beta2, lr, this update's momentum and the next
+    one's, the second bias correction, eps. `mu_product` is the product of all momenta so far: it
+    begins at 1, and is no setting, since what beta1 was before may be another.
+    """
+    sign, weight_decay, kept, share = settings[0], settings[1], settings[2], settings[3]
+    beta2, share2, lr, mu, mu_next = settings[4], settings[5], settings[6], settings[7], settings[8]
+    correction2, eps = settings[9], settings[10]
+    w = kept * w
+    g = decayed(w, sign * g, weight_decay)
+    exp_avg = blend(exp_avg, g, share)
+    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    mu_product = mu_product * mu
+    scale = np.sqrt(exp_avg_sq / correction2) + eps
+    w = w - lr * (1.0 - mu) / (1.0 - mu_product) * g / scale
+    w = w - lr * mu_next / (1.0 - mu_product * mu_next) * exp_avg / scale
+    return w, exp_avg, exp_avg_sq, mu_product
+
+
+def radam(w: Any, g: Any, exp_avg: Any, exp_avg_sq: Any, settings: Array) -> tuple[Any, Any, Any]:
+    """RAdam (Liu et al. 2020, algorithm 2), decayed as AdamW if that is asked for.
+
+    `settings` are the sign of the gradient, weight_decay in the gradient, what decoupled decay
+    leaves of a parameter, 1 - beta1, beta2, 1 - beta2, lr over the first bias correction, the root
+    of the second times the rectification, eps. In the first updates the variance is not known well
+    enough: the rectification is 0, and the step goes by the gradient's average alone.
+    """
+    sign, weight_decay, kept, share = settings[0], settings[1], settings[2], settings[3]
+    beta2, share2, step_size = settings[4], settings[5], settings[6]
+    rectified, eps = settings[7], settings[8]
+    w = kept * w
+    g = decayed(w, sign * g, weight_decay)
+    exp_avg = blend(exp_avg, g, share)
+    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    step = step_size * exp_avg
+    if rectified != 0.0:
+        step = step * (rectified / (np.sqrt(exp_avg_sq) + eps))
+    return w - step, exp_avg, exp_avg_sq
+
+
+def adadelta(
+    w: Any, g: Any, square_avg: Any, acc_delta: Any, settings: Array
+) -> tuple[Any, Any, Any]:
+    """Adadelta (Zeiler 2012, algorithm 1).
+
+    `settings` are the sign of the gradient, weight_decay, lr, rho, 1 - rho, eps.
+    """
+    sign, weight_decay, lr = settings[0], settings[1], settings[2]
+    rho, share, eps = settings[3], settings[4], settings[5]
+    g = decayed(w, sign * g, weight_decay)
+    square_avg = rho * square_avg + share * g * g
+    delta = np.sqrt(acc_delta + eps) / np.sqrt(square_avg + eps) * g
+    acc_delta = rho * acc_delta + share * delta * delta
+    return w - lr * delta, square_avg, acc_delta
+
+
+def decayed(w: Any, g: Any, weight_decay: Any) -> Any:
+    """The gradient with that of the penalty weight_decay/2 * w**2, if there is one."""
+    return g + weight_decay * w if weight_decay != 0.0 else g
 
 
 def blend(old: Any, new: Any, share: Any) -> Any:

@@ -23,6 +23,10 @@ OPTIMIZERS = {
     "RMSprop": lambda p: nn.RMSprop(p, lr=1e-3),
     "centred RMSprop": lambda p: nn.RMSprop(p, lr=1e-3, centered=True, momentum=0.9, alpha=0.9),
     "Adagrad": lambda p: nn.Adagrad(p, lr=0.05, lr_decay=0.1, initial_accumulator_value=0.1),
+    "Adamax": lambda p: nn.Adamax(p, lr=0.01, weight_decay=0.01),
+    "NAdam": lambda p: nn.NAdam(p, lr=0.01, weight_decay=0.01, momentum_decay=0.1),
+    "RAdam": lambda p: nn.RAdam(p, lr=0.01, weight_decay=0.01, decoupled_weight_decay=True),
+    "Adadelta": lambda p: nn.Adadelta(p, lr=2.0, weight_decay=0.01),
 }
 
 

@@ -173,6 +173,9 @@ class _NumPy:
     def maximum(self, x: Any, y: Any) -> Lanes:
         return row(self._f, "maximum", x, y)  # type: ignore[no-any-return]
 
+    def abs(self, x: Any) -> Lanes:
+        return self._f.call("fabs", x)
+
 
 _IN_LIBRARY = {"asin", "acos", "atan2", "cbrt", "hypot", "lgamma"}
 
