@@ -62,8 +62,7 @@ class Evaluation:
             history.metrics.setdefault(name, []).append(number)
         history.evaluated.append(epoch)
         if self.stopping is not None:
-            lists = {"val_loss": history.val_loss, **history.metrics}
-            number = lists[self.stopping.monitor][-1]
+            number = history.monitored[self.stopping.monitor][-1]
             if self.best.see(self.stopping, number, epoch, theta):
                 history.stopped = (
                     f"{self.stopping.monitor} has not improved since epoch {self.best.epoch}"

@@ -31,19 +31,19 @@ def of_parameters(module: Module) -> dict[str, list[int]]:
 
 
 def of_optimizer(optimizer: Optimizer) -> list[dict[str, str]]:
-    """The settings of each group; the learning rate is that which a schedule began with."""
-    groups = []
-    for group in optimizer.param_groups:
-        told = {name: _told(x) for name, x in group.items() if name not in ("params", "initial_lr")}
-        groups.append({**told, "lr": _told(group.get("initial_lr", group.get("lr")))})
-    return groups
+    """The settings of each group; what a schedule sets is as it was in the beginning."""
+    return [
+        {name: _told(group.get(f"initial_{name}", group[name])) for name in optimizer.defaults}
+        for group in optimizer.param_groups
+    ]
 
 
 def of_scheduler(scheduler: LRScheduler | None) -> dict[str, str] | None:
     """What a schedule does, but for where it is."""
     if scheduler is None:
         return None
-    moving = ("optimizer", "last_epoch", "_last_lr", "_is_initial")
+    moving = {"optimizer", "last_epoch", "_last_lr", "_is_initial"}
+    moving |= {"best", "num_bad_epochs", "cooldown_counter", "_is_due"}  # of a plateau
     told = {name: _told(x) for name, x in vars(scheduler).items() if name not in moving}
     return {"class": type(scheduler).__qualname__, **told}
 

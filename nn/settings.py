@@ -11,7 +11,7 @@ import numpy as np
 
 from nn.divergence import OnNonfinite, check_on_nonfinite
 from nn.module import Module, frozen_in
-from nn.optim import Optimizer
+from nn.optim import OneCycleLR, Optimizer
 from nn.stopping import EarlyStopping
 from nn.updates import PathName, check_path
 
@@ -49,20 +49,38 @@ class Settings:
 
 
 def check_monitor(
-    stopping: EarlyStopping | None, validating: bool, metrics: Mapping[str, Any]
+    stopping: EarlyStopping | None, scheduler: Any, validating: bool, metrics: Mapping[str, Any]
 ) -> None:
-    """Raise TypeError or ValueError for early stopping that looks at what the run does not note."""
-    if stopping is None:
-        return
-    if not isinstance(stopping, EarlyStopping):
+    """Raise TypeError or ValueError for early stopping, or a scheduler, that looks at what the run
+    does not note."""
+    if stopping is not None and not isinstance(stopping, EarlyStopping):
         raise TypeError(f"early_stopping is nn.EarlyStopping(patience=...), not {stopping!r}")
-    known = [*metrics]
+    known = ["loss", *metrics]
     if validating:
         known += ["val_loss", *(f"val_{name}" for name in metrics)]
-    if stopping.monitor not in known:
+    for who, monitor in (
+        ("early stopping", getattr(stopping, "monitor", None)),
+        ("the scheduler", getattr(scheduler, "monitor", None)),
+    ):
+        if monitor is not None and monitor not in known:
+            raise ValueError(
+                f"{who} looks at {monitor!r}, and this run notes {known}: give validation_data "
+                "for val_loss, and metrics"
+            )
+
+
+def check_steps(scheduler: Any, updates: int, epochs: int, anew: bool) -> None:
+    """Raise ValueError for a schedule that ends before the run does: `updates` an epoch, and
+    `epochs` in all, or where the run is no new one, more."""
+    if not isinstance(scheduler, OneCycleLR):
+        return
+    steps = epochs * (updates if scheduler.interval == "step" else 1)
+    left = scheduler.total_steps - (0 if anew else scheduler.last_epoch)
+    if steps > left:
         raise ValueError(
-            f"early stopping looks at {stopping.monitor!r}, and this run notes {known}: give "
-            "validation_data for val_loss, and metrics"
+            f"the OneCycleLR has {left} steps left of its {scheduler.total_steps}, and this run "
+            f"makes {steps}, one after each {scheduler.interval}: "
+            f"make it with total_steps={scheduler.total_steps - left + steps}"
         )
 
 

@@ -15,10 +15,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class EarlyStopping:
     """Stop where `monitor` has not improved for `patience` evaluations; keep the best weights.
 
-    `monitor` is a list of the History by name: "val_loss", or a metric of it such as "accuracy" or
-    "val_accuracy"; `mode` says whether "min" or "max" is better. An improvement is one by more than
-    `min_delta`; nan is none. With a `patience` of None nothing is stopped. With `restore_best`
-    the model ends with the weights of the best evaluation, else with the last.
+    `monitor` is a list of the History by name: "val_loss", "loss", or a metric, such as "accuracy"
+    or "val_accuracy"; `mode` says whether "min" or "max" is better. An improvement is one by more
+    than `min_delta`; nan is none. With a `patience` of None nothing is stopped. With
+    `restore_best` the model ends with the weights of the best evaluation, else with the last.
 
     Raises ValueError for a mode that there is not, and for negative numbers.
 

@@ -28,12 +28,12 @@ from nn.examples import ClassWeight, Examples, checked_data
 from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
 from nn.module import Module, values_of
-from nn.optim import LRScheduler, Optimizer
+from nn.optim import LRScheduler, Optimizer, ReduceLROnPlateau
 from nn.optim.update import Update
 from nn.predicting import Metric, names_of
 from nn.progress import Bar
 from nn.scalar_path import ScalarPath, check_first
-from nn.settings import Settings, check_monitor, check_moved, checked_callbacks, whole
+from nn.settings import Settings, check_monitor, check_moved, check_steps, checked_callbacks, whole
 from nn.stopping import EarlyStopping
 from nn.updates import History, PathName, Updates, write
 from nn.vectorised_path import VectorisedPath
@@ -75,7 +75,8 @@ def fit(
     X and y have one row an example; a row of y has the shape of the model's output. A DataLoader
     may stand for both, and then says the batches. `batch_size` None is the full batch; a last
     partial batch is used. `shuffle` draws a new order every epoch from `seed`. `scheduler` is
-    stepped after every epoch, or every update if it was made with interval="step".
+    stepped after every epoch, or every update if it was made with interval="step"; a
+    `ReduceLROnPlateau` goes by the validation loss, or what it says.
 
     What is not derived from ours will do as well. The model may be any callable on one example
     whose `parameters()` are Values. The loss may be a function of (output, target) of one example
@@ -152,7 +153,8 @@ def fit(
         names = ("the validation X", "the validation y")
         validation = checked_data(*validation_data, loss, *names)
     named = names_of(metrics)
-    check_monitor(early_stopping, validation is not None, named)
+    check_monitor(early_stopping, scheduler, validation is not None, named)
+    check_steps(scheduler, examples.updates, settings.epochs, checkpoint is not None)
     history = History()
     evaluation = Evaluation(
         *(model, loss, examples, history),
@@ -306,8 +308,6 @@ class _Run:
     def _between_epochs(self) -> None:
         """What is to be done after an epoch, or several that need nothing in between."""
         history, settings, evaluation = self.history, self.settings, self._evaluation
-        if self.scheduler is not None and self._each_epoch:
-            self.scheduler.step()
         due = self.epoch % settings.evaluate_every == 0 or self.epoch == settings.epochs
         looking = evaluation.is_asked_for and due
         if looking or self.callbacks:
@@ -315,6 +315,7 @@ class _Run:
         if looking:
             penalty = self.update.penalty(self.theta)
             evaluation.look(self.epoch, self.theta, penalty, anew=bool(self.callbacks))
+        self._step_scheduler(looking)
         self._note_time()
         self.bar.describe(self._described())
         for callback in self.callbacks:
@@ -325,6 +326,16 @@ class _Run:
         if self.callbacks:  # or have changed the data
             self._step.read_data()
         self._between_calls()
+
+    def _step_scheduler(self, looked: bool) -> None:
+        """Step a schedule that goes by epochs; one of a plateau is told what it looks at."""
+        scheduler, lists = self.scheduler, self.history.monitored
+        if isinstance(scheduler, ReduceLROnPlateau):
+            monitor = scheduler.monitor or ("val_loss" if self._evaluation.validation else "loss")
+            if looked or monitor == "loss":
+                scheduler.step(lists[monitor][-1])
+        elif scheduler is not None and self._each_epoch:
+            scheduler.step()
 
     # --- checkpoints ---
 
@@ -479,9 +490,8 @@ class _Run:
 
     def _described(self) -> str:
         """What stands beside the progress after an epoch."""
-        parts = [f"loss {self.history.loss[-1]:.4g}"]
-        lists = {"val_loss": self.history.val_loss, **self.history.metrics}
-        parts += [f"{name} {numbers[-1]:.4g}" for name, numbers in lists.items() if numbers]
+        lists = self.history.monitored
+        parts = [f"{name} {numbers[-1]:.4g}" for name, numbers in lists.items() if numbers]
         return ", ".join(parts)
 
 

@@ -16,7 +16,7 @@ from engine.showing import Shown, bundle, words
 from nn import plots
 from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, Watch, not_finite
-from nn.optim import LRScheduler
+from nn.optim import LRScheduler, ReduceLROnPlateau
 from nn.optim.update import Update
 from nn.progress import Bar
 from nn.scalar_path import TrainingPath
@@ -54,6 +54,11 @@ class History(Shown):
     reason: str = ""
     seconds: float = 0.0
 
+    @property
+    def monitored(self) -> dict[str, list[float]]:
+        """The lists that have a number an epoch, or an evaluation, by their names."""
+        return {"loss": self.loss, "val_loss": self.val_loss, **self.metrics}
+
     def __repr__(self) -> str:
         """Where it began and ended, not the thousands of numbers between.
 
@@ -64,11 +69,7 @@ class History(Shown):
         parts = [f"{count:,} epoch{'' if count == 1 else 's'}, {steps:,} update{'s'[: steps != 1]}"]
         parts += [
             f"{name} {numbers[0]:.4g} to {numbers[-1]:.4g}"
-            for name, numbers in (
-                ("loss", self.loss),
-                ("val_loss", self.val_loss),
-                *self.metrics.items(),
-            )
+            for name, numbers in self.monitored.items()
             if numbers
         ]
         parts.append(f"{self.path} path, {self.seconds:.3g} s")
@@ -201,7 +202,9 @@ class Updates:
                     self.update.optimizer.state[:] = before
                     raise
         self.theta[:], self.gradient[:] = theta, gradient
-        if scheduler is not None:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self._losses(done).item())
+        elif scheduler is not None:
             scheduler.step()
         return done
 

@@ -48,11 +48,11 @@ class LoopPath(ABC):
         becomes inf or nan, and that is watched for, all is undone, and None returned.
         """
         count = len(starts) - 1
-        if not update.can_loop or not isinstance(scheduler, LRScheduler | None):
+        if not update.can_loop or not getattr(scheduler, "is_planned", scheduler is None):
             return np.zeros((0, 2))
         before = theta.copy(), gradient.copy()
-        rates, back_to = (None, None) if scheduler is None else scheduler.ahead(count)
-        settings = update.settings(count, rates).astype(theta.dtype)
+        planned, back_to = (None, None) if scheduler is None else scheduler.ahead(count)
+        settings = update.settings(count, planned).astype(theta.dtype)
         slots = update.slots(theta.dtype)
         steps = Steps(order, starts, theta, gradient, update.rule, slots, settings, mean)
         done = 0

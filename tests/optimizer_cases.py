@@ -226,6 +226,42 @@ SCHEDULES: dict[str, Callable[[Any, Any], list[Any]]] = {
     "LambdaLR by hand": lambda s, o: [s.LambdaLR(o, lambda k: 1.0 / (k + 1.0))],
     "LambdaLR of two": lambda s, o: [s.LambdaLR(o, [lambda k: 0.9**k, lambda k: k // 3])],
     "LambdaLR going on": lambda s, o: [s.LambdaLR(o, lambda k: 1 + k, last_epoch=4)],
+    "MultiStepLR": lambda s, o: [s.MultiStepLR(o, [20, 3, 8, 8])],
+    "MultiStepLR by hand": lambda s, o: [s.MultiStepLR(o, milestones=[5, 12], gamma=0.5)],
+    "MultiStepLR going on": lambda s, o: [s.MultiStepLR(o, [5, 9], 0.5, last_epoch=4)],
+    "ExponentialLR by hand": lambda s, o: [s.ExponentialLR(o, 0.5)],
+    "ExponentialLR going on": lambda s, o: [s.ExponentialLR(o, gamma=0.5, last_epoch=4)],
+    "ConstantLR by hand": lambda s, o: [s.ConstantLR(o, 0.5, 12)],
+    "ConstantLR going on": lambda s, o: [s.ConstantLR(o, factor=0.25, total_iters=5, last_epoch=4)],
+    "LinearLR": lambda s, o: [s.LinearLR(o)],
+    "LinearLR by hand": lambda s, o: [s.LinearLR(o, 1.0, end_factor=0.0, total_iters=14)],
+    "LinearLR going on": lambda s, o: [s.LinearLR(o, 0.2, 0.8, 9, last_epoch=4)],
+    "PolynomialLR by hand": lambda s, o: [s.PolynomialLR(o, total_iters=14, power=2.0)],
+    "PolynomialLR going on": lambda s, o: [s.PolynomialLR(o, 8, last_epoch=4)],
+    "CosineAnnealingWarmRestarts": lambda s, o: [
+        s.CosineAnnealingWarmRestarts(o, 4, T_mult=2, eta_min=0.01)
+    ],
+    "CosineAnnealingWarmRestarts alike": lambda s, o: [s.CosineAnnealingWarmRestarts(o, 6)],
+    "OneCycleLR": lambda s, o: [s.OneCycleLR(o, [0.5, 0.3], total_steps=30)],
+    "OneCycleLR of Adam": lambda s, o: [
+        s.OneCycleLR(o, 0.5, epochs=6, steps_per_epoch=5, pct_start=0.4, three_phase=True)
+    ],
+    "OneCycleLR straight": lambda s, o: [
+        s.OneCycleLR(o, 0.5, 40, anneal_strategy="linear", base_momentum=[0.8, 0.7], div_factor=5.0)
+    ],
+    "OneCycleLR of rates alone": lambda s, o: [
+        s.OneCycleLR(o, 0.5, 30, pct_start=0.0, cycle_momentum=False, final_div_factor=10.0)
+    ],
+    "ReduceLROnPlateau": lambda s, o: [s.ReduceLROnPlateau(o, factor=0.5, patience=1)],
+    "ReduceLROnPlateau by hand": lambda s, o: [
+        s.ReduceLROnPlateau(o, patience=0, threshold=0.3, threshold_mode="abs", min_lr=[0.01, 0.02])
+    ],
+    "ReduceLROnPlateau upwards": lambda s, o: [
+        s.ReduceLROnPlateau(o, "max", 0.5, 1, 0.05, cooldown=3, eps=0.01)
+    ],
+    "ReduceLROnPlateau upwards by hand": lambda s, o: [
+        s.ReduceLROnPlateau(o, "max", 0.7, patience=2, threshold=0.5, threshold_mode="abs")
+    ],
     "two": lambda s, o: [s.StepLR(o, 4, 0.5), s.CosineAnnealingLR(o, 12, eta_min=0.001)],
     "three": lambda s, o: [
         s.LambdaLR(o, lambda k: 0.5),
@@ -235,23 +271,36 @@ SCHEDULES: dict[str, Callable[[Any, Any], list[Any]]] = {
 }
 
 
+# what a plateau is seen in: better, worse, hardly better, and no number
+WATCHED = [3.0, 2.0, 2.5, 2.1, 1.99995, 2.6, 1.0, 1.2, math.nan, 1.2, 0.8, 0.9, 0.7, 0.5, 0.5]
+
+
+def told_to(scheduler: Any, number: float) -> list[float]:
+    """What a step of a scheduler is told."""
+    return [number] if type(scheduler).__name__ == "ReduceLROnPlateau" else []
+
+
 def rates(optim: Any, schedulers: Any, scalar: Callable[[float], Any], name: str) -> Any:
-    """Return for each step the rates that a schedule has set, and those it says it has."""
+    """Return for each step the rates that a schedule has set, and those it says it has; and after
+    them the momenta of a cycle."""
     groups = [{"params": [scalar(1.0)]}, {"params": [scalar(2.0)], "lr": 0.3}]
     if "going on" in name:
         for group, first in zip(groups, (0.5, 0.7), strict=True):
             group["initial_lr"] = first
-    optimizer = optim.SGD(groups, lr=0.1)
+    optimizer = (optim.Adam if "Adam" in name else optim.SGD)(groups, lr=0.1)
     made = SCHEDULES[name](schedulers, optimizer)
     found = []
     for k in range(STEPS):
         present = [group["lr"] for group in optimizer.param_groups]
         found.append([*present, *[rate for s in made for rate in s.get_last_lr()]])
+        if "OneCycle" in name:
+            groups = optimizer.param_groups
+            found[-1] += [group.get("momentum", group.get("betas", [0.0])[0]) for group in groups]
         if "by hand" in name and k == 10:
             optimizer.param_groups[0]["lr"] = 0.05
         optimizer.step()
         for scheduler in made:
-            scheduler.step()
+            scheduler.step(*told_to(scheduler, WATCHED[k % len(WATCHED)]))
     return [list(column) for column in zip(*found, strict=True)]
 
 
@@ -275,10 +324,11 @@ def steps_on(function: Callable[..., Any], parameters: list[Any]) -> Go:
     def go(optimizer: Any, scheduler: Any, steps: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad()
-            function(*parameters).backward()
+            y = function(*parameters)
+            y.backward()
             optimizer.step()
             if scheduler is not None:
-                scheduler.step()
+                scheduler.step(*told_to(scheduler, y.item()))
 
     return go
 
@@ -452,10 +502,24 @@ PLANS: dict[str, tuple[str, str, dict[str, Any]]] = {  # after what, a scheduler
     "CosineAnnealingLR": ("step", "CosineAnnealingLR", {"T_max": 12}),
     "LambdaLR": ("step", "LambdaLR", {"lr_lambda": lambda k: (k + 1) / 10 if k < 9 else 9 / k}),
 }
+MORE_PLANS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "MultiStepLR": ("epoch", "MultiStepLR", {"milestones": [2, 5], "gamma": 0.3}),
+    "ExponentialLR": ("step", "ExponentialLR", {"gamma": 0.9}),
+    "LinearLR": ("step", "LinearLR", {"total_iters": 15}),
+    "OneCycleLR": ("step", "OneCycleLR", {"max_lr": 0.02, "total_steps": 30}),
+    "OneCycleLR in three phases": (
+        "step",
+        "OneCycleLR",
+        {"max_lr": 0.05, "total_steps": 30, "three_phase": True, "anneal_strategy": "linear"},
+    ),
+    "ReduceLROnPlateau": ("epoch", "ReduceLROnPlateau", {"patience": 1, "threshold": 0.2}),
+}
+PLANNED = [(name, plan) for name in TRAINED for plan in PLANS]
+PLANNED += [(name, plan) for name in ("SGD", "Adam") for plan in MORE_PLANS]
+PLANNED += [(name, "OneCycleLR") for name in ("centred RMSprop", "NAdam", "RAdam", "Adamax")]
 RUNS = {
-    f"training with {name}, {plan}": (*TRAINED[name], *PLANS[plan])
-    for name in TRAINED
-    for plan in PLANS
+    f"training with {name}, {plan}": (*TRAINED[name], *{**PLANS, **MORE_PLANS}[plan])
+    for name, plan in PLANNED
 }
 JOURNEYS = [f"{groups}: {name}" for groups in ("at once", "in groups") for name in RUNS]
 
@@ -472,16 +536,18 @@ def training_figure(torch: Any, name: str) -> list[float]:
     scheduler = getattr(schedulers, scheduler_name)(optimizer, **told) if scheduler_name else None
     losses = []
     for _ in range(EPOCHS):
+        total = 0.0
         for start in range(0, len(X), BATCH):
             optimizer.zero_grad()
             batch_loss = loss(model(x[start : start + BATCH]), y[start : start + BATCH])
             batch_loss.backward()
             optimizer.step()
             losses.append(batch_loss.item())
+            total += losses[-1] * len(x[start : start + BATCH])
             if interval == "step":
                 scheduler.step()
         if interval == "epoch":
-            scheduler.step()
+            scheduler.step(*told_to(scheduler, total / len(X)))
     return [*losses, *[number for p in model.parameters() for number in p.flatten().tolist()]]
 
 

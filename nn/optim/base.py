@@ -108,7 +108,8 @@ class Optimizer:
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise for settings unknown or out of range: most numbers are at least 0."""
-        unknown = set(group) - {"params", "initial_lr", *self.defaults}
+        known = {name for own in self.defaults for name in (own, f"initial_{own}")}
+        unknown = set(group) - {"params", *known}
         if unknown:
             raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
         for name in self.defaults:
@@ -246,6 +247,7 @@ class Optimizer:
         """Return what the rule is told of a group in some updates, one row each.
 
         `steps` says of each how many updates there were before it. The group's settings may be
-        arrays too, with one number an update. Raises TypeError in a class that defines none.
+        arrays too, with one number an update, and a row for each of two betas. Raises TypeError in
+        a class that defines none.
         """
         raise TypeError(f"{type(self).__name__} defines no settings")

@@ -8,6 +8,7 @@ optimiser's rule (`engine.compiled.updates`), with the numbers that it works on 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,19 +80,20 @@ class Update:
             state.steps += done
             first = last
 
-    def settings(self, count: int, rates: Array | None = None) -> Array:
+    def settings(self, count: int, planned: Sequence[dict[str, Array]] | None = None) -> Array:
         """What `updates` is told of `count` updates, one row each.
 
-        `rates` are learning rates in place of the groups' own, a row an update, a column a group.
+        `planned` has for each group what a schedule sets in these updates: see
+        `LRScheduler.ahead`.
         """
         optimizer, last = self.optimizer, 0
         parts = [[0.0, self.clip_norm, self.l2 is not None, len(optimizer.param_groups)]]
         rows = [np.tile(np.array(parts, dtype=np.float64), (count, 1))]
-        for k, (group, state) in enumerate(
-            zip(optimizer.param_groups, optimizer.state, strict=True)
+        planned = planned or [{}] * len(optimizer.param_groups)
+        for group, state, plan in zip(
+            optimizer.param_groups, optimizer.state, planned, strict=True
         ):
-            told = {**group, "lr": rates[:, k]} if rates is not None else group
-            own = optimizer.settings(told, state.steps + np.arange(count))
+            own = optimizer.settings({**group, **plan}, state.steps + np.arange(count))
             last += len(group["params"])
             rows += [np.tile([float(last), float(own.shape[1])], (count, 1)), own]
         return np.concatenate(rows, axis=1)

@@ -311,10 +311,29 @@ def test_what_may_differ_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert len(history.loss) == 5 and "going on from" in capsys.readouterr().out
 
 
-def test_the_same_objects_go_on_after_their_schedule_has_moved(tmp_path: Path) -> None:
+SCHEDULES: dict[str, Any] = {
+    "StepLR": lambda o: nn.StepLR(o, 1, 0.5),
+    "OneCycleLR": lambda o: nn.OneCycleLR(o, 0.1, epochs=8, steps_per_epoch=1),
+    "ReduceLROnPlateau": lambda o: nn.ReduceLROnPlateau(o, patience=1, threshold=0.9, cooldown=1),
+}
+
+
+@pytest.mark.parametrize("optimizer", [nn.SGD, nn.NAdam])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_goes_on_where_it_was(name: str, optimizer: Any, tmp_path: Path) -> None:
+    options = {"optimizer": optimizer, "schedule": SCHEDULES[name]}
+    for epochs in range(1, 8):
+        history, model = line(tmp_path, epochs=epochs, **options)
+    expected, other = line(None, epochs=7, **options)  # type: ignore[arg-type]
+    assert history.step_loss == expected.step_loss
+    assert [p.data for p in model.parameters()] == [p.data for p in other.parameters()]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_same_objects_go_on_after_their_schedule_has_moved(name: str, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(1, 1, rng=random.Random(0)))
     optimizer = nn.SGD(model.parameters(), lr=0.1)
-    schedule = nn.StepLR(optimizer, 1, 0.5)
+    schedule = SCHEDULES[name](optimizer)
     options: dict[str, Any] = {"loss": nn.MSELoss(), "progress": False, "checkpoint": tmp_path}
     options |= {"optimizer": optimizer, "scheduler": schedule}
     for epochs in (3, 6):

@@ -1,5 +1,6 @@
 """Optimisers, schedules and clipping: what they do, keep and complain of; alone and in `fit`."""
 
+import itertools
 import json
 import math
 import random
@@ -13,6 +14,7 @@ from engine import Value
 from nn import updates
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
+from optimizer_cases import WATCHED, told_to
 
 X, Y = unit_circle(40, 1)
 OPTIMIZERS = {
@@ -34,6 +36,10 @@ SCHEDULERS = {
     "none": lambda optimizer: None,
     "every epoch": lambda optimizer: nn.StepLR(optimizer, 1, gamma=0.5),
     "every update": lambda optimizer: nn.CosineAnnealingLR(optimizer, 15, interval="step"),
+    "one cycle": lambda optimizer: nn.OneCycleLR(
+        optimizer, 0.02, 24, cycle_momentum=not {"betas", "momentum"}.isdisjoint(optimizer.defaults)
+    ),
+    "plateau": lambda optimizer: nn.ReduceLROnPlateau(optimizer, patience=0, threshold=0.3),
 }
 
 
@@ -88,14 +94,15 @@ def test_both_paths_take_the_same_steps(name: str, schedule: str) -> None:
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize("schedule", ["every update", "one cycle"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_many_updates_in_one_call_are_those_of_single_calls(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, schedule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
     for seconds in (0.2, 0.0):  # at 0 every call is one update
         monkeypatch.setattr(updates, "_CALL_SECONDS", seconds)
-        runs.append(trained(OPTIMIZERS[name], "vectorised", "every update"))
+        runs.append(trained(OPTIMIZERS[name], "vectorised", schedule))
     assert runs[0] == runs[1]
 
 
@@ -219,6 +226,15 @@ EDGES = {
         [0.1, 0.55, 1.0, 0.55, 0.1],
     ),
     "a floor there": (lambda o: nn.CosineAnnealingLR(o, 3, eta_min=0.1), [0.1] * 5),
+    "milestones of the first step": (
+        lambda o: nn.MultiStepLR(o, [0, 2, 2], 0.5),
+        [0.05, 0.05, 0.0125, 0.0125],
+    ),
+    "constant of 1": (lambda o: nn.ConstantLR(o, 0.5, 1), [0.05, 0.1, 0.1]),
+    "straight to 0": (lambda o: nn.LinearLR(o, 1.0, 0.0, 2), [0.1, 0.05, 0.0, 0.0, 0.0]),
+    "power of 0": (lambda o: nn.PolynomialLR(o, 2, 0.0), [0.1, 0.1, 0.1, 0.1]),
+    "restarts every step": (lambda o: nn.CosineAnnealingWarmRestarts(o, 1), [0.1] * 4),
+    "a cycle of 1": (lambda o: nn.OneCycleLR(o, 0.1, 1, div_factor=4.0), [2.5e-6]),
     "0 between": (
         lambda o: nn.LambdaLR(o, lambda k: 0.0 if k == 2 else 1.0 / (k + 1)),
         [0.1, 0.05, 0.0, 0.025, 0.02],
@@ -237,7 +253,7 @@ def test_schedules_at_their_edges(name: str) -> None:
         scheduler.step()
     assert rates == pytest.approx(expected, abs=1e-15)  # PyTorch rounds alike
     other = nn.SGD([Value(1.0)], lr=0.1)
-    assert make(other).ahead(len(expected))[0][:, 0].tolist() == rates
+    assert make(other).ahead(len(expected))[0][0]["lr"].tolist() == rates
 
 
 @pytest.mark.parametrize("path", ["scalar", "vectorised"])
@@ -370,7 +386,8 @@ def test_a_schedule_can_go_ahead_and_back(done: int) -> None:
     optimizer = nn.SGD([{"params": [Value(1.0)]}, {"params": [Value(1.0)], "lr": 2.0}], lr=1.0)
     scheduler = nn.StepLR(optimizer, 2, gamma=0.5)
     scheduler.step()
-    rates, back_to = scheduler.ahead(4)
+    planned, back_to = scheduler.ahead(4)
+    rates = np.transpose([settings["lr"] for settings in planned])
     assert rates.tolist() == [[1.0, 2.0], [0.5, 1.0], [0.5, 1.0], [0.25, 0.5]]
     assert scheduler.get_last_lr() == [0.25, 0.5]
     back_to(done)
@@ -397,27 +414,166 @@ class Factor:
         return self.base**k
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda optimizer: nn.StepLR(optimizer, 3, gamma=0.5),
-        lambda optimizer: nn.CosineAnnealingLR(optimizer, 7, eta_min=0.1),
-        lambda optimizer: nn.LambdaLR(optimizer, lambda k: 0.5**k),
-        lambda optimizer: nn.LambdaLR(optimizer, Factor(0.5)),
-    ],
-)
-def test_a_loaded_schedule_goes_on(make) -> None:
-    first, second = ready(), ready(lr=5.0)
-    schedulers = [make(first), make(second)]
-    for _ in range(4):
-        schedulers[0].step()
-    second.load_state_dict(first.state_dict())
-    schedulers[1].load_state_dict(schedulers[0].state_dict())
-    assert schedulers[1].get_last_lr() == schedulers[0].get_last_lr()
-    for _ in range(6):
-        for scheduler in schedulers:
-            scheduler.step()
-        assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"]
+GOING_ON = [
+    lambda optimizer: nn.StepLR(optimizer, 3, gamma=0.5),
+    lambda optimizer: nn.CosineAnnealingLR(optimizer, 7, eta_min=0.1),
+    lambda optimizer: nn.LambdaLR(optimizer, lambda k: 0.5**k),
+    lambda optimizer: nn.LambdaLR(optimizer, Factor(0.5)),
+    lambda optimizer: nn.MultiStepLR(optimizer, [2, 7, 7], gamma=0.3),
+    lambda optimizer: nn.ExponentialLR(optimizer, 0.9),
+    lambda optimizer: nn.ConstantLR(optimizer, 0.3, 7),
+    lambda optimizer: nn.LinearLR(optimizer, 0.3, 0.9, 7),
+    lambda optimizer: nn.PolynomialLR(optimizer, 8, 0.7),
+    lambda optimizer: nn.CosineAnnealingWarmRestarts(optimizer, 2, 2),
+    lambda optimizer: nn.OneCycleLR(optimizer, 0.3, 12),
+    lambda optimizer: nn.OneCycleLR(optimizer, 0.3, 13, three_phase=True, anneal_strategy="linear"),
+    lambda optimizer: nn.ReduceLROnPlateau(optimizer, factor=0.7, patience=1, cooldown=1),
+]
+
+
+@pytest.mark.parametrize("kind", [nn.SGD, nn.NAdam])
+@pytest.mark.parametrize("make", GOING_ON)
+def test_a_loaded_schedule_goes_on_to_the_same_bits(make, kind) -> None:
+    def step(scheduler, optimizer, k: int) -> None:
+        optimizer.parameters()[0].grad = 0.3 * k - 1.0
+        optimizer.step()
+        scheduler.step(*told_to(scheduler, WATCHED[k]))
+
+    def seen(optimizer) -> object:
+        settings = {n: x for n, x in optimizer.param_groups[0].items() if n != "params"}
+        return settings, optimizer.parameters()[0].data
+
+    for done in range(12):
+        first, second = kind([Value(1.0)], lr=1.0), kind([Value(1.0)], lr=5.0)
+        schedulers = [make(first), make(second)]
+        for k in range(done):
+            step(schedulers[0], first, k)
+        second.load_state_dict(first.state_dict())
+        second.parameters()[0].data = first.parameters()[0].data
+        saved = json.loads(json.dumps(schedulers[0].state_dict()))
+        schedulers[1].load_state_dict(saved)
+        assert schedulers[1].get_last_lr() == schedulers[0].get_last_lr()
+        for k in range(done, 12):
+            step(schedulers[0], first, k)
+            step(schedulers[1], second, k)
+            assert seen(second) == seen(first)
+
+
+# What a rate is at step k, of those that begin at 1: the formulas that there are besides recursion.
+CLOSED = {
+    "MultiStepLR": (lambda o: nn.MultiStepLR(o, [3, 5], 0.5), lambda k: 0.5 ** ((k > 2) + (k > 4))),
+    "ExponentialLR": (lambda o: nn.ExponentialLR(o, 0.9), lambda k: 0.9**k),
+    "ConstantLR": (lambda o: nn.ConstantLR(o, 0.3, 7), lambda k: 0.3 if k < 7 else 1.0),
+    "LinearLR": (lambda o: nn.LinearLR(o, 0.3, 0.8, 9), lambda k: 0.3 + 0.5 * min(k, 9) / 9),
+    "PolynomialLR": (lambda o: nn.PolynomialLR(o, 9, 1.7), lambda k: max(0.0, 1.0 - k / 9) ** 1.7),
+    "CosineAnnealingWarmRestarts": (
+        lambda o: nn.CosineAnnealingWarmRestarts(o, 5),
+        lambda k: 0.5 + 0.5 * math.cos(math.pi * (k % 5) / 5),
+    ),
+    "OneCycleLR": (  # up in 9 steps, and down in 20
+        lambda o: nn.OneCycleLR(o, 2.0, 30, pct_start=1 / 3, div_factor=2, final_div_factor=2),
+        lambda k: (
+            1.5 - 0.5 * math.cos(math.pi * k / 9)
+            if k <= 9
+            else 1.25 + 0.75 * math.cos(math.pi * (k - 9) / 20)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_schedules_keep_to_their_closed_forms(name: str) -> None:
+    make, rate = CLOSED[name]
+    planned, _ = make(ready()).ahead(30)
+    expected = [rate(k) for k in range(30)]
+    assert planned[0]["lr"].tolist() == pytest.approx(expected, rel=1e-13, abs=1e-15)
+
+
+def test_a_cycle_can_begin_at_its_peak() -> None:
+    optimizer = ready()  # PyTorch divides 0 by 0 at the first step
+    planned, _ = nn.OneCycleLR(optimizer, 1.0, total_steps=10, pct_start=0.1).ahead(10)
+    assert planned[0]["lr"][0] == 1.0 and planned[0]["momentum"][0] == 0.85
+    assert (np.diff(planned[0]["lr"]) < 0.0).all()
+
+
+def plateau(rate: float = 1e-9, **options) -> list[float]:
+    """What the rate has become after each of six epochs that change next to nothing."""
+    model = nn.Sequential(nn.Linear(2, 1, rng=random.Random(0)))
+    optimizer = nn.SGD(model.parameters(), lr=rate)
+    told = {name: options.pop(name) for name in ("mode", "monitor") if name in options}
+    scheduler = nn.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, eps=0.0, **told)
+    seen = []
+    options |= {"loss": nn.MSELoss(), "optimizer": optimizer, "scheduler": scheduler}
+    options["callbacks"] = [lambda *_: seen.append(scheduler.get_last_lr()[0] / rate)]
+    nn.fit(model, X, Y, epochs=6, progress=False, **options)
+    return seen
+
+
+MOMENTS = itertools.count()
+
+
+def rising(y, predicted) -> float:
+    return next(MOMENTS)
+
+
+STILL, MOVING = [1.0, 1.0, 0.5, 0.5, 0.25, 0.25], [1.0] * 6
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_a_plateau_is_seen_in_what_it_looks_at(path: str) -> None:
+    assert plateau(path=path) == STILL
+    assert plateau(0.01, path=path) == MOVING
+    held_out = {"validation_data": (X[:3], Y[:3]), "path": path}
+    assert plateau(**held_out) == STILL
+    # the training loss falls at every epoch; what is held out was met before the first
+    exact = nn.Sequential(nn.Linear(2, 1, rng=random.Random(0)))
+    far = {"validation_data": (X[:3], nn.predict(exact, X[:3]))}
+    assert plateau(0.01, **far, path=path) == STILL
+    assert plateau(0.01, **far, path=path, monitor="loss") == MOVING
+    upwards = {"metrics": [rising], "monitor": "rising", "path": path}
+    assert plateau(**upwards, mode="max") == MOVING
+    assert plateau(**upwards) == STILL
+
+
+def test_a_plateau_between_evaluations_goes_by_those_that_there_are() -> None:
+    held_out = {"validation_data": (X[:3], Y[:3]), "evaluate_every": 2}
+    assert plateau(**held_out) == [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]
+    assert plateau(**held_out, monitor="loss") == STILL
+
+
+def test_minimize_tells_a_plateau_the_loss_of_every_update() -> None:
+    for path in ("scalar", "vectorised"):
+        w = Value(1.0)
+        optimizer = nn.SGD([w], lr=1.0)  # to and fro: the loss stays 1
+        scheduler = nn.ReduceLROnPlateau(optimizer, factor=0.25, patience=2)
+        options = {"scheduler": scheduler, "path": path, "progress": False}
+        run = nn.minimize(lambda: w * w, optimizer, steps=6, **options)  # noqa: B023
+        assert run.loss == [1.0, 1.0, 1.0, 1.0, 1.0, 0.25]
+
+
+def test_a_plateau_that_is_looked_for_where_nothing_is_noted_is_found_at_once() -> None:
+    with pytest.raises(ValueError, match=r"the scheduler looks at 'val_loss', .* notes \['loss'\]"):
+        plateau(monitor="val_loss")
+
+
+def test_a_cycle_too_short_for_the_run_is_found_before_it() -> None:
+    model = make_model(random.Random(0))
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    before = [p.data for p in model.parameters()]
+    scheduler = nn.OneCycleLR(optimizer, 0.1, total_steps=12)
+    options = {"optimizer": optimizer, "scheduler": scheduler, "loss": nn.MSELoss()}
+    options |= {"batch_size": 20, "progress": False}
+    message = r"12 steps left of its 12, and this run makes 14, .* total_steps=14"
+    with pytest.raises(ValueError, match=message):
+        nn.fit(model, X, Y, epochs=7, **options)
+    assert [p.data for p in model.parameters()] == before
+    nn.fit(model, X, Y, epochs=5, **options)
+    with pytest.raises(ValueError, match=r"2 steps left of its 12, .* makes 4, .* total_steps=14"):
+        nn.fit(model, X, Y, epochs=2, **options)
+    nn.fit(model, X, Y, epochs=1, **options)
+    with pytest.raises(ValueError, match="made for 12 steps, and this is one more"):
+        scheduler.step()
+    assert scheduler.last_epoch == 12
 
 
 def test_what_a_function_of_a_schedule_keeps_is_loaded() -> None:
@@ -435,6 +591,37 @@ def test_what_a_function_of_a_schedule_keeps_is_loaded() -> None:
         (lambda: nn.CosineAnnealingLR(ready(), 2.5), ValueError, "T_max is a whole number"),
         (lambda: nn.StepLR(ready(), 1, interval="batch"), ValueError, '"epoch" or "step"'),
         (lambda: nn.StepLR(ready(), 1, last_epoch=2), ValueError, 'no "initial_lr"'),
+        (lambda: nn.MultiStepLR(ready(), [1.5]), ValueError, "a milestone is a whole number"),
+        (lambda: nn.ConstantLR(ready(), 0.0), ValueError, "factor is above 0 to 1, not 0.0"),
+        (lambda: nn.LinearLR(ready(), 0.0), ValueError, "start_factor is above 0 to 1"),
+        (lambda: nn.LinearLR(ready(), end_factor=1.5), ValueError, "end_factor is from 0 to 1"),
+        (lambda: nn.PolynomialLR(ready(), 0), ValueError, "total_iters is a whole number of"),
+        (lambda: nn.CosineAnnealingWarmRestarts(ready(), 2, 0), ValueError, "T_mult is a whole"),
+        (lambda: nn.OneCycleLR(ready(), 1.0), ValueError, "total_steps, or epochs and steps_per"),
+        (lambda: nn.OneCycleLR(ready(), 1.0, epochs=3), ValueError, "and steps_per_epoch"),
+        (lambda: nn.OneCycleLR(ready(), 1.0, 5, pct_start=1.5), ValueError, "pct_start is from 0"),
+        (lambda: nn.OneCycleLR(ready(), [1.0, 2.0], 5), ValueError, "2 numbers for 1 groups"),
+        (lambda: nn.OneCycleLR([Value(1.0)], 1.0, 5), TypeError, "built on an optimiser"),
+        (
+            lambda: nn.OneCycleLR(ready(), 1.0, 5, anneal_strategy="exp"),
+            ValueError,
+            '"cos" or "linear", not \'exp\'',
+        ),
+        (
+            lambda: nn.OneCycleLR(nn.Adagrad([Value(1.0)]), 1.0, 5),
+            ValueError,
+            "Adagrad has no momentum; write cycle_momentum=False",
+        ),
+        (lambda: nn.ReduceLROnPlateau(ready(), "low"), ValueError, '"min" or "max", not \'low\''),
+        (lambda: nn.ReduceLROnPlateau(ready(), factor=1.0), ValueError, "factor is below 1"),
+        (lambda: nn.ReduceLROnPlateau(ready(), patience=-1), ValueError, "patience is a whole num"),
+        (lambda: nn.ReduceLROnPlateau(ready(), min_lr=[0, 0]), ValueError, "min_lr has 2 numbers"),
+        (lambda: nn.ReduceLROnPlateau(ready()).step(), TypeError, r"write scheduler.step\(loss\)"),
+        (
+            lambda: nn.ReduceLROnPlateau(ready(), threshold_mode="share"),
+            ValueError,
+            'threshold_mode is "rel" or "abs"',
+        ),
         (lambda: nn.LambdaLR(ready(), 0.5), TypeError, "a function of the step's number, not 0.5"),
         (lambda: nn.LambdaLR(ready(), [abs, abs]), ValueError, "2 functions for 1 groups"),
         (
@@ -456,6 +643,7 @@ def test_schedulers_complain_at_once(make, error, message: str) -> None:
     [
         lambda optimizer: nn.CosineAnnealingLR(optimizer, 1),
         lambda optimizer: nn.LambdaLR(optimizer, lambda k: 0.5**k),
+        lambda optimizer: nn.OneCycleLR(optimizer, 1.0, 9),
     ],
 )
 def test_a_group_that_a_schedule_knows_nothing_of_is_named(make) -> None:

@@ -161,7 +161,8 @@ def test_training(figures: Figures, name: str, path: str) -> None:
     model.load_state_dict(WEIGHTS)
     optimizer, scheduler = getattr(nn, optimizer_name)(model.parameters(), **settings), None
     if scheduler_name:
-        scheduler = getattr(nn, scheduler_name)(optimizer, **told, interval=interval)
+        after = {} if scheduler_name == "ReduceLROnPlateau" else {"interval": interval}
+        scheduler = getattr(nn, scheduler_name)(optimizer, **told, **after)
     options = {"loss": nn.MSELoss(), "epochs": EPOCHS, "batch_size": BATCH, "progress": False}
     options |= {"optimizer": optimizer, "scheduler": scheduler}
     history = nn.fit(model, X, Y, path=path, **options)
