@@ -36,8 +36,27 @@ from nn.layers import (
     Softplus,
     Tanh,
 )
-from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
-from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss
+from nn.list_losses import (
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    MultiLabelMarginLoss,
+    MultiMarginLoss,
+    NLLLoss,
+    TripletMarginLoss,
+)
+from nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    GaussianNLLLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from nn.metrics import Confusion
 from nn.module import Module
 from nn.optim import (
@@ -131,10 +150,12 @@ __all__ = [
     "Embedding",
     "ExponentialLR",
     "Flatten",
+    "GaussianNLLLoss",
     "HingeLoss",
     "History",
     "HuberLoss",
     "Identity",
+    "KLDivLoss",
     "L1Loss",
     "LRScheduler",
     "LambdaLR",
@@ -151,12 +172,15 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiMarginLoss",
     "MultiStepLR",
     "NAdam",
     "NLLLoss",
     "Neuron",
     "OneCycleLR",
     "Optimizer",
+    "PoissonNLLLoss",
     "PolynomialLR",
     "RAdam",
     "RMSNorm",
@@ -166,12 +190,14 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "StepLR",
     "Subset",
     "Tanh",
     "TensorDataset",
+    "TripletMarginLoss",
     "clip_grad_norm_",
     "clip_grad_value_",
     "compare_paths",

@@ -6,6 +6,7 @@ or the terms themselves in the structure of the input.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -120,6 +121,157 @@ class HuberLoss(Loss):
         return engine.where(distance < self.delta, near, far)
 
 
+class SmoothL1Loss(Loss):
+    """(y - t)² / (2 `beta`) up to a distance of `beta`, and beyond it |y - t| - beta / 2.
+
+    It is the Huber loss over its delta; with a `beta` of 0 it is the L1 loss. Raises ValueError for
+    a negative beta.
+
+    >>> SmoothL1Loss("none", beta=2.0)([1.0, 3.0], [0.0, 0.0])
+    [0.25, 2.0]
+    """
+
+    def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        if not beta >= 0.0:
+            raise ValueError(f"SmoothL1Loss needs a beta of at least 0, not {beta!r}")
+        self.beta = beta
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of one number."""
+        distance = engine.abs(y - t)
+        if self.beta == 0.0:
+            return distance
+        near = 0.5 * engine.square(distance) / self.beta
+        return engine.where(distance < self.beta, near, distance - 0.5 * self.beta)
+
+
+class PoissonNLLLoss(Loss):
+    """exp(y) - t y: the negative log-likelihood of a count t, the logarithm of whose mean is y.
+
+    Without `log_input` y is the mean itself, and the loss y - t log(y + `eps`). With `full`,
+    Stirling's approximation of log(t!) is added where t is above 1.
+
+    >>> PoissonNLLLoss()([0.0, 0.0], [0.0, 3.0])
+    1.0
+    >>> f"{PoissonNLLLoss(log_input=False)([2.0], [3.0]):.4f}"
+    '-0.0794'
+    """
+
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        eps: float = 1e-8,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of one number and its count."""
+        loss = engine.exp(y) - t * y if self.log_input else y - t * engine.log(y + self.eps)
+        if not self.full:
+            return loss
+        count = engine.maximum(t, 1.0)
+        rest = count * engine.log(count) - count + 0.5 * engine.log(2.0 * math.pi * count)
+        return loss + engine.where(t > 1.0, rest, 0.0)
+
+
+class KLDivLoss(Loss):
+    """t (log t - y): the Kullback-Leibler divergence of probabilities t from exp(y).
+
+    The input is the logarithms of probabilities, from `LogSoftmax`; with `log_target` the target
+    too. The `reduction` "batchmean" is the divergence as it is defined, a mean over examples of
+    their sums: called, it divides the sum by the length of the input, and in `nn.fit` by the number
+    of examples. "mean" divides by how many numbers each example has as well.
+
+    >>> log_probs = [math.log(0.5), math.log(0.5)]
+    >>> f"{KLDivLoss('batchmean')([log_probs], [[1.0, 0.0]]):.4f}"
+    '0.6931'
+    """
+
+    def __init__(
+        self, reduction: Reduction | Literal["batchmean"] = "mean", log_target: bool = False
+    ) -> None:
+        self.is_batchmean = reduction == "batchmean"
+        super().__init__("mean" if reduction == "batchmean" else reduction)
+        self.log_target = log_target
+
+    def __call__(self, input: Any, target: Any) -> Any:
+        """Return the loss of an input and its target."""
+        loss = super().__call__(input, target)
+        return engine.div(loss, len(input)) if self.is_batchmean else loss
+
+    def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
+        """Return the terms of one example, and their weights in the mean."""
+        terms, weights = super().terms(output, target)
+        return ([engine.sum(terms)], [1.0]) if self.is_batchmean else (terms, weights)
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of one number and its target."""
+        return engine.exp(t) * (t - y) if self.log_target else engine.xlogy(t, t) - t * y
+
+
+class GaussianNLLLoss(Loss):
+    """(log v + (y - t)² / v) / 2: the negative log-likelihood of t, of which a model says the mean
+    y and the variance v.
+
+    Called (input, target, var). `var` has the input's shape, or one number for each row of it, or
+    is one number; below `eps` it counts as that, and its gradient is the one there. With `full`
+    log(2π) / 2 is added. In `nn.fit` the model returns both, [mean, var], such as
+
+        def forward(self, x):
+            mean, spread = self.layers(x)
+            return [mean, engine.exp(spread)]  # above 0
+
+    for a y of shape (n,), or two lists for (n, k).
+
+    Raises ValueError where shapes do not fit, and for a variance below 0.
+
+    >>> GaussianNLLLoss()([1.0, 3.0], [0.0, 1.0], [1.0, 1.0])
+    1.25
+    """
+
+    def __init__(
+        self, *, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__(reduction)
+        if not eps > 0.0:
+            raise ValueError(f"GaussianNLLLoss needs an eps above 0, not {eps!r}")
+        self.full, self.eps = full, eps
+
+    def __call__(self, input: Any, target: Any, var: Any) -> Any:  # type: ignore[override]
+        """Return the loss of an input, its target, and the input's variance."""
+        return super().__call__([input, var], target)
+
+    def weighed(self, output: Any, target: Any) -> Any:
+        """Return each term with its weight in the mean."""
+        y, var = parts_of(output, "mean, var")
+        if not isinstance(y, list):
+            if isinstance(target, list) or isinstance(var, list):
+                raise ValueError("the mean is one number, and the target or var is a list")
+            return self.term([y, var], target), 1.0
+        check_length(y, target)
+        var = var if isinstance(var, list) else [var]
+        if len(var) not in (1, len(y)):
+            raise ValueError(f"the mean has {len(y)} numbers here, var {len(var)}")
+        var = var * len(y) if len(var) == 1 else var
+        return [self.weighed([a, v], t) for a, v, t in zip(y, var, target, strict=True)]
+
+    def term(self, y: Any, t: Any) -> Any:
+        """Return the loss of a mean and a variance, and a target.
+
+        Raises ValueError for a variance below 0.
+        """
+        mean, var = y
+        if var < 0.0:
+            raise ValueError(f"a variance is at least 0, not {var}; let the model end with exp")
+        var = engine.where(var < self.eps, self.eps + (var - engine.detach(var)), var)
+        constant = 0.5 * math.log(2.0 * math.pi) if self.full else 0.0
+        return 0.5 * (engine.log(var) + engine.square(mean - t) / var) + constant
+
+
 class HingeLoss(Loss):
     """max(0, 1 - t y): what a score y lacks to be on the side of its label t, -1 or 1, by 1.
 
@@ -202,6 +354,15 @@ class BCEWithLogitsLoss(Loss):
             )
         triples = zip(output, target, self.pos_weight, strict=True)
         return [(self.term(y, t, p), 1.0) for y, t, p in triples]
+
+
+def parts_of(output: Any, names: str) -> list[Any]:
+    """Return what a loss of several takes from a model. Raises ValueError where it is not that."""
+    count = names.count(",") + 1
+    if not isinstance(output, list) or len(output) != count:
+        what = f"{len(output)} entries" if isinstance(output, list) else "one number"
+        raise ValueError(f"for this loss a model returns a list of {count}, [{names}], not {what}")
+    return output
 
 
 def check_length(output: list[Any], target: Any) -> None:

@@ -5,8 +5,10 @@ PyTorch is an argument, never an import.
 
 from __future__ import annotations
 
+import functools
 import math
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,14 +125,16 @@ PAIRS: dict[str, dict[str, Pair]] = {
 }
 
 
-def _rows(*shape: int) -> Any:
-    """Numbers of the cases below: another stream, so that those above stay as they are."""
-    return [_rows(*shape[1:]) for _ in range(shape[0])] if shape else _more.gauss(0, 2)
+def _rows(*shape: int, rng: random.Random | None = None) -> Any:
+    """Numbers of the cases below: other streams, so that those above stay as they are."""
+    rng = rng or _more
+    return [_rows(*shape[1:], rng=rng) for _ in range(shape[0])] if shape else rng.gauss(0, 2)
 
 
-def _shares(*shape: int) -> Any:
+def _shares(*shape: int, rng: random.Random | None = None) -> Any:
     """Numbers between 0 and 1."""
-    return [_shares(*shape[1:]) for _ in range(shape[0])] if shape else _more.random()
+    rng = rng or _more
+    return [_shares(*shape[1:], rng=rng) for _ in range(shape[0])] if shape else rng.random()
 
 
 def _in_shapes(draw: Callable[..., Any], target: Callable[..., Any]) -> dict[str, Pair]:
@@ -186,6 +190,56 @@ def _hinge() -> dict[str, Pair]:
     }
 
 
+def _several() -> dict[str, dict[str, Pair]]:
+    """Losses of more than an input and a target, and of margins between classes."""
+    rng = random.Random(2)
+    rows, shares = functools.partial(_rows, rng=rng), functools.partial(_shares, rng=rng)
+    means, counts = rows(3, 2), [[0.0, 1.0], [2.0, 7.0], [1.5, 30.0]]
+    three, weight = rows(3, 4, 3), [0.5, 2.0, 0.0, 1.5]
+    scores, none = rows(4, 4), [0.0] * 4
+    return {
+        "SmoothL1Loss": {
+            "batch": Pair(rows(3, 2), rows(3, 2)),
+            "one": Pair(rows(3), rows(3), {"beta": 2.5}),
+            "of 0": Pair([1.0, -2.0, 0.5], [1.0, 0.0, 0.5 + 2.0**-50], {"beta": 0.0}),
+            "at beta": Pair([0.5, -0.5, 0.5 - 2.0**-54, 1e300], [0.0] * 4, {"beta": 0.5}),
+        },
+        "KLDivLoss": {
+            "batch": Pair([_log_softmax(rows(3)) for _ in range(2)], [shares(3), shares(3)]),
+            "logarithms": Pair(rows(2, 2, 2), rows(2, 2, 2), {"log_target": True}),
+            "edges": Pair([-1.0, -800.0, 0.0, -2.0], [0.0, 1.0, 5e-324, 1.0]),
+        },
+        "PoissonNLLLoss": {
+            "batch": Pair(means, counts),
+            "one full": Pair(rows(4), [0.0, 1.0, 1.0 + 2.0**-52, 8.0], {"full": True}),
+            "means": Pair(shares(3, 2), counts, {"log_input": False, "full": True, "eps": 1e-3}),
+            "edges": Pair([0.0, 1e-300, 1e300], [1.0, 0.0, 2.0], {"log_input": False}),
+        },
+        "GaussianNLLLoss": {
+            "batch": Pair([rows(3, 2), shares(3, 2)], rows(3, 2), {"full": True}),
+            "one": Pair([rows(3), shares(3)], rows(3)),
+            "edges": Pair([[1.0, 1.0, 2.0], [0.0, 1e-3, 0.5]], [1.5, 1.0, 2.0], {"eps": 1e-2}),
+        },
+        "TripletMarginLoss": {
+            "batch": Pair(three, none, {"margin": 2.0}),
+            "swapped": Pair(three, none, {"swap": True, "p": 1.0, "margin": 4.0}),
+            "of a third power": Pair(three, none, {"p": 3.0, "eps": 1e-2, "margin": 5.0}),
+            "largest": Pair(three, none, {"p": math.inf, "margin": 2.0}),
+            "alike": Pair([[[1.0, 2.0]] * 2] * 3, none[:2], {"eps": 0.0}),
+            "one": Pair(rows(3, 2), 0.0, {"margin": 5.0}),
+        },
+        "MultiMarginLoss": {
+            "batch": Pair(scores, [3, 0, 1, 2]),
+            "squared": Pair(scores, [3, 0, 1, 2], {"p": 2, "margin": 0.7, "weight": weight}),
+            "one": Pair([0.5, 1.5, 0.25, 1.5], 1, {"margin": 1.25}),
+        },
+        "MultiLabelMarginLoss": {
+            "batch": Pair(scores, [[3, 0, -1, 1], [-1, 2, 1, 0], [0, 1, 2, 3], [2, -1, -1, -1]]),
+            "one": Pair([0.5, 1.5, 0.25, 0.5], [1, 1, -1, -1]),
+        },
+    }
+
+
 _INFINITE = [math.inf, -math.inf, 1e3, -1e3, 1e300, -1e300]
 _more = random.Random(1)
 _ADDED: dict[str, dict[str, Pair]] = {
@@ -219,12 +273,29 @@ _ADDED: dict[str, dict[str, Pair]] = {
     },
 }
 PAIRS = {loss: {**PAIRS.get(loss, {}), **added} for loss, added in _ADDED.items()}
+PAIRS |= _several()
 LOSSES: dict[str, tuple[str, str, Pair]] = {
     f"{loss} {reduction} {name}": (loss, reduction, pair)
     for loss, pairs in PAIRS.items()
     for name, pair in pairs.items()
-    for reduction in ("mean", "sum", "none")
+    for reduction in ("mean", "sum", "none", "batchmean")[: 4 if loss == "KLDivLoss" else 3]
 }
+# what a loss is called with, where that is not an input and a target: of an input of several parts
+_CALLED: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
+    "CosineEmbeddingLoss": lambda x, t: (*x, t),
+    "GaussianNLLLoss": lambda x, t: (x[0], t, x[1]),
+    "TripletMarginLoss": lambda x, t: tuple(x),
+}
+
+
+def called_with(loss: str, x: Any, t: Any) -> tuple[Any, ...]:
+    """The arguments of a loss, of either framework."""
+    return _CALLED[loss](x, t) if loss in _CALLED else (x, t)
+
+
+def has_parts(loss: str) -> bool:
+    """Whether the input of a loss has several parts, each with all examples."""
+    return loss in _CALLED
 
 
 def torch_loss(torch: Any, loss: str, reduction: str, options: dict[str, Any]) -> Any:
@@ -237,6 +308,8 @@ def torch_loss(torch: Any, loss: str, reduction: str, options: dict[str, Any]) -
         for key, option in options.items()
     }
     made = getattr(torch.nn, loss)(reduction=reduction, **tensors)
+    if loss == "KLDivLoss":
+        return quietly(made)
     if loss not in ("NLLLoss", "CrossEntropyLoss"):
         return made
 
@@ -251,6 +324,17 @@ def torch_loss(torch: Any, loss: str, reduction: str, options: dict[str, Any]) -
     return of_classes
 
 
+def quietly(loss: Any) -> Any:
+    """The loss without PyTorch's warning that a "mean" is none of the divergence."""
+
+    def call(*given: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "reduction: 'mean' divides", UserWarning)
+            return loss(*given)
+
+    return call
+
+
 def torch_target(torch: Any, target: Any) -> Any:
     """A tensor; whole numbers stay whole: they are classes."""
     tensor = torch.tensor(target)
@@ -261,8 +345,8 @@ def torch_target(torch: Any, target: Any) -> Any:
 def loss_figure(torch: Any, name: str) -> Any:
     loss, reduction, pair = LOSSES[name]
     x = torch.tensor(pair.input, dtype=torch.float64, requires_grad=True)
-    inputs = x if loss == "CosineEmbeddingLoss" else [x]
-    y = torch_loss(torch, loss, reduction, pair.options)(*inputs, torch_target(torch, pair.target))
+    given = called_with(loss, x, torch_target(torch, pair.target))
+    y = torch_loss(torch, loss, reduction, pair.options)(*given)
     y.sum().backward()
     return {"value": y.tolist(), "gradient": x.grad.tolist()}
 
@@ -298,6 +382,7 @@ _weight = [0.5, 2.0, 0.25, 1.5]
 _options = {"weight": _weight, "ignore_index": 2, "label_smoothing": 0.2}
 _counts = [float(k % 4) for k in range(13)]  # some examples count for nothing
 INPUTS, SEQUENCES = _rows(13, 3), _rows(13, 2, 3)
+TRIPLES = [[*pair, row] for pair, row in zip(SEQUENCES, INPUTS, strict=True)]
 TRAINED: dict[str, Training] = {
     "MSELoss": Training("MSELoss", _rows(13, 4)),
     "MSELoss, summed": Training("MSELoss", _rows(13, 4), reduction="sum"),
@@ -341,10 +426,29 @@ TRAINED: dict[str, Training] = {
     "CosineEmbeddingLoss": Training(
         "CosineEmbeddingLoss", [int(x) for x in _labels(13)], {"margin": 0.2}, "pairs"
     ),
+    "SmoothL1Loss": Training("SmoothL1Loss", _rows(13, 4), {"beta": 0.7}),
+    "KLDivLoss": Training(
+        "KLDivLoss", [_distribution(4) for _ in range(13)], last="LogSoftmax", reduction="batchmean"
+    ),
+    "PoissonNLLLoss": Training(
+        "PoissonNLLLoss", [[float(k) for k in _classes(4)] for _ in range(13)], {"full": True}
+    ),
+    "GaussianNLLLoss of sequences": Training(  # of a mean and a variance
+        "GaussianNLLLoss", _shares(13, 4), {"full": True}, "Sigmoid"
+    ),
+    "TripletMarginLoss of sequences": Training(  # of three
+        "TripletMarginLoss", [0.0] * 13, {"swap": True, "margin": 0.5}
+    ),
+    "MultiMarginLoss": Training("MultiMarginLoss", _classes(13), {"p": 2, "weight": _weight}),
+    "MultiLabelMarginLoss": Training(
+        "MultiLabelMarginLoss", [_more.sample([-1, 0, 1, 2, 3], 4) for _ in range(13)]
+    ),
 }
 
 
 def inputs_of(name: str) -> Any:
+    if "Triplet" in name:
+        return TRIPLES
     return SEQUENCES if "sequences" in name else INPUTS
 
 
@@ -379,10 +483,12 @@ def trained_figure(torch: Any, name: str, state_of: Callable[[Any], Any]) -> lis
         for first in range(0, len(x), LOSS_BATCH):
             part = slice(first, first + LOSS_BATCH)
             optimizer.zero_grad()
-            outputs = [model(x[part])]
+            outputs = model(x[part])
             if training.last == "pairs":
-                outputs.append(x[part])
-            step_loss = loss(*outputs, targets[part])
+                outputs = [outputs, x[part]]
+            elif has_parts(training.loss):
+                outputs = outputs.unbind(1)
+            step_loss = loss(*called_with(training.loss, outputs, targets[part]))
             if weighted:
                 counts = torch.tensor(told["sample_weight"][part], dtype=torch.float64)[:, None]
                 step_loss = (counts * step_loss).sum()

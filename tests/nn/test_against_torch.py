@@ -16,6 +16,8 @@ from loss_cases import (
     LOSS_EPOCHS,
     LOSSES,
     TRAINED,
+    called_with,
+    has_parts,
     inputs_of,
     layers_of,
     moved_of,
@@ -75,8 +77,8 @@ def grads_of(item: Any) -> Any:
 def test_losses(figures: Figures, name: str) -> None:
     loss, reduction, pair = LOSSES[name]
     x = mapped(Value, pair.input)
-    inputs = x if loss == "CosineEmbeddingLoss" else [x]
-    y = getattr(nn, loss)(reduction=reduction, **pair.options)(*inputs, pair.target)
+    made = getattr(nn, loss)(reduction=reduction, **pair.options)
+    y = made(*called_with(loss, x, pair.target))
     engine.sum(part for _, part in numbers(y)).backward()
     # derivatives that are differences: they cancel where the loss is nearly flat
     cancels = loss in ("BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss")
@@ -97,8 +99,7 @@ COMPILED = [name for name in LOSSES if name not in BATCHES and " none " not in n
 def test_compiled_losses(figures: Figures, name: str) -> None:
     loss, reduction, pair = LOSSES[name]
     made = getattr(nn, loss)(reduction=reduction, **pair.options)
-    pairs = loss == "CosineEmbeddingLoss"
-    program = engine.compile(lambda y, t: made(*(y if pairs else [y]), t))
+    program = engine.compile(lambda y, t: made(*called_with(loss, y, t)))
     value, gradient = program.value_and_grad(pair.input, pair.target)
     assert_agree(value, figures[name]["value"], 1e-14)
     assert_agree(gradient, figures[name]["gradient"], 1e-13, absolute=True)
@@ -108,8 +109,8 @@ def test_compiled_losses(figures: Figures, name: str) -> None:
 def test_losses_compiled_for_a_batch(figures: Figures, name: str) -> None:
     loss, _, pair = LOSSES[name]
     made = getattr(nn, loss)(reduction="sum", **pair.options)
-    pairs = loss == "CosineEmbeddingLoss"
-    inputs, count = pair.input if pairs else [pair.input], len(pair.target)
+    parts = has_parts(loss)
+    inputs, count = pair.input if parts else [pair.input], len(pair.target)
     each = [
         sum(x for _, x in numbers(row)) for row in figures[name.replace(" sum ", " none ")]["value"]
     ]
@@ -120,13 +121,15 @@ def test_losses_compiled_for_a_batch(figures: Figures, name: str) -> None:
         "mean": (total / count, mapped(lambda x: x / count, slopes)),
     }
     for reduce, (value, gradient) in expected.items():
+        options = {"in_axes": 0, "reduce": reduce, "argnums": tuple(range(len(inputs)))}
         program = engine.compile(
-            lambda *given: made(*given), in_axes=0, reduce=reduce, argnums=tuple(range(len(inputs)))
+            lambda *given: made(*called_with(loss, given[:-1] if parts else given[0], given[-1])),
+            **options,
         )
         found, found_gradient = program.value_and_grad(*inputs, pair.target)
         assert_agree(np.asarray(found).tolist(), value, 1e-14, absolute=True)
         gradients = [np.asarray(part).tolist() for part in found_gradient]
-        assert_agree(gradients if pairs else gradients[0], gradient, 1e-13, absolute=True)
+        assert_agree(gradients if parts else gradients[0], gradient, 1e-13, absolute=True)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["on Values", "compiled"])

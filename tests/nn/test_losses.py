@@ -1,6 +1,7 @@
 """Losses: reductions, edges, and what they say of shapes."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -216,3 +217,112 @@ def test_these_differences_are_still_pytorchs() -> None:
     large = torch.tensor([1e200, 1.0, 0.0], dtype=torch.float64)
     assert torch.nn.LayerNorm(3).double()(large).isnan().all()
     assert torch.nn.Dropout(1.0)(infinite)[0].isnan()
+
+
+# --- of more than an input and a target ------------------------------------------------------
+
+
+def test_a_variance_is_a_list_a_number_a_row_or_one_number() -> None:
+    y, t, loss = [[1.0, 2.0], [3.0, 5.0]], [[0.0, 0.0], [0.0, 1.0]], nn.GaussianNLLLoss()
+    rows = loss(y, t, [[2.0, 2.0], [0.5, 0.5]])
+    assert loss(y, t, [2.0, 0.5]) == loss(y, t, [[2.0], [0.5]]) == rows
+    assert loss(y, t, 2.0) == loss(y, t, [[2.0, 2.0], [2.0, 2.0]]) == loss(y, t, np.full((2, 2), 2))
+    assert loss(y[0][0], t[0][0], 2.0) == 0.5 * (math.log(2.0) + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.GaussianNLLLoss()([1.0, 2.0], [1.0, 2.0], [1.0, 1.0, 1.0]), "2 numbers .* 3"),
+        (lambda: nn.GaussianNLLLoss()([1.0, 2.0], [1.0], 1.0), "output has 2 .*, the target 1"),
+        (lambda: nn.GaussianNLLLoss()(1.0, [1.0], 1.0), "the target or var is a list"),
+        (lambda: nn.GaussianNLLLoss()([1.0], [1.0], [Value(-0.5)]), "at least 0, not .*-0.5.* exp"),
+        (lambda: nn.GaussianNLLLoss().terms([1.0, 2.0, 3.0], 1.0), r"\[mean, var\], not 3 entries"),
+        (lambda: nn.CosineEmbeddingLoss().terms(Value(1.0), 1), r"\[x1, x2\], not one number"),
+        (lambda: nn.TripletMarginLoss().terms([[1.0]] * 2, 0.0), r"negative\], not 2 entries"),
+        (lambda: nn.TripletMarginLoss()([1.0], [1.0], [1.0, 2.0]), r"not \(1,\), \(1,\), \(2,\)"),
+        (lambda: nn.TripletMarginLoss()(1.0, 1.0, 1.0), r"lists of one shape, not \(\), \(\)"),
+        (lambda: nn.MultiMarginLoss()([1.0, 2.0], [1]), r"a target of shape \(\), not \(1,\)"),
+        (lambda: nn.MultiLabelMarginLoss()([1.0, 2.0], 1), r"target of shape \(2,\), not \(\)"),
+        (lambda: nn.MultiMarginLoss(weight=[1.0])([1.0, 2.0], 1), "has 2 classes, weight 1"),
+        (lambda: nn.MultiMarginLoss(p=3), "p of 1 or 2, not 3"),
+        (lambda: nn.TripletMarginLoss(margin=0.0), "needs a margin above 0"),
+        (lambda: nn.GaussianNLLLoss(eps=0.0), "needs an eps above 0"),
+        (lambda: nn.SmoothL1Loss(beta=-1.0), "needs a beta of at least 0, not -1.0"),
+        (lambda: nn.KLDivLoss("batch"), "not 'batch'"),
+    ],
+)
+def test_what_does_not_fit_a_loss_of_several_is_named(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("loss", [nn.MultiMarginLoss(), nn.MultiLabelMarginLoss()])
+def test_a_class_that_there_is_not_has_no_margin(loss) -> None:
+    for label in (2, -2):
+        target = label if isinstance(loss, nn.MultiMarginLoss) else [label, -1]
+        with pytest.raises(IndexError, match=r"out of range for 2 entries|there is no class -2"):
+            loss([1.0, 2.0], target)
+
+
+def test_the_divergence_of_a_batch_is_a_mean_over_its_examples() -> None:
+    rng = np.random.default_rng(0)
+    scores, shares = rng.normal(size=(6, 3)), rng.dirichlet(np.ones(3), size=6)
+    log_probs = [nn.LogSoftmax()(row) for row in scores.tolist()]
+    expected = float(np.sum(shares * (np.log(shares) - np.array(log_probs)))) / 6
+    loss = nn.KLDivLoss("batchmean")
+    assert loss(log_probs, shares) == pytest.approx(expected, rel=1e-14)
+    model = nn.LogSoftmax()
+    found = [
+        nn.evaluate(model, scores, shares, loss=loss, path=p) for p in ("scalar", "vectorised")
+    ]
+    assert found == pytest.approx([expected] * 2, rel=1e-14)
+
+
+class MeanAndVariance(nn.Module):
+    """A line with noise around it that grows along it."""
+
+    def __init__(self) -> None:
+        self.layers = nn.Linear(1, 2, rng=random.Random(0))
+
+    def forward(self, x):
+        mean, spread = self.layers(x)
+        return [mean, engine.exp(spread)]
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_a_variance_is_learnt_with_the_mean(path: str) -> None:
+    x = np.linspace(-1.0, 1.0, 16)[:, None]
+    noise = np.exp(x[:, 0]) * np.where(np.arange(16) % 2, 1.0, -1.0)  # of variance exp(2 x)
+    model, y = MeanAndVariance(), 3.0 * x[:, 0] + 1.0 + noise
+    optimizer = nn.Adam(model.parameters(), lr=0.1)
+    options = {"epochs": 120, "path": path, "progress": False}
+    nn.fit(model, x, y, loss=nn.GaussianNLLLoss(), optimizer=optimizer, **options)
+    (slope,), (growth,) = [[w.data for w in row] for row in model.layers.weight]
+    assert [slope, growth] == pytest.approx([3.0, 2.0], abs=0.3)
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_triples_are_told_apart(path: str) -> None:
+    class Apart(nn.Module):
+        def __init__(self) -> None:
+            self.layers = nn.Linear(3, 2, rng=random.Random(1))
+
+        def forward(self, x):
+            return [self.layers(example) for example in x]
+
+    rng = np.random.default_rng(1)  # what tells the classes apart is the first number alone
+    X = rng.normal(size=(15, 3, 3))
+    X[:, :, 0] = [0.0, 0.0, 1.0]
+    model, loss = Apart(), nn.TripletMarginLoss()
+    options = {"optimizer": nn.Adam(model.parameters(), lr=0.1), "path": path, "progress": False}
+    history = nn.fit(model, X, np.zeros(15), loss=loss, epochs=40, **options)
+    assert history.loss[-1] < 0.2 * history.loss[0]
+    along, *across = [math.hypot(*(row[k].data for row in model.layers.weight)) for k in range(3)]
+    assert along > 3.0 * max(across)
+
+
+def test_below_eps_a_variance_keeps_its_slope() -> None:
+    # as PyTorch, which takes the loss at eps and lets the gradient pass
+    slope = engine.grad(lambda v: nn.GaussianNLLLoss(eps=0.5)(1.0, 0.0, v))
+    assert slope(0.25) == slope(0.5) == 0.5 * (1.0 / 0.5 - 1.0 / 0.25)
