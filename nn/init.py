@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+
 from nn.module import values_of
 
 
@@ -108,6 +110,28 @@ def kaiming_normal_(
     return normal_(parameter, 0.0, _kaiming_std(parameter, a, mode, nonlinearity), rng=rng)
 
 
+def orthogonal_(parameter: Any, gain: float = 1.0, *, rng: Rng = random) -> Any:
+    """Draw a matrix with orthonormal rows, or columns where there are fewer of these, times `gain`
+    (Saxe et al. 2014); all such matrices are as likely (Mezzadri 2007).
+
+    Of more than two dimensions all but the first are columns. Raises ValueError for a parameter
+    that is no list of lists.
+
+    >>> import nn
+    >>> first, second = orthogonal_(nn.Linear(3, 2).weight, gain=2.0)
+    >>> dot = sum(a.data * b.data for a, b in zip(first, second))
+    >>> f"{abs(dot):.6f}, {sum(a.data**2 for a in first):.6f}"
+    '0.000000, 4.000000'
+    """
+    rows, *others = _sizes(parameter, "There is no orthogonal matrix in")
+    columns = math.prod(others)
+    drawn = np.array([[rng.gauss(0.0, 1.0) for _ in range(columns)] for _ in range(rows)])
+    q, r = np.linalg.qr(drawn if rows >= columns else drawn.T)
+    q = gain * q * np.sign(np.diagonal(r))
+    numbers = iter((q if rows >= columns else q.T).ravel().tolist())
+    return _fill(parameter, lambda: next(numbers))
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return PyTorch's factor for the weights before a nonlinearity, named as a function of its.
 
@@ -147,17 +171,22 @@ def _kaiming_std(parameter: Any, a: float, mode: str, nonlinearity: str) -> floa
 
 def _fans(parameter: Any) -> tuple[int, int]:
     """How many inputs each output depends on, and how many outputs on each input."""
+    outputs, inputs, *field = _sizes(parameter, "Fan in and fan out can not be computed for")
+    return inputs * math.prod(field), outputs * math.prod(field)  # the field of a convolution
+
+
+def _sizes(parameter: Any, what: str) -> list[int]:
+    """The lengths of nested lists; `what` begins the complaint where they are not nested."""
     sizes = []
     while isinstance(parameter, list | tuple):
         sizes.append(len(parameter))
         parameter = parameter[0] if parameter else None
     if len(sizes) < 2:
         raise ValueError(
-            "Fan in and fan out can not be computed for a parameter with fewer than 2 dimensions, "
-            "such as a bias; a weight is a list of lists"
+            f"{what} a parameter with fewer than 2 dimensions, such as a bias; a weight is a list "
+            "of lists"
         )
-    outputs, inputs, *field = sizes  # further ones are the field of a convolution
-    return inputs * math.prod(field), outputs * math.prod(field)
+    return sizes
 
 
 def _fill(parameter: Any, draw: Callable[[], float]) -> Any:

@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine import Value
@@ -87,6 +88,46 @@ def test_further_dimensions_are_a_field() -> None:
     assert 0.98 * bound < max(map(abs, numbers(kernel))) <= bound
 
 
+SHAPES = [(5, 5), (3, 7), (7, 3), (4, 3, 2, 2), (1, 4), (4, 1)]
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+def test_rows_or_columns_are_orthonormal(sizes: tuple[int, ...]) -> None:
+    parameter = weight(*sizes)
+    assert init.orthogonal_(parameter, gain=3.0, rng=random.Random(3)) is parameter
+    matrix = np.reshape(numbers(parameter), (sizes[0], -1)) / 3.0
+    matrix = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(len(matrix)), atol=1e-14)
+
+
+def test_all_orthogonal_matrices_are_as_likely() -> None:
+    rng, n = random.Random(4), 2000
+    drawn = np.array([numbers(init.orthogonal_(weight(2, 2), rng=rng)) for _ in range(n)])
+    angles = np.arctan2(drawn[:, 2], drawn[:, 0])  # of the first column: uniform
+    assert_uniform(angles.tolist(), -math.pi, math.pi)
+    turned = drawn[:, 0] * drawn[:, 3] - drawn[:, 1] * drawn[:, 2]  # a rotation, or mirrored
+    np.testing.assert_allclose(np.abs(turned), 1.0, rtol=1e-14)
+    assert abs(turned.sum()) < 4 * math.sqrt(n)
+    assert abs((angles * turned).sum()) < 4 * math.sqrt(n) * math.pi / math.sqrt(3)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("sizes", SHAPES)
+def test_an_orthogonal_matrix_is_pytorchs_of_the_same_numbers(sizes: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    found = numbers(init.orthogonal_(weight(*sizes), 1.5, rng=random.Random(5)))
+
+    def normal_(tensor: Any, *args: Any, **options: Any) -> Any:
+        rng = random.Random(5)
+        drawn = [rng.gauss(0.0, 1.0) for _ in range(tensor.numel())]
+        return tensor.copy_(torch.tensor(drawn, dtype=tensor.dtype).view_as(tensor))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "normal_", normal_)
+        theirs = torch.nn.init.orthogonal_(torch.empty(*sizes, dtype=torch.float64), 1.5)
+    assert found == pytest.approx(theirs.flatten().tolist(), abs=1e-13)
+
+
 def test_the_same_seed_gives_the_same_numbers() -> None:
     drawn = [init.xavier_normal_(weight(3, 3), rng=random.Random(5)) for _ in range(2)]
     assert numbers(drawn[0]) == numbers(drawn[1])
@@ -140,7 +181,13 @@ def test_bounds_and_gains_are_pytorchs() -> None:
 
 @pytest.mark.parametrize(
     "function",
-    [init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_],
+    [
+        init.xavier_uniform_,
+        init.xavier_normal_,
+        init.kaiming_uniform_,
+        init.kaiming_normal_,
+        init.orthogonal_,
+    ],
 )
 @pytest.mark.parametrize("sizes", [(), (3,)])
 def test_fewer_than_two_dimensions_have_no_fans(function: Any, sizes: tuple[int, ...]) -> None:
