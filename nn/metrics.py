@@ -127,6 +127,79 @@ def f1(
     return _averaged("f1", y, predicted, average, threshold, zero_division)
 
 
+def multilabel_accuracy(
+    y: Any,
+    predicted: Any,
+    *,
+    threshold: float = 0.5,
+    average: Literal["subset", "macro"] | None = "subset",
+) -> Any:
+    """Return how often labels are right of which an example may have any number: y is (n, k) of 0
+    and 1, and `predicted` has a score for each.
+
+    `average` "subset" is the share of the rows in which all k are right, "macro" that of all labels
+    (1 less the Hamming loss), and None an array with the share of each label. Also raises
+    ValueError for labels other than 0 and 1, and another average.
+
+    >>> y, scores = [[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.7, 0.4], [0.6, 0.1]]
+    >>> multilabel_accuracy(y, scores)
+    0.3333333333333333
+    >>> multilabel_accuracy(y, scores, average=None).round(2).tolist()
+    [0.67, 0.67]
+    """
+    truth, guess = _columns(y, predicted)
+    _check_labels(truth)
+    right = truth == (guess >= threshold)
+    if average == "subset":
+        return float(right.all(axis=1).mean())
+    if average not in ("macro", None):
+        raise ValueError(f'average is "subset", "macro" or None, not {average!r}')
+    return right.mean(axis=0) if average is None else float(right.mean())
+
+
+def roc_auc(
+    y: Any, predicted: Any, *, average: Literal["macro", "micro", "weighted"] | None = "macro"
+) -> Any:
+    """Return the area under the ROC curve: the share of pairs of a yes and a no in which the yes
+    has the higher score, equal scores counting half.
+
+    Of k scores an example it is that of each class against the rest (or of each label, where y has
+    any number of ones in a row), and `average` says what is made of them: "macro" the mean,
+    "weighted" by the counts of the classes in y, "micro" the area of all scores together, None an
+    array. Scores of classes are compared between rows: let them be probabilities, since what a
+    softmax makes of logits depends on the row. Where y has no yes or no no, the area is nan, and
+    with it the mean, as in scikit-learn, but without a warning. Also raises ValueError for labels
+    other than 0 and 1 where there is one score, and another average.
+
+    >>> roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    0.875
+    >>> scores = [[0.8, 0.1, 0.1], [0.3, 0.5, 0.2], [0.4, 0.5, 0.1]]
+    >>> roc_auc([0, 1, 2], scores, average=None).tolist()
+    [1.0, 0.75, 0.25]
+    """
+    truth, guess = _pair(y, predicted)
+    guess = guess.reshape(len(guess), -1)
+    k = guess.shape[1]
+    truth = truth.reshape(len(truth), -1)
+    if truth.shape[1] == 1 and k > 1:
+        numbers = _class_numbers(truth.ravel(), "y")
+        _check_range(numbers, k, "y")
+        truth = np.eye(k)[numbers]
+    truth, guess = _columns(truth, guess)
+    _check_labels(truth)
+    if average == "micro":
+        return _area(truth.ravel(), guess.ravel())
+    if average not in ("macro", "weighted", None):
+        raise ValueError(f'average is "macro", "micro", "weighted" or None, not {average!r}')
+    each = np.array([_area(*columns) for columns in zip(truth.T, guess.T, strict=True)])
+    if average is None:
+        return each
+    there = truth.sum(axis=0)
+    if average == "macro" or not there.any():
+        return float(each.mean())
+    return float(np.average(each[there > 0], weights=there[there > 0]))
+
+
 @dataclass(frozen=True)
 class Confusion:
     """How often a yes-or-no prediction was right and wrong, in both ways.
@@ -264,6 +337,23 @@ def _class_numbers(array: Array, name: str) -> Array:
         hint = "" if name == "y" else "; scores go with labels 0 and 1, or k in a row"
         raise ValueError(f"row {row} of {name} is {array[row]:g}, which is no class number{hint}")
     return array.astype(np.int64)
+
+
+def _check_labels(truth: Array) -> None:
+    wrong = ~np.isin(truth, (0, 1)).all(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"row {row} of y is {truth[row].tolist()}; labels are 0 or 1 here")
+
+
+def _area(truth: Array, scores: Array) -> float:
+    """The area under the ROC curve, by the ranks of the scores; equal ones have a mean rank."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[places]
+    yes = truth == 1.0
+    pairs = yes.sum() * (~yes).sum()
+    above = ranks[yes].sum() - yes.sum() * (yes.sum() + 1) / 2.0
+    return float(above / pairs) if pairs else float("nan")
 
 
 def _check_range(numbers: Array, k: int, name: str) -> None:

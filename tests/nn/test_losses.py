@@ -279,6 +279,14 @@ def test_the_divergence_of_a_batch_is_a_mean_over_its_examples() -> None:
     assert found == pytest.approx([expected] * 2, rel=1e-14)
 
 
+def test_counts_may_be_whole_numbers_by_type() -> None:
+    # PyTorch 2.13 has Stirling's approximation of these in single precision
+    loss = nn.PoissonNLLLoss(full=True)
+    expected = 1.0 + 3.0 * math.log(3.0) - 3.0 + 0.5 * math.log(6.0 * math.pi)
+    for counts in ([3.0], [3], np.array([3])):
+        assert loss([0.0], counts) == pytest.approx(expected, rel=1e-15)
+
+
 class MeanAndVariance(nn.Module):
     """A line with noise around it that grows along it."""
 

@@ -1,5 +1,6 @@
 """Metrics: what models put out is understood, and the figures are scikit-learn's."""
 
+import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,11 @@ from nn.metrics import (
     confusion_matrix,
     f1,
     mean_squared_error,
+    multilabel_accuracy,
     precision,
     r2,
     recall,
+    roc_auc,
 )
 
 SCORED: list[Callable[..., Any]] = [precision, recall, f1]
@@ -189,9 +192,102 @@ def test_confusion_counts_both_ways() -> None:
     assert Confusion.of([0, 0], [[1.0, 0.0], [0.0, 1.0]]) == Confusion(0, 1, 1, 0)
 
 
+# --- several labels, and areas ---
+
+LABELS = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+SCORES = np.array([[0.9, 0.1, 0.5], [0.2, 0.6, 0.1], [0.7, 0.8, 0.9], [0.1, 0.3, 0.4]])
+
+
+def test_labels_are_right_row_by_row_or_one_by_one() -> None:
+    # wrong are the second of row 1, and that of row 3
+    assert multilabel_accuracy(LABELS, SCORES) == 0.5
+    assert multilabel_accuracy(LABELS, SCORES, average="macro") == 10 / 12
+    assert multilabel_accuracy(LABELS, SCORES, average=None).tolist() == [1.0, 0.5, 1.0]
+    assert multilabel_accuracy(LABELS, SCORES, threshold=0.61, average=None)[1] == 0.75
+    assert multilabel_accuracy(LABELS, LABELS) == multilabel_accuracy([1, 0], [[0.5], [0.1]]) == 1.0
+
+
+def test_an_area_is_the_share_of_pairs_in_their_order() -> None:
+    y, scores = [1, 0, 1, 0, 0], [0.7, 0.7, 0.2, 0.1, 0.9]
+    # of six pairs 0.7 > 0.1 and 0.2 > 0.1 are, and 0.7 = 0.7 is by half
+    assert roc_auc(y, scores) == roc_auc(y, [[x] for x in scores]) == 2.5 / 6
+    assert roc_auc([0, 1], [-3.0, 8.0]) == 1.0 and roc_auc([0, 1], [8.0, -3.0]) == 0.0
+    assert roc_auc([0, 1, 1, 0], [0.3] * 4) == 0.5
+    assert np.isnan(roc_auc([1, 1], [0.1, 0.2])) and np.isnan(roc_auc([0, 0], [0.1, 0.2]))
+    assert np.isnan(roc_auc(LABELS * 0, SCORES, average="weighted"))  # scikit-learn: 0
+
+
+def test_areas_of_classes_are_those_of_each_against_the_rest() -> None:
+    y, outputs = three_classes(5)
+    each = roc_auc(y, outputs, average=None)
+    assert each.tolist() == [roc_auc(y == k, outputs[:, k]) for k in range(3)]
+    assert roc_auc(y, outputs) == pytest.approx(each.mean())
+    assert roc_auc(y, outputs, average="weighted") == pytest.approx(np.bincount(y) @ each / 50)
+    for truth in (y.astype(float), y.reshape(-1, 1), one_hot(y)):
+        assert roc_auc(truth, outputs, average=None).tolist() == each.tolist()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
+def test_areas_are_scikit_learns(average: Any) -> None:
+    rng = np.random.default_rng(6)
+    y, outputs = three_classes(6)
+    shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    expected = in_sklearn("roc_auc_score", y, shares, average=average, multi_class="ovr")
+    np.testing.assert_allclose(roc_auc(y, shares, average=average), expected, rtol=1e-14)
+    for labels in (rng.integers(0, 2, (30, 4)), LABELS, LABELS * [1, 1, 0]):
+        scores = rng.integers(0, 5, labels.shape) / 4.0  # many are equal
+        expected = in_sklearn("roc_auc_score", labels, scores, average=average)
+        np.testing.assert_allclose(roc_auc(labels, scores, average=average), expected, rtol=1e-14)
+    y, scores = rng.integers(0, 2, 200), rng.integers(0, 9, 200)
+    assert roc_auc(y, scores, average=average) == pytest.approx(
+        in_sklearn("roc_auc_score", y, scores), rel=1e-14
+    )
+
+
+@pytest.mark.oracle
+def test_accuracies_of_labels_are_scikit_learns() -> None:
+    rng = np.random.default_rng(7)
+    labels, scores = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
+    answers = (scores >= 0.5).astype(int)
+    assert multilabel_accuracy(labels, scores) == in_sklearn("accuracy_score", labels, answers)
+    assert multilabel_accuracy(labels, scores, average="macro") == pytest.approx(
+        1.0 - in_sklearn("hamming_loss", labels, answers), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_areas_and_labels_are_noted_by_fit_and_evaluate(path: Any) -> None:
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(30, 2))
+    y = (X @ [[1.0, -1.0, 0.5], [1.0, 1.0, -2.0]] > 0.2).astype(float)
+    model = nn.Sequential(nn.Linear(2, 3, rng=random.Random(0)), nn.Sigmoid())
+    optimizer, metrics = nn.Adam(model.parameters(), lr=0.5), [multilabel_accuracy, roc_auc]
+    options: dict[str, Any] = {"loss": nn.BCELoss(), "metrics": metrics, "path": path}
+    options |= {"optimizer": optimizer, "epochs": 20, "progress": False}
+    history = nn.fit(model, X, y, validation_data=(X[:20], y[:20]), **options)
+    for name in ("multilabel_accuracy", "val_multilabel_accuracy", "roc_auc", "val_roc_auc"):
+        found = history.metrics[name]
+        assert found[0] < found[-1] and 0.9 < found[-1] <= 1.0
+    noted = nn.evaluate(model, X, y, loss=nn.BCELoss(), metrics=metrics, path=path)
+    del noted["loss"]
+    assert noted == {name: history.metrics[name][-1] for name in ("multilabel_accuracy", "roc_auc")}
+    assert noted["roc_auc"] == roc_auc(y, nn.predict(model, X))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: multilabel_accuracy([[0, 2]], [[0.1, 0.2]]),
+            r"y is \[0.0, 2.0\]; labels are",
+        ),
+        (lambda: multilabel_accuracy(LABELS, SCORES[:, :2]), "y has 3 columns, and predicted 2"),
+        (lambda: multilabel_accuracy(LABELS, SCORES, average="micro"), "not 'micro'"),  # type: ignore[arg-type]
+        (lambda: roc_auc([1, 2], [0.1, 0.2]), r"row 1 of y is \[2.0\]; labels are 0 or 1 here"),
+        (lambda: roc_auc([0, 3], np.eye(3)[:2]), "row 1 of y is 3; with 3 outputs"),
+        (lambda: roc_auc(LABELS, SCORES[:, 0]), "y has 3 columns, and predicted 1"),
+        (lambda: roc_auc([0, 1], [0.1, 0.2], average="samples"), "or None, not 'samples'"),  # type: ignore[arg-type]
         (lambda: accuracy([], []), "no predictions"),
         (lambda: accuracy([1, 0], [0.2]), r"\(2,\) labels against \(1,\) predictions"),
         (lambda: accuracy([[1, 0]], [[0.2, 0.1, 0.7]]), r"\(1, 2\) labels against \(1, 3\)"),
