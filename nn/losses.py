@@ -201,7 +201,8 @@ class KLDivLoss(Loss):
     def __call__(self, input: Any, target: Any) -> Any:
         """Return the loss of an input and its target."""
         loss = super().__call__(input, target)
-        return engine.div(loss, len(input)) if self.is_batchmean else loss
+        examples = len(input) if self.is_batchmean and hasattr(input, "__len__") else 1
+        return engine.div(loss, examples) if examples > 1 else loss
 
     def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
         """Return the terms of one example, and their weights in the mean."""
@@ -360,7 +361,7 @@ def parts_of(output: Any, names: str) -> list[Any]:
     """Return what a loss of several takes from a model. Raises ValueError where it is not that."""
     count = names.count(",") + 1
     if not isinstance(output, list) or len(output) != count:
-        what = f"{len(output)} entries" if isinstance(output, list) else "one number"
+        what = f"one of {len(output)}" if isinstance(output, list) else "one number"
         raise ValueError(f"for this loss a model returns a list of {count}, [{names}], not {what}")
     return output
 

@@ -33,7 +33,7 @@ class LRScheduler(ABC):
     "initial_lr".
     """
 
-    names: Sequence[str] = ("lr",)  # the settings of a group that it sets
+    sets: Sequence[str] = ("lr",)  # the settings of a group that it sets
     is_planned = True  # whether what it sets depends on the number of the step alone
 
     def __init__(
@@ -93,7 +93,7 @@ class LRScheduler(ABC):
         one an update, the present one first. Where not all the updates come to be, call what is
         returned second with the number that did.
         """
-        groups, names = self.optimizer.param_groups, self.names
+        groups, names = self.optimizer.param_groups, self.sets
         attributes, seen = dict(self.__dict__), list[list[dict[str, Any]]]()
 
         def back_to(done: int) -> None:
@@ -491,13 +491,13 @@ class OneCycleLR(LRScheduler):
                 raise ValueError(
                     f"{type(optimizer).__name__} has no momentum; write cycle_momentum=False"
                 )
-            self.names = ["lr", known[0]]
+            self.sets = ["lr", known[0]]
         if last_epoch == -1:
             for group, rate in zip(optimizer.param_groups, self.max_lrs, strict=True):
                 group["initial_lr"] = rate / div_factor
         super().__init__(optimizer, last_epoch, interval=interval)
         for group in optimizer.param_groups:
-            for name in self.names:
+            for name in self.sets:
                 group.setdefault(f"initial_{name}", group[name])
 
     def get_lr(self) -> list[float]:
@@ -516,9 +516,9 @@ class OneCycleLR(LRScheduler):
             back = [first] if self.three_phase else []
             rates.append(self._between(first, top, *back, first / self.final_div_factor))
             momentum = self._between(high, low, *[high for _ in back], high)
-            if "betas" in self.names:
+            if "betas" in self.sets:
                 group["betas"] = (momentum, *group["betas"][1:])
-            elif "momentum" in self.names:
+            elif "momentum" in self.sets:
                 group["momentum"] = momentum
         return rates
 

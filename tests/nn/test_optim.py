@@ -87,8 +87,11 @@ def trained(optimizer, path: str, schedule: str = "none", make=None, **options) 
     return [*history.step_loss, *[p.data for p in model.parameters()], *rates]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULERS)
-@pytest.mark.parametrize("name", OPTIMIZERS)
+SOME = ("SGD", "centred RMSprop", "NAdam")  # for schedules that are more than a rate
+BOTH = [(n, s) for s in SCHEDULERS for n in (SOME if s in ("one cycle", "plateau") else OPTIMIZERS)]
+
+
+@pytest.mark.parametrize(("name", "schedule"), BOTH)
 def test_both_paths_take_the_same_steps(name: str, schedule: str) -> None:
     runs = [trained(OPTIMIZERS[name], path, schedule) for path in ("scalar", "vectorised")]
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-10)
