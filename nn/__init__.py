@@ -60,6 +60,7 @@ from nn.losses import (
 from nn.metrics import Confusion
 from nn.module import Module
 from nn.optim import (
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
@@ -120,6 +121,7 @@ if not TYPE_CHECKING:
 __all__ = [
     "ELU",
     "GELU",
+    "LBFGS",
     "MLP",
     "SELU",
     "SGD",

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.files import remove_leftovers
 from nn.identity import difference
-from nn.optim import LRScheduler, Optimizer
+from nn.optim import LBFGS, LRScheduler, Optimizer
 from nn.saving import CheckpointError, check_saving, read_arrays, write_arrays
 from nn.stopping import Best
 from nn.updates import History
@@ -183,7 +183,7 @@ class Checkpoints:
 
 def check_can_be_saved(optimizer: Optimizer, scheduler: Any) -> None:
     """Raise TypeError for what keeps its state where no checkpoint finds it."""
-    if type(optimizer).rule is None:
+    if type(optimizer).rule is None and not isinstance(optimizer, LBFGS):
         raise TypeError(
             "a checkpoint holds what the rule of an nn.Optimizer keeps, and this optimiser has a "
             "step of its own; give it a rule as in nn.optim.rules, or leave the checkpoint out"

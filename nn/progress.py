@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 _A_WHILE = 60.0  # seconds; a run expected to take longer says so at its beginning
@@ -18,6 +20,7 @@ class Bar:
 
     def __init__(self, total: int, shown: bool, *, estimate: bool, unit: str = "examples") -> None:
         self._total, self._done, self._text = total, 0, ""
+        self._still = False
         self._began = time.perf_counter()
         self._next = self._began + _LINES_EVERY
         self._bar: Any = None
@@ -37,6 +40,8 @@ class Bar:
 
     def advance(self, count: int = 1) -> None:
         """Count examples as done."""
+        if self._still:
+            return
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
@@ -44,6 +49,15 @@ class Bar:
             self._estimate()
         if self._lines and (count > 1 or self._done % 100 == 0):
             self._line_if_due()
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """For a while, count nothing."""
+        self._still = True
+        try:
+            yield
+        finally:
+            self._still = False
 
     def _line_if_due(self) -> None:
         if time.perf_counter() >= self._next:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nn.divergence import OnNonfinite, check_on_nonfinite
 from nn.module import Module, frozen_in
-from nn.optim import OneCycleLR, Optimizer
+from nn.optim import LBFGS, OneCycleLR, Optimizer
 from nn.stopping import EarlyStopping
 from nn.updates import PathName, check_path
 
@@ -107,6 +107,15 @@ def check_moved(model: Module, optimizer: Optimizer) -> None:
     if moved.isdisjoint(model.parameters()):
         raise ValueError(
             "the optimiser moves none of the model's parameters; was it built on them?"
+        )
+
+
+def check_batches(optimizer: Optimizer, updates: int) -> None:
+    """Raise ValueError where an epoch has several updates, and the optimiser is for one loss."""
+    if isinstance(optimizer, LBFGS) and updates > 1:
+        raise ValueError(
+            "LBFGS compares gradients of one function, and every batch is another: leave "
+            "batch_size out, so that an update is about all examples, or use nn.minimize"
         )
 
 

@@ -33,7 +33,15 @@ from nn.optim.update import Update
 from nn.predicting import Metric, names_of
 from nn.progress import Bar
 from nn.scalar_path import ScalarPath, check_first
-from nn.settings import Settings, check_monitor, check_moved, check_steps, checked_callbacks, whole
+from nn.settings import (
+    Settings,
+    check_batches,
+    check_monitor,
+    check_moved,
+    check_steps,
+    checked_callbacks,
+    whole,
+)
 from nn.stopping import EarlyStopping
 from nn.updates import History, PathName, Updates, write
 from nn.vectorised_path import VectorisedPath
@@ -146,6 +154,7 @@ def fit(
         sample_weight=sample_weight,
         class_weight=class_weight,
     )
+    check_batches(optimizer, examples.updates)
     validation = None
     if validation_data is not None:
         if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:

@@ -185,9 +185,15 @@ class Updates:
             return np.array([[result.total, 0.0]])
         # multiplied, not divided, as in the compiled loop: they are to agree to the last bit
         scale = self.theta.dtype.type(1.0 / np.float64(result.weight)) if self.mean else 1.0
+
+        def evaluate(theta: Array) -> tuple[float, Array]:
+            with self.bar.still():  # the examples were counted
+                again = step(theta, rows, self._draws)
+            return again.total * float(scale), again.gradient * scale
+
         theta, gradient = self.theta.copy(), result.gradient * scale
         before = copy.deepcopy(self.update.optimizer.state)
-        penalty = self.update.step(theta, gradient)
+        penalty = self.update.step(theta, gradient, result.total * float(scale), evaluate)
         done = np.array([[result.total, result.weight]])
         done[:, 0] += penalty * (result.weight if self.mean else 1.0)
         if self.watch.watching:

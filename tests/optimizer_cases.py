@@ -6,6 +6,7 @@ scalars of either framework. PyTorch is an argument, never an import.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import random
@@ -152,6 +153,18 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"lr": 10.0, "rho": 1.0, "weight_decay": 0.05},
         {"lr": 10.0, "rho": 0.0},
     ],
+    "LBFGS": [
+        {"lr": 1e-3},
+        {"max_iter": 1},
+        {"max_iter": 3, "lr": 0.1, "history_size": 2},
+        *combined(
+            line_search_fn=("strong_wolfe",),
+            max_iter=(1, 20),
+            lr=(1.0, 0.3),
+            max_eval=(7,),
+        ),
+        {"line_search_fn": "strong_wolfe"},
+    ],
 }
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     f"{problem}: {name}({', '.join(f'{key}={value}' for key, value in settings.items())})": (
@@ -164,6 +177,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     for settings in choices
     # inf - inf: what is left depends on whether a processor multiplies and adds in one
     if not (settings.get("centered") and problem in OVERFLOWING)
+    # a line of random gradients is that of no function: where a search ends there is chance
+    if not (settings.get("line_search_fn") and not callable(PROBLEMS[problem][1]))
 }
 
 
@@ -187,13 +202,22 @@ def descend(framework: Any, scalar: Callable[[float], Any], name: str) -> Any:
     except ValueError:
         return "refused"
     positions = []
-    for k in range(STEPS):
-        if callable(function):
-            optimizer.zero_grad()
-            function(*parameters).backward()
-        else:
+
+    def evaluate(k: int) -> Any:
+        if not callable(function):
             set_gradients(parameters, function[k])
-        optimizer.step()
+            return sum(g * p.item() for g, p in zip(function[k], parameters, strict=True))
+        optimizer.zero_grad()
+        loss = function(*parameters)
+        loss.backward()
+        return loss
+
+    for k in range(STEPS):
+        if optimizer_name == "LBFGS":
+            optimizer.step(functools.partial(evaluate, k))
+        else:
+            evaluate(k)
+            optimizer.step()
         positions.append(numbers_of(parameters))
     return positions
 
@@ -417,6 +441,7 @@ TRIED: dict[str, list[dict[str, Any]]] = {
     "NAdam": [{"betas": (0.9, 1.0)}, {"momentum_decay": -0.1}, {"weight_decay": -1.0}],
     "RAdam": [{"lr": -1.0}, {"betas": (0.9, 1.0)}, {"eps": -1.0}, {"weight_decay": -1.0}],
     "Adadelta": [{"rho": 1.5}, {"rho": 1.0}, {"rho": -0.1}, {"eps": -1.0}, {"lr": -1.0}],
+    "LBFGS": [{"lr": -1.0}, {"lr": 0.0}, {"max_iter": 1, "max_eval": 1}],
 }
 TRIALS = {f"{name} told {settings}": (name, settings) for name in TRIED for settings in TRIED[name]}
 
@@ -436,11 +461,12 @@ _ONLY_PYTORCHS = re.compile(r"    (capturable|differentiable|foreach|fused): .*\
 
 
 def shown(optim: Any, schedulers: Any, scalar: Callable[[float], Any], name: str) -> str:
-    """The repr of an optimiser with two groups and a scheduler; 0 and 0.0 are alike."""
+    """The repr of an optimiser with two groups, or the only one that it takes, and a scheduler; 0
+    and 0.0 are alike, and rates of 1 and 1.0."""
     groups = [{"params": [scalar(1.0)]}, {"params": [scalar(2.0)], "lr": 0.5, "weight_decay": 0.1}]
-    optimizer = getattr(optim, name)(groups)
+    optimizer = getattr(optim, name)(groups[: 1 if name == "LBFGS" else None])
     schedulers.StepLR(optimizer, 3)
-    return re.sub(r": 0(?=\n)", ": 0.0", _ONLY_PYTORCHS.sub("", repr(optimizer)))
+    return re.sub(r"(lr: 1|: 0)(?=\n)", r"\1.0", _ONLY_PYTORCHS.sub("", repr(optimizer)))
 
 
 # --- clipping -------------------------------------------------------------------------------

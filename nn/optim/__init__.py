@@ -1,11 +1,13 @@
 """Optimisers, schedules and clipping, by PyTorch's names.
 
-`optimizers` has the optimisers on their `base`, `rules` the arithmetic of their updates,
+`optimizers` has the optimisers on their `base`, `lbfgs` the one that evaluates the loss itself,
+`rules` the arithmetic of the others' updates,
 `schedules` what changes learning rates, `clipping` what bounds gradients.
 """
 
 from nn.optim.base import Optimizer
 from nn.optim.clipping import clip_grad_norm_, clip_grad_value_
+from nn.optim.lbfgs import LBFGS
 from nn.optim.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop
 from nn.optim.schedules import (
     ConstantLR,
@@ -23,6 +25,7 @@ from nn.optim.schedules import (
 )
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

@@ -6,9 +6,10 @@ to move them: by `step` from the gradients in the Values, or inside of `nn.fit` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from engine.leaves import numbers_of, set_leaves
 from nn.optim import rules
 
 Array = rules.Array
+Evaluate: TypeAlias = Callable[[Array], tuple[float, Array]]  # a loss and its gradient somewhere
 
 
 @dataclass
@@ -144,8 +146,14 @@ class Optimizer:
         for p, number in zip(values, theta.tolist(), strict=True):
             p.data = number
 
-    def update(self, theta: Array, g: Array) -> None:
-        """Move numbers of all `parameters`, an array, in place by their gradient, once."""
+    def update(
+        self, theta: Array, g: Array, loss: float = math.nan, evaluate: Evaluate | None = None
+    ) -> None:
+        """Move numbers of all `parameters`, an array, in place by their gradient, once.
+
+        `loss` is that of `theta`, and `evaluate` gives the same batch's anywhere, with its
+        gradient, for optimisers that ask for it.
+        """
         rule = type(self).rule
         if rule is None:
             self._update_by_step(theta, g)

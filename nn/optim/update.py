@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.compiled.updates import factor
 from nn.optim import rules
-from nn.optim.base import Optimizer
+from nn.optim.base import Evaluate, Optimizer
 
 Array = rules.Array
 
@@ -34,18 +34,29 @@ class Update:
         self.optimizer, self.l2 = optimizer, l2
         self.clip_norm = math.inf if clip_norm is None else clip_norm
 
-    def step(self, theta: Array, gradient: Array) -> float:
+    def step(self, theta: Array, gradient: Array, loss: float, evaluate: Evaluate) -> float:
         """Update `theta` in place, and leave in `gradient` what it was moved by; return the
-        penalty at the numbers before."""
-        penalty = 0.0
+        penalty at the numbers before.
+
+        `loss` is without it, and so is what `evaluate` gives of the same batch at other numbers.
+        """
+
+        def with_penalty(theta: Array) -> tuple[float, Array]:
+            loss, gradient = evaluate(theta)
+            return loss + self._penalise(theta, gradient), gradient
+
         with np.errstate(all="ignore"):
-            if self.l2 is not None:
-                penalty = self.penalty(theta)
-                gradient += self.l2 * theta
-            if self.clip_norm < math.inf:
-                gradient *= factor(float(np.linalg.norm(gradient)), self.clip_norm)
-            self.optimizer.update(theta, gradient)
+            penalty = self._penalise(theta, gradient)
+            self.optimizer.update(theta, gradient, loss + penalty, with_penalty)
         return penalty
+
+    def _penalise(self, theta: Array, gradient: Array) -> float:
+        """Return the penalty, after its gradient was added, and the sum clipped, in place."""
+        if self.l2 is not None:
+            gradient += self.l2 * theta
+        if self.clip_norm < math.inf:
+            gradient *= factor(float(np.linalg.norm(gradient)), self.clip_norm)
+        return self.penalty(theta)
 
     def penalty(self, theta: Array) -> float:
         """l2/2 · Σ w², which is part of the loss."""
