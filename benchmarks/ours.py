@@ -382,7 +382,12 @@ def eager_gradient(model: nn.Module, loss: nn.Loss, X: Array, y: Array) -> Conte
         from nn.paths import ScalarPath  # type: ignore[import-not-found, no-redef]
 
     parameters = model.parameters()
-    path = ScalarPath(model, loss, parameters, X, y, lambda: None)
+    try:
+        from nn.inputs import Inputs
+    except ImportError:  # an older build
+        path = ScalarPath(model, loss, parameters, X, y, lambda: None)  # type: ignore[arg-type]
+    else:
+        path = ScalarPath(model, loss, parameters, Inputs((X,)), y, lambda: None)
     theta, rows = np.array([p.data for p in parameters]), np.arange(len(X))
 
     def numbers() -> Array:

@@ -85,8 +85,8 @@ class _Model(Module):
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def forward(self, *inputs: Any) -> Any:
-        return self.model(*inputs)
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return self.model(*inputs, **named)
 
     def _items(self) -> Any:
         yield "parameters", list(dict.fromkeys(self.model.parameters()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.leaves import numbers_of
 from nn.adopting import LossLike, ModelLike, loss_of, model_of
+from nn.examples import checked_data
 from nn.scalar_path import ScalarPath
 from nn.vectorised_path import VectorisedPath
 
@@ -56,7 +57,7 @@ def compare_paths(model: ModelLike, X: Any, y: Any, *, loss: LossLike) -> Compar
     True
     """
     model, loss = model_of(model), loss_of(loss)
-    X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    X, y = checked_data(X, y, loss, "X", "y")
     parameters = model.parameters()
     theta = np.array(numbers_of(parameters))
     rows = np.arange(len(X))

@@ -9,55 +9,61 @@ import numpy as np
 
 import engine
 from engine import Value
+from nn.inputs import called
 from nn.losses import Loss
 from nn.module import Module
 
 CANT_COMPILE = (engine.TraceError, ImportError)  # the latter without Numba
 _MOST_PROGRAMS = 16  # of one model
-_OUTPUT = ("output",)
 
 
 def loss_program(
-    model: Module, loss: Loss, parameters: Sequence[Value], dtype: Any, native: bool = True
+    model: Module,
+    loss: Loss,
+    parameters: Sequence[Value],
+    dtype: Any,
+    native: bool = True,
+    names: tuple[str, ...] = ("",),
 ) -> engine.Program:
     """Return the program of a batch's loss: the sum of its terms, and of their weights.
 
-    Its arguments are X, y and, if examples count differently, a number for each of them; and by
-    its name the `loss`.
+    Its arguments are the inputs, whose `names` are as those of `Inputs`, y and, if examples count
+    differently, a number for each of them; and by its name the `loss`.
     """
 
-    def batch_loss(x: Any, target: Any, own: Any = None, *, loss: Loss) -> Any:
-        terms, weights = loss.terms(model(_plain(x)), _plain(target))
+    def batch_loss(*data: Any, loss: Loss) -> Any:
+        *inputs, target = map(_plain, data[: len(names) + 1])
+        terms, weights = loss.terms(called(model, names, inputs), target)
         sums = [engine.sum(terms), engine.sum(weights)]
-        if own is None:
-            return sums
-        # where it is 0 the loss counts for nothing, if it is inf or nan too
-        return [engine.where(own == 0.0, 0.0, own * part) for part in sums]
+        for own in data[len(names) + 1 :]:
+            # where it is 0 the loss counts for nothing, if it is inf or nan too
+            sums = [engine.where(own == 0.0, 0.0, own * part) for part in sums]
+        return sums
 
-    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name, native)
+    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name, native, names)
     options: dict[str, Any] = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters)}
     options |= {"dtype": dtype, "native": native}
     return _kept(model, key, lambda: engine.compile(batch_loss, **options))
 
 
-def output_program(model: Module) -> engine.Program:
+def output_program(model: Module, names: tuple[str, ...]) -> engine.Program:
     """Return the program of a model's output for each example of a batch."""
 
-    def output(x: Any) -> Any:
-        y = model(_plain(x))
+    def output(*inputs: Any) -> Any:
+        y = called(model, names, map(_plain, inputs))
         return list(y) if isinstance(y, tuple | np.ndarray) else y
 
-    return _kept(model, _OUTPUT, lambda: engine.compile(output, in_axes=0))
+    return _kept(model, ("output", names), lambda: engine.compile(output, in_axes=0))
 
 
-def has_output_program(model: Module) -> bool:
+def has_output_program(model: Module, names: tuple[str, ...]) -> bool:
     """Whether there is such a program by now."""
-    return _OUTPUT in model._programs
+    return ("output", names) in model._programs
 
 
-def drop_output_program(model: Module) -> None:
+def drop_output_program(model: Module, names: tuple[str, ...]) -> None:
     """Forget it, if there is one: it turned out that the model does not compile."""
-    model._programs.pop(_OUTPUT, None)
+    model._programs.pop(("output", names), None)
 
 
 def _plain(x: Any) -> Any:

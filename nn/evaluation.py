@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nn.examples import Examples
+from nn.inputs import Inputs
 from nn.losses import Loss
 from nn.module import Module
 from nn.predicting import Measure, Metric
@@ -31,7 +32,7 @@ class Evaluation:
         examples: Examples,
         history: History,
         *,
-        validation: tuple[Array, Array] | None,
+        validation: tuple[Inputs, Array] | None,
         metrics: Mapping[str, Metric],
         stopping: EarlyStopping | None,
         path: str,

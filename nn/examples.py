@@ -10,6 +10,7 @@ import numpy as np
 
 from nn.data import DataLoader
 from nn.identity import of_array
+from nn.inputs import Inputs
 from nn.losses import Loss
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -97,7 +98,7 @@ class Examples:
         """All that the batches depend on, in words, but for the state of a loader's generator."""
         loader = self._loader
         return {
-            "examples": f"X {of_array(self.X, float)}; y {of_array(self.y, float)}",
+            "examples": f"X {self.X.identity()}; y {of_array(self.y, float)}",
             "weights": of_array(self.weights),
             "batch size": self.size,
             "order": self.order,
@@ -111,10 +112,10 @@ def _loaded(loader: DataLoader, y: Any, batch_size: int | None, shuffle: bool) -
         raise TypeError("a DataLoader stands for X and y: give it alone, without y")
     if batch_size is not None or shuffle:
         raise ValueError("a DataLoader has its own batch_size and shuffle: set them there")
-    arrays = loader.arrays()
-    if len(arrays) != 2:
-        raise ValueError(f"fit needs X and y of each example; the DataLoader gives {len(arrays)}")
-    return arrays[0], arrays[1]
+    *inputs, y = loader.arrays()
+    if not inputs:
+        raise ValueError("fit needs X and y of each example, and the DataLoader gives one array")
+    return (inputs[0] if len(inputs) == 1 else tuple(inputs)), y
 
 
 def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array | None:
@@ -180,7 +181,9 @@ def checked_rows(data: Any, name: str) -> Array:
                 f"the rows of {name} have different lengths: row 0 has {len(data[0])} numbers, "
                 f"row {first} has {len(data[first])}"
             ) from None
-        raise TypeError(f"{name} must be numbers, one row an example: {error}") from None
+        several = isinstance(data, list) and any(getattr(part, "ndim", 0) > 1 for part in data)
+        hint = "; several inputs of a model are a tuple of arrays, X=(a, b)" if several else ""
+        raise TypeError(f"{name} must be numbers, one row an example: {error}{hint}") from None
     if array.ndim == 0:
         raise ValueError(f"{name} is one number; it needs one row an example")
     if where := _first_not_finite(array):
@@ -203,13 +206,46 @@ def _first_not_finite(array: Array) -> tuple[int, ...]:
     return ()
 
 
-def checked_data(X: Any, y: Any, loss: Loss, X_name: str, y_name: str) -> tuple[Array, Array]:
-    """The data as arrays of as many rows; raises what `checked_rows` does, and ValueError."""
+def checked_inputs(X: Any, name: str) -> Inputs:
+    """The inputs of a model: one, or several as a tuple, or as a dict by forward's names for them.
+
+    Raises what `checked_rows` does, and ValueError for no inputs and for different lengths.
+    """
+    if not isinstance(X, tuple | Mapping):
+        return Inputs((checked_rows(X, name),))
+    by_name = isinstance(X, Mapping)
+    parts = {f"{name}[{key!r}]": part for key, part in dict(X if by_name else enumerate(X)).items()}
+    if not parts:
+        raise ValueError(f"{name} is empty: there are no inputs")
+    if by_name and not all(isinstance(key, str) for key in X):
+        raise TypeError(f"a dict of inputs has forward's names for them as keys, not {[*X]}")
+    arrays = tuple(checked_rows(part, label) for label, part in parts.items())
+    if len({*map(len, arrays)}) > 1:
+        rows = ", ".join(f"{label} {len(x)}" for label, x in zip(parts, arrays, strict=True))
+        raise ValueError(
+            f"the inputs have different numbers of rows: {rows}. A tuple has an array for each "
+            "input of the model; write the rows of one input as a list or an array"
+        )
+    return Inputs(arrays, tuple(X) if by_name else ("",) * len(arrays))
+
+
+def checked_data(X: Any, y: Any, loss: Loss, X_name: str, y_name: str) -> tuple[Inputs, Array]:
+    """The data as arrays of as many rows; raises what `checked_inputs` does, and ValueError."""
     if loss.reduction == "none":
         raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
-    X, y = checked_rows(X, X_name), checked_rows(y, y_name)
-    if len(X) != len(y):
-        raise ValueError(f"{X_name} has {len(X)} rows and {y_name} has {len(y)}")
-    if len(X) == 0:
+    inputs, targets = checked_inputs(X, X_name), checked_rows(y, y_name)
+    if len(inputs) != len(targets):
+        hint = ""
+        if _are_arrays(X, len(targets)):
+            hint = ": several inputs of a model are a tuple of arrays, X=(a, b)"
+        elif _are_arrays(y, len(inputs)):
+            hint = ": several targets of an example are a row of one array, as by np.column_stack"
+        raise ValueError(f"{X_name} has {len(inputs)} rows and {y_name} has {len(targets)}{hint}")
+    if len(inputs) == 0:
         raise ValueError(f"{X_name} has no rows: there are no examples")
-    return X, y
+    return inputs, targets
+
+
+def _are_arrays(data: Any, rows: int) -> bool:
+    """Whether this is a list of arrays, each of so many rows."""
+    return isinstance(data, list | tuple) and {np.shape(part)[:1] for part in data} == {(rows,)}

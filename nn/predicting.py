@@ -21,10 +21,10 @@ from nn.compiled_model import (
     loss_program,
     output_program,
 )
-from nn.examples import checked_data, checked_rows
+from nn.examples import checked_data, checked_inputs
+from nn.inputs import Inputs, row_of
 from nn.losses import Loss
 from nn.module import Module, set_mode
-from nn.scalar_path import row_of
 from nn.updates import PathName, check_path
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -36,14 +36,16 @@ _AT_ONCE = 1 << 21  # numbers of rows that go through a program together
 def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
     """Return the model's outputs for the rows of X, in evaluation mode.
 
-    The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k.
+    The shape is (n,) where the model returns one Value, and (n, k) where it returns a list of k;
+    several outputs of different shapes are a list or a dict of arrays, as the model has them. X is
+    as for `fit`: a tuple or a dict of arrays for a model of several inputs.
     `path` is as for `fit`; "auto" compiles for 100 rows or more, where that can be, and warns why
     not where it can't; what was compiled then serves for fewer rows too. Raises ValueError for NaN
     and inf, and for rows of different lengths.
     """
-    model, X = model_of(model), checked_rows(X, "X")
+    model, X = model_of(model), checked_inputs(X, "X")
     check_path(path)
-    measure = Measure(model, X, X, path=path)
+    measure = Measure(model, X, X.arrays[0], path=path)
     outputs = measure.outputs()
     _say_why(measure)
     return outputs
@@ -101,7 +103,7 @@ class Measure:
     def __init__(
         self,
         model: Module,
-        X: Array,
+        X: Inputs,
         y: Array,
         *,
         loss: Loss | None = None,
@@ -109,10 +111,11 @@ class Measure:
         path: str,
         lenient: bool = False,
     ) -> None:
+        X.check(model)
         self._model, self._X, self._y = model, X, y
         self._loss, self._metrics, self._path = loss, metrics, path
         self._evaluating, self._lenient = evaluating(model), lenient
-        worth = len(X) >= _WORTH_COMPILING or (loss is None and has_output_program(model))
+        worth = len(X) >= _WORTH_COMPILING or (loss is None and has_output_program(model, X.names))
         self._compiles = path == "vectorised" or (path == "auto" and worth)
         self._programs: dict[str, Program] = {}
 
@@ -142,28 +145,34 @@ class Measure:
             return self._outputs()
 
     def _outputs(self) -> Array:
-        if (compiled := self._run("outputs", output_program, self._X)) is not None:
+
+        def program(model: Module) -> Program:
+            return output_program(model, self._X.names)
+
+        if (compiled := self._run("outputs", program, *self._X.arrays)) is not None:
             return compiled[0] if len(compiled) == 1 else np.concatenate(compiled)
         rows = []
         for place in range(len(self._X)):
             with engine.no_grad(), drawing(0, 0, place):
-                rows.append(_numbers(self._model(row_of(self._X, place))))
-        return np.array(rows, dtype=np.float64)
+                rows.append(_numbers(self._X.output(self._model, place)))
+        stacked: Array = _stacked(rows)
+        return stacked
 
     def _sums(self, loss: Loss) -> tuple[float, float]:
         """The sums of the loss's terms and of their weights."""
 
         def program(model: Module) -> Program:
-            return loss_program(model, loss, model.parameters(), np.float64)
+            return loss_program(model, loss, model.parameters(), np.float64, names=self._X.names)
 
         total, weight = 0.0, 0.0
-        if (compiled := self._run("loss", program, self._X, self._y, loss=loss)) is not None:
+        data = (*self._X.arrays, self._y)
+        if (compiled := self._run("loss", program, *data, loss=loss)) is not None:
             for some, own in compiled:
                 total, weight = total + some, weight + own
             return total, weight
         for place in range(len(self._X)):
             with engine.no_grad(), drawing(0, 0, place):
-                output = self._model(row_of(self._X, place))
+                output = self._X.output(self._model, place)
                 terms, weights = loss.terms(output, row_of(self._y, place))
             total += sum(_numbers(term) for term in terms)
             weight += sum(weights)
@@ -181,7 +190,7 @@ class Measure:
                 self._programs[name] = make(self._model)
             return list(_in_blocks(self._programs[name], data, keywords))
         except CANT_COMPILE as error:
-            drop_output_program(self._model)
+            drop_output_program(self._model, self._X.names)
             if self._path == "vectorised":
                 raise
             self._compiles, self.reason = False, str(error)
@@ -245,7 +254,19 @@ class evaluating:  # noqa: N801, used like a function
             set_mode(module, "training", True)
 
 
+def _stacked(outputs: list[Any]) -> Any:
+    """The outputs of examples in one array; several of different shapes each in one."""
+    if isinstance(outputs[0], dict):
+        return {name: _stacked([output[name] for output in outputs]) for name in outputs[0]}
+    try:
+        return np.array(outputs, dtype=np.float64)
+    except ValueError:
+        return [_stacked(list(part)) for part in zip(*outputs, strict=True)]
+
+
 def _numbers(output: Any) -> Any:
+    if isinstance(output, dict):
+        return {name: _numbers(item) for name, item in output.items()}
     if isinstance(output, list | tuple):
         return [_numbers(item) for item in output]
     return output.data if isinstance(output, Value) else output

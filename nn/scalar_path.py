@@ -12,6 +12,7 @@ import engine
 from engine import Value
 from engine.leaves import set_leaves
 from engine.randomness import drawing
+from nn.inputs import Inputs, row_of
 from nn.losses import Loss
 from nn.module import Module
 
@@ -48,7 +49,7 @@ class ScalarPath:
         model: Module,
         loss: Loss,
         parameters: Sequence[Value],
-        X: Array,
+        X: Inputs,
         y: Array,
         advance: Callable[[], object],
         weights: Array | None = None,
@@ -81,7 +82,7 @@ class ScalarPath:
         own = 1.0 if self._weights is None else float(self._weights[row])
         if own == 0.0:
             return 0.0, 0.0  # whatever its loss is, inf and nan too
-        output = self._model(row_of(self._X, row))
+        output = self._X.output(self._model, row)
         terms, weights = self._loss.terms(output, row_of(self._y, row))
         return own * engine.sum(terms), own * sum(weights)
 
@@ -132,12 +133,8 @@ def one_value(y: Any) -> Value:
     return y
 
 
-def row_of(array: Array, row: int) -> Any:
-    """An example's numbers: floats in nested lists, or one float."""
-    return np.asarray(array[row], np.float64).tolist()
-
-
-def check_first(model: Module, loss: Loss, X: Array, y: Array) -> None:
+def check_first(model: Module, loss: Loss, X: Inputs, y: Array) -> None:
     """Compute the loss of the first example. Raises what the model and the loss raise for it."""
+    X.check(model)
     with engine.no_grad():
-        loss.terms(model(row_of(X, 0)), row_of(y, 0))
+        loss.terms(X.output(model, 0), row_of(y, 0))

@@ -81,7 +81,9 @@ def fit(
     """Train `model` on the rows of X and y, in place, and return the History.
 
     X and y have one row an example; a row of y has the shape of the model's output. A DataLoader
-    may stand for both, and then says the batches. `batch_size` None is the full batch; a last
+    may stand for both, and then says the batches. Where the model's forward takes several inputs,
+    X is a tuple of arrays, (a, b), or a dict of them by forward's names; a DataLoader has them as
+    the fields before the last. `batch_size` None is the full batch; a last
     partial batch is used. `shuffle` draws a new order every epoch from `seed`. `scheduler` is
     stepped after every epoch, or every update if it was made with interval="step"; a
     `ReduceLROnPlateau` goes by the validation loss, or what it says.
@@ -379,8 +381,10 @@ class _Run:
     def _identity(self) -> dict[str, Any]:
         """All that makes this the run that it is: see `fit` for what may be another."""
         settings, evaluation = self.settings, self._evaluation
-        validation = evaluation.validation
-        held_out = None if validation is None else [identity.of_array(x, float) for x in validation]
+        held_out = None
+        if evaluation.validation is not None:
+            X, y = evaluation.validation
+            held_out = [X.identity(), identity.of_array(y, float)]
         return {
             "model": identity.of_module(self.model),
             "shape of the parameter": identity.of_parameters(self.model),
@@ -449,7 +453,7 @@ class _Run:
         held_out = self._evaluation.validation
         if held_out is None:
             return
-        alike = [x.shape[1:] for x in own] == [x.shape[1:] for x in held_out]
+        alike = own[0].form == held_out[0].form and own[1].shape[1:] == held_out[1].shape[1:]
         if alike and isinstance(step, VectorisedPath):
             step.check(*held_out)
         else:

@@ -14,6 +14,7 @@ from engine.compiled.faults import are_finite, first_example
 from engine.compiled.training import Loop, Steps
 from engine.leaves import numbers_of
 from nn.compiled_model import loss_program
+from nn.inputs import Inputs
 from nn.losses import Loss
 from nn.module import Module
 from nn.optim import LRScheduler
@@ -93,7 +94,7 @@ class VectorisedPath(LoopPath):
         model: Module,
         loss: Loss,
         parameters: Sequence[Value],
-        X: Array,
+        X: Inputs,
         y: Array,
         advance: Callable[[int], object],
         dtype: Any = np.float64,
@@ -103,8 +104,9 @@ class VectorisedPath(LoopPath):
         *,
         native: bool = True,
     ) -> None:
-        arrays = (X, y) if weights is None else (X, y, weights)
-        self.program = loss_program(model, loss, parameters, dtype, native)
+        X.check(model)
+        arrays = (*X.arrays, y) if weights is None else (*X.arrays, y, weights)
+        self.program = loss_program(model, loss, parameters, dtype, native, X.names)
         self._loop = Loop(self.program, *arrays, loss=loss)
         self._parameters, self._arrays = parameters, len(arrays)
         self._size = min(batch_size or len(X), len(X))
@@ -114,14 +116,14 @@ class VectorisedPath(LoopPath):
         self._loop.gradient(theta, np.arange(self._size), (0, 0))
         self._advance = advance
 
-    def check(self, X: Array, y: Array) -> None:
+    def check(self, X: Inputs, y: Array) -> None:
         """Compute the loss of other examples of the same shapes, as many as in a batch.
 
         Raises what the model and the loss raise for them.
         """
         theta = np.array(numbers_of(self._parameters), self._loop.dtype)
         rows = np.arange(self._size) % len(X)
-        self._loop.outputs(theta, rows, (0, 0), (X, y, np.ones(len(X)))[: self._arrays])
+        self._loop.outputs(theta, rows, (0, 0), (*X.arrays, y, np.ones(len(X)))[: self._arrays])
 
     def read_data(self) -> None:
         """Take the data as they are now."""

@@ -292,7 +292,7 @@ LOADER_OF_3 = nn.DataLoader(nn.TensorDataset(X, Y, Y), batch_size=8)
         ((X,), {}, TypeError, "y is missing"),
         ((LOADER, Y), {"batch_size": None}, TypeError, "without y"),
         ((LOADER,), {}, ValueError, "has its own batch_size"),
-        ((LOADER_OF_3,), {"batch_size": None}, ValueError, "X and y .*; the DataLoader gives 3"),
+        ((LOADER_OF_3,), {"batch_size": None}, TypeError, "inputs of X, 2: too many positional"),
         ((X, Y), {"sample_weight": [1.0]}, ValueError, r"shape \(1,\); for 24 examples"),
         ((X, Y), {"sample_weight": np.zeros(24)}, ValueError, "not all 0"),
         ((X, Y), {"sample_weight": np.full(24, -1.0)}, ValueError, "row 0 is -1.0"),
