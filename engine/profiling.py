@@ -87,7 +87,7 @@ class Profile(Shown):
         kept = "all" if self.kept == self.nodes else f"{self.kept:,}"
         return (
             f"{self.name}: {self.nodes:,} nodes, {kept} in the graph of the result, "
-            f"{_bytes(self.bytes)}; forward {_seconds(self.forward)}, "
+            f"{size_in_words(self.bytes)}; forward {_seconds(self.forward)}, "
             f"backward {_seconds(self.backward)}"
         )
 
@@ -99,7 +99,7 @@ class Profile(Shown):
         for row in self.rows[:_SHOWN]:
             share = f"{100 * (row.forward + row.backward) / whole:.0f}%"
             times = (_seconds(row.forward), _seconds(row.backward), share)
-            rows.append((f"{row.nodes:,}", _bytes(row.bytes), *times, row.name, row.text))
+            rows.append((f"{row.nodes:,}", size_in_words(row.bytes), *times, row.name, row.text))
         return rows
 
     def _more(self) -> list[str]:
@@ -243,10 +243,7 @@ class _Clock(Recorder):
         if entry is None:
             entry = self.made_at[key] = _Made()
         entry.nodes += 1
-        entry.bytes += sys.getsizeof(node) + _FLOAT
-        if node._rest:
-            entry.bytes += sys.getsizeof(node._rest)
-            entry.bytes += sum(map(sys.getsizeof, node._rest))
+        entry.bytes += bytes_of(node)
         entry.forward += now - self._before
         self.keys[id(node)] = key
         self._before = perf_counter()
@@ -342,8 +339,14 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return lines
 
 
-def _bytes(count: int) -> str:
-    """A size in the unit that suits it."""
+def bytes_of(node: Value) -> int:
+    """Return how many bytes the node of an operation has, with its result."""
+    rest = [node._rest, *node._rest] if node._rest else []
+    return _FLOAT + sum(map(sys.getsizeof, [node, *rest]))
+
+
+def size_in_words(count: int) -> str:
+    """Return a size in bytes in the unit that suits it."""
     size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000.0:
@@ -360,4 +363,4 @@ def _seconds(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} us"
 
 
-__all__ = ["Profile", "Row", "profile_lines"]
+__all__ = ["Profile", "Row", "bytes_of", "profile_lines", "size_in_words"]

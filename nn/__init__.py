@@ -90,6 +90,7 @@ from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
 
 if TYPE_CHECKING:
     from nn.compare import Comparison, compare_paths
+    from nn.layer_table import Summary, summary
     from nn.live import LivePlot
     from nn.minimize import minimize
     from nn.network_picture import draw_network
@@ -105,6 +106,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "nn.compare": ("Comparison", "compare_paths"),
+            "nn.layer_table": ("Summary", "summary"),
             "nn.lessons": (),
             "nn.live": ("LivePlot",),
             "nn.minimize": ("minimize",),
@@ -197,6 +199,7 @@ __all__ = [
     "Softplus",
     "StepLR",
     "Subset",
+    "Summary",
     "Tanh",
     "TensorDataset",
     "TripletMarginLoss",
@@ -214,4 +217,5 @@ __all__ = [
     "predict",
     "random_split",
     "save",
+    "summary",
 ]
