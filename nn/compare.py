@@ -45,7 +45,7 @@ class Comparison:
         )
 
 
-def compare_paths(model: ModelLike, X: Any, y: Any, *, loss: LossLike) -> Comparison:
+def compare_paths(model: ModelLike, X: Any, y: Any = None, *, loss: LossLike) -> Comparison:
     """Compute the loss of the rows of X and y, and its gradient, on each path; compare them.
 
     The model is not changed, but for the `grad` of its parameters. Raises TraceError where the

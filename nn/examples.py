@@ -22,7 +22,9 @@ _LOOKED_AT = 1 << 18  # numbers that are looked at together
 class Examples:
     """What `fit` trains on: X, y, and a weight for each example, or None where all count alike.
 
-    X and y are arrays or nested lists, or X is a DataLoader, which then says the batches too.
+    X and y are arrays or nested lists, or X is a loader, which then says the batches too: one of
+    ours is told the order, another one is read anew for every epoch, into the same arrays.
+
     Raises TypeError and ValueError as `fit` does, before anything is changed.
     """
 
@@ -40,14 +42,22 @@ class Examples:
     ) -> None:
         if not isinstance(shuffle, bool | np.bool):
             raise TypeError(f"shuffle is True or False, not {shuffle!r}")
-        self._loader: DataLoader | None = None
         self._seed, self._shuffle = seed, shuffle
-        if isinstance(X, DataLoader):
-            self._loader = X
-            X, y = _loaded(X, y, batch_size, shuffle)
-        elif y is None:
-            raise TypeError("y is missing: fit takes X and y, or a DataLoader in place of both")
-        self.X, self.y = checked_data(X, y, loss, "X", "y")
+        self._loader = X if isinstance(X, DataLoader) else None
+        self._passes: _Passes | None = None
+        if is_loader(X, y) and (batch_size is not None or shuffle):
+            raise ValueError("a DataLoader has its own batch_size and shuffle: set them there")
+        if self._loader is None and is_loader(X, y):
+            if sample_weight is not None:
+                raise ValueError(
+                    f"sample_weight has a number for each row, and a {type(X).__name__} has rows "
+                    "of its own: give X and y, or an nn.DataLoader"
+                )
+            self._passes = _Passes(X, y, loss)
+            self.X, self.y = self._passes.X, self._passes.y
+        else:
+            self.X, self.y = checked_data(X, y, loss, "X", "y")
+        self._class_weight = class_weight
         self.weights = _weights(self.y, sample_weight, class_weight)
         self.size = len(self.X) if batch_size is None else batch_size
         if self._loader is not None:
@@ -55,6 +65,9 @@ class Examples:
         self.starts = np.append(np.arange(0, len(self.X), self.size), len(self.X))
         if self._loader is not None:  # which may leave the last examples out
             self.starts = self.starts[: len(self._loader) + 1]
+        if self._passes is not None:
+            self.starts = np.cumsum([0, *self._passes.sizes])
+            self.size = max(self._passes.sizes)
         self.updates = len(self.starts) - 1
         if self.updates == 0:
             raise ValueError(
@@ -70,6 +83,8 @@ class Examples:
     @property
     def order(self) -> str:
         """How the order of the examples comes about."""
+        if self._passes is not None:
+            return f"another loader's, batches of {self._passes.sizes}"
         if self._loader is None:
             return "shuffled" if self._shuffle else "as given"
         own = " by its own generator" if self._loader.generator else ""
@@ -79,8 +94,13 @@ class Examples:
         """Return the rows of an epoch in their order, and where batches start and end in it.
 
         The order depends on the seed and the number, 0 for the first, alone: so a run can go on
-        from any epoch. Only a DataLoader's own generator goes its own way.
+        from any epoch. Only a DataLoader's own generator goes its own way, and a loader that is
+        not ours, of which as many passes are read as it takes.
         """
+        if self._passes is not None:
+            self._passes.read_on(number)
+            if self.weights is not None:
+                self.weights[:] = _weights(self.y, None, self._class_weight)
         if self._loader is not None:
             own = None if self._loader.generator else random.Random(f"{self._seed} {number}")
             batches = self._loader.epoch(own)
@@ -88,6 +108,11 @@ class Examples:
         if not self._shuffle:
             return np.arange(len(self.X)), self.starts
         return np.random.default_rng([self._seed, number]).permutation(len(self.X)), self.starts
+
+    @property
+    def are_read_anew(self) -> bool:
+        """Whether the examples themselves are others in every epoch."""
+        return self._passes is not None
 
     @property
     def generator(self) -> random.Random | None:
@@ -106,16 +131,76 @@ class Examples:
         }
 
 
-def _loaded(loader: DataLoader, y: Any, batch_size: int | None, shuffle: bool) -> tuple[Any, Any]:
-    """The examples of a loader, which says all there is to say about batches."""
-    if y is not None:
-        raise TypeError("a DataLoader stands for X and y: give it alone, without y")
-    if batch_size is not None or shuffle:
-        raise ValueError("a DataLoader has its own batch_size and shuffle: set them there")
-    *inputs, y = loader.arrays()
-    if not inputs:
-        raise ValueError("fit needs X and y of each example, and the DataLoader gives one array")
-    return (inputs[0] if len(inputs) == 1 else tuple(inputs)), y
+def is_loader(X: Any, y: Any = None) -> bool:
+    """Whether this gives batches, in place of X and y: an iterable that can't be indexed, such as
+    PyTorch's DataLoader, or without y a list of tuples of arrays."""
+    if isinstance(X, list) and y is None and X and isinstance(X[0], tuple):
+        return all(getattr(part, "ndim", 0) > 0 for part in X[0])
+    is_data = hasattr(X, "__getitem__") or hasattr(X, "__array__")
+    is_data = is_data or (hasattr(X, "__next__") and y is not None)
+    return hasattr(X, "__iter__") and not is_data
+
+
+class _Passes:
+    """What a loader that is not ours gives in a pass, in arrays in which the next one follows.
+
+    A loader that can be gone through only once, such as a generator, gives the same again.
+    """
+
+    def __init__(self, loader: Any, y: Any, loss: Loss) -> None:
+        if y is not None:
+            raise TypeError("a DataLoader stands for X and y: give it alone, without y")
+        self._loader, self._loss, self._number = loader, loss, 0
+        self.X, self.y, self.sizes = self._read()
+
+    def read_on(self, number: int) -> None:
+        """Go on to the pass of a number, 0 for the first. Raises ValueError where it has other
+        batches than that."""
+        while self._number < number and not hasattr(self._loader, "__next__"):
+            X, y, sizes = self._read()
+            self._number += 1
+            if (X.form, y.shape[1:], sizes) != (self.X.form, self.y.shape[1:], self.sizes):
+                raise ValueError(
+                    f"pass {self._number} of the {type(self._loader).__name__} has batches of "
+                    f"{sizes} examples, and the first has {self.sizes}: all are to have as many of "
+                    "the same shape"
+                )
+            for kept, new in zip((*self.X.arrays, self.y), (*X.arrays, y), strict=True):
+                kept[:] = new
+
+    def _read(self) -> tuple[Inputs, Array, list[int]]:
+        batches = []
+        for k, batch in enumerate(self._loader):
+            X, y = checked_data(*_pair(batch), self._loss, f"X of batch {k}", f"y of batch {k}")
+            batches.append((X, y))
+            if (X.form, y.shape[1:]) != (batches[0][0].form, batches[0][1].shape[1:]):
+                raise ValueError(f"batch {k} has examples of another shape than batch 0")
+        if not batches:
+            raise ValueError(f"the {type(self._loader).__name__} gives no batch")
+        columns = zip(*((*X.arrays, y) for X, y in batches), strict=True)
+        *arrays, targets = map(np.concatenate, columns)
+        return Inputs(tuple(arrays), batches[0][0].names), targets, [len(X) for X, _ in batches]
+
+
+_TARGETS = {"y", "target", "targets", "label", "labels"}  # in batches that are dicts
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    """X and y of a batch: its last field is y, or of a dict the one that is called so."""
+    if isinstance(batch, Mapping):
+        targets = [name for name in batch if name in _TARGETS]
+        inputs = {name: x for name, x in batch.items() if name not in _TARGETS}
+        if len(targets) == 1 and inputs:
+            return next(iter(inputs.values())) if len(inputs) == 1 else inputs, batch[targets[0]]
+    if isinstance(batch, list | tuple) and len(batch) > 1:
+        *several, y = batch
+        X = tuple(several) if len(several) > 1 else several[0]
+        fields = isinstance(X, list) and all(getattr(part, "ndim", 0) > 0 for part in X)
+        return tuple(X) if fields else X, y
+    raise TypeError(
+        "a batch is a tuple or list of inputs with y as the last, or a dict in which y is called "
+        f"one of {sorted(_TARGETS)}, not {batch!r:.200}"
+    )
 
 
 def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array | None:
@@ -168,6 +253,8 @@ def checked_rows(data: Any, name: str) -> Array:
     Raises TypeError for what is no numbers, ValueError for inf, nan, and rows of different lengths.
     """
     try:
+        if hasattr(data, "detach") and hasattr(data, "cpu"):  # a tensor, perhaps with a gradient
+            data = data.detach().cpu()
         array = np.asarray(data)
         if array.dtype.kind == "c":
             raise TypeError("complex numbers have no order, and no gradient here")
@@ -230,9 +317,22 @@ def checked_inputs(X: Any, name: str) -> Inputs:
 
 
 def checked_data(X: Any, y: Any, loss: Loss, X_name: str, y_name: str) -> tuple[Inputs, Array]:
-    """The data as arrays of as many rows; raises what `checked_inputs` does, and ValueError."""
+    """The data as arrays of as many rows, or what a loader as X has in a pass.
+
+    Raises what `checked_inputs` does, and ValueError.
+    """
     if loss.reduction == "none":
         raise ValueError('a loss with reduction="none" is many numbers; use "mean" or "sum"')
+    if isinstance(X, DataLoader) and y is None:
+        *several, y = X.arrays()
+        if not several:
+            raise ValueError("X and y of each example are needed; the DataLoader gives one array")
+        X = several[0] if len(several) == 1 else tuple(several)
+    elif is_loader(X, y):
+        passes = _Passes(X, y, loss)
+        return passes.X, passes.y
+    if y is None:
+        raise TypeError(f"{y_name} is missing: give X and y, or a DataLoader in place of both")
     inputs, targets = checked_inputs(X, X_name), checked_rows(y, y_name)
     if len(inputs) != len(targets):
         hint = ""

@@ -53,13 +53,13 @@ def predict(model: ModelLike, X: Any, *, path: PathName = "auto") -> Array:
 
 @overload
 def evaluate(
-    model: ModelLike, X: Any, y: Any, *, loss: LossLike, path: PathName = "auto"
+    model: ModelLike, X: Any, y: Any = None, *, loss: LossLike, path: PathName = "auto"
 ) -> float: ...
 @overload
 def evaluate(
     model: ModelLike,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: LossLike,
     metrics: Sequence[Metric],
@@ -68,7 +68,7 @@ def evaluate(
 def evaluate(
     model: ModelLike,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: LossLike,
     metrics: Sequence[Metric] | None = None,
@@ -77,7 +77,8 @@ def evaluate(
     """Return the loss of the model on the rows of X and y, in evaluation mode: a mean, or a sum.
 
     With `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`, it is a dict
-    with the "loss" and what each function returns by its name. `path` is as for `predict`.
+    with the "loss" and what each function returns by its name. `path` is as for `predict`; X and y
+    are as for `fit`, also a loader for both.
     Raises ValueError as `fit` does.
     """
     model, loss = model_of(model), loss_of(loss)

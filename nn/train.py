@@ -24,7 +24,7 @@ from nn.checkpoints import Checkpoints, check_can_be_saved
 from nn.compiled_model import CANT_COMPILE
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.evaluation import Evaluation
-from nn.examples import ClassWeight, Examples, checked_data
+from nn.examples import ClassWeight, Examples, checked_data, is_loader
 from nn.interrupts import Interrupts, Stopped
 from nn.losses import Loss
 from nn.module import Module, values_of
@@ -64,7 +64,7 @@ def fit(
     dtype: Any = np.float64,
     native: bool = True,
     seed: int = 0,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
     sample_weight: Any = None,
     class_weight: ClassWeight = None,
     l2: float = 0.0,
@@ -83,10 +83,12 @@ def fit(
     X and y have one row an example; a row of y has the shape of the model's output. A DataLoader
     may stand for both, and then says the batches. Where the model's forward takes several inputs,
     X is a tuple of arrays, (a, b), or a dict of them by forward's names; a DataLoader has them as
-    the fields before the last. `batch_size` None is the full batch; a last
-    partial batch is used. `shuffle` draws a new order every epoch from `seed`. `scheduler` is
-    stepped after every epoch, or every update if it was made with interval="step"; a
-    `ReduceLROnPlateau` goes by the validation loss, or what it says.
+    the fields before the last. PyTorch's DataLoader, or any other iterable of such batches, of
+    arrays, tensors or lists, will do as well: it is read once an epoch, into memory.
+
+    `batch_size` None is the full batch; a last partial batch is used. `shuffle` draws a new order
+    every epoch from `seed`. `scheduler` is stepped after every epoch, or every update if it was
+    made with interval="step"; a `ReduceLROnPlateau` goes by the validation loss, or what it says.
 
     What is not derived from ours will do as well. The model may be any callable on one example
     whose `parameters()` are Values. The loss may be a function of (output, target) of one example
@@ -99,11 +101,11 @@ def fit(
     l2/2 · Σ w² over all parameters that the optimiser moves but biases (those called `bias` or
     `b`), and is part of the loss. The gradient's norm is clipped at `clip_norm`.
 
-    After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y)
-    and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`, of both
-    sets of data are noted in the History, and `early_stopping` looks at them. After every epoch
-    each callback is called with its number and the History so far, and at the end those that have
-    a method `at_end` by it, with the History.
+    After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y, or
+    a loader) and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`,
+    of both sets of data are noted in the History, and `early_stopping` looks at them. After every
+    epoch each callback is called with its number and the History so far, and at the end those that
+    have a method `at_end` by it, with the History.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.
@@ -159,10 +161,11 @@ def fit(
     check_batches(optimizer, examples.updates)
     validation = None
     if validation_data is not None:
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        pair = (validation_data, None) if is_loader(validation_data) else validation_data
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError("validation_data is a pair of X and y, such as (X_test, y_test)")
         names = ("the validation X", "the validation y")
-        validation = checked_data(*validation_data, loss, *names)
+        validation = checked_data(pair[0], pair[1], loss, *names)
     named = names_of(metrics)
     check_monitor(early_stopping, scheduler, validation is not None, named)
     check_steps(scheduler, examples.updates, settings.epochs, checkpoint is not None)
@@ -272,6 +275,8 @@ class _Run:
         orders, starts = zip(
             *map(examples.epoch, range(self.epoch, self.epoch + some)), strict=True
         )
+        if examples.are_read_anew:
+            self._step.read_data()
         ends = np.cumsum([0, *map(len, orders)])[:-1, None] + np.stack(starts)[:, 1:]
         self._updates.run(
             self._step,
@@ -305,7 +310,7 @@ class _Run:
     def _epochs_at_once(self) -> int:
         """How many epochs there are before something is to be done between two."""
         own = self.examples.generator is not None  # its state is noted before every epoch
-        if self.callbacks or self._each_epoch or own:
+        if self.callbacks or self._each_epoch or own or self.examples.are_read_anew:
             return 1
         every, left = self.settings.evaluate_every, self.settings.epochs - self.epoch
         return min(left, every - self.epoch % every) if self._evaluation.is_asked_for else left
