@@ -6,6 +6,7 @@ That its steps are PyTorch's is among the cases of test_optim_against_torch.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -61,10 +62,29 @@ def quadratic(p: list[Any]) -> Any:
     return engine.sum((k + 1.0) ** 3 * (x - 1.0) ** 2 for k, x in enumerate(p))
 
 
+def nist(name: str, model: Callable[..., Any]) -> tuple[Callable[..., Any], list[float]]:
+    """A sum of squares of NIST's, in units of what it is lowest at, and where it starts."""
+    data = json.loads((Path(__file__).parents[1] / "data" / "nist_lower.json").read_text())[name]
+    units = data["certified"]
+
+    def f(p: list[Any]) -> Any:
+        b = [x * unit for x, unit in zip(p, units, strict=True)]
+        pairs = zip(data["x"], data["y"], strict=True)
+        return engine.sum((model(b, x) - y) ** 2 for [x], y in pairs)
+
+    return f, [x / unit for x, unit in zip(data["start1"], units, strict=True)]
+
+
 @pytest.mark.parametrize(
     ("f", "start"),
-    [(rosenbrock, [-1.2, 1.0]), (rosenbrock, [-1.2, 1.0] * 50), (quadratic, [0.0] * 20)],
-    ids=["Rosenbrock", "Rosenbrock of 100", "quadratic"],
+    [
+        (rosenbrock, [-1.2, 1.0]),
+        (rosenbrock, [-1.2, 1.0] * 50),
+        (quadratic, [0.0] * 20),
+        nist("DanWood", lambda b, x: b[0] * x ** b[1]),
+        nist("Misra1a", lambda b, x: b[0] * (1.0 - engine.exp(-b[1] * x))),
+    ],
+    ids=["Rosenbrock", "Rosenbrock of 100", "quadratic", "DanWood", "Misra1a"],
 )
 def test_it_needs_about_as_many_evaluations_as_scipy(f: Callable[..., Any], start: Any) -> None:
     optimize = pytest.importorskip("scipy.optimize")
