@@ -295,9 +295,9 @@ def _rows(
 
 def _output(module: Module, shapes: dict[Module, list[Any]]) -> str:
     """The shape of a module's output in words, and how often it was called."""
-    found = shapes.get(module)
-    if found is None:  # a Sequential goes through one in it without a call
-        return _output(module[-1], shapes) if isinstance(module, Sequential) and module else ""
+    while module not in shapes and isinstance(module, Sequential) and module:
+        module = module[-1]  # a Sequential goes through one in it without a call
+    found = shapes.get(module, [""])
     return f"{len(found)} x {found[-1]}" if len(found) > 1 else str(found[-1])
 
 
@@ -307,22 +307,22 @@ def _folded(rows: list[LayerRow]) -> tuple[LayerRow, ...]:
         found: list[LayerRow] = []
         at = 0
         while at < len(rows):
-            size, count = _size(rows, at), 1
-            own, place = rows[at : at + size], rows[at].name.rpartition(".")
-            while rows[at].depth == depth and place[2].isdigit():
-                after = at + size * count
-                name = f"{place[0]}{place[1]}{int(place[2]) + count}"
-                same = [replace(own[0], name=name), *own[1:]] == rows[after : after + size]
-                if not same or _size(rows, after) != size:
-                    break
-                count += 1
-            if count == 1:
-                found.append(rows[at])
-                at += 1
-                continue
-            found += [_times(count, row) for row in own]
-            found[-size] = replace(found[-size], name=f"{own[0].name}-{int(place[2]) + count - 1}")
-            at += size * count
+            first, place = rows[at], rows[at].name.rpartition(".")[2]
+            size, count = 1, 1
+            if first.depth == depth and place.isdigit():
+                size = _size(rows, at)
+                below, after = rows[at + 1 : at + size], at + size
+                while after < len(rows) and size == _size(rows, after):
+                    name = f"{first.name.removesuffix(place)}{int(place) + count}"
+                    if [replace(first, name=name), *below] != rows[after : after + size]:
+                        break
+                    count, after = count + 1, after + size
+            if count > 1:
+                name = f"{first.name}-{int(place) + count - 1}"
+                found += [_times(count, row) for row in (replace(first, name=name), *below)]
+            else:
+                found.append(first)
+            at += size * count if count > 1 else 1
         rows = found
     return tuple(rows)
 
