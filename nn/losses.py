@@ -38,7 +38,18 @@ class Loss(Module):
         raise TypeError(f"{type(self).__name__} defines no term")
 
     def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
-        """Return the terms of one example, and their weights in the mean."""
+        """Return the terms of one example, and their weights in the mean.
+
+        Raises TypeError for a dict of outputs, and for a tuple of some that are not alike.
+        """
+        one = type(self).weighed is Loss.weighed  # others may be of several
+        unlike = one and isinstance(output, tuple) and len({*map(_length, output)}) > 1
+        if isinstance(output, dict) or unlike:
+            raise TypeError(
+                f"the model returns several outputs, a {type(output).__name__}, and "
+                f"{type(self).__name__} is of one: return one of them in forward, or give as loss "
+                "a function of (output, target) that returns one number"
+            )
         pairs = list(_flat(self.weighed(_lists(output), _lists(target))))
         return [term for term, _ in pairs], [weight for _, weight in pairs]
 
@@ -364,6 +375,10 @@ def parts_of(output: Any, names: str) -> list[Any]:
         what = f"one of {len(output)}" if isinstance(output, list) else "one number"
         raise ValueError(f"for this loss a model returns a list of {count}, [{names}], not {what}")
     return output
+
+
+def _length(part: Any) -> int:
+    return len(part) if isinstance(part, list | tuple) else -1
 
 
 def check_length(output: list[Any], target: Any) -> None:

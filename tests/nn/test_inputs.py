@@ -130,6 +130,27 @@ def test_validation_data_of_other_inputs_are_refused_before_the_first_update(
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", ["dict", "tuple"])
+def test_a_loss_of_one_output_says_so_and_a_function_takes_several(kind: str, path: Any) -> None:
+    class Outputs(Two):
+        def forward(self, a: list[Any], b: list[Any]) -> Any:
+            outputs = {"left": self.left(a), "out": super().forward(a, b)}
+            return outputs if kind == "dict" else tuple(outputs.values())
+
+    with pytest.raises(TypeError, match=rf"several outputs, a {kind}, and MSELoss is of one: "):
+        fitted(Outputs(), (A, B), path=path)
+
+    def loss(output: Any, target: Any) -> Any:
+        return (output["out" if kind == "dict" else 1][0] - target[0]) ** 2
+
+    optimizer = nn.Adam((model := Outputs()).parameters(), lr=0.01)
+    told: dict[str, Any] = {"epochs": 3, "batch_size": 16, "shuffle": True, "progress": False}
+    nn.fit(model, (A, B), Y, loss=loss, optimizer=optimizer, path=path, **told)
+    found = [p.data for p in model.parameters()]
+    assert found == pytest.approx(fitted(Two(), (A, B), path=path)[3:], rel=1e-12)
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_predictions_of_several_outputs_are_as_the_model_has_them(path: Any) -> None:
     class Outputs(Two):
         def forward(self, a: list[Any], b: list[Any]) -> Any:
