@@ -20,11 +20,12 @@ from engine import modes
 from engine.errors import user_frame
 from engine.graph import topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
-from engine.showing import Shown, bundle
+from engine.showing import Shown, aligned, bundle, table
 from engine.sweep import passed, reverse_sweep
 from engine.trees import flatten, flatten_argument
 from engine.value import Value, computed_leaf
 
+_LEFT = (5, 6)  # columns of words
 _SHOWN = 20  # rows of the table that are written out
 _FLOAT = sys.getsizeof(1.0)
 
@@ -60,27 +61,14 @@ class Profile(Shown):
     backward: float
 
     def __str__(self) -> str:
-        return "\n".join([self._head(), "", *_table(self._cells()), *self._more()])
+        return "\n".join([self._head(), "", *aligned(self._cells(), _LEFT), *self._more()])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _bundle(self) -> dict[str, str]:
-        head, *rows = self._cells()
-        left = 'style="text-align:left"'
-        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[:-2])
-            + "".join(f"<td {left}><code>{html.escape(cell)}</code></td>" for cell in row[-2:])
-            + "</tr>"
-            for row in rows
-        )
         more = "".join(f"<div>{html.escape(line)}</div>" for line in self._more() if line)
-        body = (
-            f"<div><b>{html.escape(self._head())}</b></div>"
-            f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}"
-        )
+        body = f"<div><b>{html.escape(self._head())}</b></div>{table(self._cells(), _LEFT)}{more}"
         return bundle(str(self), None, body)
 
     def _head(self) -> str:
@@ -324,19 +312,6 @@ def _row_name(by: str, key: _Key, clock: _Clock) -> tuple[str, str]:
 
 
 # --- writing it down --------------------------------------------------------------------------
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as aligned lines: numbers to the right, the last two columns to the left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i < len(row) - 2 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines
 
 
 def bytes_of(node: Value) -> int:

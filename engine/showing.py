@@ -116,6 +116,31 @@ def words(text: str) -> str:
     return f'<pre style="white-space:pre-wrap">{html.escape(text)}</pre>'
 
 
+def table(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    """Cells as they stand in a page, the first row as titles; `left` are the columns of words."""
+    lines = []
+    for row, tag in zip(rows, ["th", *["td"] * len(rows)], strict=False):
+        aligns = ["left" if i in left else "right" for i in range(len(row))]
+        cells = "".join(
+            f'<{tag} style="text-align:{align};white-space:pre">{html.escape(cell)}</{tag}>'
+            for cell, align in zip(row, aligns, strict=True)
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """The same as lines of a text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
 @cache
 def _script() -> str:
     return Path(__file__).with_name("showing.js").read_text(encoding="utf-8")

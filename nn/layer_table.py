@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import engine
 from engine import Value
 from engine.graph import topological_order
 from engine.profiling import bytes_of, size_in_words
-from engine.showing import Shown, bundle
+from engine.showing import Shown, aligned, bundle, table
 from nn.adopting import ModelLike, model_of
 from nn.containers import Sequential
 from nn.inputs import called
@@ -25,6 +24,7 @@ from nn.predicting import evaluating
 
 _KINDS = {"add": 0, "sub": 0, "mul": 1}  # what an operation counts as; 2 are the others
 _TITLES = ("", "layer", "output", "parameters", "additions", "multiplications", "others")
+_LEFT = (0, 1, 2)  # columns of words
 _ASK = "for shapes and operations give an example: nn.summary(model, x)"
 
 
@@ -78,28 +78,14 @@ class Summary(Shown):
         return tuple(map(sum, zip(*(row.operations for row in self.rows), strict=True)))
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = []
-        for row in cells:
-            pairs = enumerate(zip(row, widths, strict=True))
-            texts = [cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in pairs]
-            lines.append("  ".join(texts).rstrip())
-        return "\n".join([*lines, "", self._totals()])
+        return "\n".join([*aligned(self._cells(), _LEFT), "", self._totals()])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _bundle(self) -> dict[str, str]:
-        head, *rows = [[html.escape(cell) for cell in row] for row in self._cells()]
-        titles = "".join(f"<th>{cell}</th>" for cell in head)
-        left = ' style="text-align:left;white-space:pre"'
-        body = "".join(
-            f"<tr>{''.join(f'<td{left * (i < 3)}>{cell}</td>' for i, cell in enumerate(row))}</tr>"
-            for row in rows
-        )
-        table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
-        return bundle(str(self), None, f"{table}<div>{html.escape(self._totals())}</div>")
+        page = f"{table(self._cells(), _LEFT)}<div>{self._totals()}</div>"
+        return bundle(str(self), None, page)
 
     def _cells(self) -> list[list[str]]:
         rows = [
