@@ -18,7 +18,8 @@ from nn.optim.base import Array, Evaluate, Optimizer
 
 _LEAST_CURVATURE = 1e-10  # of a step that is remembered
 _DECREASE, _FLATTER = 1e-4, 0.9  # Wolfe's conditions: c1 and c2
-_Pairs = deque[tuple[Array, Array]]  # steps, and how the gradient changed by each
+# steps s, how the gradient changed by each, y, and 1 / (y @ s)
+_Pairs = deque[tuple[Array, Array, Any]]
 
 
 class LBFGS(Optimizer):
@@ -113,10 +114,10 @@ class LBFGS(Optimizer):
             raise TypeError("LBFGS evaluates the loss several times: use nn.minimize or nn.fit")
         [group], [state] = self.param_groups, self.state
         tolerance, searching = group["tolerance_change"], group["line_search_fn"] is not None
-        last_g, last_step, *history = state.slots.copy()
+        (last_g, last_step), history = state.slots[:2].copy(), state.slots[2:]
         size = len(history) // 2
         kept = zip(history[:size], history[size:], strict=True)
-        pairs: _Pairs = deque([(s, y) for s, y in kept if y.any()], size)
+        pairs: _Pairs = deque([(s, y, 1.0 / (y @ s)) for s, y in kept if y.any()], size)
         evaluations = 1
         for left in reversed(range(group["max_iter"])):
             if np.abs(g).max() <= group["tolerance_grad"]:
@@ -124,8 +125,8 @@ class LBFGS(Optimizer):
             length, before = group["lr"], loss
             if state.steps == 0:
                 length *= min(1.0, 1.0 / np.abs(g).sum())
-            elif last_step @ (g - last_g) > _LEAST_CURVATURE:
-                pairs.append((last_step, g - last_g))
+            elif (curvature := last_step @ (g - last_g)) > _LEAST_CURVATURE:
+                pairs.append((last_step, g - last_g, 1.0 / curvature))
             direction = _direction(g, pairs)
             state.steps += 1
             last_g, last_step, slope = g, length * direction, g @ direction
@@ -146,21 +147,21 @@ class LBFGS(Optimizer):
             if still or evaluations >= group["max_eval"]:
                 break
         state.slots[:2] = last_g, last_step
-        for k, (s, y) in enumerate(pairs):
+        for k, (s, y, _) in enumerate(pairs):  # those from before move to lower places, in order
             state.slots[2 + k], state.slots[2 + size + k] = s, y
 
 
 def _direction(g: Array, pairs: _Pairs) -> Array:
     """Downwards by an inverse of the Hessian that fits the pairs (algorithm 7.4)."""
     direction, shares = -g, []
-    for s, y in reversed(pairs):
-        shares.append((s @ direction) * (1.0 / (y @ s)))
+    for s, y, rho in reversed(pairs):
+        shares.append((s @ direction) * rho)
         direction = direction - shares[-1] * y
     if pairs:
-        s, y = pairs[-1]
+        s, y, _ = pairs[-1]
         direction = direction * ((y @ s) / (y @ y))
-    for s, y in pairs:
-        direction = direction + (shares.pop() - (y @ direction) * (1.0 / (y @ s))) * s
+    for s, y, rho in pairs:
+        direction = direction + (shares.pop() - (y @ direction) * rho) * s
     return direction
 
 
