@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import Any
 
 import numpy as np
@@ -200,23 +201,32 @@ def tokens(nn: Any) -> Any:
     return nn.Sequential(nn.Embedding(11, 4), nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 11))
 
 
+def pictures(nn: Any) -> Any:
+    layers = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(16, 3))
+
+
+EXAMPLES: dict[Any, Any] = {
+    **dict.fromkeys([perceptron, nested, tied, frozen], [0.5] * 4),
+    tokens: 3,
+    pictures: [[[0.5] * 6] * 6],
+}
+
+
 @pytest.mark.oracle
-@pytest.mark.parametrize("build", [perceptron, nested, tied, frozen, tokens])
+@pytest.mark.parametrize("build", EXAMPLES)
 def test_torchinfo_has_the_same_parameters_and_counts_biases_as_products(build: Any) -> None:
     torch, torchinfo = pytest.importorskip("torch"), pytest.importorskip("torchinfo")
-    theirs_of = build(torch.nn)
-    size = {"input_data": torch.tensor([[3]])} if build is tokens else {"input_size": (1, 4)}
-    theirs = torchinfo.summary(theirs_of, **size, verbose=0)
-    ours = nn.summary(build(nn), 3 if build is tokens else [0.5] * 4)
+    network, example = build(torch.nn), EXAMPLES[build]
+    theirs = torchinfo.summary(network, input_data=torch.tensor([example]), verbose=0)
+    ours = nn.summary(build(nn), example)
     assert ours.parameters == theirs.total_params
     assert ours.trainable == theirs.trainable_params
-    linear = [row.operations for row in ours.rows if row.layer.endswith("Linear")]
-    calls = [m for m in theirs_of.modules() if isinstance(m, torch.nn.Linear)]
-    calls += [theirs_of[0]] if build is tied else []  # it is called twice
-    products = sum(m.weight.numel() for m in calls)
-    assert sum(multiplications for _, multiplications, _ in linear) == products
-    biases = sum(0 if m.bias is None else m.bias.numel() for m in calls)
-    others = sum(  # a table's rows and a norm's scales count as products there
-        info.macs for info in theirs.summary_list if info.class_name in ("LayerNorm", "Embedding")
-    )
+    kinds, found = ("Linear", "Conv2d"), theirs.summary_list
+    products = sum(row.operations[1] for row in ours.rows if row.layer.endswith(kinds))
+    biases = 0  # there a bias is a product, and so are a table's rows and a norm's scales
+    for info in found:
+        if info.class_name in kinds and info.module.bias is not None:
+            biases += info.module.bias.numel() * math.prod(info.output_size[2:])
+    others = sum(info.macs for info in found if info.class_name in ("LayerNorm", "Embedding"))
     assert theirs.total_mult_adds == products + biases + others
