@@ -44,30 +44,26 @@ class Examples:
             raise TypeError(f"shuffle is True or False, not {shuffle!r}")
         self._seed, self._shuffle = seed, shuffle
         self._loader = X if isinstance(X, DataLoader) else None
-        self._passes: _Passes | None = None
         if is_loader(X, y) and (batch_size is not None or shuffle):
             raise ValueError("a DataLoader has its own batch_size and shuffle: set them there")
-        if self._loader is None and is_loader(X, y):
-            if sample_weight is not None:
-                raise ValueError(
-                    f"sample_weight has a number for each row, and a {type(X).__name__} has rows "
-                    "of its own: give X and y, or an nn.DataLoader"
-                )
-            self._passes = _Passes(X, y, loss)
-            self.X, self.y = self._passes.X, self._passes.y
-        else:
-            self.X, self.y = checked_data(X, y, loss, "X", "y")
+        foreign = self._loader is None and is_loader(X, y)
+        if foreign and sample_weight is not None:
+            raise ValueError(
+                f"sample_weight has a number for each row, and a {type(X).__name__} has rows of "
+                "its own: give X and y, or an nn.DataLoader"
+            )
+        self._passes = passes = _Passes(X, y, loss) if foreign else None
+        self.X, self.y = (passes.X, passes.y) if passes else checked_data(X, y, loss, "X", "y")
         self._class_weight = class_weight
         self.weights = _weights(self.y, sample_weight, class_weight)
-        self.size = len(self.X) if batch_size is None else batch_size
-        if self._loader is not None:
-            self.size = self._loader.batch_size
-        self.starts = np.append(np.arange(0, len(self.X), self.size), len(self.X))
+        if passes is not None:
+            self.size, self.starts = max(passes.sizes), np.cumsum([0, *passes.sizes])
+        else:
+            own = self._loader.batch_size if self._loader is not None else len(self.X)
+            self.size = own if batch_size is None else batch_size
+            self.starts = np.append(np.arange(0, len(self.X), self.size), len(self.X))
         if self._loader is not None:  # which may leave the last examples out
             self.starts = self.starts[: len(self._loader) + 1]
-        if self._passes is not None:
-            self.starts = np.cumsum([0, *self._passes.sizes])
-            self.size = max(self._passes.sizes)
         self.updates = len(self.starts) - 1
         if self.updates == 0:
             raise ValueError(
