@@ -86,7 +86,14 @@ from nn.optim import (
     clip_grad_norm_,
     clip_grad_value_,
 )
-from nn.sequences import CausalSelfAttention, Embedding, LayerNorm, RMSNorm
+from nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from nn.sequences import (
+    CausalSelfAttention,
+    Embedding,
+    LayerNorm,
+    MultiheadAttention,
+    RMSNorm,
+)
 
 if TYPE_CHECKING:
     from nn.compare import Comparison, compare_paths
@@ -124,7 +131,10 @@ __all__ = [
     "ELU",
     "GELU",
     "LBFGS",
+    "GRU",
+    "LSTM",
     "MLP",
+    "RNN",
     "SELU",
     "SGD",
     "Activation",
@@ -154,6 +164,7 @@ __all__ = [
     "Embedding",
     "ExponentialLR",
     "Flatten",
+    "GRUCell",
     "GaussianNLLLoss",
     "HingeLoss",
     "History",
@@ -162,6 +173,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "LRScheduler",
+    "LSTMCell",
     "LambdaLR",
     "Layer",
     "LayerNorm",
@@ -179,6 +191,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiMarginLoss",
     "MultiStepLR",
+    "MultiheadAttention",
     "NAdam",
     "NLLLoss",
     "Neuron",
@@ -189,6 +202,7 @@ __all__ = [
     "RAdam",
     "RMSNorm",
     "RMSprop",
+    "RNNCell",
     "ReLU",
     "ReduceLROnPlateau",
     "Sequential",

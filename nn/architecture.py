@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nn import containers, convolutions, layers, sequences
+from nn import containers, convolutions, layers, recurrent, sequences
 from nn.containers import ModuleList, Sequential
 from nn.module import Module, values_of
 
@@ -23,7 +23,7 @@ Shapes: TypeAlias = Iterator[tuple[str, tuple[int, ...]]]
 # All layers of nn, by name.
 CLASSES: dict[str, type[Module]] = {
     name: found
-    for source in (containers, convolutions, layers, sequences)
+    for source in (containers, convolutions, layers, recurrent, sequences)
     for name, found in vars(source).items()
     if inspect.isclass(found)
     and issubclass(found, Module)
@@ -294,6 +294,14 @@ def _attention(embed_dim: int, num_heads: int, bias: bool) -> Shapes:
             yield f"{part}.{own}", shape
 
 
+def _multihead(embed_dim: int, bias: bool, **_: Any) -> Shapes:
+    yield "in_proj_weight", (3 * embed_dim, embed_dim)
+    if bias:
+        yield "in_proj_bias", (3 * embed_dim,)
+    for own, shape in _linear(embed_dim, embed_dim, bias):
+        yield f"out_proj.{own}", shape
+
+
 def _neuron(nin: int, nonlin: bool) -> Shapes:
     yield "w", (nin,)
     yield "b", ()
@@ -324,4 +332,7 @@ _SHAPES: dict[type[Module], Callable[..., Shapes]] = {
     sequences.LayerNorm: _norm,
     sequences.RMSNorm: _norm,
     sequences.CausalSelfAttention: _attention,
+    sequences.MultiheadAttention: _multihead,
+    **{kind: kind.shapes for kind in (recurrent.RNN, recurrent.LSTM, recurrent.GRU)},
+    **{kind: kind.shapes for kind in (recurrent.RNNCell, recurrent.LSTMCell, recurrent.GRUCell)},
 }

@@ -31,6 +31,32 @@ def checked(layer: Module, x: Any, size: int) -> Any:
     return x
 
 
+def positions(layer: Module, x: Any, size: int) -> list[Any]:
+    """Return the positions of a sequence. Raises as `checked` does for what is none."""
+    refuse_pair(layer, x)
+    if not isinstance(x, list | tuple) or not x or not isinstance(x[0], list | tuple):
+        raise TypeError(
+            f"{layer!r} takes a sequence, lists of {size} numbers in a list, not {x!r:.200}"
+        )
+    return [checked(layer, position, size) for position in x]
+
+
+def refuse_pair(layer: Module, x: Any) -> None:
+    """Raise TypeError for what recurrent layers and attention return, outputs and something."""
+    if isinstance(x, tuple) and x and isinstance(x[0], list) and x[0] and isinstance(x[0][0], list):
+        raise TypeError(
+            f"{layer!r} was given a tuple, such as the (output, state) of a recurrent layer; call "
+            "that one in a forward of your own, and hand on what is meant, as output or output[-1]"
+        )
+
+
+def affine(weight: list[list[Any]], bias: list[Any] | None, x: list[Any]) -> list[Any]:
+    """Return W x + b, or W x."""
+    if bias is None:
+        return [engine.dot(row, x) for row in weight]
+    return [engine.dot(row, x, start=b) for row, b in zip(weight, bias, strict=True)]
+
+
 def counted_from_0(index: Any, count: int, one: str, several: str) -> Any:
     """Return what to tell `engine.take`, which knows places from the end too: a number below 0
     misses these as well. Raises IndexError at once where the index is a plain number."""
@@ -143,11 +169,9 @@ class Linear(Module):
     def forward(self, x: Any) -> list[Any]:
         """Return the outputs, a list of Values."""
         if isinstance(x, list | tuple) and x and isinstance(x[0], list | tuple):
+            refuse_pair(self, x)
             return [self.forward(position) for position in x]
-        x = checked(self, x, self.in_features)
-        if self.bias is None:
-            return [engine.dot(row, x) for row in self.weight]
-        return [engine.dot(row, x, start=b) for row, b in zip(self.weight, self.bias, strict=True)]
+        return affine(self.weight, self.bias, checked(self, x, self.in_features))
 
     def extra_repr(self) -> str:
         """Return the sizes, as PyTorch shows them."""

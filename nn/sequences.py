@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import engine
 from engine import Value
-from nn.init import Rng
-from nn.layers import Linear, checked, counted_from_0
+from nn.init import Rng, xavier_uniform_, zeros_
+from nn.layers import Dropout, Linear, affine, checked, counted_from_0, positions
 from nn.module import Module
 
 # What attention keeps of the positions so far: of each one its key and its value.
@@ -177,8 +177,7 @@ class CausalSelfAttention(Module):
     def __init__(
         self, embed_dim: int, num_heads: int, bias: bool = True, *, rng: Rng = random
     ) -> None:
-        if num_heads < 1 or embed_dim % num_heads:
-            raise ValueError(f"{num_heads} heads can't share {embed_dim} numbers evenly")
+        _check_heads(embed_dim, num_heads)
         self.embed_dim, self.num_heads, self.bias = embed_dim, num_heads, bias
         self.query = Linear(embed_dim, embed_dim, bias, rng=rng)
         self.key = Linear(embed_dim, embed_dim, bias, rng=rng)
@@ -197,12 +196,136 @@ class CausalSelfAttention(Module):
         """
         query = self.query(x)
         cache.append((self.key(x), self.value(x)))
-        width = self.embed_dim // self.num_heads
-        mixed: list[Any] = []
-        for first in range(0, self.embed_dim, width):
-            part = slice(first, first + width)
-            scores = [engine.dot(query[part], key[part]) / math.sqrt(width) for key, _ in cache]
-            shares = engine.softmax(scores)
-            values = zip(*[value[part] for _, value in cache], strict=True)
-            mixed += [engine.dot(shares, column) for column in values]
-        return self.output(mixed)
+        keys, values = zip(*cache, strict=True)
+        return self.output(_attended(query, keys, values, (), self.num_heads)[0])
+
+
+class MultiheadAttention(Module):
+    """Attention of the positions of one sequence to those of another, or to its own (Vaswani et al.
+    2017), with PyTorch's parameters.
+
+    `in_proj_weight` and `in_proj_bias` make queries, keys and values, a third of their rows each;
+    `out_proj` mixes the heads. Called with (query, key, value), three sequences of positions of
+    `embed_dim` numbers, for self-attention the same one, it returns the outputs at the positions of
+    `query`, and the shares that each gives to those of `key`: the mean over heads, or a list for
+    each head without `average_attn_weights`, or None without `need_weights`. While training, shares
+    go through `dropout`. `batch_first` changes nothing, as there is no batch.
+
+    `attn_mask` has a row for each query and an entry for each key, `key_padding_mask` an entry for
+    each key: True (also a comparison, such as token == 0) where it is not to be seen, or a number
+    that is added to the score. With `is_causal` a position sees none after it; no mask is needed.
+
+    Raises ValueError where the heads can't share `embed_dim` evenly, for masks of another shape and
+    for a query that sees nothing; TypeError for what is no sequence.
+
+    >>> x = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    >>> output, shares = MultiheadAttention(2, 1)(x, x, x, is_causal=True)
+    >>> len(output), shares[0][1:]  # of the first position, to those after it
+    (3, [0.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        batch_first: bool = False,
+        rng: Rng = random,
+    ) -> None:
+        _check_heads(embed_dim, num_heads)
+        Dropout(dropout)  # which raises for what is no probability
+        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
+        self.bias, self.batch_first = bias, batch_first
+        weight = [[Value(0.0) for _ in range(embed_dim)] for _ in range(3 * embed_dim)]
+        self.in_proj_weight = xavier_uniform_(weight, rng=rng)
+        self.in_proj_bias = [Value(0.0) for _ in range(3 * embed_dim)] if bias else None
+        self.out_proj = Linear(embed_dim, embed_dim, bias, rng=rng)
+        zeros_(self.out_proj.bias or [])
+
+    def forward(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[list[Any], list[Any] | None]:
+        """Return the outputs, and the shares or None: see the class."""
+        queries, keys, values = map(self._projected, range(3), (query, key, value))
+        length = len(keys)
+        rows = [[0.0] * length] * len(queries) if attn_mask is None else attn_mask
+        padding = [0.0] * length if key_padding_mask is None else key_padding_mask
+        if len(rows) != len(queries) or {*map(len, [values, padding, *rows])} != {length}:
+            raise ValueError(
+                f"{self!r}: {len(queries)} queries and {length} keys need as many values as keys, "
+                f"an attn_mask of {len(queries)} x {length} and a key_padding_mask of {length}"
+            )
+        outputs, weights = [], []
+        for t, (q, row) in enumerate(zip(queries, rows, strict=True)):
+            after = [is_causal and s > t for s in range(length)]
+            added = [engine.sum(map(_addend, x)) for x in zip(after, row, padding, strict=True)]
+            seen = [s for s, x in enumerate(added) if not (isinstance(x, float) and x == -math.inf)]
+            if not seen:
+                raise ValueError(f"{self!r}: query {t} is to see no key, and needs one at least")
+            own_keys, own_values, own_added = (
+                [of[s] for s in seen] for of in (keys, values, added)
+            )
+            dropout = self.dropout * self.training
+            mixed, shares = _attended(q, own_keys, own_values, own_added, self.num_heads, dropout)
+            outputs.append(self.out_proj(mixed))
+            by_key = [dict(zip(seen, head, strict=True)) for head in shares]
+            weights.append([[of.get(s, 0.0) for s in range(length)] for of in by_key])
+        if not need_weights:
+            return outputs, None
+        if average_attn_weights:
+            return outputs, [[*map(engine.mean, zip(*heads, strict=True))] for heads in weights]
+        return outputs, [[*by_query] for by_query in zip(*weights, strict=True)]
+
+    def _projected(self, third: int, x: Any) -> list[list[Any]]:
+        """What a third of the weights makes of each position."""
+        own = slice(third * self.embed_dim, (third + 1) * self.embed_dim)
+        bias = self.in_proj_bias and self.in_proj_bias[own]
+        return [
+            affine(self.in_proj_weight[own], bias, position)
+            for position in positions(self, x, self.embed_dim)
+        ]
+
+
+def _check_heads(embed_dim: int, num_heads: int) -> None:
+    if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
+        raise ValueError(f"{num_heads} heads can't share {embed_dim} numbers evenly")
+
+
+def _addend(mask: Any) -> Any:
+    """What a mask's entry adds to a score."""
+    return mask if isinstance(mask, Value | float) else engine.where(mask, -math.inf, 0.0)
+
+
+def _attended(
+    query: list[Any],
+    keys: Sequence[Any],
+    values: Sequence[Any],
+    added: Sequence[Any],
+    heads: int,
+    dropout: float = 0.0,
+) -> tuple[list[Any], list[list[Any]]]:
+    """What the heads mix of the values, one after the other, and the shares by which each does."""
+    width = len(query) // heads
+    mixed: list[Any] = []
+    shares: list[list[Any]] = []
+    for first in range(0, len(query), width):
+        part = slice(first, first + width)
+        scores = [engine.dot(query[part], key[part]) / math.sqrt(width) for key in keys]
+        if any(isinstance(x, Value) or x != 0.0 for x in added):
+            scores = [score + x for score, x in zip(scores, added, strict=True)]
+        shares.append(engine.softmax(scores))
+        if dropout:
+            shares[-1] = Dropout(dropout)(shares[-1])
+        columns = zip(*[value[part] for value in values], strict=True)
+        mixed += [engine.dot(shares[-1], column) for column in columns]
+    return mixed, shares

@@ -308,6 +308,16 @@ MODELS: dict[str, list[nn.Module]] = {
     ],
     "RMSNorm": [nn.RMSNorm(3), nn.RMSNorm((2,), eps=0.5), nn.RMSNorm(2, 1e-3, False)],
     "CausalSelfAttention": [nn.CausalSelfAttention(4, 2), nn.CausalSelfAttention(2, 1, bias=False)],
+    "MultiheadAttention": [
+        *(nn.MultiheadAttention(4, 2), nn.MultiheadAttention(2, 1, 0.5, bias=False)),
+        nn.Sequential(nn.MultiheadAttention(2, 1)),
+    ],
+    "RNN": [nn.RNN(2, 3, nonlinearity="relu"), nn.RNN(2, 1, 2, bias=False, bidirectional=True)],
+    "LSTM": [nn.LSTM(2, 3, batch_first=True), nn.LSTM(2, 1, 2, dropout=0.5, bidirectional=True)],
+    "GRU": [nn.GRU(2, 3, num_layers=3), nn.GRU(2, 1, bias=False)],
+    "RNNCell": [nn.RNNCell(2, 3), nn.RNNCell(1, 1, nonlinearity="relu", bias=False)],
+    "LSTMCell": [nn.LSTMCell(2, 3)],
+    "GRUCell": [nn.GRUCell(2, 3)],
 }
 
 
@@ -502,6 +512,16 @@ FORGED: dict[str, tuple[Any, dict[str, Any], str]] = {
         told("CausalSelfAttention", embed_dim=BIG, num_heads=1, bias=True),
         {"query.weight": np.ones((1, 1))},
         "shape",
+    ),
+    "large LSTM": (
+        told("LSTMCell", input_size=BIG, hidden_size=BIG, bias=False),
+        {"weight_ih": np.ones((4, 1))},
+        "shape",
+    ),
+    "function": (
+        told("RNNCell", input_size=1, hidden_size=1, bias=False, nonlinearity="sinh"),
+        {"weight_ih": np.ones((1, 1)), "weight_hh": np.ones((1, 1))},
+        "nonlinearity is 'tanh' or 'relu', not 'sinh'",
     ),
     "missing array": (told("Linear", **LINEAR), {}, "no array 'weight'"),
     "extra array": (told("Linear", **LINEAR), {**WEIGHT, "more": np.ones(1)}, "Unexpected key"),

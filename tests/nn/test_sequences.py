@@ -129,6 +129,58 @@ def test_heads_that_do_not_fit_are_refused() -> None:
         nn.CausalSelfAttention(4, 3)
 
 
+def test_attention_of_many_heads_is_that_of_matrices() -> None:
+    rng = random.Random(0)
+    one, layer = nn.CausalSelfAttention(6, 3, rng=rng), nn.MultiheadAttention(6, 3)
+    state, parts = one.state_dict(), ("query", "key", "value")
+    layer.load_state_dict(
+        {
+            f"in_proj_{kind}": np.concatenate([state[f"{part}.{kind}"] for part in parts])
+            for kind in ("weight", "bias")
+        }
+        | {f"out_proj.{kind}": state[f"output.{kind}"] for kind in ("weight", "bias")}
+    )
+    x = drawn(rng, 5, 6)
+    expected = by_arrays(one, np.array(x))
+    after = [[s > t for s in range(5)] for t in range(5)]
+    scores = [[-math.inf if hidden else 0.0 for hidden in row] for row in after]
+    for told in ({"is_causal": True}, {"attn_mask": after}, {"attn_mask": scores}):
+        output, shares = layer(x, x, x, **told)
+        np.testing.assert_allclose(numbers_of(output), expected, rtol=1e-12, atol=1e-13)
+        assert [engine.sum(row).data for row in shares] == pytest.approx([1.0] * 5)
+        assert shares[1][2:] == [0.0, 0.0, 0.0]
+
+
+def test_what_is_padded_may_depend_on_the_example() -> None:
+    layer = nn.MultiheadAttention(2, 1, rng=random.Random(0))
+
+    def attend(x):
+        return layer(x, x, x, key_padding_mask=[marked == 0.0 for _, marked in x])[0]
+
+    X = np.array([[[0.3, 1.0], [0.2, 0.0]], [[0.1, 1.0], [0.7, 1.0]]])
+    expected = [numbers_of(attend(x)) for x in X.tolist()]
+    np.testing.assert_allclose(
+        engine.compile(lambda x: attend(x.tolist()), in_axes=0)(X), expected, rtol=1e-12
+    )
+    x = X[0].tolist()
+    np.testing.assert_allclose(numbers_of(layer(x, x[:1], x[:1])[0]), expected[0], rtol=1e-12)
+
+
+def test_masks_that_do_not_fit_are_refused() -> None:
+    layer, x = nn.MultiheadAttention(2, 1), [[1.0, 0.0], [0.0, 1.0]]
+    for told in ({"attn_mask": [[0.0] * 2]}, {"key_padding_mask": [True] * 3}):
+        with pytest.raises(ValueError, match="2 queries and 2 keys need as many values as keys"):
+            layer(x, x, x, **told)
+    with pytest.raises(ValueError, match="2 queries and 2 keys need as many values as keys"):
+        layer(x, x, x[:1])
+    with pytest.raises(ValueError, match="query 0 is to see no key, and needs one at least"):
+        layer(x, x, x, key_padding_mask=[True, True])
+    with pytest.raises(TypeError, match="takes a sequence, lists of 2 numbers in a list"):
+        layer(x[0], x, x)
+    with pytest.raises(ValueError, match="3 heads can't share 4 numbers evenly"):
+        nn.MultiheadAttention(4, 3)
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("size", [1.0, 100.0])  # the latter: scores that leave all but one at 0
 @pytest.mark.parametrize("heads", [1, 4])
