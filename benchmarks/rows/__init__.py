@@ -19,7 +19,7 @@ PROCESSES = (
     ("moons",),
     (
         *("xor", "unit-circle", "mnist", "convolutions", "gpt", "lotka-volterra"),
-        *("solutions", "sparse", "steps", "calls"),
+        *("solutions", "sparse", "steps", "sequences", "calls"),
     ),
     ("block-math", "lowering", "fitting"),
     ("eager", "growth", "crossover"),

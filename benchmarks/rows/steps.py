@@ -139,23 +139,6 @@ def recurrent_by_scan(W: Any, xs: Any) -> Any:
     return engine.sum([s * s for s in state])
 
 
-def lstm_by_scan(W: Any, xs: Any) -> Any:
-    """The same as `lstm`, where the loop is said."""
-    size = len(W) // 4
-
-    def step(carry: Any, x: Any) -> Any:
-        state, cell = carry
-        z = [engine.dot(row, [*state, x, 1.0]) for row in W]
-        opened = [engine.sigmoid(y) for y in z[: 3 * size]]
-        gates = zip(opened[size : 2 * size], cell, opened[:size], z[3 * size :], strict=True)
-        cell = [kept * c + into * engine.tanh(n) for kept, c, into, n in gates]
-        outputs = zip(opened[2 * size :], cell, strict=True)
-        return ([o * engine.tanh(c) for o, c in outputs], cell), None
-
-    (state, _), _ = engine.scan(step, ([0.0] * size, [0.0] * size), xs)
-    return engine.sum([s * s for s in state])
-
-
 def rows(scale: Scale) -> Iterator[Row]:
     """Each kind for many sets of parameters, and recurrent networks for many sequences."""
     numbers = np.random.default_rng(0)
@@ -236,7 +219,6 @@ def rows(scale: Scale) -> Iterator[Row]:
         ("rnn-64", recurrent, _jax_recurrent, 16, 1, 64),
         ("lstm-64", lstm, _jax_lstm, 32, 4, 64),
         ("rnn-scan-64", recurrent_by_scan, _jax_recurrent, 16, 1, 64),
-        ("lstm-scan-64", lstm_by_scan, _jax_lstm, 32, 4, 64),
     ):
         size = scale.of(size, size, 4)
         W = numbers.normal(0.0, 0.3, (gates * size, size + 2))

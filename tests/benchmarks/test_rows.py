@@ -13,7 +13,7 @@ from benchmarks.rows import NAMES
 
 WITH_PEERS = [
     *("moons", "xor", "unit-circle", "mnist", "gpt", "lotka-volterra", "block-math"),
-    *("calls", "compiling", "convolutions", "solutions", "sparse"),
+    *("calls", "compiling", "convolutions", "sequences", "solutions", "sparse"),
 ]
 LONG = {"convolutions", "gpt", "growth", "compiling", "sparse"}  # even at their smallest
 ALL = pytest.mark.parametrize(
