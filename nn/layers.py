@@ -189,6 +189,7 @@ class Activation(Module):
     def forward(self, x: Any) -> Any:
         """Return the same structure with the function's results."""
         if isinstance(x, list | tuple):
+            refuse_pair(self, x)
             return [self.forward(item) for item in x]
         return self.function(x)
 
@@ -376,6 +377,7 @@ class Flatten(Module):
         """Return the numbers in their order."""
         if not isinstance(x, list | tuple):
             return [x]
+        refuse_pair(self, x)
         return [number for part in x for number in self.forward(part)]
 
     def extra_repr(self) -> str:

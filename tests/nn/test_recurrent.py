@@ -278,6 +278,16 @@ def test_a_classifier_learns_what_comes_first_in_a_sequence() -> None:
             r"Linear\(.*was given a tuple, such as the \(output, state\) of a recurrent layer",
         ),
         (
+            lambda: nn.Sequential(nn.LSTM(1, 2), nn.Dropout(), nn.Linear(2, 1))([[0.1]]),
+            TypeError,
+            r"Dropout\(.*was given a tuple",
+        ),
+        (
+            lambda: nn.Sequential(nn.GRU(1, 2), nn.Flatten())([[0.1]]),
+            TypeError,
+            r"Flatten\(.*was given a tuple",
+        ),
+        (
             lambda: nn.Sequential(nn.LSTM(1, 2), nn.LSTM(2, 1))([[0.1]]),
             TypeError,
             r"LSTM\(2, 1\) was given a tuple",
