@@ -153,6 +153,7 @@ def _check(layer: Module, nonlinearity: str = "tanh", **sizes: int) -> None:
 class _Layers(_Recurrent):
     """Layers on top of each other; in each, if bidirectional, one that reads from the end too."""
 
+    example_dims = 2
     usual = (
         ("num_layers", 1),
         ("bias", True),

@@ -174,6 +174,8 @@ class CausalSelfAttention(Module):
     3
     """
 
+    example_dims = 2
+
     def __init__(
         self, embed_dim: int, num_heads: int, bias: bool = True, *, rng: Rng = random
     ) -> None:
@@ -223,6 +225,8 @@ class MultiheadAttention(Module):
     >>> len(output), shares[0][1:]  # of the first position, to those after it
     (3, [0.0, 0.0])
     """
+
+    example_dims = 2
 
     def __init__(
         self,

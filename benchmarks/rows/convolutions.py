@@ -53,10 +53,12 @@ def torch_eager(fitting: ours.Fitting, model: Any, batch: int, epochs: int) -> C
 
     dtype = getattr(torch, fitting.dtype)
     model = model.to(dtype)
-    X, y = torch.tensor(fitting.X, dtype=dtype), torch.tensor(fitting.y, dtype=torch.int64)
+    classes = isinstance(fitting.loss, nn.CrossEntropyLoss)
+    X = torch.tensor(fitting.X, dtype=dtype)
+    y = torch.tensor(fitting.y, dtype=torch.int64 if classes else dtype)
     fitting.reset()
     first = {key: torch.tensor(array) for key, array in fitting.model.state_dict().items()}
-    loss_of = torch.nn.CrossEntropyLoss()
+    loss_of = getattr(torch.nn, type(fitting.loss).__name__)()
     adam: Any = None
 
     def reset() -> None:

@@ -165,7 +165,7 @@ def test_a_layer_is_its_equations(name: str) -> None:
         output, last = layer(x.tolist(), hx)
         assert plain(output) == near(expected)
         assert plain(last) == near([h_n, c_n] if pair else h_n)
-        compiled, compiled_last = engine.compile(lambda x, hx=hx: layer(x.tolist(), hx))(x)
+        compiled, compiled_last = engine.compile(lambda x, hx=hx: layer(x, hx))(x)
         assert compiled == near(expected) and compiled_last[0] == near(h_n if pair else h_n[0])
 
 
@@ -186,6 +186,14 @@ def test_one_sequence_may_be_as_long_as_it_likes() -> None:
     program = engine.compile(lambda x: layer(x.tolist())[0])
     for length in (1, 2, 4):
         assert program(x[:length]) == near(plain(layer(x[:length].tolist())[0]))
+
+
+def test_an_array_of_one_sequence_will_do() -> None:
+    for name in ("LSTM {'num_layers': 3}", "causal attention"):
+        model, [x] = network(name), sequences(1)
+        assert plain(model(x)) == plain(model(x.tolist()))
+        with pytest.raises(TypeError, match="looks like a batch"):
+            model(sequences(2))
 
 
 def test_padded_sequences_are_read_as_far_as_they_go() -> None:
