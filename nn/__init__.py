@@ -130,8 +130,8 @@ if not TYPE_CHECKING:
 __all__ = [
     "ELU",
     "GELU",
-    "LBFGS",
     "GRU",
+    "LBFGS",
     "LSTM",
     "MLP",
     "RNN",

@@ -50,10 +50,14 @@ def output_program(model: Module, names: tuple[str, ...]) -> engine.Program:
     """Return the program of a model's output for each example of a batch."""
 
     def output(*inputs: Any) -> Any:
-        y = called(model, names, map(_plain, inputs))
-        return list(y) if isinstance(y, tuple | np.ndarray) else y
+        return listed(called(model, names, map(_plain, inputs)))
 
     return _kept(model, ("output", names), lambda: engine.compile(output, in_axes=0))
+
+
+def listed(output: Any) -> Any:
+    """A model's output, of which a tuple or an array counts as a list."""
+    return list(output) if isinstance(output, tuple | np.ndarray) else output
 
 
 def has_output_program(model: Module, names: tuple[str, ...]) -> bool:

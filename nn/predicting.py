@@ -18,6 +18,7 @@ from nn.compiled_model import (
     CANT_COMPILE,
     drop_output_program,
     has_output_program,
+    listed,
     loss_program,
     output_program,
 )
@@ -155,7 +156,7 @@ class Measure:
         rows = []
         for place in range(len(self._X)):
             with engine.no_grad(), drawing(0, 0, place):
-                rows.append(_numbers(self._X.output(self._model, place)))
+                rows.append(_numbers(listed(self._X.output(self._model, place))))
         stacked: Array = _stacked(rows)
         return stacked
 
@@ -256,18 +257,23 @@ class evaluating:  # noqa: N801, used like a function
 
 
 def _stacked(outputs: list[Any]) -> Any:
-    """The outputs of examples in one array; several of different shapes each in one."""
-    if isinstance(outputs[0], dict):
-        return {name: _stacked([output[name] for output in outputs]) for name in outputs[0]}
-    try:
-        return np.array(outputs, dtype=np.float64)
-    except ValueError:
-        return [_stacked(list(part)) for part in zip(*outputs, strict=True)]
+    """The outputs of examples in one array; several of different shapes each in one, as those in
+    a tuple or dict within."""
+    first = outputs[0]
+    if isinstance(first, dict):
+        return {name: _stacked([output[name] for output in outputs]) for name in first}
+    whole = isinstance(first, list) and not any(isinstance(x, tuple | dict) for x in first)
+    if whole or not isinstance(first, list | tuple):
+        try:
+            return np.array(outputs, dtype=np.float64)
+        except ValueError:
+            pass
+    return type(first)(_stacked(list(part)) for part in zip(*outputs, strict=True))
 
 
 def _numbers(output: Any) -> Any:
     if isinstance(output, dict):
         return {name: _numbers(item) for name, item in output.items()}
     if isinstance(output, list | tuple):
-        return [_numbers(item) for item in output]
+        return type(output)(map(_numbers, output))
     return output.data if isinstance(output, Value) else output

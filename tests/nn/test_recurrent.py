@@ -307,6 +307,17 @@ def test_what_does_not_fit_is_said(call: Any, error: type[Exception], message: s
         call()
 
 
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_outputs_and_states_are_predicted_side_by_side(path: Any) -> None:
+    layer = nn.LSTM(WIDTH, HIDDEN)
+    X = sequences(2)
+    outputs, (h, c) = nn.predict(layer, X, path=path)
+    assert outputs.shape == (2, len(X[0]), HIDDEN) and h.shape == c.shape == (2, 1, HIDDEN)
+    first, (h0, _) = layer(X[1].tolist())
+    assert outputs[1] == pytest.approx(np.array([[y.data for y in row] for row in first]))
+    assert h[1] == pytest.approx(np.array([[y.data for y in row] for row in h0]))
+
+
 # --- by PyTorch -------------------------------------------------------------------------------
 
 
