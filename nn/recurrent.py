@@ -63,7 +63,7 @@ def _added(xs: list[Any], ys: list[Any]) -> list[Any]:
 class _Recurrent(Module):
     """Weights whose names end in a suffix, and a step with those of one suffix."""
 
-    gates: int
+    gates: int  # how many lists of hidden_size numbers the weights make
     states = 1  # how many lists a state has
     update: Callable[[Gates, Gates, State], State]  # one of the steps above
     usual: tuple[tuple[str, Any], ...]  # settings that a repr leaves out

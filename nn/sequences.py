@@ -165,7 +165,8 @@ class CausalSelfAttention(Module):
     Each position gets a query, a key and a value, `embed_dim` numbers each, of which every one of
     `num_heads` heads has a part. A head's output is the mean of the values so far, weighted by the
     softmax of the query times their keys, over the square root of the head's width (Vaswani et al.
-    2017, section 3.2). `output` mixes the heads.
+    2017, section 3.2). `output` mixes the heads. What it has over `MultiheadAttention` is `extend`,
+    for sequences that are made up position by position.
 
     Raises ValueError where the heads can't share `embed_dim` evenly.
 

@@ -98,8 +98,8 @@ def fit(
 
     Each example's loss counts by its `sample_weight`, a number each, and by the `class_weight` of
     its label, a dict or "balanced", in the sum and, for a mean, in what it is divided by. `l2` adds
-    l2/2 · Σ w² over all parameters that the optimiser moves but biases (those called `bias` or
-    `b`), and is part of the loss. The gradient's norm is clipped at `clip_norm`.
+    l2/2 · Σ w² over all parameters that the optimiser moves but biases (those called `bias`,
+    `bias_ih_l0` or `b`), and is part of the loss. The gradient's norm is clipped at `clip_norm`.
 
     After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y, or
     a loader) and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`,
@@ -520,7 +520,7 @@ def _l2_of(model: Module, parameters: Sequence[Value], l2: float) -> Array | Non
     biases = {
         p
         for name, item in model.named_parameters()
-        if name.rpartition(".")[2] in ("bias", "b")
+        if (own := name.rpartition(".")[2]) == "b" or "bias" in own.split("_")  # as bias_ih_l0
         for p in values_of(item)
     }
     return np.array([0.0 if p in biases else l2 for p in parameters])

@@ -237,6 +237,25 @@ def test_what_is_drawn_in_training_is_the_same_on_both_paths(name: str) -> None:
     assert runs[1] == near(runs[0], 1e-10) and len({*runs[0]}) == 6
 
 
+@pytest.mark.parametrize("name", ["LSTM {'num_layers': 3}", "causal attention"])
+def test_l2_leaves_biases_alone(name: str) -> None:
+    moved = []
+    for l2 in (0.0, 0.1):
+        model = network(name)
+        nn.fit(
+            *(model, *data()),
+            loss=nn.MSELoss(),
+            optimizer=nn.SGD(model.parameters(), lr=0.1),
+            epochs=1,
+            path="scalar",
+            l2=l2,
+            progress=False,
+        )
+        moved.append(model.state_dict())
+    for key, array in moved[0].items():
+        assert np.array_equal(array, moved[1][key]) == ("bias" in key)
+
+
 class Classifier(nn.Module):
     """Scores of two classes by the last position's output, as one writes it with PyTorch."""
 
