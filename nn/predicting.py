@@ -268,12 +268,14 @@ def _stacked(outputs: list[Any]) -> Any:
             return np.array(outputs, dtype=np.float64)
         except ValueError:
             pass
-    return type(first)(_stacked(list(part)) for part in zip(*outputs, strict=True))
+    parts = [_stacked(list(part)) for part in zip(*outputs, strict=True)]
+    return tuple(parts) if isinstance(first, tuple) else parts
 
 
 def _numbers(output: Any) -> Any:
     if isinstance(output, dict):
         return {name: _numbers(item) for name, item in output.items()}
     if isinstance(output, list | tuple):
-        return type(output)(map(_numbers, output))
+        numbers = [_numbers(item) for item in output]
+        return tuple(numbers) if isinstance(output, tuple) else numbers
     return output.data if isinstance(output, Value) else output
