@@ -97,6 +97,8 @@ from nn.sequences import (
 
 if TYPE_CHECKING:
     from nn.compare import Comparison, compare_paths
+    from nn.exchange.parts import ReadError
+    from nn.exchange.routes import read, write
     from nn.layer_table import Summary, summary
     from nn.live import LivePlot
     from nn.minimize import minimize
@@ -113,6 +115,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "nn.compare": ("Comparison", "compare_paths"),
+            "nn.exchange.parts": ("ReadError",),
+            "nn.exchange.routes": ("read", "write"),
             "nn.layer_table": ("Summary", "summary"),
             "nn.lessons": (),
             "nn.live": ("LivePlot",),
@@ -204,6 +208,7 @@ __all__ = [
     "RMSprop",
     "RNNCell",
     "ReLU",
+    "ReadError",
     "ReduceLROnPlateau",
     "Sequential",
     "SiLU",
@@ -230,6 +235,8 @@ __all__ = [
     "minimize",
     "predict",
     "random_split",
+    "read",
     "save",
     "summary",
+    "write",
 ]

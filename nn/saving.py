@@ -31,7 +31,7 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8"}  # the format's names, and 
 class CheckpointError(ValueError):
     """A file is not what was saved, or not what was asked for; `path` says which, `reason` why."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(f"can't load {path}: {reason}")
         self.path, self.reason = path, reason
 
