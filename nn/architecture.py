@@ -79,7 +79,7 @@ def describe(model: Module, arrays: Arrays) -> dict[str, Any]:
             pending += [(_joined(name, str(i)), m) for i, m in enumerate(module)][::-1]
             modules.append(told)
         else:
-            modules.append({**told, "arguments": _arguments(module)})
+            modules.append({**told, "arguments": arguments_of(type(module), module)})
     described = {
         "modules": modules,
         "tied": _tied(model),
@@ -171,11 +171,12 @@ def _is_a(argument: Any, annotation: str) -> bool:
     return type(argument) is not list or all(type(part) is int for part in argument)
 
 
-def _arguments(module: Module) -> dict[str, Any]:
-    """The constructor's arguments: attributes of the same name, or whether there is a bias."""
+def arguments_of(kind: type[Module], module: Any) -> dict[str, Any]:
+    """Return the arguments of one of nn's constructors that would make a module such as this one,
+    which may be PyTorch's: attributes of the same name, or whether there is a bias."""
     found = {}
-    for name in _ARGUMENTS[type(module)]:
-        value = vars(module).get(name)
+    for name in _ARGUMENTS[kind]:
+        value = getattr(module, name, None)
         if name == "bias":
             value = value is not None and value is not False
         elif isinstance(value, list | tuple):

@@ -24,14 +24,14 @@ from nn.module import Module
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _VERSION = 1
-_KEY = "gradloom"  # of what we say of a file, in the metadata of the format
+KEY = "gradloom"  # of what we say of a file, in the metadata of the format
 _DTYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8"}  # the format's names, and NumPy's
 
 
 class CheckpointError(ValueError):
     """A file is not what was saved, or not what was asked for; `path` says which, `reason` why."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         super().__init__(f"can't load {path}: {reason}")
         self.path, self.reason = path, reason
 
@@ -113,7 +113,7 @@ def write_arrays(
     library = _safetensors()
     plain = {name: _plain_array(name, array) for name, array in arrays.items()}
     said = {"version": _VERSION, "sha256": _digest(plain, about), "about": about}
-    write_whole(Path(path), library.numpy.save(plain, metadata={_KEY: json.dumps(said)}))
+    write_whole(Path(path), library.numpy.save(plain, metadata={KEY: json.dumps(said)}))
 
 
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -122,11 +122,32 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[st
     Raises CheckpointError for any other file and for a damaged one, OSError where there is none
     or it can't be read, and ImportError with what to install.
     """
-    library = _safetensors()
+    _safetensors()  # what to install is said first
     path = Path(path)
+    tensors, metadata = read_tensors(path, contents(path))
+    if KEY not in metadata:
+        raise CheckpointError(
+            path,
+            "gradloom did not write it; another program's file is read by nn.read, or give its "
+            "arrays to model.load_state_dict",
+        )
+    arrays = {name: _array(path, name, tensor) for name, tensor in tensors}
+    return arrays, _about(path, metadata[KEY], arrays)
+
+
+def contents(path: Path) -> bytes:
+    """Return what is in a file. Raises CheckpointError for a folder, and OSError as `open` does."""
     if path.is_dir():
         raise CheckpointError(path, "it is a folder, not a file")
-    content = path.read_bytes()
+    return path.read_bytes()
+
+
+def read_tensors(path: Path, content: bytes) -> tuple[list[tuple[str, Any]], dict[str, str]]:
+    """Return the names and tensors of a safetensors file, and its metadata.
+
+    Raises CheckpointError for any other file, and ImportError with what to install.
+    """
+    library = _safetensors()
     try:
         tensors = library.deserialize(content)
         header = json.loads(
@@ -135,14 +156,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[st
         )
     except (library.SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(path, f"it is damaged, or no safetensors file ({error})") from None
-    if _KEY not in (header.get("__metadata__") or {}):
-        raise CheckpointError(
-            path,
-            "gradloom did not write it; of another program's file, give the arrays to "
-            "model.load_state_dict",
-        )
-    arrays = {name: _array(path, name, tensor) for name, tensor in tensors}
-    return arrays, _about(path, header["__metadata__"][_KEY], arrays)
+    return tensors, header.get("__metadata__") or {}
 
 
 def _about(path: Path, text: str, arrays: Mapping[str, Array]) -> dict[str, Any]:

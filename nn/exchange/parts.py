@@ -5,18 +5,24 @@ Layers are made by `nn.architecture`, which compares all sizes with the arrays' 
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Mapping
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from nn import architecture
+from nn.layers import Identity, Linear
 from nn.module import Module
 from nn.saving import CheckpointError
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-File: TypeAlias = Path | str  # a path, or what kind of object is read, to be named
+File: TypeAlias = str | os.PathLike[str]  # a path, or a kind of object, to be named
 
 
 class ReadError(CheckpointError):
@@ -49,6 +55,51 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# The types of numbers, by the names that safetensors has for them: NumPy's.
+_DTYPES = {
+    "BF16": "u2",  # the upper half of a float32, which NumPy doesn't have
+    "BOOL": "?",
+    "F16": "f2",
+    "F32": "f4",
+    "F64": "f8",
+    "I8": "i1",
+    "I16": "i2",
+    "I32": "i4",
+    "I64": "i8",
+    "U8": "u1",
+}
+
+
+def numbers(content: bytes, dtype: str, order: str = "<") -> Array:
+    """Return the numbers in these bytes, of a dtype of those above. Raises KeyError for others, and
+    ValueError for a part of a number at the end."""
+    found: Array = np.frombuffer(content, np.dtype(order + _DTYPES[dtype]))
+    return (found.astype("u4") << 16).view("f4") if dtype == "BF16" else found
+
+
+def opened(path: Path, content: bytes) -> ZipFile:
+    """Return a zip file to be read by `member`. Raises ReadError for what is none, or says that it
+    unpacks to more than itself: the formats that are zip files don't pack what is in them."""
+    try:
+        archive = ZipFile(BytesIO(content))
+    except _DAMAGED as error:
+        raise ReadError(path, "", f"it is a damaged zip file ({error})") from None
+    if sum(entry.file_size for entry in archive.infolist()) > len(content):
+        raise ReadError(path, "", "what is packed in it is larger than the file")
+    return archive
+
+
+def member(path: Path, archive: ZipFile, name: str) -> bytes:
+    """Return what a zip file has under a name. Raises ReadError where it is missing or damaged."""
+    try:
+        return archive.read(name)
+    except _DAMAGED as error:
+        raise ReadError(path, name, f"it is missing or damaged ({error})") from None
+
+
+_DAMAGED = (BadZipFile, zlib.error, LookupError, ValueError, OSError, EOFError, RuntimeError)
+
+
 def activation(path: File, layer: str, name: str, **arguments: Any) -> Module:
     """Return the activation that other libraries call by this name, such as "leaky_relu", with
     other arguments than those in the table where they are given. Raises ReadError for others."""
@@ -59,14 +110,37 @@ def activation(path: File, layer: str, name: str, **arguments: Any) -> Module:
     return made(path, layer, kind, {}, **usual | arguments)
 
 
-def linear(path: File, layer: str, weight: Array, bias: Array | None) -> Module:
+def linear(path: File, layer: str, weight: Array, bias: Array | None) -> Linear:
     """Return a Linear with these numbers, `weight` of shape (out, in). Raises ReadError."""
     if weight.ndim != 2:
         raise ReadError(path, layer, f"its weight has shape {weight.shape}, not (out, in)")
     arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     out_features, in_features = weight.shape
     sizes = {"in_features": in_features, "out_features": out_features}
-    return made(path, layer, "Linear", arrays, **sizes, bias=bias is not None)
+    found = made(path, layer, "Linear", arrays, **sizes, bias=bias is not None)
+    assert isinstance(found, Linear)
+    return found
+
+
+def normalized(
+    path: File,
+    layer: str,
+    before: list[Module],
+    scale: Array,
+    shift: Array,
+    mean: Array,
+    variance: Array,
+) -> list[Module]:
+    """Return what is before a batch norm, one module or none, and the batch norm as it is after
+    training, (x - mean) / √variance * scale + shift: within the Linear before it, so that an
+    Identity takes its place, or else as a Linear of its own. Raises ReadError."""
+    factor = scale / np.sqrt(variance)
+    shift = shift - mean * factor
+    if before and isinstance(before[0], Linear) and before[0].out_features == len(factor):
+        state = before[0].state_dict()
+        bias = state.get("bias", 0.0 * factor) * factor + shift
+        return [linear(path, layer, state["weight"] * factor[:, None], bias), Identity()]
+    return [*before, linear(path, layer, np.diag(factor), shift)]
 
 
 def made(
@@ -80,3 +154,11 @@ def made(
         return architecture.build(described, arrays)
     except architecture.UnfitError as error:
         raise ReadError(path, layer, str(error)) from None
+
+
+def package(name: str) -> Any:
+    """Return a package of the extra `exchange`. Raises ImportError with what to install."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(f"this needs {name}: pip install 'gradloom[exchange]'") from None

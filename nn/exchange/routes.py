@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nn.exchange.parts import ReadError
+from nn import saving
+from nn.exchange import keras_models, state_dicts, torch_files, torch_modules
+from nn.exchange.parts import Array, ReadError, opened
+from nn.exchange.state_dicts import Activations
 from nn.module import Module
 
 # By the package that an object's class, or one above it, is from: the module that reads it.
 _OBJECTS = {
-    "keras": "keras_reading",
+    "keras": "keras_models",
     "onnx": "onnx_reading",
     "sklearn": "sklearn_models",
     "torch": "torch_modules",
@@ -23,16 +26,98 @@ _OBJECTS = {
 _WRITERS = {".onnx": "onnx_writing"}  # by the end of the file's name
 
 
-def read(
-    source: Any, *, activations: str | Sequence[Any] | None = None, into: Module | None = None
-) -> Module:
-    """Return a network that was trained elsewhere as one of ours."""
+def read(source: Any, *, activations: Activations = None, into: Module | None = None) -> Module:
+    """Return a network that was trained elsewhere, read from a file or an object, as one of ours.
+
+    `source` is the path of a file, of which nothing is run: PyTorch's .pt or .pth of a state dict,
+    .safetensors, Keras's .keras or .h5, .onnx, or what `nn.save` wrote. Or an object: a module of
+    PyTorch's, a mapping of names to tensors or arrays, a fitted MLPClassifier or MLPRegressor, a
+    Keras model, an ONNX ModelProto. What it gives is what the foreign network gives for one row,
+    of scikit-learn's classifiers `predict_proba`, and for two classes the second's. What is read
+    from a file is in evaluation mode: `model.train()` before you train it further.
+
+    State dicts (.pt, .safetensors, mappings) say nothing of what is between layers. Those of
+    Linear layers are read with their `activations`: a name such as "relu" for all but after the
+    last, or a list of names, modules and None. For any others build the model and give it: `into`
+    gets the numbers, stays as it was unless all of them fit, and is returned.
+
+    Raises ReadError, which names file, layer and reason, for what is damaged or can't be read;
+    TypeError and ValueError for arguments that make no sense, OSError where there is no file, and
+    ImportError with what to install.
+
+    >>> import numpy as np
+    >>> state = {"0.weight": np.array([[2.0, 0.0], [0.0, -1.0]]), "2.weight": np.ones((1, 2))}
+    >>> net = read(state, activations="relu")
+    >>> net
+    Sequential(
+      (0): Linear(in_features=2, out_features=2, bias=False)
+      (1): ReLU()
+      (2): Linear(in_features=2, out_features=1, bias=False)
+    )
+    >>> net([3.0, 5.0])
+    [Value(data=6.0, grad=0.0)]
+    """
+    if into is not None and not isinstance(into, Module):
+        raise TypeError(f"into is the Module that gets the numbers, not {into!r:.200}")
     if isinstance(source, str | os.PathLike):
-        return _module(_reader_of(Path(source))).read(Path(source))  # type: ignore[no-any-return]
-    for above in type(source).__mro__:
-        if (package := above.__module__.partition(".")[0]) in _OBJECTS:
-            return _module(_OBJECTS[package]).read(source)  # type: ignore[no-any-return]
-    raise TypeError(f"there is no way to read a {type(source).__name__}")
+        name, found = source, _in_file(Path(source), into)
+    else:
+        name, found = type(source).__name__, _in_object(source, into)
+    if not isinstance(found, Module):
+        return state_dicts.read(name, found, activations, into)
+    if activations is not None:
+        raise ValueError(f"activations are for a state dict; what {name} has says its own")
+    if into is None or into is found:
+        return found
+    return state_dicts.read(name, found.state_dict(), None, into)
+
+
+def _in_file(path: Path, into: Module | None) -> Module | dict[str, Array]:
+    """What a file holds, by how it begins: a network, or the arrays of a state dict."""
+    try:
+        content = saving.contents(path)
+        if path.suffix == ".onnx":
+            return _module("onnx_reading").read(path)  # type: ignore[no-any-return]
+        if content.startswith(b"PK"):
+            archive = opened(path, content)
+            if "config.json" in archive.namelist():
+                return keras_models.in_archive(path, archive)
+            return torch_files.state_dict(path, torch_files.tensors(path, archive))
+        if content.startswith(b"\x89HDF\r\n"):
+            return keras_models.in_hdf5(path, content)
+        if content[8:9] == b"{":
+            tensors, metadata = saving.read_tensors(path, content)
+            if saving.KEY in metadata:
+                return saving.load(path, into=into)
+            return state_dicts.in_safetensors(path, tensors, metadata)
+    except ReadError:
+        raise
+    except saving.CheckpointError as error:
+        raise ReadError(path, "", error.reason) from None
+    if content.startswith(torch_files.OLD_MAGIC):
+        reason = "it has the format of PyTorch before 1.6; there, save it again as a zip file"
+        raise ReadError(path, "", f"{reason}: torch.save(torch.load(path), path)")
+    if content.startswith(b"\x80"):
+        reason = "it is a pickle, which only running it reads; where you trust it, give the object"
+        raise ReadError(path, "", f"{reason}: nn.read(object)")
+    kinds = "a state dict of PyTorch, or a file of safetensors, Keras or ONNX (by its name)"
+    raise ReadError(path, "", f"it is not {kinds}, or it is damaged at its beginning")
+
+
+def _in_object(source: Any, into: Module | None) -> Module | dict[str, Array]:
+    """What an object is: a network, or the arrays of a state dict."""
+    if isinstance(source, Mapping):
+        return torch_modules.arrays(source)
+    packages = [above.__module__.partition(".")[0] for above in type(source).__mro__]
+    found = next((package for package in packages if package in _OBJECTS), None)
+    if found is None:
+        raise TypeError(
+            "read takes the path of a file, a module, an estimator or a model of PyTorch, "
+            f"scikit-learn, Keras or ONNX, or a state dict, not a {type(source).__name__}"
+        )
+    if found == "torch" and into is not None and hasattr(source, "state_dict"):
+        return torch_modules.arrays(source.state_dict())
+    return _module(_OBJECTS[found]).read(source)  # type: ignore[no-any-return]
 
 
 def write(model: Module, path: str | os.PathLike[str], *, dtype: Any = np.float64) -> None:
@@ -41,13 +126,6 @@ def write(model: Module, path: str | os.PathLike[str], *, dtype: Any = np.float6
     if path.suffix not in _WRITERS:
         raise ValueError(f"{path} ends in none of {', '.join(_WRITERS)}, which can be written")
     _module(_WRITERS[path.suffix]).write(model, path, dtype)
-
-
-def _reader_of(path: Path) -> str:
-    """The module that reads a file, by what is in it."""
-    if path.suffix == ".onnx":
-        return "onnx_reading"
-    raise ReadError(path, "", "it is no file of a kind that can be read")
 
 
 def _module(name: str) -> Any:

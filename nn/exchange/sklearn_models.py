@@ -6,6 +6,7 @@ from typing import Any
 
 from nn.containers import Sequential
 from nn.exchange.parts import ReadError, activation, linear
+from nn.module import Module
 
 
 def read(estimator: Any) -> Sequential:
@@ -15,7 +16,7 @@ def read(estimator: Any) -> Sequential:
     if not hasattr(estimator, "coefs_"):
         raise ReadError(kind, "", "it is no fitted MLPClassifier or MLPRegressor")
     last = len(estimator.coefs_) - 1
-    found = []
+    found: list[Module] = []
     for i, (weight, bias) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True)):
         found.append(linear(kind, f"coefs_[{i}]", weight.T, bias))
         name = estimator.out_activation_ if i == last else estimator.activation

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
-OPTIONAL += ("mpmath", "flint")
+OPTIONAL += ("mpmath", "flint", "h5py", "onnx")
 
 
 def core() -> dict:
@@ -231,6 +231,16 @@ def exact() -> dict:
         found = engine.exact(engine.exp, 1, numbers=numbers, digits=20)
         assert found.figures[0].text.strip("[").startswith("2.71828182845904523")
         assert engine.accuracy(engine.exp, 1, numbers=numbers).value.digits > 14
+    return {}
+
+
+def exchange() -> dict:
+    """A network is written for Keras, and read again."""
+    import nn
+
+    net = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
+    nn.write(net, "net.keras")
+    assert nn.read("net.keras")([1.0, 2.0])[0].data == net([1.0, 2.0])[0].data
     return {}
 
 

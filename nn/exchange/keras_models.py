@@ -1,0 +1,275 @@
+"""Keras's models, read from .keras and .h5 files, by h5py alone, or from the objects.
+
+Each says its layers in JSON, and has their arrays under names that are not the same in the three:
+what finds a layer's arrays is a function of the layer's place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeAlias
+from zipfile import ZipFile
+
+import numpy as np
+
+from nn.containers import Sequential
+from nn.exchange.parts import (
+    Array,
+    File,
+    ReadError,
+    activation,
+    linear,
+    made,
+    member,
+    normalized,
+    package,
+)
+from nn.module import Module
+
+# A layer's place: of each model that it is within, and of itself, the name and, as the weights of
+# a .keras file are called, the class with a number.
+Place: TypeAlias = tuple[tuple[str, str], ...]
+Weights: TypeAlias = Callable[[Place], Sequence[Array]]
+_SLOPE_OF_FUNCTION = 0.2  # of Keras's function leaky_relu, whose layer has 0.3
+_ORDER = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")  # in .h5
+
+
+def read(model: Any) -> Sequential:
+    """Return the network of a Keras model. Raises ReadError."""
+
+    def weights(place: Place) -> Sequence[Array]:
+        layer = model
+        for name, _ in place:
+            layer = layer.get_layer(name)
+        return layer.get_weights()  # type: ignore[no-any-return]
+
+    return _built(type(model).__name__, model.to_json(), weights)
+
+
+def in_archive(path: Path, archive: ZipFile) -> Sequential:
+    """Return the network of a .keras file. Raises ReadError."""
+    file = _Hdf5(path, member(path, archive, "model.weights.h5"))
+
+    def weights(place: Place) -> Sequence[Array]:
+        group = "".join(f"/layers/{own}" for _, own in place) + "/vars"
+        return [file.array(f"{group}/{i}") for i in range(len(file.at(group)))]
+
+    with file:
+        return _built(path, member(path, archive, "config.json"), weights)
+
+
+def in_hdf5(path: Path, content: bytes) -> Sequential:
+    """Return the network of a .h5 file of a whole model. Raises ReadError."""
+    file = _Hdf5(path, content)
+
+    def weights(place: Place) -> Sequence[Array]:
+        group, own = f"model_weights/{place[0][0]}", place[-1][0]
+        found = {}
+        for name in file.at(group).attrs["weight_names"]:
+            name = name.decode() if isinstance(name, bytes) else name
+            *_, layer, variable = name.removesuffix(":0").split("/")
+            if layer == own:
+                found[variable] = f"{group}/{name}"
+        return [file.array(found[name]) for name in sorted(found, key=_ORDER.index)]
+
+    with file:
+        if "model_config" not in file.at("").attrs:
+            reason = "it has weights alone, and says nothing of layers: save the model as .keras"
+            raise ReadError(path, "", reason)
+        return _built(path, file.at("").attrs["model_config"], weights)
+
+
+class _Hdf5:
+    """An HDF5 file, of which only what is in it is read, and not more than its size."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path, self._library, self._left = path, package("h5py"), len(content)
+        try:
+            self._file = self._library.File(BytesIO(content), "r")
+        except OSError as error:
+            raise ReadError(path, "", f"its HDF5 is damaged ({error})") from None
+
+    def __enter__(self) -> _Hdf5:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()
+
+    def at(self, place: str) -> Any:
+        """Return the group or dataset at a place, to which no link leads, here or elsewhere."""
+        found = self._file
+        for name in filter(None, place.split("/")):
+            link = found.get(name, getlink=True)
+            if link is not None and type(link) is not self._library.HardLink:
+                raise ReadError(self._path, place, "it is a link, which is not followed")
+            found = found[name]
+        return found
+
+    def array(self, place: str) -> Array:
+        """Return the numbers at a place."""
+        found = self.at(place)
+        if found.external or found.is_virtual or found.dtype.kind not in "fiu":
+            raise ReadError(self._path, place, "it is no array of numbers in this file")
+        self._left -= found.nbytes
+        if self._left < 0:
+            raise ReadError(self._path, place, "what is packed in it is larger than the file")
+        return np.asarray(found[()], dtype=np.float64)
+
+
+def _built(path: File, text: str | bytes, weights: Weights) -> Sequential:
+    """The model that a config tells of, in evaluation mode."""
+    try:
+        return _model(path, json.loads(text), weights, ()).eval()
+    except ReadError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OSError, RuntimeError) as error:
+        reason = f"it is damaged, or of another version ({type(error).__name__}: {error})"
+        raise ReadError(path, "", reason) from None
+
+
+def _model(path: File, told: Any, weights: Weights, place: Place) -> Sequential:
+    config = told["config"]
+    layers = config if isinstance(config, list) else config["layers"]  # Keras 2.2 had a list
+    counted = Counter[str]()
+    places = {}
+    for layer in layers:
+        kind = _snake(layer["class_name"])
+        own = f"{kind}_{counted[kind]}" if counted[kind] else kind
+        counted[kind] += 1
+        places[layer["config"]["name"]] = (*place, (layer["config"]["name"], own))
+    known: dict[str, list[Module]] = {}
+    found: list[Module] = []
+    for layer in _in_a_row(path, told["class_name"], config, layers):
+        name = layer["config"]["name"]
+        if layer["class_name"] == "BatchNormalization":
+            found[-1:] = _normalized(path, layer, weights(places[name]), found[-1:])
+        else:
+            if name not in known:
+                known[name] = _layer(path, layer, weights, places[name])
+            found += known[name]
+    return Sequential(*found)
+
+
+def _snake(name: str) -> str:
+    """The name of a class as Keras has it in weights: LeakyReLU is leaky_re_lu."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _layer(path: File, layer: Any, weights: Weights, place: Place) -> list[Module]:
+    """What a layer becomes: nothing, one of ours, or that with its activation."""
+    kind, config = layer["class_name"], layer["config"]
+    name = config["name"]
+    if kind in ("InputLayer", "ActivityRegularization"):
+        return []
+    if kind in ("Sequential", "Functional", "Model"):
+        return [_model(path, layer, weights, place)]
+    if kind == "Dense":
+        arrays = weights(place)
+        if len(arrays) != 1 + config["use_bias"]:
+            reason = f"it has {len(arrays)} arrays, not its kernel and bias: never built, or packed"
+            raise ReadError(path, name, reason)
+        after = _activation(path, name, config["activation"])
+        return [linear(path, name, arrays[0].T, arrays[1] if len(arrays) > 1 else None), *after]
+    if kind == "Activation":
+        return _activation(path, name, config["activation"])
+    if kind in _PLAIN:
+        ours, arguments, usual = _PLAIN[kind](config)
+        if any(config.get(key, value) != value for key, value in usual.items()):
+            reason = f"nn's {ours} is as with {usual} alone"
+            raise ReadError(path, name, reason)
+        return [made(path, name, ours, {}, **arguments)]
+    raise ReadError(path, name, f"nn has no layer for a {kind}")
+
+
+def _slope(config: Any) -> float:
+    """Of a LeakyReLU or an ELU: Keras 2 calls the one's alpha, too."""
+    return config["negative_slope"] if "negative_slope" in config else config["alpha"]  # type: ignore[no-any-return]
+
+
+# Layers without arrays: ours, its arguments, and what others must be as here.
+_PLAIN: dict[str, Callable[[Any], tuple[str, dict[str, Any], dict[str, Any]]]] = {
+    "Dropout": lambda config: ("Dropout", {"p": config["rate"]}, {}),
+    "ELU": lambda config: ("ELU", {"alpha": config["alpha"]}, {}),
+    "Flatten": lambda config: ("Flatten", {"start_dim": 1, "end_dim": -1}, {}),
+    "LeakyReLU": lambda config: ("LeakyReLU", {"negative_slope": _slope(config)}, {}),
+    "ReLU": lambda config: ("ReLU", {}, {"max_value": None, "negative_slope": 0, "threshold": 0}),
+    "Softmax": lambda config: ("Softmax", {"dim": -1}, {"axis": -1}),
+}
+
+
+def _activation(path: File, name: str, told: Any) -> list[Module]:
+    """What follows a layer, by its config: a name, or a layer."""
+    if isinstance(told, dict) and told["class_name"] in _PLAIN:
+        return _layer(path, told, lambda place: (), ())
+    if not isinstance(told, str | None):
+        raise ReadError(path, name, f"its activation is of no known kind: {told!s:.200}")
+    if told in (None, "linear"):
+        return []
+    usual = {"negative_slope": _SLOPE_OF_FUNCTION} if told == "leaky_relu" else {}
+    return [activation(path, name, told, **usual)]
+
+
+def _normalized(
+    path: File, layer: Any, arrays: Sequence[Array], before: list[Module]
+) -> list[Module]:
+    """The layer before a batch norm, and that as it is after training."""
+    config, (*affine, mean, variance) = layer["config"], arrays
+    name, axis = config["name"], config["axis"]
+    rows = len(layer.get("build_config", {}).get("input_shape", [None, None])) == 2
+    if axis not in ([-1, [-1], 1, [1]] if rows else [-1, [-1]]):
+        raise ReadError(path, name, f"its axis is {axis}, not the last")
+    scale = affine.pop(0) if config["scale"] else np.ones_like(mean)
+    shift = affine.pop(0) if config["center"] else np.zeros_like(mean)
+    return normalized(path, name, before, scale, shift, mean, variance + config["epsilon"])
+
+
+def _in_a_row(path: File, kind: str, config: Any, layers: Any) -> list[Any]:
+    """The layers in the order in which they are called, which must be one after the other."""
+    if kind == "Sequential":
+        return layers  # type: ignore[no-any-return]
+    if kind not in ("Functional", "Model"):
+        raise ReadError(path, "", f"a {kind} has a call of its own, which no file tells")
+    named = {layer["config"]["name"]: layer for layer in layers}
+    calls = {
+        (name, i): [*_sources(call)]
+        for name, layer in named.items()
+        for i, call in enumerate(layer["inbound_nodes"])
+    }
+    [first], [last] = (
+        _single(path, f"the model's {key}", [*_sources(config[key])])
+        for key in ("input_layers", "output_layers")
+    )
+    row: list[Any] = []
+    while last != first:
+        row.append(named[last[0]])
+        [last] = _single(path, last[0], calls[last])
+        if len(row) > len(calls):
+            raise ReadError(path, last[0], "the layers go round in a ring")
+    return row[::-1]
+
+
+def _single(path: File, name: str, sources: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    if len(sources) != 1:
+        said = ", ".join(source for source, _ in sources)
+        reason = f"it has {len(sources)} inputs ({said}), and a Sequential is a chain"
+        raise ReadError(path, name, reason)
+    return sources
+
+
+def _sources(item: Any) -> Iterator[tuple[str, int]]:
+    """The layers, and which call of each, whose outputs are told of in a config, in Keras 3's way
+    or in Keras 2's, ["dense", 0, 0]."""
+    if isinstance(item, dict):
+        yield from _sources(item.get("keras_history", [*item.values()]))
+    elif isinstance(item, list) and [*map(type, item[:3])] == [str, int, int]:
+        yield item[0], item[1]
+    elif isinstance(item, list):
+        for part in item:
+            yield from _sources(part)

@@ -1,0 +1,95 @@
+"""PyTorch's modules and tensors, read from the objects, which bring PyTorch along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nn.architecture import CLASSES, arguments_of
+from nn.containers import Sequential
+from nn.exchange.parts import Array, ReadError, made, normalized
+from nn.module import Module, set_mode
+
+# What a repr may say that makes no difference: the last dimension of a batch of rows is 1.
+_ALIKE = [(r"(, )?inplace=(True|False)", ""), (r"\(dim=(1|None)\)", "(dim=-1)")]
+
+
+def arrays(state: Mapping[str, Any]) -> dict[str, Array]:
+    """Return a state dict of tensors or arrays as arrays; tensors that are the same storage, seen
+    alike, as one. Raises ReadError for what is no tensor of numbers."""
+    found: dict[str, Array] = {}
+    first: dict[Any, Array] = {}
+    state = dict(state)  # which holds them, so that no other tensor takes the place of one
+    for name, tensor in state.items():
+        seen: Any = id(tensor)
+        try:
+            if "complex" in str(getattr(tensor, "dtype", "")):
+                raise TypeError("it is complex")
+            if hasattr(tensor, "data_ptr"):
+                seen = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+                tensor = tensor.detach().cpu().double().numpy()
+            found[name] = first.setdefault(seen, np.asarray(tensor, dtype=np.float64))
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = f"it is no tensor of numbers ({type(error).__name__}: {error!s:.200})"
+            raise ReadError("state dict", str(name), reason) from None
+    return found
+
+
+def read(module: Any) -> Module:
+    """Return a module of PyTorch's as one of ours: one of its own layers, or a Sequential of them,
+    however nested, in the modes in which they are, and tied as they are. A BatchNorm1d is what it
+    is in evaluation, a part of the Linear before it. Raises ReadError for others."""
+    return _read(type(module).__name__, "", module, {})
+
+
+def _read(source: str, name: str, module: Any, known: dict[int, Any]) -> Module:
+    """A module by its name in the whole; `known` are those before it, and their parameters."""
+    if id(module) in known:
+        return known[id(module)]  # type: ignore[no-any-return]
+    kind, package = type(module).__name__, type(module).__module__
+    if not package.startswith("torch.nn.modules.") or kind not in CLASSES:
+        advice = "build the same model here, and give it: nn.read(source, into=model)"
+        raise ReadError(source, name, f"nn has no layer for a {package}.{kind}; {advice}")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ReadError(source, name, "it has hooks, which are code")
+    found: Module
+    if kind == "Sequential":
+        parts: list[Module] = []
+        for own, part in module._modules.items():  # one that is there twice, too
+            place = f"{name}.{own}".removeprefix(".")
+            if type(part).__name__ == "BatchNorm1d":
+                parts[-1:] = _normalized(source, place, parts[-1:], part)
+            else:
+                parts.append(_read(source, place, part, known))
+        found = Sequential(*parts)
+    else:
+        arguments = arguments_of(CLASSES[kind], module)
+        if "dim" in arguments:
+            arguments["dim"] = -1  # and if it is another, their reprs differ
+        found = made(source, name, kind, arrays(module.state_dict()), **arguments)
+        if _alike(repr(module)) != _alike(repr(found)):
+            raise ReadError(source, name, f"it is a {module!r}, and nn has only {found!r}")
+        for own, parameter in module.named_parameters(recurse=False):
+            vars(found)[own] = known.setdefault(id(parameter), vars(found)[own])
+    set_mode(found, "training", module.training)
+    return known.setdefault(id(module), found)  # type: ignore[no-any-return]
+
+
+def _normalized(source: str, name: str, before: list[Module], norm: Any) -> list[Module]:
+    """The module before a batch norm, and that as it is in evaluation."""
+    if norm.running_mean is None:
+        raise ReadError(source, name, "it keeps no running mean, and takes that of each batch")
+    state = arrays(norm.state_dict())
+    ones = np.ones(norm.num_features)
+    scale, shift = state.get("weight", ones), state.get("bias", 0.0 * ones)
+    mean, variance = state["running_mean"], state["running_var"]
+    return normalized(source, name, before, scale, shift, mean, variance + norm.eps)
+
+
+def _alike(said: str) -> str:
+    for pattern, instead in _ALIKE:
+        said = re.sub(pattern, instead, said)
+    return said
