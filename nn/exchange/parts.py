@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
 from nn import architecture
-from nn.layers import Identity, Linear
+from nn.containers import Sequential
+from nn.layers import MLP, Identity, Layer, Linear, Neuron, ReLU
 from nn.module import Module
 from nn.saving import CheckpointError
 
@@ -100,6 +101,15 @@ def member(path: Path, archive: ZipFile, name: str) -> bytes:
 _DAMAGED = (BadZipFile, zlib.error, LookupError, ValueError, OSError, EOFError, RuntimeError)
 
 
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip file of these, not packed, and the same bytes at any time of day."""
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name, item in files.items():
+            archive.writestr(ZipInfo(name), item)
+    return content.getvalue()
+
+
 def activation(path: File, layer: str, name: str, **arguments: Any) -> Module:
     """Return the activation that other libraries call by this name, such as "leaky_relu", with
     other arguments than those in the table where they are given. Raises ReadError for others."""
@@ -154,6 +164,33 @@ def made(
         return architecture.build(described, arrays)
     except architecture.UnfitError as error:
         raise ReadError(path, layer, str(error)) from None
+
+
+def row(model: Module) -> Iterator[tuple[str, Module]]:
+    """Yield the layers that a model is made of, one after the other, with their names. Those of
+    Sequentials are opened, and micrograd's are Linear and ReLU."""
+    pending = [("", model)]
+    while pending:
+        name, module = pending.pop()
+        parts: list[Module] = []
+        if type(module) is Sequential:
+            parts = list(module)
+        elif type(module) is MLP:
+            parts = list(module.layers)
+        elif isinstance(module, Layer | Neuron):
+            neurons = module.neurons if isinstance(module, Layer) else [module]
+            weight = np.array([[p.data for p in neuron.w] for neuron in neurons])
+            bias = np.array([neuron.b.data for neuron in neurons])
+            parts = [linear(name, name, weight, bias)]
+            parts += [ReLU()] if module.nonlin else []
+        else:
+            yield name, module
+        pending += [(f"{name}.{i}".removeprefix("."), part) for i, part in enumerate(parts)][::-1]
+
+
+def unwritable(name: str, layer: Module, target: str) -> ValueError:
+    """Return the error for a layer that can't be written to something, such as "a .keras file"."""
+    return ValueError(f"layer {name!r}, {layer!r:.200}, can't be written to {target}")
 
 
 def package(name: str) -> Any:

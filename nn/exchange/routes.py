@@ -23,7 +23,14 @@ _OBJECTS = {
     "sklearn": "sklearn_models",
     "torch": "torch_modules",
 }
-_WRITERS = {".onnx": "onnx_writing"}  # by the end of the file's name
+# By the end of a file's name: the module that writes it.
+_WRITERS = {
+    ".h5": "keras_writing",
+    ".keras": "keras_writing",
+    ".onnx": "onnx_writing",
+    ".pt": "torch_files",
+    ".pth": "torch_files",
+}
 
 
 def read(source: Any, *, activations: Activations = None, into: Module | None = None) -> Module:
@@ -120,12 +127,44 @@ def _in_object(source: Any, into: Module | None) -> Module | dict[str, Array]:
     return _module(_OBJECTS[found]).read(source)  # type: ignore[no-any-return]
 
 
-def write(model: Module, path: str | os.PathLike[str], *, dtype: Any = np.float64) -> None:
-    """Write a network to a file that another library reads, by the end of the file's name."""
-    path = Path(path)
+def write(model: Module, target: Any, *, dtype: Any = np.float64) -> None:
+    """Write a network so that another library has it.
+
+    `target` is a path: .pt or .pth, a state dict for torch.load; .keras, a whole model, or
+    .weights.h5, its numbers; .onnx. The numbers are float64, or float32 if `dtype` says so, and a
+    file that was there is replaced when the new one is whole. (A file of `nn.save` has PyTorch's
+    names, and is read by safetensors.) Or it is an MLPClassifier or MLPRegressor of scikit-learn,
+    which is then as if fitted, with the sizes, the activation and the numbers of the network.
+
+    Raises ValueError for another name or dtype, and for a layer that the target can't have, with
+    its name; TypeError for what is no Module, OSError where the file can't be written, and
+    ImportError with what to install.
+
+    >>> import tempfile
+    >>> from nn.layers import Linear
+    >>> model = Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(model, f"{folder}/net.pt")
+    ...     twin = read(f"{folder}/net.pt", into=Linear(2, 1))
+    >>> twin([3.0, 5.0])[0].data == model([3.0, 5.0])[0].data
+    True
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"a Module can be written, not a {type(model).__name__}")
+    if not isinstance(target, str | os.PathLike):
+        kinds = {above.__name__ for above in type(target).__mro__}
+        if not kinds & {"MLPClassifier", "MLPRegressor"}:
+            raise TypeError(
+                "a network is written to a path, or to scikit-learn's MLPClassifier or "
+                f"MLPRegressor, not to a {type(target).__name__}"
+            )
+        return _module("sklearn_models").write(model, target)  # type: ignore[no-any-return]
+    path = Path(target)
     if path.suffix not in _WRITERS:
-        raise ValueError(f"{path} ends in none of {', '.join(_WRITERS)}, which can be written")
-    _module(_WRITERS[path.suffix]).write(model, path, dtype)
+        raise ValueError(f"{path} should end in {', '.join(_WRITERS)}, or be written by nn.save")
+    if np.dtype(dtype) not in (np.float64, np.float32):
+        raise ValueError(f"a network is written in float64 or float32, not {np.dtype(dtype)}")
+    return _module(_WRITERS[path.suffix]).write(model, path, dtype)  # type: ignore[no-any-return]
 
 
 def _module(name: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from nn.exchange.parts import Array, ReadError, member, numbers
+from engine.files import write_whole
+from nn.exchange.parts import Array, ReadError, member, numbers, zipped
+from nn.module import Module
 
 # The dtypes of storages, by the names of their classes, as `parts.numbers` calls them.
 _STORAGES = {
@@ -244,3 +247,44 @@ def _is_state(item: Any) -> bool:
         and all(isinstance(key, str) for key in item)
         and all(isinstance(array, np.ndarray) for array in item.values())
     )
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def write(model: Module, path: Path, dtype: Any) -> None:
+    """Write a model's state dict as torch.save would, in float64 or float32: torch.load reads it.
+
+    Raises OSError where the file can't be written.
+    """
+    kind, order = ("Double", "<f8") if np.dtype(dtype) == np.float64 else ("Float", "<f4")
+    files = {"net/data.pkl": b"", "net/byteorder": b"little", "net/version": b"3\n"}
+    entries = []
+    for i, (name, array) in enumerate(model.state_dict().items()):
+        files[f"net/data/{i}"] = array.astype(order).tobytes()
+        storage = [_text("storage"), f"ctorch\n{kind}Storage\n".encode(), _text(str(i))]
+        shape = [*map(_number, array.shape)]
+        steps = [_number(math.prod(array.shape[k + 1 :])) for k in range(array.ndim)]
+        seen = [_tuple(*storage, _text("cpu"), _number(array.size)) + b"Q", _number(0)]
+        hooks = _call("collections", "OrderedDict")
+        rebuilt = (*seen, _tuple(*shape), _tuple(*steps), b"\x89", hooks)
+        entries += [_text(name), _call("torch._utils", "_rebuild_tensor_v2", *rebuilt)]
+    files["net/data.pkl"] = b"\x80\x02}(" + b"".join(entries) + b"u."
+    write_whole(path, zipped(files))
+
+
+def _text(item: str) -> bytes:
+    content = item.encode()
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def _number(n: int) -> bytes:
+    return b"J" + struct.pack("<i", n)
+
+
+def _tuple(*items: bytes) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def _call(module: str, name: str, *arguments: bytes) -> bytes:
+    return f"c{module}\n{name}\n".encode() + _tuple(*arguments) + b"R"

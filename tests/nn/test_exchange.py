@@ -430,3 +430,67 @@ def test_damaged_keras_files_are_refused_or_read(path: Path) -> None:
             read(path, content)
         except nn.ReadError:
             continue
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def every_layer() -> nn.Sequential:
+    """Of all layers that Keras has, too."""
+    inner = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ELU(0.5), nn.Identity(), nn.Linear(4, 3))
+    activations = [nn.GELU(), nn.SELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.1)]
+    rest = [nn.MLP(3, [3, 2]), nn.LogSoftmax(), nn.Softmax()]
+    first = [nn.Flatten(), nn.Linear(2, 4), nn.LeakyReLU(0.3), nn.ReLU(), nn.Softplus()]
+    return nn.Sequential(*first, inner, *activations, *rest).eval()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_written_is_read_again(tmp_path: Path, dtype: Any) -> None:
+    model = every_layer()
+    nn.write(model, tmp_path / "net.keras", dtype=dtype)
+    nn.write(model, tmp_path / "net.pt", dtype=dtype)
+    twin = every_layer()
+    assert nn.read(tmp_path / "net.pt", into=twin) is twin
+    tolerance = {"float64": 1e-15, "float32": 1e-6}[dtype]
+    for found in (nn.read(tmp_path / "net.keras"), twin):
+        assert np.allclose(nn.predict(found, X), nn.predict(model, X), rtol=0, atol=tolerance)
+
+
+def test_what_is_written_at_any_time_is_the_same(tmp_path: Path) -> None:
+    model = every_layer()
+    for name in ("net.keras", "net.pt", "net.weights.h5"):
+        nn.write(model, tmp_path / name)
+        first = (tmp_path / name).read_bytes()
+        nn.write(model, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "error", "said"),
+    [
+        (nn.Linear(2, 1), "net.txt", ValueError, "net.txt should end in .*keras.* nn.save"),
+        (nn.Linear(2, 1), "net.h5", ValueError, "net.h5 is written as .keras, or as .weights.h5"),
+        (nn.Linear(2, 1), "no/net.pt", FileNotFoundError, "there is no folder"),
+        (3, "net.pt", TypeError, "a Module can be written, not a int"),
+        (
+            nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.RMSNorm(2))),
+            "net.keras",
+            ValueError,
+            r"layer '1.0', RMSNorm\(.* can't be written to a file of Keras",
+        ),
+        (nn.Softplus(2.0), "net.keras", ValueError, r"layer '', Softplus\(beta=2.0"),
+    ],
+)
+def test_what_cant_be_written_is_said(
+    model: Any, name: str, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        nn.write(model, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dtypes_and_targets_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float64 or float32, not float16"):
+        nn.write(nn.Linear(2, 1), tmp_path / "net.pt", dtype=np.float16)
+    with pytest.raises(TypeError, match=r"to a path, or to scikit-learn's .* not to a list"):
+        nn.write(nn.Linear(2, 1), [])

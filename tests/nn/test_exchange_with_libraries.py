@@ -179,6 +179,22 @@ def test_files_that_need_pytorch_are_refused(torch: Any, tmp_path: Path) -> None
 OLD = {"_use_new_zipfile_serialization": False}
 
 
+def test_what_is_written_is_loaded_by_pytorch(torch: Any, tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    theirs = chain(torch)
+    ours = nn.read(theirs)
+    for p in ours.parameters():
+        p.data += 1.0
+    nn.write(ours, tmp_path / "net.pt")
+    nn.save(ours, tmp_path / "net.safetensors")
+    for load, name in ((torch.load, "net.pt"), (safetensors.load_file, "net.safetensors")):
+        theirs.load_state_dict(load(tmp_path / name))
+        assert difference(ours, in_torch(torch, theirs)) < 1e-12
+    nn.write(ours, tmp_path / "net.pt", dtype=np.float32)
+    loaded = torch.load(tmp_path / "net.pt")
+    assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
+
+
 # --- scikit-learn -----------------------------------------------------------------------------
 
 
@@ -217,6 +233,68 @@ def test_other_estimators_are_refused(mlp: Callable[..., Any]) -> None:
     for estimator in (linear_model.Ridge(), neural_network.MLPRegressor()):
         with pytest.raises(nn.ReadError, match="it is no fitted MLPClassifier or MLPRegressor"):
             nn.read(estimator)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "head"),
+    [
+        ("MLPClassifier", 3, nn.Softmax()),
+        ("MLPClassifier", 2, nn.Softmax()),
+        ("MLPClassifier", 1, nn.Sigmoid()),
+        ("MLPClassifier", 3, nn.Sigmoid()),
+        ("MLPRegressor", 1, nn.Identity()),
+        ("MLPRegressor", 2, nn.Identity()),
+    ],
+)
+def test_estimators_of_a_network(name: str, outputs: int, head: nn.Module) -> None:
+    module = pytest.importorskip("sklearn.neural_network")
+    inner = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5, bias=False), nn.Tanh())
+    model = nn.Sequential(inner, nn.Dropout(0.5), nn.Linear(5, outputs), head).eval()
+    estimator = getattr(module, name)(alpha=0.5, early_stopping=True, solver="lbfgs")
+    nn.write(model, estimator)
+    settings = estimator.get_params()
+    assert settings["hidden_layer_sizes"] == (4, 5) and settings["activation"] == "tanh"
+    assert settings["alpha"] == 0.5 and settings["solver"] == "lbfgs"
+    if name == "MLPRegressor":
+        assert np.allclose(estimator.predict(X).reshape(len(X), -1), nn.predict(model, X), 0, 1e-14)
+        return
+    expected = nn.predict(model, X)
+    expected = expected if outputs > 1 else np.hstack([1.0 - expected, expected])
+    assert np.allclose(estimator.predict_proba(X), expected, rtol=0, atol=1e-14)
+    assert estimator.score(X, estimator.predict(X)) == 1.0
+
+
+def test_an_estimator_keeps_its_classes_and_can_be_trained_further(
+    mlp: Callable[..., Any],
+) -> None:
+    y = np.where(X[:, 0] > 0.0, "yes", "no")
+    estimator = mlp("MLPClassifier", y)
+    model = nn.Sequential(nn.Linear(3, 2), nn.Softmax())
+    nn.write(model, estimator)
+    assert [*estimator.predict(X)] == [("no", "yes")[row.argmax()] for row in nn.predict(model, X)]
+    before = estimator.predict_proba(X)
+    estimator.partial_fit(X, y)
+    assert 0.0 < np.abs(estimator.predict_proba(X) - before).max() < 0.1
+    with pytest.raises(ValueError, match="has 2 classes, the network 3"):
+        nn.write(nn.Sequential(nn.Linear(3, 3), nn.Softmax()), estimator)
+
+
+def test_networks_that_scikit_learn_doesnt_have_are_refused() -> None:
+    module = pytest.importorskip("sklearn.neural_network")
+    for kind, layers, said in (
+        ("MLPClassifier", [nn.Linear(3, 2)], "ends in Softmax or Sigmoid, not in .'identity'"),
+        ("MLPRegressor", [nn.Linear(3, 2), nn.Softmax()], "and ends in none"),
+        ("MLPRegressor", [nn.Linear(3, 2), nn.ELU(), nn.Linear(2, 1)], "layer '1', ELU"),
+        ("MLPRegressor", [nn.ReLU(), nn.Linear(3, 2)], "layer '0', ReLU"),
+        ("MLPRegressor", [nn.Dropout()], "there is no Linear"),
+        (
+            "MLPRegressor",
+            [nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)],
+            "has one activation between layers",
+        ),
+    ):
+        with pytest.raises(ValueError, match=said):
+            nn.write(nn.Sequential(*layers), getattr(module, kind)())  # type: ignore[arg-type]
 
 
 # --- Keras ------------------------------------------------------------------------------------
@@ -322,3 +400,21 @@ def test_models_that_are_no_chain_are_refused(keras: Any, tmp_path: Path) -> Non
     branching.save_weights(tmp_path / "net.weights.h5")
     with pytest.raises(nn.ReadError, match="it has weights alone"):
         nn.read(tmp_path / "net.weights.h5")
+
+
+def test_what_is_written_is_loaded_by_keras(keras: Any, tmp_path: Path) -> None:
+    layers = [nn.Linear(3, 4), nn.LeakyReLU(0.3), nn.Linear(4, 4, bias=False), nn.ELU(0.5)]
+    activations = [nn.GELU(), nn.SELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.1)]
+    rest = [nn.Sequential(nn.MLP(4, [3, 2])), nn.Softplus(), nn.LogSoftmax(), nn.Softmax()]
+    model = nn.Sequential(*layers, *activations, *rest).eval()
+    nn.write(model, tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras")
+    assert difference(model, loaded.predict(X, verbose=0)) < 1e-14
+    for p in model.parameters():
+        p.data += 1.0
+    nn.write(model, tmp_path / "net.weights.h5")
+    loaded.load_weights(tmp_path / "net.weights.h5")
+    assert difference(model, loaded.predict(X, verbose=0)) < 1e-14
+    nn.write(model, tmp_path / "net.keras", dtype=np.float32)
+    loaded = keras.saving.load_model(tmp_path / "net.keras")
+    assert {weight.dtype for weight in loaded.get_weights()} == {np.dtype("float32")}
