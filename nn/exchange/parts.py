@@ -142,15 +142,18 @@ def normalized(
     variance: Array,
 ) -> list[Module]:
     """Return what is before a batch norm, one module or none, and the batch norm as it is after
-    training, (x - mean) / √variance * scale + shift: within the Linear before it, so that an
-    Identity takes its place, or else as a Linear of its own. Raises ReadError."""
+    training, (x - mean) / √variance * scale + shift: within the Linear or convolution before it, with
+    an Identity in its place, or else as a Linear of its own. Raises ReadError."""
     factor = scale / np.sqrt(variance)
     shift = shift - mean * factor
-    if before and isinstance(before[0], Linear) and before[0].out_features == len(factor):
-        state = before[0].state_dict()
-        bias = state.get("bias", 0.0 * factor) * factor + shift
-        return [linear(path, layer, state["weight"] * factor[:, None], bias), Identity()]
-    return [*before, linear(path, layer, np.diag(factor), shift)]
+    state = before[0].state_dict() if before else {}
+    arguments = architecture.arguments_of(type(before[0]), before[0]) if before else {}
+    if "bias" not in arguments or len(state.get("weight", ())) != len(factor):
+        return [*before, linear(path, layer, np.diag(factor), shift)]
+    weight = state["weight"] * factor.reshape(-1, *[1] * (state["weight"].ndim - 1))
+    arrays = {"weight": weight, "bias": state.get("bias", 0.0 * factor) * factor + shift}
+    kind = type(before[0]).__name__
+    return [made(path, layer, kind, arrays, **arguments | {"bias": True}), Identity()]
 
 
 def made(

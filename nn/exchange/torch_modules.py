@@ -11,10 +11,10 @@ import numpy as np
 from nn.architecture import CLASSES, arguments_of
 from nn.containers import Sequential
 from nn.exchange.parts import Array, ReadError, made, normalized
+from nn.layers import Flatten, Linear
 from nn.module import Module, set_mode
 
-# What a repr may say that makes no difference: the last dimension of a batch of rows is 1.
-_ALIKE = [(r"(, )?inplace=(True|False)", ""), (r"\(dim=(1|None)\)", "(dim=-1)")]
+_IN_PLACE = (r"(, )?inplace=(True|False)", "")  # what a repr may say that makes no difference
 
 
 def arrays(state: Mapping[str, Any]) -> dict[str, Array]:
@@ -40,8 +40,8 @@ def arrays(state: Mapping[str, Any]) -> dict[str, Array]:
 
 def read(module: Any) -> Module:
     """Return a module of PyTorch's as one of ours: one of its own layers, or a Sequential of them,
-    however nested, in the modes in which they are, and tied as they are. A BatchNorm1d is what it
-    is in evaluation, a part of the Linear before it. Raises ReadError for others."""
+    however nested, in the modes in which they are, and tied as they are. Batch norms are what
+    they are in evaluation, a part of the layer before. Raises ReadError for others."""
     return _read(type(module).__name__, "", module, {})
 
 
@@ -60,17 +60,18 @@ def _read(source: str, name: str, module: Any, known: dict[int, Any]) -> Module:
         parts: list[Module] = []
         for own, part in module._modules.items():  # one that is there twice, too
             place = f"{name}.{own}".removeprefix(".")
-            if type(part).__name__ == "BatchNorm1d":
-                parts[-1:] = _normalized(source, place, parts[-1:], part)
+            if type(part).__name__ in ("BatchNorm1d", "BatchNorm2d"):
+                parts[-1:] = _normalized(source, place, parts[-1:], part, known)
             else:
                 parts.append(_read(source, place, part, known))
         found = Sequential(*parts)
     else:
         arguments = arguments_of(CLASSES[kind], module)
-        if "dim" in arguments:
-            arguments["dim"] = -1  # and if it is another, their reprs differ
+        if arguments.get("dim", -1) in (1, None) and _gives_rows(known):
+            arguments["dim"] = -1
         found = made(source, name, kind, arrays(module.state_dict()), **arguments)
-        if _alike(repr(module)) != _alike(repr(found)):
+        said = re.sub(r"\(dim=(1|None)\)", "(dim=-1)", repr(module))
+        if re.sub(*_IN_PLACE, said) != re.sub(*_IN_PLACE, repr(found)):
             raise ReadError(source, name, f"it is a {module!r}, and nn has only {found!r}")
         for own, parameter in module.named_parameters(recurse=False):
             vars(found)[own] = known.setdefault(id(parameter), vars(found)[own])
@@ -78,7 +79,21 @@ def _read(source: str, name: str, module: Any, known: dict[int, Any]) -> Module:
     return known.setdefault(id(module), found)  # type: ignore[no-any-return]
 
 
-def _normalized(source: str, name: str, before: list[Module], norm: Any) -> list[Module]:
+def _gives_rows(known: Mapping[int, Any]) -> bool:
+    """Whether each example is a list of numbers after the layers that are known: then PyTorch's
+    dimension 1, after that of the batch, is the last."""
+    shaping = [
+        module
+        for module in known.values()
+        if isinstance(module, Flatten)
+        or (isinstance(module, Module) and type(module) is not Sequential and module.parameters())
+    ]
+    return not shaping or isinstance(shaping[-1], Linear | Flatten)
+
+
+def _normalized(
+    source: str, name: str, before: list[Module], norm: Any, known: Mapping[int, Any]
+) -> list[Module]:
     """The module before a batch norm, and that as it is in evaluation."""
     if norm.running_mean is None:
         raise ReadError(source, name, "it keeps no running mean, and takes that of each batch")
@@ -86,10 +101,7 @@ def _normalized(source: str, name: str, before: list[Module], norm: Any) -> list
     ones = np.ones(norm.num_features)
     scale, shift = state.get("weight", ones), state.get("bias", 0.0 * ones)
     mean, variance = state["running_mean"], state["running_var"]
-    return normalized(source, name, before, scale, shift, mean, variance + norm.eps)
-
-
-def _alike(said: str) -> str:
-    for pattern, instead in _ALIKE:
-        said = re.sub(pattern, instead, said)
-    return said
+    found = normalized(source, name, before, scale, shift, mean, variance + norm.eps)
+    if isinstance(found[-1], Linear) and not _gives_rows(known):
+        raise ReadError(source, name, "a batch norm of channels is read after a convolution alone")
+    return found

@@ -140,8 +140,12 @@ def test_modules_that_are_none_of_ours_are_named(torch: Any) -> None:
         (hooked, "'1': it has hooks"),
         (weight_norm, "'1': nn has no layer for a .*ParametrizedLinear"),
         (tnn.GELU("tanh"), r"'1': it is a GELU\(approximate='tanh'\), and nn has only GELU"),
-        (tnn.Softmax(dim=0), r"'1': it is a Softmax\(dim=0\), and nn has only"),
+        (tnn.Softmax(dim=0), "'1': .*Softmax works on the last dimension"),
         (tnn.BatchNorm1d(3, track_running_stats=False), "'1': it keeps no running mean"),
+        (
+            tnn.Sequential(tnn.LayerNorm(3), tnn.Softmax(dim=1)),
+            r"'1.1': .*Softmax works on the last",
+        ),
         (tnn.Hardtanh(), "'1': nn has no layer for a .*Hardtanh"),
     ):
         with pytest.raises(nn.ReadError, match=f"Sequential: {said}"):
