@@ -84,6 +84,11 @@ def in_hdf5(path: Path, content: bytes) -> Sequential:
         return _built(path, file.at("").attrs["model_config"], weights)
 
 
+# What h5py raises where bytes make no sense, and what comes of a config that makes none.
+_DAMAGED: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError, MemoryError)
+_DAMAGED += (OSError, RuntimeError, TypeError, ValueError)
+
+
 class _Hdf5:
     """An HDF5 file, of which only what is in it is read, and not more than its size."""
 
@@ -91,7 +96,7 @@ class _Hdf5:
         self._path, self._library, self._left = path, package("h5py"), len(content)
         try:
             self._file = self._library.File(BytesIO(content), "r")
-        except OSError as error:
+        except _DAMAGED as error:
             raise ReadError(path, "", f"its HDF5 is damaged ({error})") from None
 
     def __enter__(self) -> _Hdf5:
@@ -127,7 +132,7 @@ def _built(path: File, text: str | bytes, weights: Weights) -> Sequential:
         return _model(path, json.loads(text), weights, ()).eval()
     except ReadError:
         raise
-    except (LookupError, TypeError, AttributeError, ValueError, OSError, RuntimeError) as error:
+    except _DAMAGED as error:
         reason = f"it is damaged, or of another version ({type(error).__name__}: {error})"
         raise ReadError(path, "", reason) from None
 

@@ -142,8 +142,8 @@ def normalized(
     variance: Array,
 ) -> list[Module]:
     """Return what is before a batch norm, one module or none, and the batch norm as it is after
-    training, (x - mean) / √variance * scale + shift: within the Linear or convolution before it, with
-    an Identity in its place, or else as a Linear of its own. Raises ReadError."""
+    training, (x - mean) / √variance * scale + shift. That is a part of the Linear or convolution
+    before it, with an Identity in its place, or else a Linear of its own. Raises ReadError."""
     factor = scale / np.sqrt(variance)
     shift = shift - mean * factor
     state = before[0].state_dict() if before else {}
