@@ -18,6 +18,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from nn.containers import Sequential
+from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.exchange.parts import (
     Array,
     File,
@@ -28,7 +29,9 @@ from nn.exchange.parts import (
     member,
     normalized,
     package,
+    row,
 )
+from nn.layers import Flatten, Linear, LogSoftmax, Softmax
 from nn.module import Module
 
 # A layer's place: of each model that it is within, and of itself, the name and, as the weights of
@@ -129,7 +132,7 @@ class _Hdf5:
 def _built(path: File, text: str | bytes, weights: Weights) -> Sequential:
     """The model that a config tells of, in evaluation mode."""
     try:
-        return _model(path, json.loads(text), weights, ()).eval()
+        return _channels_first(path, _model(path, json.loads(text), weights, ())).eval()
     except ReadError:
         raise
     except _DAMAGED as error:
@@ -175,13 +178,17 @@ def _layer(path: File, layer: Any, weights: Weights, place: Place) -> list[Modul
         return []
     if kind in ("Sequential", "Functional", "Model"):
         return [_model(path, layer, weights, place)]
-    if kind == "Dense":
+    if kind in ("Dense", "Conv1D", "Conv2D"):
         arrays = weights(place)
         if len(arrays) != 1 + config["use_bias"]:
             reason = f"it has {len(arrays)} arrays, not its kernel and bias: never built, or packed"
             raise ReadError(path, name, reason)
-        after = _activation(path, name, config["activation"])
-        return [linear(path, name, arrays[0].T, arrays[1] if len(arrays) > 1 else None), *after]
+        kernel, bias = arrays[0], arrays[1] if len(arrays) > 1 else None
+        if kind == "Dense":
+            found: Module = linear(path, name, kernel.T, bias)
+        else:
+            found = _convolution(path, layer, kernel, bias)
+        return [found, *_activation(path, name, config["activation"])]
     if kind == "Activation":
         return _activation(path, name, config["activation"])
     if kind in _PLAIN:
@@ -198,12 +205,52 @@ def _slope(config: Any) -> float:
     return config["negative_slope"] if "negative_slope" in config else config["alpha"]  # type: ignore[no-any-return]
 
 
-# Layers without arrays: ours, its arguments, and what others must be as here.
-_PLAIN: dict[str, Callable[[Any], tuple[str, dict[str, Any], dict[str, Any]]]] = {
+def _convolution(path: File, layer: Any, kernel: Array, bias: Array | None) -> Module:
+    """A layer whose kernel is (sizes …, in_channels / groups, filters) in Keras."""
+    config = layer["config"]
+    for key, values in {"padding": ("valid", "same"), "data_format": ("channels_last",)}.items():
+        if config[key] not in values:
+            raise ReadError(path, config["name"], f"its {key} is {config[key]!r}, not {values}")
+    arrays = {"weight": np.moveaxis(kernel, (-1, -2), (0, 1))}
+    arguments = {
+        "in_channels": kernel.shape[-2] * config["groups"],
+        "out_channels": kernel.shape[-1],
+        "kernel_size": [*kernel.shape[:-2]],
+        "stride": config["strides"],
+        "padding": 0 if config["padding"] == "valid" else "same",
+        "dilation": config["dilation_rate"],
+        "groups": config["groups"],
+        "bias": bias is not None,
+        "padding_mode": "zeros",
+    }
+    ours = layer["class_name"].lower().capitalize()
+    arrays |= {} if bias is None else {"bias": bias}
+    return made(path, config["name"], ours, arrays, **arguments)
+
+
+# Of a layer without arrays: ours, its arguments, and what others must be as here.
+_Plain: TypeAlias = Callable[[Any], tuple[str, dict[str, Any], dict[str, Any]]]
+
+
+def _pooling(ours: str, **others: Any) -> _Plain:
+    return lambda config: (
+        ours,
+        {"kernel_size": config["pool_size"], "stride": config["strides"], "padding": 0, **others},
+        {"padding": "valid", "data_format": "channels_last"},
+    )
+
+
+_MAX = {"dilation": 1, "return_indices": False, "ceil_mode": False}
+_MEAN = {"ceil_mode": False, "count_include_pad": True}
+_PLAIN: dict[str, _Plain] = {
+    "AveragePooling1D": _pooling("AvgPool1d", **_MEAN),
+    "AveragePooling2D": _pooling("AvgPool2d", **_MEAN, divisor_override=None),
     "Dropout": lambda config: ("Dropout", {"p": config["rate"]}, {}),
     "ELU": lambda config: ("ELU", {"alpha": config["alpha"]}, {}),
     "Flatten": lambda config: ("Flatten", {"start_dim": 1, "end_dim": -1}, {}),
     "LeakyReLU": lambda config: ("LeakyReLU", {"negative_slope": _slope(config)}, {}),
+    "MaxPooling1D": _pooling("MaxPool1d", **_MAX),
+    "MaxPooling2D": _pooling("MaxPool2d", **_MAX),
     "ReLU": lambda config: ("ReLU", {}, {"max_value": None, "negative_slope": 0, "threshold": 0}),
     "Softmax": lambda config: ("Softmax", {"dim": -1}, {"axis": -1}),
 }
@@ -227,12 +274,34 @@ def _normalized(
     """The layer before a batch norm, and that as it is after training."""
     config, (*affine, mean, variance) = layer["config"], arrays
     name, axis = config["name"], config["axis"]
-    rows = len(layer.get("build_config", {}).get("input_shape", [None, None])) == 2
-    if axis not in ([-1, [-1], 1, [1]] if rows else [-1, [-1]]):
+    last = len(layer.get("build_config", {}).get("input_shape", [None, None])) - 1
+    if axis not in (-1, [-1], last, [last]):
         raise ReadError(path, name, f"its axis is {axis}, not the last")
     scale = affine.pop(0) if config["scale"] else np.ones_like(mean)
     shift = affine.pop(0) if config["center"] else np.zeros_like(mean)
     return normalized(path, name, before, scale, shift, mean, variance + config["epsilon"])
+
+
+def _channels_first(path: File, model: Sequential) -> Sequential:
+    """Have a model with convolutions take its channels first, as ours do: in Keras they are last.
+    Then Flatten gives another order, so that what reads it has its columns in that."""
+    channels = flattened = 0  # how many there are, and how many there were
+    for name, layer in row(model):
+        if isinstance(layer, Conv1d | Conv2d):
+            channels = layer.out_channels
+        elif isinstance(layer, MaxPool1d | MaxPool2d | AvgPool1d | AvgPool2d) and not channels:
+            raise ReadError(path, name, f"{layer!r} is before all convolutions")
+        elif isinstance(layer, Flatten):
+            channels, flattened = 0, channels
+        elif isinstance(layer, Linear | Softmax | LogSoftmax) and channels:
+            raise ReadError(path, name, f"{layer!r} is on channels, which are first here")
+        elif isinstance(layer, Linear) and flattened:
+            order = np.arange(layer.in_features).reshape(-1, flattened).T.ravel().tolist()
+            layer.weight = [[weights[i] for i in order] for weights in layer.weight]
+            flattened = 0
+    if flattened:
+        raise ReadError(path, "", "it ends in channels that are flattened, and have another order")
+    return model
 
 
 def _in_a_row(path: File, kind: str, config: Any, layers: Any) -> list[Any]:

@@ -40,8 +40,9 @@ def read(source: Any, *, activations: Activations = None, into: Module | None = 
     .safetensors, Keras's .keras or .h5, .onnx, or what `nn.save` wrote. Or an object: a module of
     PyTorch's, a mapping of names to tensors or arrays, a fitted MLPClassifier or MLPRegressor, a
     Keras model, an ONNX ModelProto. What it gives is what the foreign network gives for one row,
-    of scikit-learn's classifiers `predict_proba`, and for two classes the second's. What is read
-    from a file is in evaluation mode: `model.train()` before you train it further.
+    of scikit-learn's classifiers `predict_proba`, and for two classes the second's. Keras's models
+    are read in evaluation mode: `model.train()` before you train them further. Those that have
+    convolutions take channels first here.
 
     State dicts (.pt, .safetensors, mappings) say nothing of what is between layers. Those of
     Linear layers are read with their `activations`: a name such as "relu" for all but after the

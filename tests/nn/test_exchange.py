@@ -367,6 +367,46 @@ def test_keras_files_are_read(path: Path) -> None:
     assert not net.training
 
 
+def test_files_of_keras_2_are_read(path: Path) -> None:
+    """Functional, with names that end in ":0", as bytes, and calls as lists."""
+
+    def layer(kind: str, name: str, before: str | None, **config: Any) -> dict[str, Any]:
+        calls = [[[before, 0, 0, {}]]] if before else []
+        told = {"class_name": kind, "name": name, "config": {"name": name, **config}}
+        return {**told, "inbound_nodes": calls}
+
+    layers = [
+        layer("Dense", "out", "act", activation="linear", use_bias=False),
+        layer("InputLayer", "in", None, batch_input_shape=[None, 2]),
+        layer("Dense", "hidden", "in", activation="linear", use_bias=True),
+        layer("LeakyReLU", "act", "hidden", alpha=0.25),
+    ]
+    config = {"layers": layers, "input_layers": [["in", 0, 0]], "output_layers": [["out", 0, 0]]}
+
+    def fill(file: Any) -> None:
+        told = {"class_name": "Functional", "config": config}
+        file.attrs["model_config"] = json.dumps(told).encode()
+        for name, variables in (
+            ("hidden", {"kernel": W0.T, "bias": b0}),
+            ("out", {"kernel": W1.T}),
+        ):
+            group = file.create_group(f"model_weights/{name}")
+            names = [f"{name}/{variable}:0" for variable in variables]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for place, array in zip(names, variables.values(), strict=True):
+                group[place] = array.astype("f4")
+
+    hidden = X @ W0.T.astype("f4") + b0.astype("f4")
+    expected = np.where(hidden > 0.0, hidden, 0.25 * hidden) @ W1.T
+    assert np.allclose(nn.predict(read(path, hdf5(fill)), X), expected, rtol=0, atol=1e-15)
+    layers[0]["inbound_nodes"][0][0][0] = "out"
+    assert "'out': the layers go round in a ring" in refused(path, hdf5(fill))
+    layers[0]["inbound_nodes"][0].append(["in", 0, 0, {}])
+    assert "'out': it has 2 inputs (out, in), and a Sequential is a chain" in refused(
+        path, hdf5(fill)
+    )
+
+
 def with_dense(**config: Any) -> dict[str, Any]:
     return {**KERAS, "config": {"layers": [{**DENSE, "config": DENSE["config"] | config}]}}  # type: ignore[operator]
 

@@ -199,6 +199,30 @@ def test_what_is_written_is_loaded_by_pytorch(torch: Any, tmp_path: Path) -> Non
     assert {tensor.dtype for tensor in loaded.values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+def test_convolutions_of_pytorch(torch: Any, dims: int) -> None:
+    tnn = torch.nn
+
+    def of(kind: str, *sizes: Any, **options: Any) -> Any:
+        return getattr(tnn, f"{kind}{dims}d")(*sizes, **options)
+
+    model = tnn.Sequential(
+        *(of("Conv", 2, 4, 3, padding="same", bias=False, groups=2), of("BatchNorm", 4)),
+        *(tnn.ReLU(), of("MaxPool", 2), of("Conv", 4, 3, 2, dilation=2), of("AvgPool", 2)),
+        *(tnn.Flatten(), tnn.Linear(1, 4), tnn.BatchNorm1d(4), tnn.Softmax(dim=1)),
+    ).double()
+    pictures = torch.randn(20, 2, *[16] * dims).double()
+    model[7] = tnn.Linear(model[:7](pictures).shape[1], 4).double()
+    model.train()(pictures)
+    with torch.no_grad():
+        expected = model.eval()(pictures).numpy()
+    assert np.allclose(nn.predict(nn.read(model), pictures.numpy()), expected, rtol=0, atol=1e-13)
+    with pytest.raises(nn.ReadError, match="'2': a batch norm of channels is read after a conv"):
+        nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.ReLU(), of("BatchNorm", 4)))
+    with pytest.raises(nn.ReadError, match=r"'1': .*Softmax works on the last"):
+        nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.Softmax(dim=1)))
+
+
 # --- scikit-learn -----------------------------------------------------------------------------
 
 
@@ -373,6 +397,41 @@ def test_functional_nested_and_shared_layers_of_keras(keras: Any, tmp_path: Path
         found = nn.read(source)
         assert difference(found, expected) < 1e-13
         assert found[0] is found[2]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_convolutions_of_keras(keras: Any, tmp_path: Path, dims: int) -> None:
+    L = keras.layers
+
+    def of(kind: str, *sizes: Any, **options: Any) -> Any:
+        return getattr(L, f"{kind}{dims}D")(*sizes, **options)
+
+    layers = [
+        *(of("Conv", 4, 3, use_bias=False, groups=2), L.BatchNormalization(), L.ReLU()),
+        *(of("MaxPooling", 2), of("Conv", 3, 2, padding="same", activation="tanh")),
+        *(of("AveragePooling", 2), L.Flatten(), L.Dropout(0.1), L.Dense(3)),
+        L.Dense(2, activation="softmax"),
+    ]
+    model = keras.Sequential([keras.Input((*[13] * dims, 2)), *layers])
+    pictures = np.random.default_rng(0).normal(size=(10, *[13] * dims, 2))
+    rng = np.random.default_rng(1)
+    model.set_weights([w + rng.uniform(0.1, 0.5, w.shape) for w in model.get_weights()])
+    expected = model.predict(pictures, verbose=0)
+    for source in sources(model, tmp_path):
+        found = nn.predict(nn.read(source), np.moveaxis(pictures, -1, 1))
+        assert np.allclose(found, expected, rtol=0, atol=1e-13)
+    for last, said in (
+        ([L.Softmax(name="on_channels")], "Softmax.* is on channels, which are first here"),
+        ([L.Flatten()], "it ends in channels that are flattened"),
+        ([L.Dense(2)], "Linear.* is on channels"),
+        ([of("Conv", 2, 3, strides=2, padding="same", name="c")], "'c': .*same"),
+        ([of("MaxPooling", 2, padding="same", name="p")], "'p': nn's MaxPool.d is as with"),
+    ):
+        with pytest.raises(nn.ReadError, match=said):
+            nn.read(keras.Sequential([keras.Input((*[13] * dims, 2)), of("Conv", 2, 3), *last]))
+    first = keras.Sequential([keras.Input((*[13] * dims, 2)), of("MaxPooling", 2)])
+    with pytest.raises(nn.ReadError, match="is before all convolutions"):
+        nn.read(first)
 
 
 def test_softplus_of_keras_is_exact(keras: Any) -> None:
