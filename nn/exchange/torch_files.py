@@ -12,6 +12,7 @@ import math
 import pickletools
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -69,37 +70,48 @@ class _Name(str):
     """What a pickle calls a function or a class: a text here, too."""
 
 
+@dataclass(frozen=True)
+class _Storage:
+    """All the numbers of a storage, in a row: of a class that no pickle can make."""
+
+    key: str
+    numbers: Array
+
+
 class _Storages:
     """The storages of a file, each read once, and the arrays that are views of them."""
 
     def __init__(self, path: Path, archive: ZipFile, folder: str, order: str) -> None:
         self.path, self._archive, self._folder, self._order = path, archive, folder, order
-        self._read: dict[str, Array] = {}
+        self._read: dict[str, _Storage] = {}
         self._views: dict[Any, Array] = {}
         self._left = sum(entry.file_size for entry in archive.infolist())
 
-    def named(self, told: Any) -> tuple[str, Array]:
-        """Return the name of a storage and its numbers, of what a pickle says of it."""
+    def named(self, told: Any) -> _Storage:
+        """Return a storage, of what a pickle says of it."""
         _, kind, key, _, count = told
         if not (isinstance(key, str) and isinstance(kind, str) and kind in _STORAGES):
             raise ReadError(self.path, "data", f"{_told(key)} is a {_told(kind)}: not read here")
         if key not in self._read:
             content = member(self.path, self._archive, f"{self._folder}{key}")
-            self._read[key] = numbers(content, _STORAGES[kind], self._order)
-        found = self._read[key]
-        if type(count) is not int or len(found) != count:
-            reason = f"it has {len(found)} numbers, and the pickle tells of {_told(count)}"
+            self._read[key] = _Storage(key, numbers(content, _STORAGES[kind], self._order))
+        size = len(self._read[key].numbers)
+        if type(count) is not int or size != count:
+            reason = f"it has {size} numbers, and the pickle tells of {_told(count)}"
             raise ReadError(self.path, f"data/{key}", reason)
-        return key, found
+        return self._read[key]
 
     def tensor(self, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Array:
         """Return what a tensor sees of a storage (torch._utils._rebuild_tensor_v2)."""
-        key, found = storage
+        if type(storage) is not _Storage:  # but an array, of which more might be seen than it has
+            raise TypeError(f"a tensor is a view of a storage, not of a {type(storage).__name__}")
+        key, found = storage.key, storage.numbers
+        shape, stride = tuple(shape), tuple(stride)
         if any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):
             raise ReadError(self.path, f"data/{key}", "a tensor's sizes are no whole numbers")
         if len(rest) > 2 and rest[2]:
             raise ReadError(self.path, f"data/{key}", "a tensor is stored as its conjugate or -x")
-        view = (key, offset, tuple(shape), tuple(stride))
+        view = (key, offset, shape, stride)
         if view in self._views:
             return self._views[view]
         size = math.prod(shape)

@@ -299,6 +299,16 @@ def test_tensors_outside_of_their_storage_are_refused(path: Path, entry: bytes, 
     assert said in refused(path, content)
 
 
+def test_a_tensor_is_no_storage(path: Path) -> None:
+    """Of the last number of a storage, repeated, a second view would see what lies behind it."""
+    repeated = tensor("0", 6, (40,), (0,), offset=5)
+    for storage in (repeated, row(text("0"), repeated)):
+        arguments = (storage, number(0), row(number(40)), row(number(1)), b"\x89")
+        entry = called("torch._utils", "_rebuild_tensor_v2", *arguments)
+        content = torch_file(made_dict({"a.weight": entry}), {"0": W0.tobytes()})
+        assert "a tensor is a view of a storage" in refused(path, content)
+
+
 def test_a_file_that_unpacks_to_more_than_itself_is_refused(path: Path) -> None:
     bomb = zipped({"net/data.pkl": b"\x80\x02}.", "net/data/0": bytes(10**6)}, ZIP_DEFLATED)
     assert "larger than the file" in refused(path, bomb)
