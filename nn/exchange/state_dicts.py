@@ -108,7 +108,8 @@ def _between(
         found.append(layer)
         after = told[i] if i < len(told) else None
         if isinstance(after, str):
-            after = activation(path, "activations", after)
+            usual = {"threshold": 20.0} if after == "softplus" else {}  # as PyTorch has it
+            after = activation(path, "activations", after, **usual)
         if after is not None:
             found.append(after)
     return Sequential(*found)

@@ -201,6 +201,8 @@ def test_activations_are_asked_for_and_checked() -> None:
         nn.read(STATE, activations=["relu"] * 3)
     with pytest.raises(nn.ReadError, match=r"no layer for 'rleu', only for .*relu"):
         nn.read(STATE, activations="rleu")
+    net = nn.read(STATE, activations="softplus")
+    assert repr(net[1]) == "Softplus(beta=1.0, threshold=20.0)"  # type: ignore[index]
     net = nn.read(STATE, activations=[nn.LeakyReLU(0.5), "softmax"])
     assert repr(net[1]) == "LeakyReLU(negative_slope=0.5)" and repr(net[3]) == "Softmax(dim=-1)"
 
