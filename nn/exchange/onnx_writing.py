@@ -1,0 +1,207 @@
+"""Networks as ONNX files, which onnxruntime and others run.
+
+In: a Module of nn's layers. Out: a file of opset 20 with one input, "input", of which each row is
+an example, and one output, "output". onnxruntime 1.32 lacks some activations in float64, so that
+these are written as simpler operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import Value
+from engine.files import write_whole
+from nn.exchange.parts import Array, package, row, unwritable
+from nn.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Dropout,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from nn.module import Module, values_of
+from nn.sequences import LayerNorm
+
+_OPSET, _IR = 20, 10
+
+
+def write(model: Module, path: Path, dtype: Any) -> None:
+    """Write a model as it predicts, in float64 or float32, for any number of examples.
+
+    A file that was there is replaced when the new one is whole. Raises ValueError for a layer that
+    can't be written, with its name; OSError where the file can't be written, and ImportError with
+    what to install.
+    """
+    graph, y = _Graph(np.dtype(dtype)), "input"
+    for graph.name, layer in row(model):
+        if type(layer) not in _LAYERS:
+            raise unwritable(graph.name, layer, "ONNX")
+        y = _LAYERS[type(layer)](graph, layer, y)
+    write_whole(path, graph.file(y))
+
+
+class _Graph:
+    """The graph as it is written: calling it adds an operation, and gives the name of its result.
+
+    Results have the layer's name; nodes have none, since onnxruntime refuses equal ones.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.onnx = package("onnx")
+        self.dtype = dtype
+        self.name = ""  # of the layer that is written
+        self.sizes: list[int] = []  # of the lists that layers take and give, where they say so
+        self.nodes: list[Any] = []
+        self.tensors: list[Any] = []
+        self.known: dict[tuple[Value, ...], str] = {}  # tensors, by their Values
+
+    def __call__(self, operation: str, *inputs: Any, **attributes: Any) -> str:
+        names = [x if isinstance(x, str) else self.tensor(np.array(x)) for x in inputs]
+        y = f"{self.name}.{operation}:{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(operation, names, [y], **attributes))
+        return y
+
+    def tensor(self, array: Array, name: str = "constant") -> str:
+        """The name of a new tensor of these numbers."""
+        with np.errstate(over="ignore"):
+            rounded = array.astype(self.dtype)
+        if np.any(np.isinf(rounded) & ~np.isinf(array)):
+            raise ValueError(f"{self.name!r} has numbers too large for {self.dtype}")
+        name = f"{self.name}.{name}:{len(self.tensors)}"
+        self.tensors.append(self.onnx.numpy_helper.from_array(rounded, name))
+        return name
+
+    def parameter(self, item: Any, name: str) -> str:
+        """The name of the tensor of a list, or list of lists, of Values; tied ones have one."""
+        key = tuple(values_of(item))
+        if key not in self.known:
+            shape = (len(item), -1) if isinstance(item[0], list) else (-1,)
+            array = np.array([value.data for value in key]).reshape(shape)
+            self.known[key] = self.tensor(array, name)
+        return self.known[key]
+
+    def dense(self, x: str, weight: Any, bias: Any) -> str:
+        """weight @ x + bias."""
+        self.sizes += [len(weight[0]), len(weight)]
+        terms = [self.parameter(weight, "weight")]
+        terms += [] if bias is None else [self.parameter(bias, "bias")]
+        return self("Gemm", x, *terms, transB=1)
+
+    def file(self, y: str) -> bytes:
+        """The whole file, in which y is the output."""
+        make, onnx = self.onnx.helper, self.onnx
+        kind = make.np_dtype_to_tensor_dtype(self.dtype)
+        self.nodes.append(make.make_node("Identity", [y], ["output"]))
+        first, last = (self.sizes[0], self.sizes[-1]) if self.sizes else (None, None)
+        x = make.make_tensor_value_info("input", kind, ["batch", first])
+        out = make.make_tensor_value_info("output", kind, ["batch", last])
+        graph = make.make_graph(self.nodes, "network", [x], [out], self.tensors)
+        opsets = [make.make_opsetid("", _OPSET)]
+        model = make.make_model(
+            graph, producer_name="gradloom", opset_imports=opsets, ir_version=_IR
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString(deterministic=True))
+
+
+# --- layers, each as operations -------------------------------------------------------------
+
+
+def _linear(graph: _Graph, layer: Linear, x: str) -> str:
+    return graph.dense(x, layer.weight, layer.bias)
+
+
+def _layer_norm(graph: _Graph, layer: LayerNorm, x: str) -> str:
+    if layer.weight is None:
+        raise unwritable(graph.name, layer, "ONNX, which has weights there")
+    graph.sizes += [len(layer.weight)]
+    names = [graph.parameter(item, name) for name, item in layer.named_parameters()]
+    return graph("LayerNormalization", x, *names, epsilon=layer.eps)
+
+
+def _gelu(graph: _Graph, layer: GELU, x: str) -> str:
+    if graph.dtype == np.float64:
+        told = "ONNX in float64, in which onnxruntime has no erf; float32 will do"
+        raise unwritable(graph.name, layer, told)
+    return graph("Gelu", x)
+
+
+def _leaky_relu(graph: _Graph, layer: LeakyReLU, x: str) -> str:
+    if graph.dtype == np.float32:
+        return graph("LeakyRelu", x, alpha=layer.negative_slope)
+    below = graph("Mul", graph("Min", x, 0.0), layer.negative_slope)
+    return graph("Add", graph("Max", x, 0.0), below)
+
+
+def _elu(graph: _Graph, layer: ELU | SELU, x: str) -> str:
+    if graph.dtype == np.float32:
+        return graph("Elu", x, alpha=layer.alpha)
+    below = graph("Sub", graph("Exp", graph("Min", x, 0.0)), 1.0)
+    return graph("Add", graph("Max", x, 0.0), graph("Mul", below, layer.alpha))
+
+
+def _selu(graph: _Graph, layer: SELU, x: str) -> str:
+    if graph.dtype == np.float32:
+        return graph("Selu", x)
+    return graph("Mul", _elu(graph, layer, x), layer.scale)
+
+
+def _softplus(graph: _Graph, layer: Softplus, x: str) -> str:
+    scaled = x if layer.beta == 1.0 else graph("Mul", x, layer.beta)
+    if graph.dtype == np.float32:
+        y = graph("Softplus", scaled)
+    else:  # never the exponential of a large number
+        small = graph("Exp", graph("Neg", graph("Abs", scaled)))
+        y = graph("Add", graph("Max", scaled, 0.0), graph("Log", graph("Add", small, 1.0)))
+    y = y if layer.beta == 1.0 else graph("Div", y, layer.beta)
+    if layer.threshold == math.inf:
+        return y
+    return graph("Where", graph("Greater", scaled, layer.threshold), x, y)
+
+
+def _silu(graph: _Graph, layer: SiLU, x: str) -> str:
+    return graph("Mul", x, graph("Sigmoid", x))
+
+
+def _nothing(graph: _Graph, layer: Module, x: str) -> str:
+    return x
+
+
+def _named(operation: str, **attributes: Any) -> Callable[[_Graph, Any, str], str]:
+    """A layer that is one operation."""
+    return lambda graph, layer, x: graph(operation, x, **attributes)
+
+
+_LAYERS: dict[type[Module], Callable[[_Graph, Any, str], str]] = {
+    ELU: _elu,
+    GELU: _gelu,
+    SELU: _selu,
+    Dropout: _nothing,  # as in evaluation mode
+    Flatten: _named("Flatten"),
+    Identity: _nothing,
+    LayerNorm: _layer_norm,
+    LeakyReLU: _leaky_relu,
+    Linear: _linear,
+    LogSoftmax: _named("LogSoftmax", axis=-1),
+    ReLU: _named("Relu"),
+    SiLU: _silu,
+    Sigmoid: _named("Sigmoid"),
+    Softmax: _named("Softmax", axis=-1),
+    Softplus: _softplus,
+    Tanh: _named("Tanh"),
+}
