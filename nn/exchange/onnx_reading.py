@@ -85,6 +85,7 @@ _FOLDED: dict[str, Callable[..., Array]] = {
     "Reshape": lambda told, x, shape: x.reshape(shape.tolist()),
     "Transpose": lambda told, x: x.transpose(told.get("perm")),
 }
+_POOLS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
 _NOTHING = ("Cast", "Identity", "ZipMap")  # what leaves numbers as they are
 _DOMAINS = ("", "ai.onnx")
 _PROBES = np.concatenate([np.linspace(-45.0, 45.0, 361), [-800.0, -1e-3, 1e-3, 800.0]])
@@ -448,6 +449,79 @@ class _Reader:
             p = _decimal(self.numbers(node, 1).ravel()[0])
         return made(self.file, _name(node), "Dropout", {}, p=p)
 
+    def slid(
+        self, node: Any, told: dict[str, Any], size: list[int], channels: int
+    ) -> dict[str, Any]:
+        """How windows of a size slide over channels, as nn's layers are told it."""
+        dims = len(size)
+        if dims not in (1, 2) or len(self.shape) != dims + 2:
+            raise self.error(node, f"it has windows of {dims} dimensions, and nn of 1 and 2")
+        steps, spread = told.get("strides", [1] * dims), told.get("dilations", [1] * dims)
+        around = told.get("pads", [0] * 2 * dims)
+        if [len(steps), len(spread), len(around)] != [dims, dims, 2 * dims] or min(steps) < 1:
+            raise self.error(node, "its strides, dilations and pads make no sense")
+        reach = [d * (k - 1) for d, k in zip(spread, size, strict=True)]
+        same = [r // 2 for r in reach] + [r - r // 2 for r in reach]
+        if (auto := told.get("auto_pad", b"NOTSET")) == b"SAME_UPPER" and set(steps) == {1}:
+            around = same
+        elif auto not in (b"NOTSET", b"VALID"):
+            raise self.error(node, f"its auto_pad is {auto.decode()}, which PyTorch doesn't have")
+        before, after = around[:dims], around[dims:]
+        if before != after and not (
+            around == same and set(steps) == {1} and node.op_type == "Conv"
+        ):
+            raise self.error(node, f"its padding is {before} before and {after} after a picture")
+        sizes = [
+            n and (n + b + a - r - 1) // step + 1  # where it is known
+            for n, b, a, r, step in zip(self.shape[2:], before, after, reach, steps, strict=True)
+        ]
+        self.shape = [self.shape[0], channels, *(0 if told.get("ceil_mode") else n for n in sizes)]
+        padding = before if before == after else "same"
+        return {"kernel_size": size, "stride": steps, "padding": padding, "dilation": spread}
+
+    def conv(self, node: Any, told: dict[str, Any]) -> Module:
+        """A convolution."""
+        arrays = {"weight": self.numbers(node, 1)}
+        if len(node.input) > 2 and node.input[2]:
+            arrays["bias"] = self.numbers(node, 2)
+        if arrays["weight"].ndim < 3:
+            raise self.error(node, "its weight has no windows")
+        (outputs, inputs, *size), groups = arrays["weight"].shape, told.get("group", 1)
+        if len(self.shape) > 1 and self.shape[1] not in (0, inputs * groups):
+            took = f"it takes {inputs * groups} channels, and is given {self.shape[1]}"
+            raise self.error(node, took)
+        windows = self.slid(node, told, list(size), outputs)
+        return made(
+            self.file,
+            _name(node),
+            f"Conv{len(size)}d",
+            arrays,
+            in_channels=inputs * groups,
+            out_channels=outputs,
+            groups=groups,
+            bias="bias" in arrays,
+            padding_mode="zeros",
+            **windows,
+        )
+
+    def pool(self, node: Any, told: dict[str, Any]) -> Module:
+        """The largest number or the mean of windows, or of whole channels."""
+        kind, size = node.op_type, told.get("kernel_shape", self.shape[2:])
+        if kind.startswith("Global"):
+            told = {"strides": size}
+            if not all(size):
+                raise self.error(node, "the size of pictures is not said, which it needs")
+        windows = self.slid(node, told, size, self.shape[1])
+        ceil_mode = bool(told.get("ceil_mode", 0))
+        if kind.endswith("MaxPool"):
+            settings = {"return_indices": False, "ceil_mode": ceil_mode}
+            return made(self.file, _name(node), f"MaxPool{len(size)}d", {}, **windows, **settings)
+        if ceil_mode or set(windows.pop("dilation")) != {1}:
+            raise self.error(node, "nn's means are of windows with no gaps, within the picture")
+        windows |= {"ceil_mode": False, "count_include_pad": bool(told.get("count_include_pad", 0))}
+        windows |= {"divisor_override": None} if len(size) == 2 else {}
+        return made(self.file, _name(node), f"AvgPool{len(size)}d", {}, **windows)
+
     def prelu(self, node: Any, told: dict[str, Any]) -> Module:
         """A PRelu with one slope for all."""
         slope, *others = set(self.numbers(node, 1).ravel().tolist())
@@ -472,7 +546,9 @@ _STEPS: dict[str, Callable[[_Reader, Any, dict[str, Any]], Module | _Affine | No
     **dict.fromkeys(["Flatten", "Reshape"], _Reader.flat),
     **dict.fromkeys(["LogSoftmax", "Softmax"], _Reader.softmax),
     **dict.fromkeys(_USUAL, _Reader.usual),
+    **dict.fromkeys(_POOLS, _Reader.pool),
     "BatchNormalization": _Reader.batch_norm,
+    "Conv": _Reader.conv,
     "Dropout": _Reader.dropout,
     "LayerNormalization": _Reader.layer_norm,
     "PRelu": _Reader.prelu,

@@ -16,6 +16,7 @@ import numpy as np
 
 from engine import Value
 from engine.files import write_whole
+from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.exchange.parts import Array, package, row, unwritable
 from nn.layers import (
     ELU,
@@ -65,7 +66,7 @@ class _Graph:
         self.onnx = package("onnx")
         self.dtype = dtype
         self.name = ""  # of the layer that is written
-        self.sizes: list[int] = []  # of the lists that layers take and give, where they say so
+        self.shapes: list[list[Any]] = []  # of what layers take and give, where they say so
         self.nodes: list[Any] = []
         self.tensors: list[Any] = []
         self.known: dict[tuple[Value, ...], str] = {}  # tensors, by their Values
@@ -86,30 +87,25 @@ class _Graph:
         self.tensors.append(self.onnx.numpy_helper.from_array(rounded, name))
         return name
 
-    def parameter(self, item: Any, name: str) -> str:
-        """The name of the tensor of a list, or list of lists, of Values; tied ones have one."""
+    def parameters(self, layer: Module) -> list[str]:
+        """The names of the tensors of a layer's parameters; tied ones have one."""
+        arrays = layer.state_dict()
+        return [self.parameter(item, name, arrays[name]) for name, item in layer.named_parameters()]
+
+    def parameter(self, item: Any, name: str, array: Array) -> str:
         key = tuple(values_of(item))
         if key not in self.known:
-            shape = (len(item), -1) if isinstance(item[0], list) else (-1,)
-            array = np.array([value.data for value in key]).reshape(shape)
             self.known[key] = self.tensor(array, name)
         return self.known[key]
-
-    def dense(self, x: str, weight: Any, bias: Any) -> str:
-        """weight @ x + bias."""
-        self.sizes += [len(weight[0]), len(weight)]
-        terms = [self.parameter(weight, "weight")]
-        terms += [] if bias is None else [self.parameter(bias, "bias")]
-        return self("Gemm", x, *terms, transB=1)
 
     def file(self, y: str) -> bytes:
         """The whole file, in which y is the output."""
         make, onnx = self.onnx.helper, self.onnx
         kind = make.np_dtype_to_tensor_dtype(self.dtype)
         self.nodes.append(make.make_node("Identity", [y], ["output"]))
-        first, last = (self.sizes[0], self.sizes[-1]) if self.sizes else (None, None)
-        x = make.make_tensor_value_info("input", kind, ["batch", first])
-        out = make.make_tensor_value_info("output", kind, ["batch", last])
+        given, last = (self.shapes[0], self.shapes[-1]) if self.shapes else ([None], [None])
+        x = make.make_tensor_value_info("input", kind, ["batch", *given])
+        out = make.make_tensor_value_info("output", kind, ["batch", *last])
         graph = make.make_graph(self.nodes, "network", [x], [out], self.tensors)
         opsets = [make.make_opsetid("", _OPSET)]
         model = make.make_model(
@@ -123,15 +119,57 @@ class _Graph:
 
 
 def _linear(graph: _Graph, layer: Linear, x: str) -> str:
-    return graph.dense(x, layer.weight, layer.bias)
+    graph.shapes += [[layer.in_features], [layer.out_features]]
+    return graph("Gemm", x, *graph.parameters(layer), transB=1)
 
 
 def _layer_norm(graph: _Graph, layer: LayerNorm, x: str) -> str:
     if layer.weight is None:
         raise unwritable(graph.name, layer, "ONNX, which has weights there")
-    graph.sizes += [len(layer.weight)]
-    names = [graph.parameter(item, name) for name, item in layer.named_parameters()]
-    return graph("LayerNormalization", x, *names, epsilon=layer.eps)
+    graph.shapes += [[len(layer.weight)]]
+    return graph("LayerNormalization", x, *graph.parameters(layer), epsilon=layer.eps)
+
+
+def _sliding(graph: _Graph, layer: Any) -> dict[str, Any]:
+    """The attributes of windows, and what pictures are."""
+    if graph.dtype == np.float64 and not isinstance(layer, MaxPool1d | MaxPool2d):
+        told = "ONNX in float64, in which onnxruntime has none; float32 will do"
+        raise unwritable(graph.name, layer, told)
+    names = {"kernel_size": "kernel_shape", "stride": "strides", "dilation": "dilations"}
+    names |= {} if isinstance(layer.padding, str) else {"padding": "pads"}
+    found = {name: getattr(layer, own, 1) for own, name in names.items()}
+    each = {k: [*v] if isinstance(v, tuple) else [v] * layer.dims for k, v in found.items()}
+    if "pads" in each:
+        each["pads"] *= 2  # before and after
+        return each
+    return {**each, "auto_pad": {"same": "SAME_UPPER", "valid": "VALID"}[layer.padding]}
+
+
+def _conv(graph: _Graph, layer: Any, x: str) -> str:
+    if layer.padding_mode != "zeros":
+        raise unwritable(graph.name, layer, "ONNX, whose padding is of zeros")
+    size = [None] * layer.dims
+    graph.shapes += [[layer.in_channels, *size], [layer.out_channels, *size]]
+    names, windows = graph.parameters(layer), _sliding(graph, layer)
+    return graph("Conv", x, *names, group=layer.groups, **windows)
+
+
+def _max_pool(graph: _Graph, layer: Any, x: str) -> str:
+    graph.shapes += [[None] * (layer.dims + 1)] * (not graph.shapes)
+    return graph("MaxPool", x, ceil_mode=int(layer.ceil_mode), **_sliding(graph, layer))
+
+
+def _avg_pool(graph: _Graph, layer: Any, x: str) -> str:
+    if layer.ceil_mode or layer.divisor_override:
+        raise unwritable(graph.name, layer, "ONNX, where a mean is of the whole window")
+    graph.shapes += [[None] * (layer.dims + 1)] * (not graph.shapes)
+    windows = _sliding(graph, layer)
+    return graph("AveragePool", x, count_include_pad=int(layer.count_include_pad), **windows)
+
+
+def _flatten(graph: _Graph, layer: Flatten, x: str) -> str:
+    graph.shapes += [[None]]
+    return graph("Flatten", x)
 
 
 def _gelu(graph: _Graph, layer: GELU, x: str) -> str:
@@ -191,8 +229,11 @@ _LAYERS: dict[type[Module], Callable[[_Graph, Any, str], str]] = {
     ELU: _elu,
     GELU: _gelu,
     SELU: _selu,
+    **dict.fromkeys([AvgPool1d, AvgPool2d], _avg_pool),
+    **dict.fromkeys([Conv1d, Conv2d], _conv),
+    **dict.fromkeys([MaxPool1d, MaxPool2d], _max_pool),
     Dropout: _nothing,  # as in evaluation mode
-    Flatten: _named("Flatten"),
+    Flatten: _flatten,
     Identity: _nothing,
     LayerNorm: _layer_norm,
     LeakyReLU: _leaky_relu,

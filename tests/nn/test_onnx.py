@@ -269,6 +269,93 @@ def test_pictures_are_flattened() -> None:
     check_as_reference(rows, "Flatten", "Linear", x=pictures)
 
 
+# --- pictures and signals -------------------------------------------------------------------
+
+PICTURES, SIGNALS = RNG.normal(size=(3, 4, 6, 5)), RNG.normal(size=(3, 4, 7))
+K, C = RNG.normal(size=(6, 2, 3, 2)), RNG.normal(size=6)
+WINDOWS: dict[str, tuple[list[str], Any, Any, list[Any]]] = {
+    "Conv": (["Conv2d"], PICTURES, (None, 4, None, None), [node("Conv", "x K C", "y", group=2)]),
+    "Conv, with all settings": (
+        ["Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"],
+        PICTURES,
+        (None, 4, 6, 5),
+        [
+            node("Conv", "x K", "h", group=2, strides=[2, 1], pads=[2, 1, 2, 1], dilations=[2, 1]),
+            node("Relu", "h", "i"),
+            node("MaxPool", "i", "j", kernel_shape=[2, 3], strides=[1, 2], pads=[1, 1, 1, 1]),
+            node("Reshape", "j rows72", "k"),
+            node("MatMul", "k W72", "y"),
+        ],
+    ),
+    "as wide as it was": (
+        ["Conv2d"],
+        PICTURES,
+        (None, 4, 6, 5),
+        [node("Conv", "x K C", "y", group=2, auto_pad="SAME_UPPER")],
+    ),
+    "the same, spelt out": (
+        ["Conv2d"],
+        PICTURES,
+        (None, 4, 6, 5),
+        [node("Conv", "x K C", "y", group=2, pads=[1, 0, 1, 1])],
+    ),
+    "signals": (
+        ["Conv1d", "AvgPool1d"],
+        SIGNALS,
+        (None, 4, 7),
+        [
+            node("Conv", "x K1 C", "h", pads=[1, 1]),
+            node("AveragePool", "h", "y", kernel_shape=[3], strides=[2], pads=[1, 1]),
+        ],
+    ),
+    "padding counts": (
+        ["AvgPool2d"],
+        PICTURES,
+        (None, 4, None, None),
+        [node("AveragePool", "x", "y", kernel_shape=[2, 2], pads=[1] * 4, count_include_pad=1)],
+    ),
+    "whole channels": (
+        ["AvgPool2d", "Flatten", "Linear"],
+        PICTURES,
+        (None, 4, 6, 5),
+        [
+            node("GlobalAveragePool", "x", "h"),
+            node("Flatten", "h", "i"),
+            node("MatMul", "i V", "y"),
+        ],
+    ),
+    "largest of whole channels": (
+        ["MaxPool2d"],
+        PICTURES,
+        (None, 4, 6, 5),
+        [node("GlobalMaxPool", "x", "y")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_slide_as_in_onnx(name: str) -> None:
+    kinds, x, shape, nodes = WINDOWS[name]
+    constants = {"K": K, "C": C, "K1": RNG.normal(size=(6, 4, 3)), "V": V}
+    constants |= {"rows72": np.array([-1, 72]), "W72": RNG.normal(size=(72, 2))}
+    model = network(*nodes, x=shape, **constants)
+    check_as_reference(model, *kinds, x=x)
+
+
+def test_windows_that_nn_lacks_are_refused() -> None:
+    pool = {"kernel_shape": [2, 2]}
+    for windows, why in [
+        (node("Conv", "x K", "y", group=2, pads=[1, 0, 0, 0]), "[1, 0] before and [0, 0] after"),
+        (node("Conv", "x K", "y", group=2, auto_pad="SAME_LOWER"), "its auto_pad is SAME_LOWER"),
+        (node("Conv", "x K5", "y"), "windows of 3 dimensions"),
+        (node("Conv", "x K", "y", group=4), "it takes 8 channels, and is given 4"),
+        (node("AveragePool", "x", "y", ceil_mode=1, **pool), "means are of windows with no gaps"),
+        (node("MaxPool", "x", "y", strides=[0, 1], **pool), "make no sense"),
+        (node("MaxPool", "x", "y", pads=[2, 2, 2, 2], **pool), "padding of at most half a window"),
+    ]:
+        assert why in refused(network(windows, x=(None, 4, 6, 5), K=K, K5=np.ones((2, 4, 1, 1, 1))))
+
+
 # --- what classifiers have at the end -------------------------------------------------------
 
 
@@ -507,7 +594,41 @@ def test_what_is_written_is_read_again(model: nn.Module, dtype: Any, tmp_path: P
 
 
 def test_all_layers_that_can_be_written_are_tried() -> None:
-    assert set(_LAYERS) <= {type(m) for model in MODELS for m in model.modules()}
+    tried = {type(m) for model in MODELS for m in model.modules()}
+    assert set(_LAYERS) <= tried | {type(layer) for _, layers in PICTURED for layer in layers}
+
+
+PICTURED: list[tuple[Any, list[nn.Module]]] = [
+    (
+        PICTURES,
+        [
+            nn.Conv2d(4, 6, (3, 2), (2, 1), (2, 1), groups=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2, 1, 1),
+            nn.Conv2d(6, 3, 3, padding="same", bias=False),
+            nn.AvgPool2d((2, 1), count_include_pad=False),
+            nn.Flatten(),
+            nn.Linear(42, 2),
+        ],
+    ),
+    (SIGNALS, [nn.MaxPool1d(2, ceil_mode=True), nn.Conv1d(4, 2, 3, padding="valid", dilation=1)]),
+    (SIGNALS, [nn.AvgPool1d(3, 2, 1), nn.SiLU()]),
+]
+
+
+@pytest.mark.parametrize("x, layers", PICTURED, ids=["pictures", "signals", "means"])
+def test_windows_that_are_written_are_read_again(x: Any, layers: Any, tmp_path: Path) -> None:
+    model, path = nn.Sequential(*layers), tmp_path / "net.onnx"
+    with pytest.raises(ValueError, match=r"onnxruntime has none; float32 will do"):
+        nn.write(model, path)
+    nn.write(model, path, dtype=np.float32)
+    read = nn.read(path)
+    kinds = [[type(layer) for layer in network] for network in (model, read)]
+    assert kinds[0] == kinds[1]
+    expected = nn.predict(model, x, path="scalar")
+    [found] = ReferenceEvaluator(onnx.load(path)).run(None, {"input": x.astype(np.float32)})
+    np.testing.assert_allclose(nn.predict(read, x, path="scalar"), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_inputs_have_a_batch_of_any_size_and_names(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_onnx import MODELS, X, refused
+from test_onnx import MODELS, PICTURED, X, refused
 
 import nn
 
@@ -83,6 +83,31 @@ def test_files_of_torch_with_older_opsets(opset: int, tmp_path: Path) -> None:
     found = nn.predict(read, x.numpy(), path="scalar")
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     assert read[3].weight[0][0] is read[5].weight[0][0]
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_files_of_torch_with_convolutions(dynamo: bool, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layers = [
+        torch.nn.Conv2d(2, 4, 3, padding="same"),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2, padding=1),
+        torch.nn.Conv2d(4, 4, (3, 2), (1, 2), 1, groups=2, bias=False),
+        torch.nn.SiLU(),
+        torch.nn.AvgPool2d(2, stride=1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(24, 3),
+    ]
+    model, x = torch.nn.Sequential(*layers).double(), torch.randn(5, 2, 6, 6, dtype=torch.float64)
+    model(x)
+    exported(model.eval(), tmp_path / "net.onnx", dynamo=dynamo, x=x)
+    read = nn.read(tmp_path / "net.onnx")
+    kinds = ["Conv2d", "ReLU", "MaxPool2d", "Conv2d", "SiLU", "AvgPool2d", "Flatten", "Linear"]
+    assert [type(layer).__name__ for layer in read] == kinds
+    found = nn.predict(read, x.numpy(), path="scalar")
+    np.testing.assert_allclose(found, model(x).detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
 def test_what_torch_can_export_and_nn_lacks_is_named(tmp_path: Path) -> None:
@@ -176,3 +201,16 @@ def test_onnxruntime_computes_what_is_written(model: nn.Module, dtype: Any, tmp_
     expected = nn.predict(model, X, path="scalar").reshape(len(X), -1)
     digits = 1e-12 if dtype == np.float64 else 1e-5
     np.testing.assert_allclose(found, expected, rtol=digits, atol=digits)
+
+
+@pytest.mark.parametrize("x, layers", PICTURED, ids=["pictures", "signals", "means"])
+def test_onnxruntime_slides_windows_as_they_are_written(
+    x: Any, layers: Any, tmp_path: Path
+) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    model = nn.Sequential(*layers)
+    nn.write(model, tmp_path / "net.onnx", dtype=np.float32)
+    session = runtime.InferenceSession(tmp_path / "net.onnx")
+    [found] = session.run(None, {"input": x.astype(np.float32)})
+    expected = nn.predict(model, x, path="scalar")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
