@@ -1,38 +1,26 @@
 """Networks in ONNX files, such as those of torch.onnx and skl2onnx, as Sequentials.
 
-In: a path, or an onnx.ModelProto. Out: layers in a row. The graph is walked from its output back to
-its input, so that what other outputs need, such as a classifier's labels, is never looked at.
-Where nodes are no layer by name, they are computed at some numbers and compared with our
-activations, since exporters write a GELU in many ways. Nothing of a file is run otherwise.
+In: a path, or an onnx.ModelProto. Out: layers in a row. What a node is, its operation says; what
+scales and moves numbers next to a Linear becomes a part of that, and where nodes are no layer by
+name, `onnx_activations` looks at what they compute.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine import Value
 from nn.containers import Sequential
-from nn.exchange.parts import Array, File, ReadError, activation, linear, made, package
-from nn.layers import (
-    ELU,
-    GELU,
-    SELU,
-    Flatten,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
+from nn.exchange.onnx_activations import MOST, activation_of, is_elementwise
+from nn.exchange.onnx_graphs import DOMAINS, Graph, Part, decimal, name_of
+from nn.exchange.parts import Array, activation, linear, made
+from nn.layers import Flatten, LeakyReLU
 from nn.module import Module
 
 # Activations that are one operation, and how their attributes are called here.
@@ -49,49 +37,8 @@ _USUAL: dict[str, dict[str, Any]] = {
     "Gelu": {"approximate": b"none"},
     "Selu": {"alpha": 1.6732632, "gamma": 1.050701},
 }
-# Operations on one number after the other, of which other activations are made.
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Abs": np.abs,
-    "Add": np.add,
-    "Cast": np.positive,
-    "Div": np.divide,
-    "Erf": np.vectorize(math.erf),
-    "Exp": np.exp,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "Identity": np.positive,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Log": np.log,
-    "Max": lambda *x: reduce(np.maximum, x),
-    "Min": lambda *x: reduce(np.minimum, x),
-    "Mul": np.multiply,
-    "Neg": np.negative,
-    "Pow": np.power,
-    "Reciprocal": np.reciprocal,
-    "Relu": lambda x: np.maximum(x, 0.0),
-    "Sigmoid": lambda x: np.exp(-np.logaddexp(0.0, -x)),
-    "Softplus": lambda x: np.logaddexp(0.0, x),
-    "Sqrt": np.sqrt,
-    "Sub": np.subtract,
-    "Sum": lambda *x: reduce(np.add, x),
-    "Tanh": np.tanh,
-    "Where": np.where,
-}
-# Constants that are made of constants.
-_FOLDED: dict[str, Callable[..., Array]] = {
-    "Cast": lambda told, x: x,
-    "Identity": lambda told, x: x,
-    "Reshape": lambda told, x, shape: x.reshape(shape.tolist()),
-    "Transpose": lambda told, x: x.transpose(told.get("perm")),
-}
 _POOLS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
 _NOTHING = ("Cast", "Identity", "ZipMap")  # what leaves numbers as they are
-_DOMAINS = ("", "ai.onnx")
-_PROBES = np.concatenate([np.linspace(-45.0, 45.0, 361), [-800.0, -1e-3, 1e-3, 800.0]])
-_MOST = 16  # parts of the row that may be one activation
-# By which share results are off of a constant that was rounded to so many bytes.
-_ROUNDING = {2: 1e-2, 4: 1e-6}
 
 
 def read(source: Any) -> Sequential:
@@ -103,14 +50,6 @@ def read(source: Any) -> Sequential:
     """
     with np.errstate(all="ignore"):  # inf and nan come out as they would elsewhere
         return _Reader(source).model()
-
-
-@dataclass
-class _Part:
-    """The nodes between one tensor of the row, x, and the next one, in the order they run in."""
-
-    nodes: list[Any]
-    x: str
 
 
 @dataclass
@@ -137,147 +76,24 @@ class _Affine:
         return replace(after, weight=after.weight * self.scale, bias=bias, tied=None)
 
 
-class _Reader:
-    """What is read of one file: its constants, its row of nodes, and the layers found so far."""
+class _Reader(Graph):
+    """A graph, and the layers that were found in it so far."""
 
     def __init__(self, source: Any) -> None:
-        onnx = package("onnx")
-        self.onnx = onnx
-        is_model = isinstance(source, onnx.ModelProto)
-        self.file: File = "the ModelProto" if is_model else source
-        try:
-            model = source if is_model else _loaded(onnx, Path(source))
-            onnx.checker.check_model(model)
-            self.constants = {t.name: self.array(t) for t in model.graph.initializer}
-        except (onnx.checker.ValidationError, LookupError, TypeError, ValueError) as error:
-            told = f"{type(error).__name__}: {error}".strip().split("\n")[0]
-            raise self.error(None, f"it is damaged, or no ONNX file ({told})") from None
-        self.graph = model.graph
-        self.opset = next((o.version for o in model.opset_import if o.domain in _DOMAINS), 0)
-        if self.opset < 7:
-            raise self.error(None, f"it has opset {self.opset}, and those from 7 on are read")
-        self.places: dict[str, int] = {}  # tensors, by the node that makes them
-        for place, node in enumerate(self.graph.node):
-            if not self.is_constant(node):
-                self.places.update(dict.fromkeys(filter(None, node.output), place))
-        # Tied weights are the same Values: more than this make no sense, and would fill the memory.
-        self.room = 4 * sum(array.size for array in self.constants.values())
-        inputs = [i for i in self.graph.input if i.name not in self.constants]
-        if len(inputs) != 1:
-            raise self.error(None, f"it has {len(inputs)} inputs, and a Sequential has one")
-        self.x = inputs[0].name
-        self.shape = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim] or [0, 0]
+        super().__init__(source)
         self.layers: list[Module | _Affine] = []
         self.weights: dict[str, list[list[Value]]] = {}  # by the tensor, as they lie there
-
-    def error(self, node: Any, reason: str) -> ReadError:
-        """The error at a node, or of the whole file."""
-        return ReadError(self.file, _name(node) if node else "", reason)
-
-    def array(self, tensor: Any) -> Array:
-        """The numbers of a tensor."""
-        found: Array = self.onnx.numpy_helper.to_array(tensor)
-        return found
-
-    # --- the graph ---
-
-    def told(self, node: Any) -> dict[str, Any]:
-        """The attributes of a node. Those that are numbers have seven digits: 0.2 is 0.2 again."""
-        found = {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
-        return {k: _decimal(v) if isinstance(v, float) else v for k, v in found.items()}
-
-    def is_constant(self, node: Any) -> bool:
-        """Whether a node makes a constant, which is then kept."""
-        told, kind = self.told(node), node.op_type
-        try:
-            if kind == "Constant":
-                [value] = told.values()
-                made = self.array(value) if hasattr(value, "dims") else np.asarray(value)
-            elif kind in _FOLDED and all(name in self.constants for name in node.input):
-                made = _FOLDED[kind](told, *[self.constants[name] for name in node.input])
-            else:
-                return False
-        except (ValueError, TypeError) as error:
-            raise self.error(node, f"it can't be computed ({error})") from None
-        self.constants[node.output[0]] = made
-        return True
-
-    def output(self) -> str:
-        """The output that is no label."""
-        types = self.onnx.TensorProto
-        labels = (types.INT64, types.INT32, types.STRING, types.BOOL)
-        found: list[str] = [
-            o.name for o in self.graph.output if o.type.tensor_type.elem_type not in labels
-        ]
-        if len(found) != 1:
-            raise self.error(None, f"it has {len(found)} outputs of numbers, and a Sequential one")
-        return found[0]
-
-    def parts(self) -> list[_Part]:
-        """The row, from the input to the output."""
-        found, y = list[_Part](), self.output()
-        while y != self.x:
-            found.append(self.part(y))
-            y = found[-1].x
-        return found[::-1]
-
-    def part(self, y: str) -> _Part:
-        """The nodes that make y of one other tensor: one node, or branches from where they part."""
-        nodes, waiting = list[Any](), {y}
-        while not nodes or len(waiting) > 1:
-            last = max(waiting, key=lambda name: self.places.get(name, -1))
-            waiting.remove(last)
-            if last in self.places:
-                nodes.insert(0, self.graph.node[self.places[last]])
-                waiting |= {x for x in nodes[0].input if x and x not in self.constants}
-            if not waiting:
-                raise self.error(nodes[0] if nodes else None, "it does not depend on the input")
-        return _Part(nodes, *waiting)
-
-    # --- activations of several nodes ---
-
-    def is_float(self, node: Any) -> bool:
-        """Whether a node leaves digits behind the point: all but a Cast to whole numbers do."""
-        types = self.onnx.TensorProto
-        floats = (types.FLOAT, types.FLOAT16, types.DOUBLE, types.BFLOAT16)
-        return node.op_type != "Cast" or self.told(node)["to"] in floats
-
-    def is_elementwise(self, part: _Part) -> bool:
-        """Whether a part works on one number after the other, on each alike."""
-        return all(
-            node.op_type in _ELEMENTWISE
-            and node.domain in _DOMAINS
-            and {a.name for a in node.attribute} <= {"to"}
-            and self.is_float(node)
-            and all(self.constants[x].size == 1 for x in node.input if x in self.constants)
-            for node in part.nodes
-        )
-
-    def activation(self, run: list[_Part]) -> Module | None:
-        """The layer that computes what several parts do, if there is one."""
-        nodes = [node for part in run for node in part.nodes]
-        if all(node.op_type in _NAMED for node in nodes):
-            return None
-        used = {x: self.constants[x] for node in nodes for x in node.input if x in self.constants}
-        values = {x: array.astype(np.float64).reshape(()) for x, array in used.items()}
-        numbers = [float(value) for value in values.values()]
-        off = max((_ROUNDING.get(array.itemsize, 0.0) for array in used.values()), default=0.0)
-        values[run[0].x] = _PROBES
-        for node in nodes:
-            inputs = [values[x] for x in node.input]
-            values[node.output[0]] = _ELEMENTWISE[node.op_type](*inputs)
-        y = np.broadcast_to(values[nodes[-1].output[0]], _PROBES.shape)
-        return next((a for a in _candidates(y, numbers) if _agrees(a, y, max(off, 1e-14))), None)
-
-    # --- layers ---
+        # Tied weights are the same Values: more than this make no sense, and would fill the memory.
+        self.room = 4 * sum(array.size for array in self.constants.values())
 
     def model(self) -> Sequential:
         """The layers of the whole row."""
         parts = self.parts()
         while parts:
-            run = list(takewhile(self.is_elementwise, parts[:_MOST]))
+            run = list(takewhile(lambda part: is_elementwise(self, part), parts[:MOST]))
             for count in range(len(run), 0, -1):
-                if layer := self.activation(run[:count]):
+                named = all(n.op_type in _NAMED for part in run[:count] for n in part.nodes)
+                if not named and (layer := activation_of(self, run[:count])):
                     self.layers.append(layer)
                     parts = parts[count:]
                     break
@@ -291,7 +107,7 @@ class _Reader:
                     raise self.error(part.nodes[-1], f"{told}; a Sequential is one row")
         return Sequential(*map(self.built, self.layers)).eval()
 
-    def is_of_two_classes(self, part: _Part, after: list[_Part]) -> bool:
+    def is_of_two_classes(self, part: Part, after: list[Part]) -> bool:
         """Whether a part makes [1 - p, p] of p, and is the end, as skl2onnx writes it."""
         first, last = part.nodes[0], part.nodes[-1]
         return (
@@ -306,11 +122,11 @@ class _Reader:
         """Add the layer that a node is; some are none, and leave all numbers as they are."""
         kind, told = node.op_type, self.told(node)
         layer: Module | _Affine | None
-        if kind in _STEPS and node.domain in (*_DOMAINS, "ai.onnx.ml"):
+        if kind in _STEPS and node.domain in (*DOMAINS, "ai.onnx.ml"):
             layer = _STEPS[kind](self, node, told)
-        elif kind in _NAMED and node.domain in _DOMAINS:
+        elif kind in _NAMED and node.domain in DOMAINS:
             arguments = {_NAMED[kind][name]: value for name, value in told.items()}
-            layer = activation(self.file, _name(node), kind, **arguments)
+            layer = activation(self.file, name_of(node), kind, **arguments)
         else:
             raise self.error(node, "nn has no layer that does this")
         last = self.layers[-1] if self.layers else None
@@ -328,7 +144,7 @@ class _Reader:
         scale, bias = np.reshape(found.scale, (-1, 1)), found.bias
         if bias is not None:
             bias = np.broadcast_to(bias, len(found.weight))
-        layer = linear(self.file, _name(found.node), found.weight * scale, bias)
+        layer = linear(self.file, name_of(found.node), found.weight * scale, bias)
         if found.tied and np.all(scale == 1.0):
             tensor, transposed = found.tied
             rows = _transposed(layer.weight) if transposed else layer.weight
@@ -430,7 +246,7 @@ class _Reader:
     def softmax(self, node: Any, told: dict[str, Any]) -> Module:
         """A Softmax or LogSoftmax."""
         self.on_last_axis(node, told.get("axis", -1 if self.opset >= 13 else 1))
-        return activation(self.file, _name(node), node.op_type)
+        return activation(self.file, name_of(node), node.op_type)
 
     def layer_norm(self, node: Any, told: dict[str, Any]) -> Module:
         """A LayerNormalization."""
@@ -440,14 +256,14 @@ class _Reader:
         told = {"eps": told.get("epsilon", 1e-5), "elementwise_affine": True}
         shape = [arrays["weight"].size]
         told |= {"normalized_shape": shape, "bias": "bias" in arrays}
-        return made(self.file, _name(node), "LayerNorm", arrays, **told)
+        return made(self.file, name_of(node), "LayerNorm", arrays, **told)
 
     def dropout(self, node: Any, told: dict[str, Any]) -> Module:
         """A Dropout, which does nothing in evaluation mode."""
         p = told.get("ratio", 0.5)
         if len(node.input) > 1 and node.input[1]:
-            p = _decimal(self.numbers(node, 1).ravel()[0])
-        return made(self.file, _name(node), "Dropout", {}, p=p)
+            p = decimal(self.numbers(node, 1).ravel()[0])
+        return made(self.file, name_of(node), "Dropout", {}, p=p)
 
     def slid(
         self, node: Any, told: dict[str, Any], size: list[int], channels: int
@@ -493,7 +309,7 @@ class _Reader:
         windows = self.slid(node, told, list(size), outputs)
         return made(
             self.file,
-            _name(node),
+            name_of(node),
             f"Conv{len(size)}d",
             arrays,
             in_channels=inputs * groups,
@@ -515,12 +331,12 @@ class _Reader:
         ceil_mode = bool(told.get("ceil_mode", 0))
         if kind.endswith("MaxPool"):
             settings = {"return_indices": False, "ceil_mode": ceil_mode}
-            return made(self.file, _name(node), f"MaxPool{len(size)}d", {}, **windows, **settings)
+            return made(self.file, name_of(node), f"MaxPool{len(size)}d", {}, **windows, **settings)
         if ceil_mode or set(windows.pop("dilation")) != {1}:
             raise self.error(node, "nn's means are of windows with no gaps, within the picture")
         windows |= {"ceil_mode": False, "count_include_pad": bool(told.get("count_include_pad", 0))}
         windows |= {"divisor_override": None} if len(size) == 2 else {}
-        return made(self.file, _name(node), f"AvgPool{len(size)}d", {}, **windows)
+        return made(self.file, name_of(node), f"AvgPool{len(size)}d", {}, **windows)
 
     def prelu(self, node: Any, told: dict[str, Any]) -> Module:
         """A PRelu with one slope for all."""
@@ -535,7 +351,7 @@ class _Reader:
             usual = _USUAL[node.op_type][name]
             if value != usual:
                 raise self.error(node, f"{name} is {value!r}, and nn has only {usual!r}")
-        return activation(self.file, _name(node), node.op_type)
+        return activation(self.file, name_of(node), node.op_type)
 
 
 # What an operation is: a layer, part of a Linear, or None for nothing.
@@ -555,27 +371,6 @@ _STEPS: dict[str, Callable[[_Reader, Any, dict[str, Any]], Module | _Affine | No
 }
 
 
-def _candidates(y: Array, numbers: list[float]) -> Iterator[Module]:
-    """The activations that may have the values y at the probes, with some numbers in them."""
-    at = dict(zip(_PROBES.tolist(), y.tolist(), strict=True))
-    yield from (ReLU(), SiLU(), GELU(), Tanh(), Sigmoid(), SELU())
-    if at[-1.0] != -1.0:  # which is no activation
-        yield LeakyReLU(float(f"{-at[-1.0]:.15g}"))
-    yield ELU(float(f"{at[-1.0] / math.expm1(-1.0):.15g}"))
-    if 0.0 < at[0.0] < math.inf:
-        beta = float(f"{math.log(2.0) / at[0.0]:.15g}")
-        yield from (Softplus(beta, threshold) for threshold in [*numbers, math.inf])
-
-
-def _agrees(layer: Module, y: Array, off: float) -> bool:
-    """Whether a layer has the values y at the probes, of which some are tried first."""
-    for some in (slice(None, None, 60), slice(None)):
-        ours = [getattr(value, "data", value) for value in layer(_PROBES[some].tolist())]
-        if not np.allclose(ours, y[some], rtol=off, atol=off):
-            return False
-    return True
-
-
 def _sum(x: Any, y: Any) -> Any:
     """x + y, where None is nothing."""
     return y if x is None else x if y is None else x + y
@@ -583,39 +378,3 @@ def _sum(x: Any, y: Any) -> Any:
 
 def _transposed(rows: list[list[Value]]) -> list[list[Value]]:
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _decimal(x: float) -> float:
-    """The shortest number that is x in float32, as it was before it was rounded to that."""
-    return float(str(np.float32(x)))
-
-
-def _name(node: Any) -> str:
-    """How errors name a node: names of nodes may be missing, those of what they make may not."""
-    return f"{node.op_type} -> {', '.join(node.output):.80}"
-
-
-def _loaded(onnx: Any, path: Path) -> Any:
-    """The model of a file, with what it has in files beside it. Raises ValueError where it is
-    damaged."""
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except DecodeError as error:
-        raise ValueError(str(error)) from None
-    lying = [{e.key: e.value for e in t.external_data} for t in model.graph.initializer]
-    sizes = {str(told["location"]): _size(path, told["location"]) for told in lying if told}
-    wanted = [int(told.get("length", sizes[told["location"]])) for told in lying if told]
-    if sum(wanted) > sum(sizes.values()):  # before anything is read, since they may overlap
-        raise ValueError(f"{sum(wanted)} bytes are said to be in {', '.join(sizes)}: too many")
-    onnx.load_external_data_for_model(model, str(path.parent))
-    return model
-
-
-def _size(path: Path, name: str) -> int:
-    """The size of a file beside another one."""
-    beside = path.parent / name
-    if not beside.is_file() or path.parent.resolve() not in beside.resolve().parents:
-        raise ValueError(f"its numbers are in {name!r}, and there is no such file in its folder")
-    return beside.stat().st_size
