@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from engine import Value
 from engine.files import write_whole
 from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.exchange.parts import Array, package, row, unwritable
@@ -69,7 +68,7 @@ class _Graph:
         self.shapes: list[list[Any]] = []  # of what layers take and give, where they say so
         self.nodes: list[Any] = []
         self.tensors: list[Any] = []
-        self.known: dict[tuple[Value, ...], str] = {}  # tensors, by their Values
+        self.known: dict[tuple[Any, ...], str] = {}  # tensors, by their shapes and Values
 
     def __call__(self, operation: str, *inputs: Any, **attributes: Any) -> str:
         names = [x if isinstance(x, str) else self.tensor(np.array(x)) for x in inputs]
@@ -93,7 +92,8 @@ class _Graph:
         return [self.parameter(item, name, arrays[name]) for name, item in layer.named_parameters()]
 
     def parameter(self, item: Any, name: str, array: Array) -> str:
-        key = tuple(values_of(item))
+        """The name of the tensor of one parameter."""
+        key = (array.shape, *values_of(item))
         if key not in self.known:
             self.known[key] = self.tensor(array, name)
         return self.known[key]
@@ -131,7 +131,7 @@ def _layer_norm(graph: _Graph, layer: LayerNorm, x: str) -> str:
 
 
 def _sliding(graph: _Graph, layer: Any) -> dict[str, Any]:
-    """The attributes of windows, and what pictures are."""
+    """The attributes of windows that slide."""
     if graph.dtype == np.float64 and not isinstance(layer, MaxPool1d | MaxPool2d):
         told = "ONNX in float64, in which onnxruntime has none; float32 will do"
         raise unwritable(graph.name, layer, told)
