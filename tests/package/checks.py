@@ -235,12 +235,13 @@ def exact() -> dict:
 
 
 def exchange() -> dict:
-    """A network is written for Keras, and read again."""
+    """A network is written for Keras and as ONNX, and read again."""
     import nn
 
     net = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid())
-    nn.write(net, "net.keras")
-    assert nn.read("net.keras")([1.0, 2.0])[0].data == net([1.0, 2.0])[0].data
+    for path in ("net.keras", "net.onnx"):
+        nn.write(net, path)
+        assert nn.read(path)([1.0, 2.0])[0].data == net([1.0, 2.0])[0].data
     return {}
 
 
