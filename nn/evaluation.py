@@ -22,7 +22,8 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 class Evaluation:
     """The loss on `validation` data, the metrics of it and of `examples`, and early stopping.
 
-    What is found is noted in the `history`, and in `best` the weights that `stopping` keeps.
+    What is found is noted in the `history`, and in `best` the weights that `stopping` keeps. It
+    looks up to `times` times.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class Evaluation:
         metrics: Mapping[str, Metric],
         stopping: EarlyStopping | None,
         path: str,
+        times: int,
     ) -> None:
         self._model, self._loss, self._examples = model, loss, examples
-        self._history, self._path, self.best = history, path, Best()
+        self._history, self._path, self._times, self.best = history, path, times, Best()
         self.validation, self.metrics, self.stopping = validation, metrics, stopping
         self._measures: list[Measure] | None = None
 
@@ -73,6 +75,7 @@ class Evaluation:
     def _made(self) -> list[Measure]:
         """What measures the training data, and the validation data if there are any."""
         options: dict[str, Any] = {"metrics": self.metrics, "path": self._path, "lenient": True}
+        options["times"] = self._times if self._history.path == "vectorised" else 1
         measures = [Measure(self._model, self._examples.X, self._examples.y, **options)]
         if self.validation is not None:
             measures.append(Measure(self._model, *self.validation, loss=self._loss, **options))

@@ -94,7 +94,7 @@ def evaluate(
 
 class Measure:
     """What a model does on data that was checked: called, it returns the "loss", unless there is
-    None, and the metrics by name, in evaluation mode.
+    None, and the metrics by name, in evaluation mode. It is called `times` times.
 
     Where predictions are inf or nan, a metric is nan if `lenient`, and else says what it will.
     `reason` says why it was not compiled, though it was worth it.
@@ -112,12 +112,14 @@ class Measure:
         metrics: Mapping[str, Metric] = MappingProxyType({}),
         path: str,
         lenient: bool = False,
+        times: int = 1,
     ) -> None:
         X.check(model)
         self._model, self._X, self._y = model, X, y
         self._loss, self._metrics, self._path = loss, metrics, path
         self._evaluating, self._lenient = evaluating(model), lenient
-        worth = len(X) >= _WORTH_COMPILING or (loss is None and has_output_program(model, X.names))
+        known = loss is None and has_output_program(model, X.names)
+        worth = times * len(X) >= _WORTH_COMPILING or known
         self._compiles = path == "vectorised" or (path == "auto" and worth)
         self._programs: dict[str, Program] = {}
 

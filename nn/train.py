@@ -176,6 +176,7 @@ def fit(
         metrics=named,
         stopping=early_stopping,
         path=settings.path,
+        times=settings.epochs // settings.evaluate_every,
     )
     run = _Run(model, loss, optimizer, scheduler, examples, settings, history, evaluation)
     run.callbacks = checked_callbacks(callbacks)

@@ -11,6 +11,7 @@ import pytest
 import engine
 import nn
 from nn import metrics
+from nn.compiled_model import has_output_program
 
 PATHS = ["scalar", "vectorised"]
 rng = np.random.default_rng(0)
@@ -212,6 +213,15 @@ class Rising:
 
     def __call__(self, y: Any, predicted: Any) -> float:
         return next(self.numbers)
+
+
+def test_what_is_looked_at_often_is_compiled_though_there_are_few_rows() -> None:
+    for epochs, compiled in ((2, False), (40, True)):
+        model = network()
+        options: dict[str, Any] = {"loss": nn.MSELoss(), "epochs": epochs, "progress": False}
+        options |= {"optimizer": nn.SGD(model.parameters()), "metrics": [metrics.accuracy]}
+        nn.fit(model, X, Y, **options)
+        assert has_output_program(model, ("",)) == compiled
 
 
 @pytest.mark.parametrize("restore", [True, False])
