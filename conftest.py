@@ -4,6 +4,7 @@ passes in any order (`--order-seed N`)."""
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ import pytest
 import engine.modes
 
 ROOT = Path(__file__).parent
+collect_ignore = [] if importlib.util.find_spec("sklearn") else ["nn/sklearn.py"]  # its doctests
 OWN_FOLDERS = {".git", ".venv", ".cache", "__pycache__", "gradloom.egg-info", "build"}  # of tools
 # What a library sets when it is imported or first used: scikit-learn, PyTorch, JAX.
 ALLOWED = ("$PYTEST_CURRENT_TEST", "$KMP_", "$TORCH", "$TF_CPP_", "$TPU_")

@@ -3,6 +3,7 @@ out where a package is missing is left out with a word."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,22 @@ def test_a_graph_of_a_program_without_graphviz(
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     assert main(["run", "unit-circle", "--out", str(tmp_path)]) == 1
     assert "no renderer for graphs was found" in capsys.readouterr().err
+
+
+def test_scikit_learn_is_loaded_by_its_estimators_alone() -> None:
+    code = "import sys, nn; assert 'sklearn' in dir(nn); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_estimators_without_scikit_learn(
+    without: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without("sklearn")
+    monkeypatch.delitem(sys.modules, "nn.sklearn", raising=False)
+    monkeypatch.delitem(vars(nn), "sklearn", raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'gradloom\[sklearn\]'"):
+        _ = nn.sklearn
 
 
 def test_a_live_plot_without_matplotlib(without: Callable[..., None]) -> None:

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
-OPTIONAL += ("mpmath", "flint", "h5py", "onnx")
+OPTIONAL += ("mpmath", "flint", "h5py", "onnx", "sklearn")
 
 
 def core() -> dict:
@@ -245,6 +245,20 @@ def exchange() -> dict:
     return {}
 
 
+def sklearn() -> dict:
+    """Estimators learn, and stop early."""
+    import nn.sklearn
+
+    X, y = nn.data.iris()
+    options = {"learning_rate_init": 0.02, "random_state": 0, "n_iter_no_change": float("inf")}
+    assert nn.sklearn.MLPClassifier([8], **options).fit(X, y).score(X, y) > 0.9
+    assert (
+        nn.sklearn.MLPRegressor([8], **options).fit(X[:, 1:], X[:, 0]).score(X[:, 1:], X[:, 0])
+        > 0.5
+    )
+    return {}
+
+
 def imports(*names: str) -> dict:
     """Packages can be imported beside ours."""
     for name in ("engine", "nn", *names):
@@ -253,7 +267,8 @@ def imports(*names: str) -> dict:
 
 
 CHECKS = {"viz-native": viz, "io": io_}
-CHECKS |= {x.__name__: x for x in (core, without_numba, blas, viz, plot, progress, exact, imports)}
+CHECKS |= {x.__name__: x for x in (core, without_numba, blas, viz, plot, progress, exact, sklearn)}
+CHECKS["imports"] = imports
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]

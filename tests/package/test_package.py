@@ -19,7 +19,7 @@ from workshop import HOUSE, PROJECT, Environment, Workshop
 
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Those with which the packages can do more, and what is checked; others are for working on them.
-ABLE = ("blas", "viz", "viz-native", "plot", "progress", "io", "exact", "exchange")
+ABLE = ("blas", "viz", "viz-native", "plot", "progress", "io", "exact", "exchange", "sklearn")
 ASIDE = ("oracle", "peers")  # of other projects' tests, a gigabyte and more
 MODULES = {  # of the rest, what is imported
     "notebook": ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "nbconvert"),
