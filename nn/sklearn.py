@@ -20,8 +20,17 @@ import numpy as np
 from nn import layers
 from nn.containers import Sequential
 from nn.layers import Activation, Dropout, Identity, Linear, LogSoftmax, Sigmoid
-from nn.list_losses import CosineEmbeddingLoss, CrossEntropyLoss, NLLLoss
-from nn.losses import BCELoss, BCEWithLogitsLoss, HingeLoss, HuberLoss, L1Loss, MSELoss
+from nn.list_losses import CrossEntropyLoss, MultiMarginLoss, NLLLoss
+from nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from nn.metrics import r2
 from nn.module import Module
 from nn.optim import Optimizer, optimizers
@@ -57,15 +66,19 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def _by_name(module: Any, base: type) -> dict[str, Any]:
-    """A module's classes derived from `base`, by their names in small letters."""
-    found = [item for item in vars(module).values() if inspect.isclass(item)]
-    return {c.__name__.lower(): c for c in found if issubclass(c, base) and c is not base}
+    """A module's public classes derived from `base`, by their names in small letters."""
+    found = {name.lower(): item for name, item in vars(module).items() if name[0] != "_"}
+    classes = {name: item for name, item in found.items() if inspect.isclass(item)}
+    return {name: c for name, c in classes.items() if issubclass(c, base) and c is not base}
 
 
 _SOLVERS = _by_name(optimizers, Optimizer)
 _ACTIVATIONS = {**_by_name(layers, Activation), "identity": Identity, "logistic": Sigmoid}
 del _ACTIVATIONS["dropout"]
+_OF_NUMBERS = (MSELoss, L1Loss, HuberLoss, SmoothL1Loss, PoissonNLLLoss)
+_OF_ONE_CLASS = (NLLLoss, MultiMarginLoss)  # which take the number of a class
 _OF_LABELS = (BCELoss, BCEWithLogitsLoss, HingeLoss)  # which take a yes or no for each class
+_OF_MARGINS = (HingeLoss, MultiMarginLoss)  # whose scores are no probabilities
 _OUTPUT_LAYERS = {BCELoss: Sigmoid, NLLLoss: LogSoftmax}  # where a loss does not take scores
 
 
@@ -343,7 +356,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
 
 
 def _has_probabilities(estimator: MLPClassifier) -> bool:
-    return not isinstance(estimator.loss, HingeLoss) and estimator.loss != "hinge"
+    return not isinstance(estimator.loss, _OF_MARGINS) and estimator.loss != "hinge"
 
 
 @dataclass(repr=False, eq=False)
@@ -366,9 +379,10 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
       `rng` if it has such an argument, that returns an nn.Module;
     - `solver`: "adam", "sgd", "rmsprop", … for any of nn's optimisers, or a function of parameters
       and `lr`, such as functools.partial(nn.SGD, momentum=0.5); `scheduler`: one of the optimiser;
-    - `loss`: "log_loss", "hinge", or an object: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss,
-      BCELoss, HingeLoss, or a function of (output, target) of one example, which is given what
-      "log_loss" is: for more than two classes their scores and the number of one, else lists;
+    - `loss`: "log_loss", "hinge", or an object: CrossEntropyLoss, NLLLoss, MultiMarginLoss,
+      BCEWithLogitsLoss, BCELoss, HingeLoss, or a function of (output, target) of one example, which
+      is given what "log_loss" is: for more than two classes their scores and the number of one,
+      else lists;
     - `class_weight`: a dict of classes, or "balanced", as elsewhere in scikit-learn;
     - `fit_options`: further arguments of `nn.fit`, such as {"clip_norm": 1.0, "path": "scalar"}.
 
@@ -414,7 +428,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, or of each label, a column each.
 
-        There is none with HingeLoss, whose scores are no probabilities.
+        There is none with HingeLoss and MultiMarginLoss, whose scores are no probabilities.
         """
         scores = self.decision_function(X)
         if self.out_activation_ == "softmax" and scores.ndim == 2:
@@ -436,7 +450,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     @property
     def out_activation_(self) -> str:
         """What makes probabilities of scores: "softmax", "logistic", or "identity" for none."""
-        if isinstance(self._loss(), HingeLoss):
+        if isinstance(self._loss(), _OF_MARGINS):
             return "identity"
         return "softmax" if self._by_number() else "logistic"
 
@@ -445,13 +459,8 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     def _loss(self) -> Any:
         default = CrossEntropyLoss if self._is("multiclass") else BCEWithLogitsLoss
         loss = _named("loss", self.loss, {"log_loss": default(), "hinge": HingeLoss()})
-        of_classes = isinstance(loss, (NLLLoss, *_OF_LABELS))
-        if not of_classes and type(loss).__module__.startswith("nn."):
-            raise ValueError(
-                f"{type(loss).__name__} is no loss of classes; MLPClassifier takes "
-                "CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, BCELoss, HingeLoss, or a function"
-            )
-        if isinstance(loss, NLLLoss) and self._is("multilabel-indicator"):
+        loss = _fit_for("classes", loss, (CrossEntropyLoss, *_OF_ONE_CLASS, *_OF_LABELS))
+        if isinstance(loss, _OF_ONE_CLASS) and self._is("multilabel-indicator"):
             raise ValueError(
                 f"{type(loss).__name__} is for one class of several, and y has several labels a "
                 "row: take nn.BCEWithLogitsLoss()"
@@ -464,7 +473,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     def _by_number(self) -> bool:
         """Whether the target is the number of a class, else a yes or no for each column."""
         loss = self._loss()
-        return isinstance(loss, NLLLoss) or (
+        return isinstance(loss, _OF_ONE_CLASS) or (
             self._is("multiclass") and not isinstance(loss, _OF_LABELS)
         )
 
@@ -529,8 +538,9 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
 
     Arguments and attributes are those of `MLPClassifier`, but for `class_weight`, `classes_` and
     the `loss`: "squared_error", which as in scikit-learn is half of the square, "absolute_error",
-    "huber", a loss of nn's that compares numbers, such as nn.HuberLoss(delta=2.0), or a function of
-    (output, target) of one example, two lists of `n_outputs_` numbers. `validation_scores_` are R².
+    "huber", "poisson" (the model then gives logarithms), a loss of nn's that compares numbers, such
+    as nn.HuberLoss(delta=2.0), or a function of (output, target) of one example, two lists of
+    `n_outputs_` numbers. `validation_scores_` are R².
 
     >>> import engine
     >>> def pinball(output, target):  # nine in ten are below
@@ -545,8 +555,12 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
 
     _: KW_ONLY
     loss: Any = "squared_error"
-    out_activation_ = "identity"
-    _score = staticmethod(r2)
+
+    @property
+    def out_activation_(self) -> str:
+        """What makes predictions of outputs: "exp" where these are logarithms, else "identity"."""
+        loss = self._loss()
+        return "exp" if isinstance(loss, PoissonNLLLoss) and loss.log_input else "identity"
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from these rows for one epoch more, and return this. Raises as `fit` does."""
@@ -554,22 +568,23 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Return the numbers of each row, (n,) or (n, outputs)."""
-        found = self._outputs(X)
+        found = self._numbers(self._outputs(X))
         return found.ravel() if self.n_outputs_ == 1 else found
+
+    def _numbers(self, outputs: Array) -> Array:
+        return np.exp(outputs) if self.out_activation_ == "exp" else outputs
+
+    def _score(self, targets: Array, outputs: Array) -> float:
+        return r2(targets, self._numbers(outputs))
 
     def _loss(self) -> Any:
         known = {
             "squared_error": _HalfSquaredLoss(),
             "absolute_error": L1Loss(),
             "huber": HuberLoss(),
+            "poisson": PoissonNLLLoss(),
         }
-        loss = _named("loss", self.loss, known)
-        if isinstance(loss, (NLLLoss, CosineEmbeddingLoss, *_OF_LABELS)):
-            raise ValueError(
-                f"{type(loss).__name__} does not compare numbers with numbers; MLPRegressor takes "
-                "MSELoss, L1Loss, HuberLoss, or a function"
-            )
-        return loss
+        return _fit_for("numbers", _named("loss", self.loss, known), _OF_NUMBERS)
 
     def _encoded(self, y: Array) -> Array:
         return y.reshape(len(y), -1)
@@ -590,6 +605,14 @@ def _named(what: str, given: Any, known: Mapping[str, Any]) -> Any:
             f"not {given!r}"
         )
     return known[given]
+
+
+def _fit_for(what: str, loss: Any, fit: tuple[type, ...]) -> Any:
+    """The loss, if it is one of those that are fit, or is none of nn's."""
+    if type(loss).__module__.startswith("nn.") and not isinstance(loss, fit):
+        names = ", ".join(kind.__name__ for kind in fit)
+        raise ValueError(f"{type(loss).__name__} is no loss of {what}; take {names}, or a function")
+    return loss
 
 
 def _each(what: str, given: Any, sizes: list[Any]) -> list[Any]:

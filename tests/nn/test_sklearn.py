@@ -306,7 +306,7 @@ def test_layers_have_their_own_activations_and_dropout() -> None:
     assert [w.shape for w in estimator.coefs_] == [(3, 4), (4, 3), (3, 2), (2, 1)]
 
 
-LOSSES: list[Any] = ["log_loss", "hinge", nn.NLLLoss(), nn.BCELoss(), nn.HingeLoss()]
+LOSSES: list[Any] = ["log_loss", "hinge", nn.NLLLoss(), nn.BCELoss(), nn.MultiMarginLoss()]
 LOSSES += [nn.CrossEntropyLoss(label_smoothing=0.1), nn.BCEWithLogitsLoss()]
 
 
@@ -325,8 +325,18 @@ def test_losses_of_classes(loss: Any) -> None:
             assert found.sum(axis=1) == pytest.approx(np.ones(120))
             assert (estimator.classes_[found.argmax(axis=1)] == estimator.predict(X3)).all()
         else:
-            assert isinstance(estimator._loss(), nn.HingeLoss)
+            assert estimator._loss().__class__ in (nn.HingeLoss, nn.MultiMarginLoss)
             assert estimator.out_activation_ == "identity"
+
+
+def test_counts_are_estimated_by_their_logarithms() -> None:
+    counts = np.random.default_rng(0).poisson(np.exp(X3[:, 0]))
+    estimator = MLPRegressor(**SMALL, loss="poisson", max_iter=60)
+    estimator.fit(X3, counts, X_val=X3, y_val=counts)
+    assert (estimator.predict(X3) > 0.0).all()
+    assert estimator.out_activation_ == "exp"
+    assert estimator.validation_scores_[-1] == pytest.approx(estimator.score(X3, counts))
+    assert np.corrcoef(np.log(estimator.predict(X3)), X3[:, 0])[0, 1] > 0.9
 
 
 def test_a_loss_of_ones_own() -> None:
@@ -407,7 +417,12 @@ WRONG: dict[str, tuple[Any, Any, str]] = {
     ),
     "loss's name": (MLPRegressor(loss="mse"), numbers, "loss is 'squared_error'.*not 'mse'"),
     "loss of numbers": (MLPClassifier(loss=nn.MSELoss()), y3, "MSELoss is no loss of classes"),
-    "loss of classes": (MLPRegressor(loss=nn.NLLLoss()), numbers, "does not compare numbers"),
+    "loss of classes": (
+        MLPRegressor(loss=nn.NLLLoss()),
+        numbers,
+        "NLLLoss is no loss of numbers; take MSE",
+    ),
+    "loss of two": (MLPRegressor(loss=nn.GaussianNLLLoss()), numbers, "is no loss of numbers"),
     "loss of one class": (MLPClassifier(loss=nn.NLLLoss()), labels, "several labels a row"),
     "loss's class": (MLPClassifier(loss=nn.HingeLoss), y3, "loss is an instance such as"),
     "model": (MLPClassifier(model=nn.ReLU()), y3, "model is a function of the numbers of"),
