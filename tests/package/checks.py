@@ -19,6 +19,7 @@ from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
 OPTIONAL += ("mpmath", "flint", "h5py", "onnx", "sklearn")
+OPTIONAL += ("PIL", "google")  # which matplotlib and onnx bring
 
 
 def core() -> dict:
