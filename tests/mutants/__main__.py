@@ -5,8 +5,9 @@ generator finds (faults.py), chosen by a seed evenly over AREAS. A fault goes in
 tree (trees.py). There the tests that run its line are run until one fails, those first that mirror
 the module by name. Results are kept in .cache/mutants: an interrupted run goes on where it was.
 `--again` tries once more what had survived; `--anew` runs all tests once to learn what runs what,
-which is worth it when tests have moved; `--near` does without, and runs the mirrored tests alone.
-A fault that changes nothing a user could see is listed in equivalent.toml with the reason, by the
+which is worth it when tests have moved; `--near` does without, and runs whole files of tests: the
+mirrored ones, then those beside them. `--only core` is about what every gradient goes through. A
+fault that changes nothing a user could see is listed in equivalent.toml with the reason, by the
 digest that the report names.
 
 Why not mutmut (3.8) or cosmic-ray (8.7)? mutmut changes functions only, none that is decorated,
@@ -27,11 +28,10 @@ import time
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faults import Fault, chosen, faults_of
+from faults import ByHand, Fault, by_hand, chosen, faults_of
 from trees import CODE, KERNELS, ROOT, Outcome, SoundTree, files_of_checkout, run_tests
 
 from engine.compiled.cache import place
@@ -50,7 +50,7 @@ COMPILED = {
     "sparse": ["chained.py", "coloring.py", "pattern.py", "sparse.py"],
     "comparing": ["verified.py", "rounding.py", "faults.py"],
 }
-AREAS = {
+AREAS: dict[str, list[str]] = {
     "ops": ["engine/ops.py"],
     "sweep": ["engine/sweep.py"],
     "calculus": ["engine/calculus.py"],
@@ -67,47 +67,12 @@ AREAS = {
     "saving": ["nn/saving.py", "nn/checkpoints.py", "nn/identity.py"],
 }
 
-
-@dataclass(frozen=True)
-class ByHand:
-    """A fault of by_hand.toml: a text that a file has once, and another instead."""
-
-    what: str
-    path: str
-    old: str
-    new: str
-
-    digest = property(lambda self: self.what)
-    line = property(lambda self: self.lines[0])
-    before = property(lambda self: self.old.strip())
-    after = property(lambda self: self.new.strip())
-
-    @property
-    def lines(self) -> tuple[int, int]:
-        """The lines of the old text."""
-        source = (ROOT / self.path).read_text()
-        first = source[: source.find(self.old)].count("\n") + 1
-        return first, first + self.old.strip("\n").count("\n")
-
-    def applied(self, source: str) -> str:
-        """Return the source with the fault in it."""
-        return source.replace(self.old, self.new)
-
-    @property
-    def fits(self) -> bool:
-        """Whether the file has the text still, and once."""
-        return (ROOT / self.path).read_text().count(self.old) == 1
-
-
-def by_hand() -> list[ByHand]:
-    """Return the faults of by_hand.toml."""
-    told = tomllib.loads((HERE / "by_hand.toml").read_text())
-    return [ByHand(**fault) for fault in told.get("fault", [])]
+GROUPS = {"core": ["ops", "lift", "adjoint"]}  # areas that a run may be about
 
 
 def generated(only: list[str], count: int, seed: int, equivalent: set[str]) -> list[Fault]:
     """Return faults that are chosen by a seed, in turns from each area or path."""
-    areas = [AREAS.get(name, [name]) for name in only] or list(AREAS.values())
+    areas = [AREAS.get(name, [name]) for name in only or AREAS]
     faults = {path: faults_of(path, text) for path, text in sources().items()}
     pools = [
         chosen(
@@ -243,7 +208,7 @@ def options() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="AREA",
-        help=f"{', '.join(AREAS)}; or a module or folder/; repeatable",
+        help=f"{', '.join([*GROUPS, *AREAS])}; or a module or folder/; repeatable",
     )
     parser.add_argument("--by-hand", action="store_true", help="those of by_hand.toml alone")
     parser.add_argument("--jobs", type=int, default=1, help="how many at once")
@@ -252,9 +217,13 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--again", action="store_true", help="try survivors once more")
     parser.add_argument("--anew", action="store_true", help="run all tests to learn what runs what")
-    parser.add_argument("--near", action="store_true", help="mirrored files of tests alone")
+    parser.add_argument(
+        "--near", action="store_true", help="by files: the mirrored, then those beside"
+    )
     parser.add_argument("--list", action="store_true", help="show the faults and try none")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    asked.only = [area for name in asked.only for area in GROUPS.get(name, [name])]
+    return asked
 
 
 def main() -> int:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import ast
 import builtins
 import hashlib
+import tomllib
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trees import ROOT
 
 OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("+", "-"),
@@ -342,3 +346,43 @@ def _is_type(node: ast.AST) -> bool:
         return _is_type(node.left) or _is_type(node.right)
     name = getattr(node, "attr", None) or getattr(node, "id", "None")
     return name[:1].isupper() or isinstance(getattr(builtins, name, None), type)
+
+
+# --- faults that were written by hand -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A fault of by_hand.toml: a text that a file has once, and another instead."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+
+    digest = property(lambda self: self.what)
+    line = property(lambda self: self.lines[0])
+    before = property(lambda self: self.old.strip())
+    after = property(lambda self: self.new.strip())
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """The lines of the old text."""
+        source = (ROOT / self.path).read_text()
+        first = source[: source.find(self.old)].count("\n") + 1
+        return first, first + self.old.strip("\n").count("\n")
+
+    def applied(self, source: str) -> str:
+        """Return the source with the fault in it."""
+        return source.replace(self.old, self.new)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file has the text still, and once."""
+        return (ROOT / self.path).read_text().count(self.old) == 1
+
+
+def by_hand() -> list[ByHand]:
+    """Return the faults of by_hand.toml."""
+    told = tomllib.loads(Path(__file__).with_name("by_hand.toml").read_text())
+    return [ByHand(**fault) for fault in told.get("fault", [])]

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from faults import Fault, chosen, faults_of
+from faults import Fault, by_hand, chosen, faults_of
 
 SOURCE = '''
 """Text."""
@@ -91,3 +91,7 @@ def test_one_line_is_chosen_once() -> None:
     lines = [fault.line for fault in chosen(faults_of("m.py", SOURCE), 100, 0)]
     assert len(lines) == len({*lines})
     assert all(isinstance(fault, Fault) for fault in chosen(faults_of("m.py", SOURCE), 2, 0))
+
+
+def test_faults_written_by_hand_fit_what_they_are_for() -> None:
+    assert [fault.what for fault in by_hand() if not fault.fits] == []

@@ -141,10 +141,11 @@ class SoundTree:
         tests = self.tests_of(path, self.lines_then(path, lines)) if self.learnt else []
         tests = tests or (self.tests_of(path, ()) if self.learnt else [])
         beside = {str(Path(file).parent) for file in near - {path}}
-        new = sorted(file for file in self.changed - near if str(Path(file).parent) in beside)
+        among = self.changed if self.learnt else filter(_has_tests, files_of_checkout())
+        new = sorted(file for file in {*among} - near if str(Path(file).parent) in beside)
         if not tests:
             closest = sorted(near, key=lambda file: (-_in_common(path, file), file))
-            return closest, new if self.learnt else []
+            return closest, new
         tests.sort(key=lambda test: (self.seconds[test], test))
         mirrored = [test for test in tests if _file(test) in near] + sorted(near & self.changed)
         others = [test for test in tests if _file(test) not in near]
