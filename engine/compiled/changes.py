@@ -7,6 +7,8 @@ found by a second run, in which the objects concerned note what is done to them.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,12 @@ def run_once(run: Callable[[], T], around: Surroundings, name: str, *, first: bo
     changed = [place for place in around.places if place.changed() or _ignored(place)]
     if not changed:
         return result
+    if memos := _memos(changed):  # what they hold is the object's alone: no part of the trace
+        _restore(around)
+        for item, attribute in memos:
+            getattr(item, attribute)
+        around.renew()
+        return run_once(run, around, name, first=first)
     attributes = [p for p in changed if isinstance(p, Attributes) and _can_note(p.item)]
     if len(attributes) < len(changed):
         hard = [place for place in changed if place not in attributes]
@@ -56,6 +64,20 @@ def run_once(run: Callable[[], T], around: Surroundings, name: str, *, first: bo
                 _refuse(name, f"{place.label}.{attribute}", line or "on another path")
         around.ignore(place, sorted(names[id(place.item)]))
     return result
+
+
+def _memos(changed: Sequence[Place]) -> list[tuple[Any, str]]:
+    """The cached properties that are new, with their objects, if nothing else has changed."""
+    found: list[tuple[Any, str]] = []
+    for place in changed:
+        if not isinstance(place, Attributes) or place.ignored:
+            return []
+        for name in place.changed_names():
+            of_class = inspect.getattr_static(type(place.item), name, None)
+            if name in place.before or not isinstance(of_class, functools.cached_property):
+                return []
+            found.append((place.item, name))
+    return found
 
 
 def _ignored(place: Place) -> bool:

@@ -67,11 +67,17 @@ class Surroundings:
     """What is around some objects that are called, and how it was when this was made."""
 
     def __init__(self, roots: Sequence[Any]) -> None:
-        self._walk = _Walk(roots)
+        self._roots = roots
+        self.renew()
+
+    def renew(self) -> None:
+        """Look around once more, and note how everything is now."""
+        self._walk = _Walk(self._roots)
         self.places = self._walk.places()
         self.stand_ins = self._walk.stand_ins  # of objects that go on by being used
         self.refusals = self._walk.refusals  # what these said
         self.generators = self._walk.generators  # with states that can be told
+        vars(self).pop("key", None)
         self._watch()
 
     @property
@@ -291,6 +297,8 @@ class _Walk:
                 self._visit(function, label)
         elif isinstance(item, staticmethod | classmethod):
             self._visit(item.__func__, label)
+        elif isinstance(item, functools.cached_property):
+            self._visit(item.func, label)
         elif isinstance(item, ContextVar):
             self._found.append(places.Variable(label, item))
             self._visit(item.get(None), label)

@@ -787,3 +787,41 @@ def test_a_function_that_raises_leaves_no_traced_value() -> None:
     with pytest.raises(KeyError):
         engine.compile(f)(1.0)
     assert settings.scale == 1.0
+
+
+class Spectrum:
+    """An object that computes what it needs when it is first asked for it."""
+
+    def __init__(self, weights: list[float]) -> None:
+        self.weights: list[Any] = weights
+
+    @functools.cached_property
+    def total(self) -> Any:
+        return sum(self.weights) + self.largest
+
+    @functools.cached_property
+    def largest(self) -> Any:
+        return max(self.weights)
+
+
+def test_a_cached_property_is_computed_outside_of_the_trace_and_then_watched() -> None:
+    spectrum = Spectrum([1.0, 2.0])
+    program = engine.compile(lambda x: spectrum.total * x if x > 0 else spectrum.largest * x)
+    assert [program(x) for x in (-1.0, 2.0, 3.0)] == [-2.0, 10.0, 15.0]
+    assert (spectrum.total, spectrum.largest) == (5.0, 2.0)
+    spectrum.weights = [7.0]  # what is kept stays
+    assert program(1.0) == 5.0
+    del spectrum.total
+    assert program(1.0) == 9.0
+
+
+def test_a_cached_property_of_what_a_trace_writes_is_refused() -> None:
+    spectrum = Spectrum([1.0, 2.0])
+
+    def f(x: Any) -> Any:
+        spectrum.weights = [x, 1.0]
+        return spectrum.total
+
+    with pytest.raises(TraceError, match=r"reads spectrum\.\w+ and changes it"):
+        engine.compile(f)(2.0)
+    assert vars(spectrum) == {"weights": [1.0, 2.0]}
