@@ -6,9 +6,9 @@ tree (trees.py). There the tests that run its line are run until one fails, thos
 the module by name. Results are kept in .cache/mutants: an interrupted run goes on where it was.
 `--again` tries once more what had survived; `--anew` runs all tests once to learn what runs what,
 which is worth it when tests have moved; `--near` does without, and runs whole files of tests: the
-mirrored ones, then those beside them. `--only core` is about what every gradient goes through. A
-fault that changes nothing a user could see is listed in equivalent.toml with the reason, by the
-digest that the report names.
+mirrored ones, then some beside them, first those that speak of the module most. `--only core` is
+about what every gradient goes through. A fault that changes nothing a user could see is listed in
+equivalent.toml with the reason, by the digest that the report names.
 
 Why not mutmut (3.8) or cosmic-ray (8.7)? mutmut changes functions only, none that is decorated,
 and puts a dispatcher in the place of each: half of what matters here is a table of lambdas, and
@@ -137,8 +137,9 @@ class Runs:
         mirrored, others = self.sound.tests_for(fault.path, fault.lines)
         seconds, within, left = 0.0, [], self.most
         for test in others:
-            left -= self.sound.seconds.get(test, 0.0)
-            within += [test] if left > 0 or test not in self.sound.seconds else []
+            spent = self.sound.seconds.get(test, 0.0 if self.sound.learnt else 60.0)
+            left -= spent
+            within += [test] if left > 0.0 or not spent else []
         outcome = Outcome(5, "")
         with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
             for name, tests in (("mirrored", mirrored), ("others", within)):

@@ -143,6 +143,7 @@ class SoundTree:
         beside = {str(Path(file).parent) for file in near - {path}}
         among = self.changed if self.learnt else filter(_has_tests, files_of_checkout())
         new = sorted(file for file in {*among} - near if str(Path(file).parent) in beside)
+        new.sort(key=lambda file: -(ROOT / file).read_text().count(Path(path).stem))
         if not tests:
             closest = sorted(near, key=lambda file: (-_in_common(path, file), file))
             return closest, new
