@@ -87,6 +87,45 @@ def test_the_order_of_terms_and_factors_does_not_matter(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, 2], [2, 1], [0, 3]],
+        [[0, 1, 2], [2, 0, 1]],
+        [[0, 0], [1, 2], [3, 3]],
+    ],
+    ids=["rows", "a circulant", "columns"],
+)
+def test_a_matrix_that_repeats_its_weights_is_one_product(rows: list[list[int]]) -> None:
+    """In whatever order its rows and columns come."""
+    size = len(rows[0])
+
+    def layer(w: Any, tokens: Any) -> Any:
+        out = []
+        for t, token in enumerate(tokens):
+            rng, found = random.Random(t), {}
+            for i in rng.sample(range(len(rows)), len(rows)):
+                found[i] = sum(w[rows[i][k]] * token[k] for k in rng.sample(range(size), size))
+            out.append([found[i] for i in range(len(rows))])
+        return out
+
+    w, tokens = numbers(4), numbers(8, size, seed=1)
+    program = engine.compile(layer)
+    expected = np.array(tokens) @ np.array(w)[np.array(rows)].T
+    np.testing.assert_allclose(program(w, tokens), expected, rtol=1e-12)
+    assert products(program) == [f"({len(rows)} × {size}) @ ({size} × 8)"]
+
+
+def test_look_ups_by_one_index_may_be_in_lists_of_several_lengths() -> None:
+    program = engine.compile(
+        lambda table, i: engine.take(table[:2], i) * 10.0 + engine.take(table, i),
+        in_axes=(None, 0),
+    )
+    value, gradient = program.value_and_grad([1.0, 2.0, 4.0], [0, 1, -1])
+    assert value.tolist() == [11.0, 22.0, 24.0]
+    assert gradient.tolist() == [[11.0, 0.0, 0.0], [0.0, 11.0, 0.0], [0.0, 10.0, 1.0]]
+
+
+@pytest.mark.parametrize(
     "module",
     [
         nn.Layer(4, 3, nonlin=False, rng=random.Random(0)),

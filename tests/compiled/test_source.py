@@ -299,3 +299,81 @@ def test_there_is_nothing_to_print_before_a_call() -> None:
 def test_another_kind_of_text_is_refused(circles: engine.Program) -> None:
     with pytest.raises(ValueError, match='"numpy", "latex" or "c"'):
         circles.source("fortran")
+
+
+LATEX = {  # what has a form of its own
+    "div": r"\frac{x}{y}",
+    "sqrt": r"\sqrt{x}",
+    "cbrt": r"\sqrt[3]{x}",
+    "direction": r"\frac{x}{\sqrt{x^{2} + y^{2}}}",
+    "one_minus_square": r"(1 - x^{2})",
+    "exp": r"\exp(x)",
+    "exp2": r"2^{x}",
+    "log": r"\log(x)",
+    "log2": r"\log_{2}(x)",
+    "log10": r"\log_{10}(x)",
+    "sin": r"\sin(x)",
+    "cos": r"\cos(x)",
+    "tan": r"\tan(x)",
+    "asin": r"\arcsin(x)",
+    "acos": r"\arccos(x)",
+    "atan": r"\arctan(x)",
+    "sinh": r"\sinh(x)",
+    "cosh": r"\cosh(x)",
+    "sech": r"\operatorname{sech}(x)",
+    "tanh": r"\tanh(x)",
+    "sigmoid": r"\sigma(x)",
+    "abs": r"\left|x\right|",
+    "floor": r"\left\lfloor x \right\rfloor",
+    "ceil": r"\left\lceil x \right\rceil",
+    "maximum": r"\max(x, y)",
+    "minimum": r"\min(x, y)",
+    "gammaln": r"\log\Gamma(x)",
+    "digamma": r"\psi(x)",
+    "polygamma": r"\psi^{(x)}(y)",
+    "betaln": r"\log\mathrm{B}(x, y)",
+    "xlogy": r"x \log y",
+    "xlog1py": r"x \log(1 + y)",
+    "erfinv": r"\operatorname{erf}^{-1}(x)",
+    "i0": r"I_0(x)",
+    "i1": r"I_1(x)",
+    "i0e": r"e^{-|x|} I_0(x)",
+    "i1e": r"e^{-|x|} I_1(x)",
+}
+
+
+def test_functions_are_written_in_latex_as_people_do() -> None:
+    names = [name for name, op in TABLE.items() if op.latex]
+    found = {}
+    for op in (TABLE[name] for name in names):
+        by_arity = [lambda x, op=op: record(op, [x]), lambda x, y, op=op: record(op, [x, y])]
+        program = engine.compile(by_arity[op.arity - 1])
+        program(*[0.5 * (low + high) + 0.01 for low, high in op.samples])
+        found[op.name] = program.source("latex").split("\n")[1]
+    assert found == {name: rf"C &= {text} \\[6pt]" for name, text in LATEX.items()}
+
+
+IN_BRACKETS = {
+    "xlogy": r"(x^{(1)} + 1) \log (x^{(2)} - 2.5)",
+    "direction": r"\frac{x^{(1)} + 1}{\sqrt{(x^{(1)} + 1)^{2} + (x^{(2)} - 2.5)^{2}}}",
+    "one_minus_square": r"(1 - (x^{(1)} + 1)^{2})",
+    "div": r"\frac{x^{(1)} + 1}{x^{(2)} - 2.5}",
+    "floor": r"\left\lfloor x^{(1)} + 1 \right\rfloor",
+    "abs": r"\left|x^{(1)} + 1\right|",
+    "polygamma": r"\psi^{(x^{(1)} + 1)}(x^{(2)} - 2.5)",
+    "xlog1py": r"(x^{(1)} + 1) \log(1 + x^{(2)} - 2.5)",
+}
+
+
+@pytest.mark.parametrize("name", IN_BRACKETS)
+def test_operands_that_are_sums_are_in_brackets(name: str) -> None:
+    op = TABLE[name]
+    program = engine.compile(lambda *xs: record(op, [xs[0] + 1.0, xs[1] - 2.5][: op.arity]))
+    program(3.0, 4.0)
+    assert program.source("latex").split("\n")[1] == rf"C &= {IN_BRACKETS[name]} \\[6pt]"
+
+
+def test_an_operand_with_an_index_above_has_no_second_exponent() -> None:
+    program = engine.compile(lambda *xs: record(TABLE["one_minus_square"], [xs[0]]))
+    program(3.0, 4.0)
+    assert r"C &= (1 - (x^{(1)})^{2})" in program.source("latex")

@@ -28,7 +28,9 @@ from engine.ops import TABLE
 
 _SYMBOLS = {"delta": r"\delta", "theta": r"\theta"}
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
-_PLACE = re.compile(r"#(\d)")  # of an operand in a row's `latex`
+# Of an operand in a row's `latex`: as a whole between brackets, and elsewhere.
+_WITHIN = re.compile(r"(?<=[{(| ])#(\d)(?= ?\\right|[})|])")
+_PLACE = re.compile(r"#(\d)")
 _NUMBERED = re.compile(r"(delta|theta|[A-Za-z])(\d+)")
 _AXES = "ijk"
 
@@ -101,9 +103,7 @@ class LatexText(Writer):
             return (rf"{a} \, {b}" if plain else rf"{a} \circ {b}"), PRODUCT
         if row in ("square", "pow"):
             power = "2" if row == "square" else self.text(args[1])
-            base = self.text(args[0], ATOM)
-            base = self.grouped(base) if base[-1] == "}" and "^" in base else base
-            return f"{base}^{{{power}}}", POWER
+            return f"{self._base(args[0])}^{{{power}}}", POWER
         if row == "where":
             yes, no = self.text(args[1]), self.text(args[2])
             test = self._holds(args[0])
@@ -115,8 +115,14 @@ class LatexText(Writer):
         texts = [self.text(arg) for arg in args]
         pattern = TABLE[row].latex if row in TABLE else ""
         if "#" in pattern:
-            return _PLACE.sub(lambda place: texts[int(place[1]) - 1], pattern), ATOM
+            pattern = _WITHIN.sub(lambda place: texts[int(place[1]) - 1], pattern)
+            return _PLACE.sub(lambda place: self._base(args[int(place[1]) - 1]), pattern), ATOM
         return self.function(row) + self.grouped(", ".join(texts)), ATOM
+
+    def _base(self, e: Expr) -> str:
+        """What an exponent can be put on."""
+        text = self.text(e, ATOM)
+        return self.grouped(text) if text[-1] == "}" and "^" in text else text
 
     def _compare(self, e: Expr) -> tuple[str, int]:
         return rf"\left[{self._holds(e)}\right]", ATOM
