@@ -622,6 +622,11 @@ def custom_op(
     >>> grad(cube)(2.0), grad(grad(cube))(2.0)
     (12.0, 12.0)
     """
+    if not isinstance(name, str) or not isinstance(partials, list | tuple):
+        raise TypeError(
+            "custom_op takes a name, a function, and a list with a partial for each operand, not "
+            f"{name!r} and {partials!r}"
+        )
     count = len(partials)
     check_signature(forward, f"the forward of {name!r}", count)
     checked = tuple(_checked_partial(name, i, p, count) for i, p in enumerate(partials))
@@ -651,7 +656,7 @@ def custom_op(
 def _checked_partial(name: str, i: int, partial: Any, operands: int) -> Any:
     what = f"partial {i} of {name!r}"
     if isinstance(partial, int | float):
-        return float(partial)  # the same everywhere
+        return to_float(partial)  # the same everywhere
     check_signature(partial, f"{what} (of the operands and the result)", operands + 1)
 
     def checked(*args: Any) -> Number:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from engine.calculus import grad, jacobian
 from engine.differences import Slopes, slopes
-from engine.errors import GradcheckError
+from engine.errors import GradcheckError, check_number
 from engine.functions import sum
 from engine.graph import topological_order
 from engine.modes import no_grad
-from engine.signatures import check_arguments
+from engine.signatures import check_arguments, check_transform
 from engine.sweep import partials_of
 from engine.trees import flatten
 from engine.value import Value, computed_leaf, to_float
@@ -49,7 +49,10 @@ def gradcheck(
     >>> gradcheck(lambda x, y: (x * y).tanh(), (0.5, 2.0), order=2)
     True
     """
+    check_transform("gradcheck", func)
     arguments = _arguments("gradcheck", inputs, others)
+    for name, number in (("eps", eps), ("atol", atol), ("rtol", rtol), ("order", order)):
+        check_number(name, number)
     if order not in (1, 2):
         raise ValueError(f"order is 1 or 2, not {order}")
     try:

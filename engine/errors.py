@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,6 +47,24 @@ class DrawingError(RuntimeError):
 
 class TraceError(RuntimeError):
     """A function can't be compiled as it is: it does what a replay could not do again."""
+
+
+def check_number(name: str, number: Any) -> None:
+    """Raise TypeError for what is no real number, where a setting of this name is one, and
+    ValueError for one that no float can be."""
+    if not isinstance(number, Real):
+        raise TypeError(f"{name} is a number, not {number!r}")
+    try:
+        float(number)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a float") from None
+
+
+def whole(name: str, number: Any, least: int) -> int:
+    """A whole number, of NumPy's too. Raises ValueError for anything else, and below `least`."""
+    if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
+    return int(number)
 
 
 _HOUSE = Path(__file__).parent.parent

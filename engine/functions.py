@@ -92,7 +92,7 @@ def _of_several(op: Op, shape: Signature) -> Any:
     def function(*operands: Any) -> Number:
         if len(operands) != arity:
             operands += tuple(defaults[len(operands) :])
-        if len(operands) != arity or Parameter.empty in operands:
+        if len(operands) != arity or any(x is Parameter.empty for x in operands):
             names = ", ".join(shape.parameters)
             given = sum(operand is not Parameter.empty for operand in operands)
             raise TypeError(f"{op.name}({names}) takes {arity} operands, got {given}")

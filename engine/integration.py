@@ -90,7 +90,7 @@ def integrate(
     times = _times(t)
     options = _Options(steps, rtol, atol, max_steps)
     options.check()
-    if derivative not in ("steps", "adjoint"):
+    if not isinstance(derivative, str) or derivative not in ("steps", "adjoint"):
         raise ValueError(f'integrate\'s derivative is "steps" or "adjoint", not {derivative!r}')
     problem = _Problem(f, y0, times[0], parameters, options)
     return problem.at(times, adjoint=derivative == "adjoint")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence, Sized
+from numbers import Integral
 from typing import Any
 
 from engine import modes
@@ -158,7 +159,7 @@ def _entries(step: Step, xs: Any, length: int | None) -> Sequence[Any]:
     """What the steps are given, one each."""
     if not callable(step):
         raise TypeError(f"scan takes a step, a function of the carry and of x, not {step!r}")
-    if length is not None and (isinstance(length, bool) or not hasattr(length, "__index__")):
+    if length is not None and (isinstance(length, bool) or not isinstance(length, Integral)):
         raise TypeError(f"scan's length is a number of steps, not {length!r}")
     if length is not None and length < 0:
         raise ValueError(f"scan's length is a number of steps, not {length}")

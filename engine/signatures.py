@@ -19,9 +19,18 @@ def check_transform(name: str, f: Any, argnums: Any = 0) -> None:
     if isinstance(f, Value) or not callable(f):
         what = f"the Value {f!r}" if isinstance(f, Value) else f"a {type(f).__name__}: {f!r}"
         raise TypeError(f"engine.{name} takes a function, so f itself, not f(x); this is {what}")
+    check_argnums(argnums)
+
+
+def check_argnums(argnums: Any) -> None:
+    """Raise TypeError for what is no position, and ValueError for one that is named twice."""
     positions = [argnums] if names_one(argnums) else argnums
     for i in positions:
-        if isinstance(i, bool | Value) or not hasattr(i, "__index__"):
+        if (
+            isinstance(i, bool | Value | type)
+            or hasattr(i, "__len__")
+            or not hasattr(i, "__index__")
+        ):
             hint = ", and keywords have none: wrap f in a lambda" if isinstance(i, str) else ""
             raise TypeError(
                 f"argnums is the position of an argument, or a tuple of positions, not {i!r}{hint}"

@@ -26,6 +26,7 @@ from engine.calculus import (
     ruled,
     vjp,
 )
+from engine.errors import check_number
 from engine.functions import FUNCTIONS, Number, detach, dot, maximum, where
 from engine.iteration import is_met, unchanging, where_is, while_loop
 from engine.randomness import counters
@@ -158,6 +159,8 @@ class Equation:
 
     def solution(self, step: Step, tolerance: float, max_steps: int) -> Any:
         """Iterate, and give the solution the rule of its derivative."""
+        check_number("tolerance", tolerance)
+        check_number("max_steps", max_steps)
         if not tolerance >= 2.0 * EPSILON:
             raise ValueError(
                 f"{self.name}'s tolerance is relative and {2.0 * EPSILON:.1e} or more, which is "

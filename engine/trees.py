@@ -24,6 +24,9 @@ from engine.value import Value
 Rebuild = Callable[[Iterator[Any]], Any]
 
 
+ENDLESS = "what holds itself, or is nested hundreds of times, is no structure of numbers"
+
+
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Return the leaves of `tree`, and a function that puts other leaves in their places.
 
@@ -77,7 +80,10 @@ def flatten_argument(
 def flatten_parts(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The same with an array as one part, not number by number."""
     parts: list[Any] = []
-    rebuild = _flatten(tree, parts)
+    try:
+        rebuild = _flatten(tree, parts)
+    except RecursionError:
+        raise ValueError(ENDLESS) from None
     return parts, lambda others: rebuild(iter(others))
 
 
@@ -155,7 +161,8 @@ def simplified(tree: Any) -> Any:
         return dict(tree)
     if isinstance(tree, Sequence):
         return list(tree)
-    return _as_array(tree) if hasattr(tree, "__array__") else as_number(tree)
+    arrays = hasattr(tree, "__array__") and not isinstance(tree, type)  # not the class of some
+    return _as_array(tree) if arrays else as_number(tree)
 
 
 def is_record(tree: Any) -> bool:

@@ -256,7 +256,7 @@ def checked_rows(data: Any, name: str) -> Array:
             raise TypeError("complex numbers have no order, and no gradient here")
         if array.dtype not in _AS_THEY_ARE:
             array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         rows = [row for row in data if hasattr(row, "__len__")] if hasattr(data, "__len__") else []
         if rows and len(rows) == len(data) and len({len(row) for row in rows}) > 1:
             first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))

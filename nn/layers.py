@@ -12,6 +12,7 @@ from typing import Any
 
 import engine
 from engine import Value
+from engine.errors import check_number, whole
 from nn.init import Rng
 from nn.module import Module
 
@@ -78,7 +79,7 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: int, nonlin: bool = True, *, rng: Rng = random) -> None:
-        self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
+        self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(whole("nin", nin, 0))]
         self.b = Value(0.0)
         self.nin, self.nonlin = nin, nonlin
 
@@ -100,7 +101,7 @@ class Layer(Module):
 
     def __init__(self, nin: int, nout: int, nonlin: bool = True, *, rng: Rng = random) -> None:
         self.nin, self.nout, self.nonlin = nin, nout, nonlin
-        self.neurons = [Neuron(nin, nonlin, rng=rng) for _ in range(nout)]
+        self.neurons = [Neuron(nin, nonlin, rng=rng) for _ in range(whole("nout", nout, 0))]
 
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the outputs of the neurons."""
@@ -154,9 +155,8 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, rng: Rng = random
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ValueError(f"Linear needs sizes from 1 on, not {in_features} and {out_features}")
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features = whole("in_features", in_features, 1)
+        self.out_features = whole("out_features", out_features, 1)
         bound = in_features**-0.5
         self.weight = [
             [Value(rng.uniform(-bound, bound)) for _ in range(in_features)]
@@ -273,6 +273,10 @@ class Softplus(Activation):
     """log(1 + e**(beta*x)) / beta, and x itself where beta*x is above the threshold."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        check_number("beta", beta)
+        check_number("threshold", threshold)
+        if not beta:
+            raise ValueError("Softplus divides by beta, which is not 0")
         self.beta, self.threshold = beta, threshold
 
     def function(self, x: Any) -> Any:
@@ -297,6 +301,7 @@ class Dropout(Activation):
     """
 
     def __init__(self, p: float = 0.5) -> None:
+        check_number("p", p)
         if not 0.0 <= p <= 1.0:
             raise ValueError(f"Dropout takes a probability, not {p!r}")
         self.p = p

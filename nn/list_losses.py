@@ -13,6 +13,7 @@ import operator
 from typing import Any
 
 import engine
+from engine.errors import check_number
 from nn.layers import counted_from_0
 from nn.losses import Loss, Reduction, check_length, parts_of
 
@@ -27,7 +28,12 @@ class ClassLoss(Loss):
         super().__init__(reduction)
         if isinstance(weight, str):
             raise TypeError(f"weight is a list with a number a class; write reduction={weight!r}")
-        self.weight = None if weight is None else [float(w) for w in weight]
+        if weight is not None and not hasattr(weight, "__iter__"):
+            raise TypeError(f"weight is a list with a number a class, not {weight!r}")
+        weights = [] if weight is None else list(weight)
+        for w in weights:
+            check_number("a class's weight", w)
+        self.weight = None if weight is None else [float(w) for w in weights]
 
     def weighed(self, output: Any, target: Any) -> Any:
         """Return the terms and weights, one pair for each list of classes.
@@ -116,6 +122,7 @@ class CrossEntropyLoss(NLLLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
+        check_number("label_smoothing", label_smoothing)
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"label_smoothing is between 0 and 1, not {label_smoothing!r}")
         self.label_smoothing = label_smoothing

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 import engine
+from engine.trees import ENDLESS
 from nn.module import Module
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -28,7 +29,7 @@ class Loss(Module):
     """
 
     def __init__(self, reduction: Reduction = "mean") -> None:
-        if reduction not in ("mean", "sum", "none"):
+        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
             raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
         self.reduction = reduction
 
@@ -394,7 +395,10 @@ def _lists(item: Any) -> Any:
     """The same with lists in place of arrays and tuples."""
     if isinstance(item, np.ndarray):
         return item.tolist()
-    return [_lists(part) for part in item] if isinstance(item, list | tuple) else item
+    try:
+        return [_lists(part) for part in item] if isinstance(item, list | tuple) else item
+    except RecursionError:
+        raise ValueError(ENDLESS) from None
 
 
 def _flat(nested: Any) -> Iterator[Any]:

@@ -279,7 +279,10 @@ def _columns(y: Any, predicted: Any) -> tuple[Array, Array]:
 
 def _pair(y: Any, predicted: Any) -> tuple[Array, Array]:
     """Both as arrays of as many rows, finite numbers, in one or two dimensions."""
-    truth, guess = np.asarray(y), np.asarray(predicted)
+    try:
+        truth, guess = np.asarray(y), np.asarray(predicted)
+    except ValueError as error:
+        raise ValueError(f"y and predicted need rows of one length each: {error}") from None
     for name, array in (("y", truth), ("predicted", guess)):
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{name} must be numbers, not {array.dtype}")

@@ -272,7 +272,7 @@ class Module:
         """Set the parameters to the numbers of a `state_dict`; arrays, lists or tensors will do.
 
         Nothing is changed unless all of it fits. Raises RuntimeError for missing or unexpected
-        keys (unless `strict` is False) and for arrays of other shapes.
+        keys (unless `strict` is False), for arrays of other shapes, and for what is no array.
         """
         own = dict(self.named_parameters())
         problems = []
@@ -281,7 +281,12 @@ class Module:
         if unexpected := [key for key in state if key not in own]:
             problems.append("Unexpected key(s): " + ", ".join(map(repr, unexpected)))
         problems = problems if strict else []
-        arrays = {key: np.asarray(state[key], dtype=np.float64) for key in own if key in state}
+        arrays = {}
+        for key in (key for key in own if key in state):
+            try:
+                arrays[key] = np.asarray(state[key], dtype=np.float64)
+            except (TypeError, ValueError, OverflowError) as error:
+                problems.append(f"{key!r} is no array of numbers in the state ({error})")
         for key, array in arrays.items():
             shape = _to_array(own[key]).shape
             if array.shape != shape:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import engine
 from engine import Value
+from engine.errors import whole
 from nn.init import Rng, xavier_uniform_, zeros_
 from nn.layers import Dropout, Linear, affine, checked, counted_from_0, positions
 from nn.module import Module
@@ -35,11 +36,8 @@ class Embedding(Module):
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: Rng = random) -> None:
-        if num_embeddings < 1 or embedding_dim < 1:
-            raise ValueError(
-                f"Embedding needs sizes from 1 on, not {num_embeddings} and {embedding_dim}"
-            )
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.num_embeddings = whole("num_embeddings", num_embeddings, 1)
+        self.embedding_dim = whole("embedding_dim", embedding_dim, 1)
         self.weight = [
             [Value(rng.gauss(0.0, 1.0)) for _ in range(embedding_dim)]
             for _ in range(num_embeddings)
@@ -302,7 +300,7 @@ class MultiheadAttention(Module):
 
 
 def _check_heads(embed_dim: int, num_heads: int) -> None:
-    if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
+    if whole("embed_dim", embed_dim, 1) % whole("num_heads", num_heads, 1):
         raise ValueError(f"{num_heads} heads can't share {embed_dim} numbers evenly")
 
 

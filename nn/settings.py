@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import whole
 from nn.divergence import OnNonfinite, check_on_nonfinite
 from nn.module import Module, frozen_in
 from nn.optim import LBFGS, OneCycleLR, Optimizer
@@ -117,10 +118,3 @@ def check_batches(optimizer: Optimizer, updates: int) -> None:
             "LBFGS compares gradients of one function, and every batch is another: leave "
             "batch_size out, so that an update is about all examples, or use nn.minimize"
         )
-
-
-def whole(name: str, number: Any, least: int) -> int:
-    """A whole number, of NumPy's too. Raises ValueError for anything else, and below `least`."""
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least:
-        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
-    return int(number)

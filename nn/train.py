@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.errors import whole
 from engine.leaves import numbers_of
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
@@ -40,7 +41,6 @@ from nn.settings import (
     check_moved,
     check_steps,
     checked_callbacks,
-    whole,
 )
 from nn.stopping import EarlyStopping
 from nn.updates import History, PathName, Updates, write

@@ -222,5 +222,5 @@ def write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
 
 def check_path(path: str) -> None:
     """Raise ValueError for a path that there is not."""
-    if path not in ("auto", "scalar", "vectorised"):
+    if not isinstance(path, str) or path not in ("auto", "scalar", "vectorised"):
         raise ValueError(f'path is "auto", "scalar" or "vectorised", not {path!r}')

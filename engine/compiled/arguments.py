@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.trees import (
+    ENDLESS,
     instead_of,
     is_record,
     is_static,
@@ -93,13 +94,13 @@ def take_apart(args: Sequence[Any], keywords: Mapping[str, Any], in_axes: Any) -
     keys: list[Any] = []
     for k, (arg, axis) in enumerate(zip(args, axes, strict=True)):
         before = len(into.is_lane)
-        build, key = _take(arg, axis, into, f"argument {k}")
+        build, key = _taken(arg, axis, into, f"argument {k}")
         builds.append(build)
         keys.append(key)
         into.of_argument.append(range(before, len(into.is_lane)))
     named: dict[str, _Build] = {}
     for name, arg in keywords.items():
-        named[name], key = _take(arg, None, into, f"argument {name!r}")
+        named[name], key = _taken(arg, None, into, f"argument {name!r}")
         keys.append((name, key))
 
     def build_all(leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -109,6 +110,14 @@ def take_apart(args: Sequence[Any], keywords: Mapping[str, Any], in_axes: Any) -
     into.signature = tuple(keys)
     into.build = build_all
     return into
+
+
+def _taken(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any]:
+    """As `_take`. Raises ValueError where it would not end."""
+    try:
+        return _take(arg, axis, into, where)
+    except RecursionError:
+        raise ValueError(f"{where}: {ENDLESS}") from None
 
 
 def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any]:
@@ -123,7 +132,7 @@ def _take(arg: Any, axis: Any, into: Arguments, where: str) -> tuple[_Build, Any
     if is_record(arg):
         return _take_record(arg, axis, into, where)
     arg = simplified(arg)
-    if axis not in (None, 0) or isinstance(axis, bool):
+    if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int) or axis):
         raise ValueError(f"in_axes says None or 0 for each argument, not {axis!r} for {where}")
     if isinstance(arg, dict):
         parts = {key: _take(x, axis, into, f"{where}[{key!r}]") for key, x in arg.items()}

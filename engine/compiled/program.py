@@ -32,6 +32,7 @@ from engine.compiled.verified import VerifiedPaths
 from engine.errors import TraceError, user_line
 from engine.randomness import stream
 from engine.showing import Shown, bundle, pictures, words
+from engine.signatures import check_argnums
 from engine.trees import flatten
 from engine.value import Value, gradient_lock
 
@@ -57,12 +58,13 @@ class Program(Shown):
         if not callable(f):
             raise TypeError(f"compile takes a function, not {f!r}")
         jitted.require()
-        if reduce not in (None, "mean", "sum"):
+        if reduce is not None and (not isinstance(reduce, str) or reduce not in ("mean", "sum")):
             raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
         if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"a program computes in float64 or float32, not {np.dtype(dtype)}")
         if not isinstance(verify, bool):
             raise TypeError(f"verify is True or False, not {verify!r}")
+        check_argnums(argnums)
         functools.update_wrapper(self, f, updated=())
         self._f, self._in_axes, self._reduce = f, in_axes, reduce
         self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums

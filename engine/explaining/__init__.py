@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import modes
+from engine.errors import check_number
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
 from engine.explaining.nonfinite import Nonfinite, find
@@ -86,6 +87,7 @@ def kinks_near(f: Callable[..., Any], *args: Any, eps: float = 1e-6, wrt: Any = 
     refuse_in_trace("kinks")
     if not callable(f) or isinstance(f, Value):
         raise TypeError(f"kinks takes a function, which it runs, not a {type(f).__name__}")
+    check_number("eps", eps)
     if not eps >= 0.0:
         raise ValueError(f"eps is a distance, 0 or more, not {eps!r}")
     given, _ = named_inputs(f, args, wrt, "kinks")

@@ -37,6 +37,7 @@ from engine.replaying.kinds import Kind, Undefined
 from engine.signatures import check_arguments
 from engine.sweep import arrivals, partials_of
 from engine.trees import (
+    ENDLESS,
     flatten,
     flatten_argument,
     is_array,
@@ -104,7 +105,11 @@ def run_once(what: str, f: Callable[..., Any], args: Sequence[Any], wrt: Any) ->
     inputs: dict[Value, str] = {}
     exactly: dict[Value, Any] = {}
     trees: list[Callable[[dict[Value, Any]], Any]] = []
-    for arg, argument in zip(map(_numbers, args), argument_names(f, len(args)), strict=True):
+    try:
+        numbers = [*map(_numbers, args)]
+    except RecursionError:
+        raise ValueError(ENDLESS) from None
+    for arg, argument in zip(numbers, argument_names(f, len(args)), strict=True):
         flat = flatten_argument(arg)
         if flat is None:
             given.append(arg)

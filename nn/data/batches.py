@@ -35,7 +35,12 @@ class TensorDataset:
     """
 
     def __init__(self, *arrays: Any) -> None:
-        self.arrays: tuple[Array, ...] = tuple(np.asarray(array) for array in arrays)
+        try:
+            self.arrays: tuple[Array, ...] = tuple(np.asarray(array) for array in arrays)
+        except ValueError as error:
+            raise ValueError(
+                f"a data set needs rows of one length in each array: {error}"
+            ) from None
         if not arrays or any(array.ndim == 0 for array in self.arrays):
             raise ValueError("a data set needs arrays with a row an example, such as X and y")
         if len({len(array) for array in self.arrays}) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from engine import Value
+from engine.errors import check_number
 
 
 def clip_grad_norm_(
@@ -32,6 +33,7 @@ def clip_grad_norm_(
     '0.600, 0.800'
     """
     values = _values(parameters)
+    check_number("max_norm", max_norm)
     if not max_norm >= 0.0:
         raise ValueError(f"max_norm is a number of at least 0, not {max_norm}")
     if not values:
@@ -63,6 +65,7 @@ def clip_grad_value_(parameters: Value | Iterable[Value], clip_value: float) -> 
     0.5
     """
     values = _values(parameters)
+    check_number("clip_value", clip_value)
     if not clip_value >= 0.0:
         raise ValueError(f"clip_value is a number of at least 0, not {clip_value}")
     limit = float(clip_value)

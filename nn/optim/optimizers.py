@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import check_number
 from nn.optim import rules
 from nn.optim.base import Optimizer, State
 
@@ -95,6 +96,8 @@ class _Moments(Optimizer):
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise TypeError(f"{type(self).__name__}'s betas are two numbers, not {betas!r}")
+        for beta in betas:
+            check_number("a beta", beta)
         if not all(0.0 <= beta < 1.0 for beta in betas):
             raise ValueError(f"{type(self).__name__} needs betas from 0 to below 1, not {betas}")
 

@@ -197,3 +197,8 @@ def test_a_compiled_dataclass_has_its_batch_in_each_field() -> None:
     gradient = program.grad(batch)
     assert (gradient.x == [6.0, 16.0]).all() and (gradient.y == [1.0, 4.0]).all()
     assert gradient.name == "a"
+
+
+def test_a_class_of_arrays_is_no_array() -> None:
+    with pytest.raises(TypeError, match=r"here numbers and Values are needed.*not a type"):
+        engine.grad(lambda x: x)(np.float32)

@@ -34,7 +34,7 @@ def test_an_embedding_is_a_table_of_parameters() -> None:
         layer(4)
     with pytest.raises(IndexError, match="there is no token -1: the 4 tokens begin with 0"):
         layer([0, -1])  # as in PyTorch: no place from the end, as of a list
-    with pytest.raises(ValueError, match="sizes from 1 on, not 0 and 3"):
+    with pytest.raises(ValueError, match="num_embeddings is a whole number of at least 1, not 0"):
         nn.Embedding(0, 3)
 
 

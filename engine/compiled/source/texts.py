@@ -71,7 +71,7 @@ def source(
 
     Raises ValueError for another `kind`, and TypeError for an operation that it can't write.
     """
-    if kind not in ("numpy", "latex", "c"):
+    if not isinstance(kind, str) or kind not in ("numpy", "latex", "c"):
         raise ValueError(f'a source is "numpy", "latex" or "c", not {kind!r}')
     path = paths.unrolled()
     one_number = isinstance(path.structure, int)
