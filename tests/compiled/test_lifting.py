@@ -87,16 +87,18 @@ def test_the_order_of_terms_and_factors_does_not_matter(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "turned"),
     [
-        [[1, 2], [2, 1], [0, 3]],
-        [[0, 1, 2], [2, 0, 1]],
-        [[0, 0], [1, 2], [3, 3]],
+        ([[1, 2], [2, 1], [0, 3]], False),
+        ([[0, 1, 2], [2, 0, 1]], False),
+        ([[0, 0], [1, 2], [3, 3]], True),
     ],
     ids=["rows", "a circulant", "columns"],
 )
-def test_a_matrix_that_repeats_its_weights_is_one_product(rows: list[list[int]]) -> None:
-    """In whatever order its rows and columns come."""
+def test_a_matrix_that_repeats_its_weights_is_one_product(
+    rows: list[list[int]], turned: bool
+) -> None:
+    """In whatever order its rows come, and its columns."""
     size = len(rows[0])
 
     def layer(w: Any, tokens: Any) -> Any:
@@ -108,11 +110,16 @@ def test_a_matrix_that_repeats_its_weights_is_one_product(rows: list[list[int]])
             out.append([found[i] for i in range(len(rows))])
         return out
 
-    w, tokens = numbers(4), numbers(8, size, seed=1)
-    program = engine.compile(layer)
-    expected = np.array(tokens) @ np.array(w)[np.array(rows)].T
-    np.testing.assert_allclose(program(w, tokens), expected, rtol=1e-12)
-    assert products(program) == [f"({len(rows)} × {size}) @ ({size} × 8)"]
+    w, tokens = numbers(4), numbers(1_500, size, seed=1)
+    program = engine.compile(
+        lambda w, tokens: layer(
+            w, [x[::-1] if turned and t % 2 else x for t, x in enumerate(tokens)]
+        )
+    )
+    X = np.array(tokens)
+    X[1::2] = X[1::2, ::-1] if turned else X[1::2]
+    np.testing.assert_allclose(program(w, tokens), X @ np.array(w)[np.array(rows)].T, rtol=1e-11)
+    assert products(program) == [f"({len(rows)} × {size}) @ ({size} × 1500)"]
 
 
 def test_look_ups_by_one_index_may_be_in_lists_of_several_lengths() -> None:
