@@ -27,12 +27,12 @@ from engine.compiled.instructions import ROWS
 class Backward:
     """A program's adjoint: what is done before the lanes, for each chunk of them, and after."""
 
+    # For each operation of the segments: 1, 2, 4 where operand 0, 1, 2 gets something; 8, 16, 32
+    # where that is added to what is there.
+    steps: Array
     begin: list[Instruction] = field(default_factory=list)
     lanes: list[Instruction] = field(default_factory=list)
     shared: list[Instruction] = field(default_factory=list)
-    # For each operation of the segments: 1, 2, 4 where operand 0, 1, 2 gets something; 8, 16, 32
-    # where that is added to what is there.
-    steps: Array = field(default_factory=lambda: np.zeros(0, np.int32))
     # The adjoints of the steps of loops, by their places.
     inner: dict[int, Backward] = field(default_factory=dict)
 
