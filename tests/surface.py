@@ -375,7 +375,12 @@ _EXPECTED += (engine.TraceError, engine.GraphError, engine.DrawingError, Runtime
 _EXPECTED += (engine.GradcheckError, engine.ReplayError)
 # What Python and NumPy say of operands, such as an array where a flag is asked for, is as clear as
 # what would be said instead.
-_PYTHONS = ("The truth value of an", "int too large to convert", "operands could not be broadcast")
+_PYTHONS = (
+    "The truth value of an",
+    "int too large to",
+    "Python int too large to",
+    "operands could not be broadcast",
+)
 _LONGEST = 700  # letters of a message
 SECONDS = 20.0  # of a call at most: what takes longer does not end
 

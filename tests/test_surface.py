@@ -84,6 +84,8 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nn.CrossEntropyLoss(label_smoothing="a"),
         "label_smoothing is a number",
     ),
+    "dtype": (lambda: engine.compile(abs, dtype={1: 2}), "dtype is float64 or float32, not {1: 2}"),
+    "lr": (lambda: nn.SGD([Value(1.0)], lr=()), r"SGD's lr is a number, not \(\)"),
     "betas": (lambda: nn.Adam([Value(1.0)], betas=("a", 0.9)), "a beta is a number"),
     "max_norm": (lambda: nn.clip_grad_norm_([Value(1.0)], None), "max_norm is a number"),
     "clip_value": (lambda: nn.clip_grad_value_([Value(1.0)], None), "clip_value is a number"),

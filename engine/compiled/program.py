@@ -60,15 +60,19 @@ class Program(Shown):
         jitted.require()
         if reduce is not None and (not isinstance(reduce, str) or reduce not in ("mean", "sum")):
             raise ValueError(f'reduce is None, "mean" or "sum", not {reduce!r}')
-        if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-            raise ValueError(f"a program computes in float64 or float32, not {np.dtype(dtype)}")
+        try:
+            self._dtype = np.dtype(dtype).name
+        except (TypeError, ValueError):
+            raise TypeError(f"dtype is float64 or float32, not {dtype!r}") from None
+        if self._dtype not in ("float64", "float32"):
+            raise ValueError(f"a program computes in float64 or float32, not {self._dtype}")
         if not isinstance(verify, bool):
             raise TypeError(f"verify is True or False, not {verify!r}")
         check_argnums(argnums)
         functools.update_wrapper(self, f, updated=())
         self._f, self._in_axes, self._reduce = f, in_axes, reduce
         self._argnums = int(argnums) if isinstance(argnums, int | np.integer) else argnums
-        self._dtype, self._native = np.dtype(dtype).name, bool(native)
+        self._native = bool(native)
         self._verify = verify
         self._by_signature: dict[Any, list[Paths]] = {}  # the one used last comes first
         self._last: Paths | None = None

@@ -116,7 +116,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} has no setting {sorted(unknown)}")
         for name in self.defaults:
             number = group[name]
-            if isinstance(number, tuple | list):
+            if name == "betas":  # two numbers
                 continue
             if not isinstance(number, int | float | np.number):
                 raise TypeError(f"{type(self).__name__}'s {name} is a number, not {number!r}")
