@@ -17,6 +17,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from engine.errors import whole
 from nn import layers
 from nn.containers import Sequential
 from nn.layers import Activation, Dropout, Identity, Linear, LogSoftmax, Sigmoid
@@ -35,7 +36,6 @@ from nn.metrics import r2
 from nn.module import Module
 from nn.optim import Optimizer, optimizers
 from nn.predicting import predict
-from nn.settings import whole
 from nn.stopping import EarlyStopping
 from nn.train import fit
 from nn.updates import History, PathName
