@@ -92,7 +92,7 @@ class Module:
     def _example(self, x: Any) -> Any:
         if not isinstance(x, np.ndarray):
             return x
-        if x.ndim > 1 and x.ndim > max(module.example_dims for module in self.modules()):
+        if x.ndim > 1 and x.ndim > _most_dims(self):
             raise TypeError(
                 f"a module takes one example, and this array of shape {x.shape} looks like a "
                 "batch; use nn.predict(model, X), or model(x) for each row x"
@@ -450,6 +450,12 @@ def _leaves_one_by_one(item: Any) -> list[Any]:
             path.pop()
             inside.discard(own)
     return found
+
+
+def _most_dims(module: Module) -> int:
+    """Of an example, as the part that takes the most has it. No method: what a call of a module
+    reads by name is watched in compiled functions, and this would be all."""
+    return max(part.example_dims for part in module.modules())
 
 
 def values_of(item: Any) -> list[Value]:
