@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class LivePlot(Shown):
     nothing is shown.
 
     With `keep`, as many frames at most are kept, evenly spread over the epochs: then the plot shows
-    itself in a cell as a film, and `save` writes one.
+    itself in a cell as a film, and `save` writes one. With `seconds=math.inf` nothing
+    else is shown.
 
     Raises ImportError with what to install where matplotlib is missing.
 
@@ -47,8 +49,13 @@ class LivePlot(Shown):
         self.seconds, self.draw, self.keep = seconds, draw, keep
         self.frames: dict[int, bytes] = {}  # by epoch, PNG
         self._every = 1
-        self._next, self._shown = 0.0, None
+        self._next, self._shown = self._first, None
         plots.new_axes()  # what is missing is said before a long training
+
+    @property
+    def _first(self) -> float:
+        """From when on a picture may be shown."""
+        return 0.0 if self.seconds < math.inf else math.inf
 
     def __call__(self, epoch: int, history: History) -> None:
         kept = bool(self.keep) and (len(history.loss) - 1) % self._every == 0
@@ -58,7 +65,7 @@ class LivePlot(Shown):
     def at_end(self, history: History) -> None:
         """Draw what there is."""
         if history.loss and (self.keep or _display() is not None):
-            self._next = 0.0
+            self._next = self._first
             self._step(history, bool(self.keep))
 
     def _step(self, history: History, kept: bool) -> None:

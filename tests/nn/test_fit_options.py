@@ -1,5 +1,6 @@
 """What `fit` offers around plain updates: weights, L2, clipping, loaders, metrics, ends."""
 
+import math
 import random
 import signal
 from collections.abc import Iterator
@@ -372,3 +373,10 @@ def test_a_plot_grows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     trained("auto", callbacks=[nn.LivePlot(seconds=0.0)], epochs=3)
     assert len(shown) == 4  # after every epoch, and at the end
     assert len(set(shown)) == 3 and all(png.startswith(b"\x89PNG") for png in shown)
+
+
+def test_a_film_alone_shows_nothing_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.live, "_display", lambda: pytest.fail)
+    film = nn.LivePlot(seconds=math.inf, keep=2)
+    trained("auto", callbacks=[film], epochs=3)
+    assert list(film.frames) == [1, 3]
