@@ -173,3 +173,25 @@ def _sigmoid_slope(answer: Any) -> str:
 @_exercise("8.2")
 def _ten_layers(answer: Any) -> str:
     return _off(answer, 0.25**10, "each layer multiplies by at most ¼, and there are ten")
+
+
+# --- 6. XOR by hand -------------------------------------------------------------------------------
+
+
+@_exercise("6.1")
+def _all_ones(answer: Any) -> str:
+    return _off(answer, 129.0, "each of the 64 hidden units has 0.5 + 0.5 + 1, and there is a bias")
+
+
+@_exercise("6.2")
+def _corners(f: Any) -> str:
+    if not callable(f):
+        return f"a function of two numbers is asked for, not a {type(f).__name__}"
+    for x, y in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
+        a, b = Value(x), Value(y)
+        found = f(a, b)
+        if not isinstance(found, Value):
+            return "it leaves the graph: write it in functions of engine"
+        if not math.isclose(found.data, float(x != y), abs_tol=1e-9):
+            return f"at ({x:g}, {y:g}) it is {found.data:g}, not {float(x != y):g}"
+    return ""

@@ -23,6 +23,8 @@ RIGHT: dict[str, Any] = {
     "5.2": lambda x, y: engine.sigmoid(50 * (1 - x * x - y * y)),
     "8.1": 0.25,
     "8.2": 0.25**10,
+    "6.1": 129,
+    "6.2": lambda x, y: engine.relu(x + y) - 2 * engine.relu(x + y - 1),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -40,6 +42,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("8.1", 0.5, "twice what it should be; with a = σ(z)"),
     ("8.2", lambda: 1 / 0, "a number is asked for, not a function"),
     ("5.2", lambda x, y: 1 / 0, "it raised ZeroDivisionError"),
+    ("6.1", 128.0, "close, but rounded or not exact"),
+    ("6.1", 65, "and there is a bias"),
+    ("6.2", lambda x, y: x + y, "at (1, 1) it is 2, not 0"),
+    ("6.2", lambda x, y: float(x.data != y.data), "it leaves the graph"),
+    ("6.2", 1.0, "a function of two numbers"),
 ]
 
 
