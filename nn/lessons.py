@@ -195,3 +195,17 @@ def _corners(f: Any) -> str:
         if not math.isclose(found.data, float(x != y), abs_tol=1e-9):
             return f"at ({x:g}, {y:g}) it is {found.data:g}, not {float(x != y):g}"
     return ""
+
+
+# --- 10. Building blocks --------------------------------------------------------------------------
+
+
+@_exercise("10.1")
+def _share(answer: Any) -> str:
+    return _off(answer, 0.75, "e⁰ is 1 and e to the log 3 is 3: shares of 4")
+
+
+@_exercise("10.2")
+def _longest_rate(answer: Any) -> str:
+    hint = "a step takes w to (1 − 6 · rate) w, and that factor has to stay within −1 and 1"
+    return _off(answer, 1.0 / 3.0, hint)

@@ -25,6 +25,8 @@ RIGHT: dict[str, Any] = {
     "8.2": 0.25**10,
     "6.1": 129,
     "6.2": lambda x, y: engine.relu(x + y) - 2 * engine.relu(x + y - 1),
+    "10.1": 0.75,
+    "10.2": 1 / 3,
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -47,6 +49,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("6.2", lambda x, y: x + y, "at (1, 1) it is 2, not 0"),
     ("6.2", lambda x, y: float(x.data != y.data), "it leaves the graph"),
     ("6.2", 1.0, "a function of two numbers"),
+    ("10.1", 0.25, "shares of 4"),
+    ("10.2", 1 / 6, "half what it should be; a step takes w to"),
 ]
 
 
