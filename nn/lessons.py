@@ -138,6 +138,27 @@ def _revived(f: Any) -> str:
     return ""
 
 
+# --- 3. Checking gradients ------------------------------------------------------------------------
+
+
+@_exercise("3.1")
+def _left_the_graph(answer: Any) -> str:
+    return _off(answer, 3.0, "the engine sees x times a constant, the number that x.data was")
+
+
+@_exercise("3.2")
+def _cubes_partial(partial: Any) -> str:
+    if not callable(partial):
+        return f"a function of x and out is asked for, not a {type(partial).__name__}"
+    cube = engine.custom_op("cube", lambda x: x * x * x, [partial])
+    for x in (-1.3, 0.7, 2.1):
+        wrong = _slope_off(cube, x, 3.0 * x * x)
+        if wrong:
+            return wrong
+        engine.gradcheck(cube, x, order=2)
+    return ""
+
+
 # --- 5. The unit circle, 8. Two circles -----------------------------------------------------------
 
 

@@ -27,6 +27,8 @@ RIGHT: dict[str, Any] = {
     "6.2": lambda x, y: engine.relu(x + y) - 2 * engine.relu(x + y - 1),
     "10.1": 0.75,
     "10.2": 1 / 3,
+    "3.1": 3.0,
+    "3.2": lambda x, out: 3 * x * x,
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -51,6 +53,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("6.2", 1.0, "a function of two numbers"),
     ("10.1", 0.25, "shares of 4"),
     ("10.2", 1 / 6, "half what it should be; a step takes w to"),
+    ("3.1", 6.0, "twice what it should be"),
+    ("3.2", lambda x, out: x * x, "its slope at -1.3 is 1.69, not 5.07"),
+    ("3.2", 3.0, "a function of x and out is asked for"),
+    ("3.2", lambda x, out: 3 * float(x) ** 2 if isinstance(x, float) else 3 * x.data**2, "raised"),
 ]
 
 
