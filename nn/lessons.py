@@ -159,6 +159,25 @@ def _cubes_partial(partial: Any) -> str:
     return ""
 
 
+# --- 4. Scalar against vectorised -----------------------------------------------------------------
+
+
+@_exercise("4.1")
+def _multiplications(answer: Any) -> str:
+    return _off(answer, 160_000.0, "each of 50 sums has 100 products, for each of 32 examples")
+
+
+@_exercise("4.2")
+def _without_a_branch(f: Any) -> str:
+    if not callable(f):
+        return f"a function of one number is asked for, not a {type(f).__name__}"
+    program = engine.compile(f, in_axes=0)
+    for s, found in zip((-3.0, -0.5, 0.5, 2.0), program([-3.0, -0.5, 0.5, 2.0]), strict=True):
+        if not math.isclose(found, s if s > 0.0 else 0.01 * s):
+            return f"at {s:g} it is {found:g}, not {s if s > 0.0 else 0.01 * s:g}"
+    return "it still has a branch: the program checks a guard" if "guard" in str(program) else ""
+
+
 # --- 5. The unit circle, 8. Two circles -----------------------------------------------------------
 
 

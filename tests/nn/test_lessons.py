@@ -29,6 +29,8 @@ RIGHT: dict[str, Any] = {
     "10.2": 1 / 3,
     "3.1": 3.0,
     "3.2": lambda x, out: 3 * x * x,
+    "4.1": 160_000,
+    "4.2": lambda s: engine.maximum(s, 0.01 * s),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -57,6 +59,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("3.2", lambda x, out: x * x, "its slope at -1.3 is 1.69, not 5.07"),
     ("3.2", 3.0, "a function of x and out is asked for"),
     ("3.2", lambda x, out: 3 * float(x) ** 2 if isinstance(x, float) else 3 * x.data**2, "raised"),
+    ("4.1", 5_000, "for each of 32 examples"),
+    ("4.2", lambda s: s if s > 0 else 0.01 * s, "it still has a branch"),
+    ("4.2", engine.relu, "at -3 it is 0, not -0.03"),
+    ("4.2", 1.0, "a function of one number is asked for"),
 ]
 
 
