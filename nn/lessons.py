@@ -237,6 +237,21 @@ def _corners(f: Any) -> str:
     return ""
 
 
+# --- 7. Handwritten digits ------------------------------------------------------------------------
+
+
+@_exercise("7.1")
+def _parameters(answer: Any) -> str:
+    return _off(answer, 79_510.0, "a layer has a weight for each pair, and a bias for each unit")
+
+
+@_exercise("7.2")
+def _knows_nothing(answer: Any) -> str:
+    return _off(
+        answer, math.log(10.0), "each digit gets the share 1/10, and the loss is −log of it"
+    )
+
+
 # --- 10. Building blocks --------------------------------------------------------------------------
 
 

@@ -31,6 +31,8 @@ RIGHT: dict[str, Any] = {
     "3.2": lambda x, out: 3 * x * x,
     "4.1": 160_000,
     "4.2": lambda s: engine.maximum(s, 0.01 * s),
+    "7.1": 784 * 100 + 100 + 100 * 10 + 10,
+    "7.2": math.log(10),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -63,6 +65,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("4.2", lambda s: s if s > 0 else 0.01 * s, "it still has a branch"),
     ("4.2", engine.relu, "at -3 it is 0, not -0.03"),
     ("4.2", 1.0, "a function of one number is asked for"),
+    ("7.1", 79_400, "close, but rounded"),
+    ("7.2", 0.1, "−log of it"),
+    ("7.2", 2.3, "close, but rounded"),
 ]
 
 
