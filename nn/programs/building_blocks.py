@@ -19,7 +19,7 @@ import engine
 import nn
 from nn import plots
 from nn.programs import Options, Report
-from nn.programs.problem import Problem, finished
+from nn.programs.problem import Problem, counted, finished
 
 SUMMARY = "layers, activations, losses and optimisers, one by one on small numbers"
 POINTS, EPOCHS = 250, 50
@@ -79,6 +79,9 @@ def run(options: Options) -> Report:
         before = [v.item() for v in linear(p.X[0])]
         pairs = [[z, tanh([z])[0]] for z in [PRINTED, *before]]
         activated = {str(a): a([-2.0, -0.5, 0.0, 0.5, 2.0]) for a in ACTIVATIONS}
+        of_layer = {str(a): a(before) for a in ACTIVATIONS}
+        each = nn.BCELoss(reduction="none")
+        bce = {name: each(*LOSSES[name][1]) for name in ("BCELoss, perfect", "BCELoss, wrong")}
         # + 0.0: a loss of -0.0 is none
         losses = {name: float(loss(*inputs)) + 0.0 for name, (loss, inputs) in LOSSES.items()}
     histories, results = {}, {}
@@ -97,9 +100,12 @@ def run(options: Options) -> Report:
         "steps": sum(len(history.step_loss) for history in histories.values()),
         "seconds": round(sum(history.seconds for history in histories.values()), 3),
         **dict.fromkeys(("train_loss", "test_loss", "train_accuracy", "test_accuracy")),
+        "batches": p.batches,
         "tanh_pairs": pairs,
         "activations": activated,
+        "activations_of_layer": of_layer,
         "losses": losses,
+        "losses_of_each": {name: [x + 0.0 for x in found] for name, found in bce.items()},
         "optimizers": results,
     }
     pictures = [] if options.out is None else _draw(options.out, histories)
@@ -111,15 +117,19 @@ def _text(figures: dict[str, Any], linear: nn.Module) -> str:
         f"{linear}: y = W x + b, W of shape (5, 4), b (5,); then Tanh()",
         *(f"  {z:7.4f} -> {a:7.4f}" for z, a in figures["tanh_pairs"]),
         f"  (the first pair is one in print: {PRINTED} -> 0.3683)",
-        "activations of -2, -0.5, 0, 0.5, 2",
     ]
-    for name, numbers in figures["activations"].items():
-        lines.append(f"  {name:32s} " + " ".join(f"{number:7.4f}" for number in numbers))
+    for key, of in (("_of_layer", "the layer's five sums"), ("", "-2, -0.5, 0, 0.5, 2")):
+        lines.append(f"activations of {of}")
+        for name, numbers in figures[f"activations{key}"].items():
+            lines.append(f"  {name:32s} " + " ".join(f"{number:7.4f}" for number in numbers))
     lines.append("losses")
     lines += [f"  {name:36s} {loss:8.4f}" for name, loss in figures["losses"].items()]
+    for name, found in figures["losses_of_each"].items():
+        lines.append(f"  {name + ', of each':36s} " + " ".join(f"{loss:8.4f}" for loss in found))
     lines.append(
-        f"optimisers, each {figures['epochs']:,} epochs of {figures['points']:,} points in batches "
-        f"of {BATCH}, on the {figures['path']} path"
+        f"optimisers, each {counted(figures['epochs'], 'epochs')} of "
+        f"{counted(figures['batches'], 'batches')}: {counted(figures['points'], 'points')}, "
+        f"{BATCH} in a batch; on the {figures['path']} path"
     )
     for name, result in figures["optimizers"].items():
         lines.append(

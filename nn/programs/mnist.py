@@ -20,6 +20,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import engine
 import nn
 from nn import plots
@@ -107,13 +109,21 @@ def run(options: Options) -> Report:
     anew = None
     if by_epoch and not history.stopped:
         anew = _without_memory(p, first, options)
+    weights = [array for name, array in p.model.state_dict().items() if name.endswith("weight")]
+    weights_cost = 0.5 * p.l2 * sum(float(np.square(array).sum()) for array in weights)
     figures |= {
         "data": found.source,
         "cost": options.own.get("cost", "cross-entropy"),
+        "lambda": p.l2 * len(p.X),
+        "weights_cost": weights_cost,
         "test_accuracy_by_epoch": by_epoch,
         "new_adam_every_step": anew,
     }
-    text = [*note_lines(found), *common.lines(figures)]
+    text = [*note_lines(found), *common.data_lines(p), *common.lines(figures)]
+    text.append(
+        f"cost J     {figures['cost']} {figures['train_loss']:.5f} + λ/2m Σ w² {weights_cost:.5f}, "
+        f"with λ = {figures['lambda']:g}"
+    )
     text += [f"epoch {k:4d} held out {100 * share:.2f} %" for k, share in enumerate(by_epoch, 1)]
     if anew is not None:
         text.append(

@@ -58,6 +58,11 @@ class Problem:
         """Take one step on both paths, with at most so many rows."""
         return compare_paths(self.model, self.X[:rows], self.y[:rows], self.loss)
 
+    @property
+    def batches(self) -> int:
+        """How many there are in an epoch."""
+        return -(-len(self.X) // (self.batch_size or len(self.X)))
+
     def train_loss(self) -> float:
         """Return the mean loss of a training example."""
         return self._loss(self.X, self.y)
@@ -102,6 +107,7 @@ def figures(
         "test_loss": problem.test_loss(),
         "train_accuracy": problem.train_accuracy(),
         "test_accuracy": problem.test_accuracy(),
+        "batches": problem.batches,
     }
 
 
@@ -126,9 +132,10 @@ def compared(comparison: nn.Comparison | None) -> dict[str, Any]:
 
 def lines(figures: dict[str, Any], comparison: nn.Comparison | None = None) -> list[str]:
     """Return the first lines of a report: the training, both paths, losses and accuracies."""
+    epochs, batches = (counted(figures[name], name) for name in ("epochs", "batches"))
     told = [
-        f"trained on the {figures['path']} path: {figures['points']:,} points, "
-        f"{figures['epochs']:,} epochs, {figures['steps']:,} updates, {figures['seconds']:.1f} s"
+        f"trained on the {figures['path']} path: {counted(figures['points'], 'points')}, {epochs} "
+        f"of {batches}: {counted(figures['steps'], 'updates')} in {figures['seconds']:.1f} s"
     ]
     if comparison is not None:
         told += str(comparison).splitlines()
@@ -138,6 +145,31 @@ def lines(figures: dict[str, Any], comparison: nn.Comparison | None = None) -> l
         f"accuracy   training {100 * figures['train_accuracy']:.2f} %   "
         f"held out {100 * figures['test_accuracy']:.2f} %",
     ]
+
+
+def counted(count: int, unit: str) -> str:
+    """Return a number with its unit, which is told in the plural.
+
+    >>> counted(1, "batches"), counted(2_000, "epochs")
+    ('1 batch', '2,000 epochs')
+    """
+    if count == 1:
+        unit = unit.removesuffix("es" if unit.endswith("ches") else "s")
+    return f"{count:,} {unit}"
+
+
+def data_lines(problem: Problem, samples: int = 0) -> list[str]:
+    """Return a table of the dimensions of data and model, and so many points with their labels."""
+    p = problem
+    arrays = {"X": p.X, "y": p.y, "X held out": p.X_test, "y held out": p.y_test}
+    told = ["dimensions"]
+    for name, array in (arrays | p.model.state_dict()).items():
+        told.append(f"  {name:10s} {' x '.join(f'{size:,}' for size in array.shape)}")
+    for row, label in zip(p.X[:samples], p.y, strict=False):
+        told.append(
+            f"point      ({', '.join(f'{x:+.3f}' for x in row)}) has the label {label[0]:.0f}"
+        )
+    return told
 
 
 def accuracy_lines(watched: Watched, every: int) -> list[str]:

@@ -25,6 +25,7 @@ from nn.programs.problem import Problem
 SUMMARY = "points inside the unit circle, 2-10-5-1, gradient descent"
 LEARNING_RATE = 0.5
 POINTS, EPOCHS = 10_000, 1_000
+SHOWN, WRONG = 5, 20  # points of the data, and those predicted wrong, that are written out at most
 PUBLISHED = "1 false positive and 4 false negatives among about 2,000"
 
 
@@ -74,11 +75,12 @@ def run(options: Options) -> Report:
     }
     wrong = ((predicted >= 0.5) != (p.y_test >= 0.5)).ravel()
     pictures = [] if options.out is None else _draw(options.out, p, history, wrong)
-    lines = common.lines(figures, comparison)
-    return Report(figures, "\n".join(lines + _lines(p, held_out, wrong)), pictures)
+    lines = [*common.data_lines(p, SHOWN), *common.lines(figures, comparison)]
+    lines += _lines(p, held_out, wrong, len(history.loss))
+    return Report(figures, "\n".join(lines), pictures)
 
 
-def _lines(p: Problem, held_out: nn.Confusion, wrong: Any) -> list[str]:
+def _lines(p: Problem, held_out: nn.Confusion, wrong: Any, epochs: int) -> list[str]:
     lines = [
         f"           always answering 0: {100 * float(np.mean(p.y_test == 0.0)):.2f} % held out",
         f"held out   {held_out.true_positives} true and {held_out.false_positives} false "
@@ -86,12 +88,16 @@ def _lines(p: Problem, held_out: nn.Confusion, wrong: Any) -> list[str]:
         f"published  {PUBLISHED}",
     ]
     if held_out.true_positives == 0:
+        more = "another --seed starts elsewhere" if epochs >= EPOCHS else "more --epochs may help"
         lines.append(
             "no point is found inside: from these first weights the network ended at answering 0 "
-            "always; another --seed starts elsewhere"
+            f"always; {more}"
         )
-    for (x1, x2), label in zip(p.X_test[wrong], p.y_test[wrong].ravel(), strict=True):
+    told = list(zip(p.X_test[wrong], p.y_test[wrong].ravel(), strict=True))
+    for (x1, x2), label in told[:WRONG]:
         lines.append(f"wrong      ({x1:+.3f}, {x2:+.3f}) is {'inside' if label else 'outside'}")
+    if len(told) > WRONG:
+        lines.append(f"wrong      and {len(told) - WRONG:,} more")
     return lines
 
 

@@ -23,7 +23,7 @@ COMMON = [
 # pictures it draws.
 SMALL = {
     "unit-circle": (60, ["loss", "boundary"]),
-    "xor": (20, ["error", "prediction", "network"]),
+    "xor": (20, ["error", "prediction", "linear", "network"]),
     "mnist": (3, ["accuracy", "confusion", "weights", "network"]),
     "neuron": (10, ["cost", "boundary"]),
     "circles": (10, ["boundary", "accuracy", "network"]),
@@ -175,6 +175,45 @@ def test_the_blocks_have_the_printed_numbers() -> None:
     assert figures["losses"]["BCELoss, perfect"] == 0.0
     assert figures["losses"]["BCELoss, wrong"] == 100.0
     assert len(figures["tanh_pairs"]) == 6 and len(figures["activations"]) == 5
+
+    assert figures["losses_of_each"] == {
+        "BCELoss, perfect": [0.0, 0.0],
+        "BCELoss, wrong": [100.0, 100.0],
+    }
+
+
+def test_a_plane_is_no_xor_and_a_hidden_layer_is() -> None:
+    report = load("xor").run(Options(epochs=60, quiet=True))
+    assert report.figures["train_accuracy"] > 0.8 > 0.65 > report.figures["linear_train_accuracy"]
+    assert report.figures["linear_train_loss"] == pytest.approx(0.25, rel=0.05)
+    assert "1,000 points, 60 epochs of 200 batches: 12,000 updates in" in report.text
+    assert "  0.weight   64 x 2\n" in report.text and report.text.count("\npoint      (") == 5
+
+
+def test_one_of_a_thing_is_told_in_the_singular() -> None:
+    report = load("unit-circle").run(options_of("unit-circle", epochs=1))
+    assert "60 points, 1 epoch of 1 batch: 1 update in" in report.text
+    assert "another --seed" not in report.text
+
+
+def test_the_logistic_cost_is_told_with_its_lambda() -> None:
+    report = mnist.run(options_of("mnist", epochs=1, own={"cost": "logistic"}))
+    assert report.figures["lambda"] == mnist.L2 and report.figures["weights_cost"] > 0.0
+    assert "with λ = 1" in report.text and "784" not in report.text and "50 x 64" in report.text
+
+
+def test_more_data_are_ten_times_as_many_in_as_many_steps() -> None:
+    few = options_of("mnist-small", epochs=40)
+    digits = handwritten(few)
+    found, more = (mnist_small.some(digits, few, times) for times in (1, mnist_small.MORE))
+    assert len(more.X) == 10 * len(found.X) and (more.X[: len(found.X)] == found.X).all()
+    assert (more.X_test == found.X_test).all()
+    watched = mnist_small.fit_watching(
+        mnist_small.problem_of(more, few, batch_size=len(found.X)), few
+    )
+    assert len(watched.history.step_loss) == 40 == watched.steps[-1]
+    many = mnist_small.some(digits, Options(points=500), mnist_small.MORE)
+    assert len(many.X) == len(digits.X) < 5_000
 
 
 def test_without_mnist_the_program_says_how_to_get_it() -> None:
