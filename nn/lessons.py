@@ -252,6 +252,21 @@ def _knows_nothing(answer: Any) -> str:
     )
 
 
+# --- 9. Over-fitting ------------------------------------------------------------------------------
+
+
+@_exercise("9.1")
+def _faded(answer: Any) -> str:
+    hint = "each step multiplies the weight by 1 − rate · λ"
+    return _off(answer, (1.0 - 5e-4 * 0.5) ** 20_000, hint)
+
+
+@_exercise("9.2")
+def _luck(answer: Any) -> str:
+    hint = "of n digits, each right with probability p, the share varies by √(p (1 − p) / n)"
+    return _off(answer, 100.0 * math.sqrt(0.77 * 0.23 / 100.0), hint)
+
+
 # --- 10. Building blocks --------------------------------------------------------------------------
 
 

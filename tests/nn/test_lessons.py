@@ -33,6 +33,8 @@ RIGHT: dict[str, Any] = {
     "4.2": lambda s: engine.maximum(s, 0.01 * s),
     "7.1": 784 * 100 + 100 + 100 * 10 + 10,
     "7.2": math.log(10),
+    "9.1": (1 - 5e-4 * 0.5) ** 20_000,
+    "9.2": 100 * math.sqrt(0.77 * 0.23 / 100),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -68,6 +70,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("7.1", 79_400, "close, but rounded"),
     ("7.2", 0.1, "−log of it"),
     ("7.2", 2.3, "close, but rounded"),
+    ("9.1", 1 - 5e-4 * 0.5, "each step multiplies"),
+    ("9.1", 0.0067, "close, but rounded"),
+    ("9.2", 0.042, "the share varies by"),
 ]
 
 
