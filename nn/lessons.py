@@ -279,3 +279,17 @@ def _share(answer: Any) -> str:
 def _longest_rate(answer: Any) -> str:
     hint = "a step takes w to (1 − 6 · rate) w, and that factor has to stay within −1 and 1"
     return _off(answer, 1.0 / 3.0, hint)
+
+
+# --- 11. A GPT of scalars -------------------------------------------------------------------------
+
+
+@_exercise("11.1")
+def _looks(answer: Any) -> str:
+    return _off(answer, 136.0, "the first of 16 letters looks at 1 place, the last at 16")
+
+
+@_exercise("11.2")
+def _colder(answer: Any) -> str:
+    hint = "at the temperature ½ scores double, and shares that were 2 to 1 become 4 to 1"
+    return _off(answer, 0.8, hint)

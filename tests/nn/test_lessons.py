@@ -35,6 +35,8 @@ RIGHT: dict[str, Any] = {
     "7.2": math.log(10),
     "9.1": (1 - 5e-4 * 0.5) ** 20_000,
     "9.2": 100 * math.sqrt(0.77 * 0.23 / 100),
+    "11.1": 16 * 17 / 2,
+    "11.2": 0.8,
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -73,6 +75,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("9.1", 1 - 5e-4 * 0.5, "each step multiplies"),
     ("9.1", 0.0067, "close, but rounded"),
     ("9.2", 0.042, "the share varies by"),
+    ("11.1", 256, "the first of 16 letters"),
+    ("11.2", 2 / 3, "become 4 to 1"),
 ]
 
 
