@@ -293,3 +293,23 @@ def _looks(answer: Any) -> str:
 def _colder(answer: Any) -> str:
     hint = "at the temperature ½ scores double, and shares that were 2 to 1 become 4 to 1"
     return _off(answer, 0.8, hint)
+
+
+# --- 12. Adding an operation ----------------------------------------------------------------------
+
+
+@_exercise("12.1")
+def _at_the_origin(answer: Any) -> str:
+    return _off(answer, 0.5, "the derivative of softplus is the sigmoid")
+
+
+@_exercise("12.2")
+def _in_both_tails(f: Any) -> str:
+    if not callable(f):
+        return f"a function of one number is asked for, not a {type(f).__name__}"
+    for x in (0.7, -2.0, -50.0, 1000.0):
+        found, right = (engine.value_and_grad(g)(x) for g in (f, engine.softplus))
+        for what, a, b in zip(("value", "slope"), found, right, strict=True):
+            if not math.isclose(a, b, rel_tol=1e-9):
+                return f"at {x:g} its {what} is {a:.6g}, not {b:.6g}"
+    return ""

@@ -37,6 +37,8 @@ RIGHT: dict[str, Any] = {
     "9.2": 100 * math.sqrt(0.77 * 0.23 / 100),
     "11.1": 16 * 17 / 2,
     "11.2": 0.8,
+    "12.1": 0.5,
+    "12.2": lambda x: engine.maximum(x, 0.0) + engine.log1p(engine.exp(-engine.absolute(x))),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -77,6 +79,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("9.2", 0.042, "the share varies by"),
     ("11.1", 256, "the first of 16 letters"),
     ("11.2", 2 / 3, "become 4 to 1"),
+    ("12.1", 1.0, "twice what it should be"),
+    ("12.2", lambda x: engine.log(1 + engine.exp(x)), "at -50 its value is 0, not 1.92"),
+    ("12.2", 1.0, "a function of one number"),
 ]
 
 
