@@ -313,3 +313,24 @@ def _in_both_tails(f: Any) -> str:
             if not math.isclose(a, b, rel_tol=1e-9):
                 return f"at {x:g} its {what} is {a:.6g}, not {b:.6g}"
     return ""
+
+
+# --- 13. Loops in time ----------------------------------------------------------------------------
+
+
+@_exercise("13.1")
+def _fifty_steps(answer: Any) -> str:
+    return _off(answer, 0.9**50, "each step multiplies what comes from the first state by 0.9")
+
+
+@_exercise("13.2")
+def _newtons_step(f: Any) -> str:
+    if not callable(f):
+        return f"a function of two numbers, x and a, is asked for, not a {type(f).__name__}"
+    for a in (0.5, 8.0, 30.0):
+        x = 1.0 + a
+        for _ in range(30):
+            x = float(f(x, a))
+        if not math.isclose(x, a ** (1.0 / 3.0), rel_tol=1e-12):
+            return f"after 30 steps from {1.0 + a:g} it is at {x:.6g}, not {a ** (1.0 / 3.0):.6g}"
+    return ""

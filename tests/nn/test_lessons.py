@@ -39,6 +39,8 @@ RIGHT: dict[str, Any] = {
     "11.2": 0.8,
     "12.1": 0.5,
     "12.2": lambda x: engine.maximum(x, 0.0) + engine.log1p(engine.exp(-engine.absolute(x))),
+    "13.1": 0.9**50,
+    "13.2": lambda x, a: x - (x**3 - a) / (3 * x * x),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -82,6 +84,13 @@ WRONG: list[tuple[str, Any, str]] = [
     ("12.1", 1.0, "twice what it should be"),
     ("12.2", lambda x: engine.log(1 + engine.exp(x)), "at -50 its value is 0, not 1.92"),
     ("12.2", 1.0, "a function of one number"),
+    ("13.1", 0.9, "each step multiplies"),
+    (
+        "13.2",
+        lambda x, a: (x + a / x) / 2,
+        "after 30 steps from 1.5 it is at 0.707107, not 0.793701",
+    ),
+    ("13.2", 1.0, "a function of two numbers"),
 ]
 
 
