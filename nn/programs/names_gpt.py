@@ -165,8 +165,8 @@ def run(options: Options) -> Report:
 
 def _text(figures: dict[str, Any], comparison: nn.Comparison | None, step_loss: list[float]) -> str:
     lines = [
-        f"trained on the {figures['path']} path: {figures['steps']:,} updates of one name each, "
-        f"{figures['seconds']:.1f} s",
+        f"trained on the {figures['path']} path: {common.counted(figures['steps'], 'updates')} of "
+        f"one name each in {figures['seconds']:.1f} s",
         *(str(comparison).splitlines() if comparison is not None else []),
     ]
     size = max(1, len(step_loss) // 10)
