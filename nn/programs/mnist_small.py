@@ -77,8 +77,7 @@ def fit_watching(p: Problem, options: Options) -> Watched:
     """Train in as many steps as there are epochs for a full batch, and look every LOOK steps."""
     steps = EPOCHS if options.epochs is None else options.epochs
     epochs, look = -(-steps // p.batches), max(1, LOOK // p.batches)
-    watched = common.fit_watching(p, replace(options, epochs=epochs), look)
-    return replace(watched, steps=[p.batches * epoch for epoch in watched.steps])
+    return common.fit_watching(p, replace(options, epochs=epochs), look)
 
 
 def run(options: Options) -> Report:

@@ -190,17 +190,16 @@ def accuracy_lines(watched: Watched, every: int) -> list[str]:
 
 @dataclass
 class Watched:
-    """A run with its accuracies after each of `steps`, the first of them 0."""
+    """A run with its accuracies after each of `steps`, the first of them 0.
+
+    `best` is the place of the highest training accuracy, after which the model was kept.
+    """
 
     history: nn.History
     steps: list[int]
     train: list[float]
     test: list[float]
-
-    @property
-    def best(self) -> int:
-        """The place of the highest training accuracy, after which the model was kept."""
-        return self.steps.index(self.history.best_epoch or 0)
+    best: int
 
     def every(self, steps: int) -> list[tuple[int, float, float]]:
         """Return the step and both accuracies, as often as that, and at the end."""
@@ -209,7 +208,7 @@ class Watched:
 
 
 def fit_watching(problem: Problem, options: Options, every: int) -> Watched:
-    """Train as `Problem.fit`, and look at the accuracies every so many full-batch steps.
+    """Train as `Problem.fit`, and look at the accuracies every so many epochs.
 
     The model is left as it was at the highest training accuracy.
     """
@@ -222,7 +221,9 @@ def fit_watching(problem: Problem, options: Options, every: int) -> Watched:
         early_stopping=nn.EarlyStopping(monitor="accuracy", mode="max"),
     )
     train, test = (history.metrics.get(name, []) for name in ("accuracy", "val_accuracy"))
-    return Watched(history, [0, *history.evaluated], [before[0], *train], [before[1], *test])
+    looked = [0, *history.evaluated]
+    steps, best = [problem.batches * k for k in looked], looked.index(history.best_epoch or 0)
+    return Watched(history, steps, [before[0], *train], [before[1], *test], best)
 
 
 # --- the engine's gradients, to compare with what is derived by hand ------------------------

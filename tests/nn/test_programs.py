@@ -212,6 +212,7 @@ def test_more_data_are_ten_times_as_many_in_as_many_steps() -> None:
         mnist_small.problem_of(more, few, batch_size=len(found.X)), few
     )
     assert len(watched.history.step_loss) == 40 == watched.steps[-1]
+    assert watched.train[watched.best] == max(watched.train)
     many = mnist_small.some(digits, Options(points=500), mnist_small.MORE)
     assert len(many.X) == len(digits.X) < 5_000
 
