@@ -25,8 +25,13 @@ def test_json_is_one_object_on_the_last_line(capsys: pytest.CaptureFixture[str])
     figures = json.loads(out.splitlines()[-1])
     assert list(figures) == [
         *("program", "path", "seed", "points", "epochs", "steps", "seconds", "train_loss"),
-        *("test_loss", "train_accuracy", "test_accuracy", "false_positives", "false_negatives"),
-        *("gradient_difference", "scalar_step_seconds", "vectorised_step_seconds"),
+        *("test_loss", "train_accuracy", "test_accuracy", "batches", "false_positives"),
+        *(
+            "false_negatives",
+            "gradient_difference",
+            "scalar_step_seconds",
+            "vectorised_step_seconds",
+        ),
     ]
     assert (figures["program"], figures["path"], figures["seed"]) == (
         "unit-circle",

@@ -17,7 +17,7 @@ from nn.programs.sigmoid_networks import HalfSquaredError
 
 COMMON = [
     *("program", "path", "seed", "points", "epochs", "steps", "seconds", "train_loss"),
-    *("test_loss", "train_accuracy", "test_accuracy"),
+    *("test_loss", "train_accuracy", "test_accuracy", "batches"),
 ]
 # All but names-gpt, which has tests of its own: how many points are enough to see it work, and the
 # pictures it draws.
