@@ -87,7 +87,7 @@ def _lines(p: Problem, held_out: nn.Confusion, wrong: Any, epochs: int) -> list[
         f"positives, {held_out.true_negatives} true and {held_out.false_negatives} false negatives",
         f"published  {PUBLISHED}",
     ]
-    if held_out.true_positives == 0:
+    if held_out.true_positives == held_out.false_positives == 0:
         more = "another --seed starts elsewhere" if epochs >= EPOCHS else "more --epochs may help"
         lines.append(
             "no point is found inside: from these first weights the network ended at answering 0 "

@@ -196,6 +196,17 @@ def test_one_of_a_thing_is_told_in_the_singular() -> None:
     assert "another --seed" not in report.text
 
 
+def test_of_many_wrong_points_some_are_told_and_the_others_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load("unit-circle"), "WRONG", 5)
+    report = load("unit-circle").run(Options(points=300, epochs=0, quiet=True))
+    told = [line for line in report.text.splitlines() if line.startswith("wrong ")]
+    wrong = report.figures["false_positives"] + report.figures["false_negatives"]
+    assert len(told) == 6 and told[-1] == f"wrong      and {wrong - 5} more"
+    assert report.figures["false_positives"] and "always;" not in report.text
+
+
 def test_the_logistic_cost_is_told_with_its_lambda() -> None:
     report = mnist.run(options_of("mnist", epochs=1, own={"cost": "logistic"}))
     assert report.figures["lambda"] == mnist.L2 and report.figures["weights_cost"] > 0.0
