@@ -227,7 +227,10 @@ def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
             raise ValueError(f"{name} must have the keys {list(like)}, not {keys}")
         return [x for key in like for x in flatten_like(tree[key], like[key], f"{name}[{key!r}]")]
     if is_array(like):
-        array = _as_array(tree)
+        try:
+            array = _as_array(tree)
+        except ValueError:  # of lists of several lengths
+            raise ValueError(f"{name} must have the shape {like.shape}, and is no array") from None
         if array.shape != like.shape:
             raise ValueError(f"{name} must have the shape {like.shape}, not {array.shape}")
         return flatten(array)[0]

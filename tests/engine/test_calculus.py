@@ -150,6 +150,8 @@ def test_tangents_are_matched_by_key_and_shape() -> None:
         engine.jvp(f, (ones,), ({"a": 1.0},))
     with pytest.raises(ValueError, match=r"shape \(2, 3\), not \(3, 2\)"):
         engine.jvp(lambda X: X.sum(), (np.zeros((2, 3)),), (np.zeros((3, 2)),))
+    with pytest.raises(ValueError, match=r"tangents\[0\] must have the shape \(2,\), and is no"):
+        engine.jvp(lambda x: x[0], (np.array([1.0, 2.0]),), ([[1.0], [1.0, 2.0]],))
 
 
 def test_a_jacobian_of_arrays_in_structures_is_made_block_by_block() -> None:
