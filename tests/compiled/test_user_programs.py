@@ -181,7 +181,7 @@ def test_a_program(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(k, k + 20) for k in range(0, 400, 20)], ids=str)
+@pytest.mark.parametrize("seeds", [range(k, k + 20) for k in range(0, 240, 20)], ids=str)
 def test_many_programs(seeds: range) -> None:
     """Each in all ways but the dear ones, of which it is one's turn."""
     dear = [in_single_precision, curvature, without_machine_code]
@@ -191,7 +191,7 @@ def test_many_programs(seeds: range) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CC is None, reason="there is no C compiler, cc")
-@pytest.mark.parametrize("seeds", [range(k, k + 20) for k in range(0, 100, 20)], ids=str)
+@pytest.mark.parametrize("seeds", [range(k, k + 20) for k in range(0, 60, 20)], ids=str)
 def test_programs_in_c(seeds: range, tmp_path: Path) -> None:
     for seed in seeds:
         folder = tmp_path / str(seed)
