@@ -26,11 +26,12 @@ def short_names(values: Sequence[Value], *, unique: bool = False) -> dict[Value,
     same names are numbered ₍2₎, in the order of computation, for texts that have no frames.
     """
     labels = {value.label for value in values}
+    nameless = {value for value in values if not value.label}
     names: dict[Value, str] = {}
     used: Counter[str] = Counter()
     groups = [*map(_parameters, _owners(values)), *({v: n} for v, n in _outputs(values))]
     for own in groups:
-        own = {value: name for value, name in own.items() if value not in names and not value.label}
+        own = {v: name for v, name in own.items() if v in nameless and v not in names}
         count = 1 + max((used[name] for name in own.values()), default=0)
         several = unique and (count > 1 or not labels.isdisjoint(own.values()))
         used.update(own.values())

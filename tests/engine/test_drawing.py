@@ -74,6 +74,13 @@ def test_numbers_of_modules_have_short_names_in_frames_that_are_numbered() -> No
     assert {"w₁₁", "w₂₂", "w₂,₁₁", "b₁", "b₂", "y"} <= labels
 
 
+def test_of_a_module_only_the_numbers_that_are_there_have_names() -> None:
+    layer = nn.Linear(2, 3)
+    second = layer([1.0, 2.0])[1]
+    drawn = Counter(box.label for box in engine.draw(second).picture.boxes if box.label)
+    assert drawn == Counter(["w₂₁", "w₂₂", "b₂", "y"])
+
+
 def test_a_layer_stands_behind_what_it_takes_and_inputs_at_the_left() -> None:
     _, error = network()
     picture = engine.draw(error).picture
