@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import engine
 from engine import Value
+from engine.errors import whole
 from nn.init import Rng
 from nn.module import Module, values_of
 
@@ -172,10 +173,9 @@ class _Conv(_Windows):
         rng: Rng = random,
     ) -> None:
         name = type(self).__name__
-        counts = {"in_channels": in_channels, "out_channels": out_channels, "groups": groups}
-        for what, count in counts.items():
-            if not isinstance(count, Integral) or count < 1:
-                raise ValueError(f"{name} takes as {what} a whole number from 1 on, not {count!r}")
+        self.in_channels = whole("in_channels", in_channels, 1)
+        self.out_channels = whole("out_channels", out_channels, 1)
+        self.groups = whole("groups", groups, 1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name} takes in_channels and out_channels that {groups} groups can share evenly, "
@@ -195,7 +195,6 @@ class _Conv(_Windows):
                 raise ValueError(f"{name} takes padding='same' with a stride of 1, not {stride!r}")
             more = [dilation * (kernel - 1) for kernel, _, dilation in self._steps]
             self._around = [(n // 2, n - n // 2) for n in more]
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.padding_mode = padding_mode
         sizes = [in_channels // groups, *self.kernel_size]
         fan_in = math.prod(sizes)

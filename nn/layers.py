@@ -17,36 +17,43 @@ from nn.init import Rng
 from nn.module import Module
 
 
-def checked(layer: Module, x: Any, size: int) -> Any:
+def checked(layer: object, x: Any, size: int) -> Any:
     """Return the input of a layer. Raises TypeError or ValueError unless it is one example, a
     list of `size` numbers."""
     if not isinstance(x, list | tuple):
-        raise TypeError(f"{layer!r} takes a list of {size} numbers, not {x!r}")
+        raise TypeError(f"{layer} takes a list of {size} numbers, not {x!r}")
     if x and isinstance(x[0], list | tuple):
         raise TypeError(
-            f"{layer!r} takes one example, a list of {size} numbers, and this is a list of "
+            f"{layer} takes one example, a list of {size} numbers, and this is a list of "
             f"{len(x)} lists; use nn.predict(model, X) for a batch"
         )
     if len(x) != size:
-        raise ValueError(f"{layer!r} takes {size} inputs, but was given {len(x)}")
+        raise ValueError(f"{layer} takes {size} inputs, but was given {len(x)}")
     return x
 
 
-def positions(layer: Module, x: Any, size: int) -> list[Any]:
+def has_shape(x: Any, *shape: int) -> bool:
+    """Return whether these are nested lists of such lengths."""
+    if not shape or not isinstance(x, list | tuple):
+        return not shape and not isinstance(x, list | tuple)
+    return len(x) == shape[0] and all(has_shape(part, *shape[1:]) for part in x)
+
+
+def positions(layer: object, x: Any, size: int) -> list[Any]:
     """Return the positions of a sequence. Raises as `checked` does for what is none."""
     refuse_pair(layer, x)
     if not isinstance(x, list | tuple) or not x or not isinstance(x[0], list | tuple):
         raise TypeError(
-            f"{layer!r} takes a sequence, lists of {size} numbers in a list, not {x!r:.200}"
+            f"{layer} takes a sequence, lists of {size} numbers in a list, not {x!r:.200}"
         )
     return [checked(layer, position, size) for position in x]
 
 
-def refuse_pair(layer: Module, x: Any) -> None:
+def refuse_pair(layer: object, x: Any) -> None:
     """Raise TypeError for what recurrent layers and attention return, outputs and something."""
     if isinstance(x, tuple) and x and isinstance(x[0], list) and x[0] and isinstance(x[0][0], list):
         raise TypeError(
-            f"{layer!r} was given a tuple, such as the (output, state) of a recurrent layer; call "
+            f"{layer} was given a tuple, such as the (output, state) of a recurrent layer; call "
             "that one in a forward of your own, and hand on what is meant, as output or output[-1]"
         )
 

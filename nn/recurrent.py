@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import engine
 from engine import Value
+from engine.errors import whole
 from nn.init import Rng
-from nn.layers import Dropout, affine, checked, positions
+from nn.layers import Dropout, affine, checked, has_shape, positions
 from nn.module import Module
 
 State: TypeAlias = tuple[list[Any], ...]  # the hidden numbers, and those of an LSTM's cell
@@ -113,7 +114,7 @@ class _Recurrent(Module):
         if hx is None:
             return (_zeros(*shape),) * self.states
         state = (hx,) if self.states == 1 else hx
-        if not _has_shape(state, self.states, *shape):
+        if not has_shape(state, self.states, *shape):
             pair = "a pair, h and c, each" if self.states == 2 else "h,"
             size = " x ".join(map(str, shape))
             raise ValueError(
@@ -132,17 +133,7 @@ def _zeros(count: int, *sizes: int) -> list[Any]:
     return [_zeros(*sizes) if sizes else 0.0 for _ in range(count)]
 
 
-def _has_shape(x: Any, *shape: int) -> bool:
-    if not shape or not isinstance(x, list | tuple):
-        return not shape and not isinstance(x, list | tuple)
-    return len(x) == shape[0] and all(_has_shape(part, *shape[1:]) for part in x)
-
-
-def _check(layer: Module, nonlinearity: str = "tanh", **sizes: int) -> None:
-    """Raise ValueError for arguments of a constructor that make no sense."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{type(layer).__name__} needs sizes from 1 on, not {name}={size}")
+def _check_nonlinearity(nonlinearity: str) -> None:
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
 
@@ -174,11 +165,12 @@ class _Layers(_Recurrent):
         *,
         rng: Rng = random,
     ) -> None:
-        _check(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        self.input_size = whole("input_size", input_size, 1)
+        self.hidden_size = whole("hidden_size", hidden_size, 1)
+        self.num_layers = whole("num_layers", num_layers, 1)
         Dropout(dropout)  # which raises for what is no probability
         if dropout and num_layers == 1:
             warnings.warn("dropout is between layers, and here is only one", stacklevel=2)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first = bias, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
         self._draw(self.shapes(input_size, hidden_size, num_layers, bias, bidirectional), rng)
@@ -263,7 +255,7 @@ class RNN(_Layers):
         *,
         rng: Rng = random,
     ) -> None:
-        _check(self, nonlinearity)
+        _check_nonlinearity(nonlinearity)
         self.nonlinearity = nonlinearity
         super().__init__(
             *(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional),
@@ -316,8 +308,9 @@ class _Cell(_Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, *, rng: Rng = random
     ) -> None:
-        _check(self, input_size=input_size, hidden_size=hidden_size)
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self.input_size = whole("input_size", input_size, 1)
+        self.hidden_size = whole("hidden_size", hidden_size, 1)
+        self.bias = bias
         self._draw(self.shapes(input_size, hidden_size, bias), rng)
 
     @classmethod
@@ -349,7 +342,7 @@ class RNNCell(_Cell):
         *,
         rng: Rng = random,
     ) -> None:
-        _check(self, nonlinearity)
+        _check_nonlinearity(nonlinearity)
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, rng=rng)
 

@@ -15,7 +15,15 @@ import engine
 from engine import Value
 from engine.errors import whole
 from nn.init import Rng, xavier_uniform_, zeros_
-from nn.layers import Dropout, Linear, affine, checked, counted_from_0, positions
+from nn.layers import (
+    Dropout,
+    Linear,
+    affine,
+    checked,
+    counted_from_0,
+    has_shape,
+    positions,
+)
 from nn.module import Module
 
 # What attention keeps of the positions so far: of each one its key and its value.
@@ -263,10 +271,12 @@ class MultiheadAttention(Module):
         length = len(keys)
         rows = [[0.0] * length] * len(queries) if attn_mask is None else attn_mask
         padding = [0.0] * length if key_padding_mask is None else key_padding_mask
-        if len(rows) != len(queries) or {*map(len, [values, padding, *rows])} != {length}:
+        fits = has_shape(rows, len(queries), length) and has_shape(padding, length)
+        if len(values) != length or not fits:
             raise ValueError(
-                f"{self!r}: {len(queries)} queries and {length} keys need as many values as keys, "
-                f"an attn_mask of {len(queries)} x {length} and a key_padding_mask of {length}"
+                f"MultiheadAttention: {len(queries)} queries and {length} keys need as many values "
+                f"as keys, an attn_mask of {len(queries)} x {length} and a key_padding_mask of "
+                f"{length}, not {len(values)}, {attn_mask!r:.80} and {key_padding_mask!r:.80}"
             )
         outputs, weights = [], []
         for t, (q, row) in enumerate(zip(queries, rows, strict=True)):
@@ -274,7 +284,9 @@ class MultiheadAttention(Module):
             added = [engine.sum(map(_addend, x)) for x in zip(after, row, padding, strict=True)]
             seen = [s for s, x in enumerate(added) if not (isinstance(x, float) and x == -math.inf)]
             if not seen:
-                raise ValueError(f"{self!r}: query {t} is to see no key, and needs one at least")
+                raise ValueError(
+                    f"MultiheadAttention: query {t} is to see no key, and needs one at least"
+                )
             own_keys, own_values, own_added = (
                 [of[s] for s in seen] for of in (keys, values, added)
             )
@@ -295,7 +307,7 @@ class MultiheadAttention(Module):
         bias = self.in_proj_bias and self.in_proj_bias[own]
         return [
             affine(self.in_proj_weight[own], bias, position)
-            for position in positions(self, x, self.embed_dim)
+            for position in positions(type(self).__name__, x, self.embed_dim)
         ]
 
 

@@ -287,8 +287,9 @@ def test_a_classifier_learns_what_comes_first_in_a_sequence() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: nn.LSTM(0, 3), ValueError, "LSTM needs sizes from 1 on, not input_size=0"),
-        (lambda: nn.GRU(2, 3, 0), ValueError, "GRU needs sizes from 1 on, not num_layers=0"),
+        (lambda: nn.LSTM(0, 3), ValueError, "input_size is a whole number of at least 1, not 0"),
+        (lambda: nn.GRU(2, 3, 0), ValueError, "num_layers is a whole number of at least 1, not 0"),
+        (lambda: nn.RNN(2.0, 3), ValueError, "input_size is a whole number of at least 1, not 2.0"),
         (lambda: nn.RNN(2, 3, 1, "sin"), ValueError, "is 'tanh' or 'relu', not 'sin'"),
         (lambda: nn.RNNCell(2, 3, True, "sin"), ValueError, "is 'tanh' or 'relu', not 'sin'"),
         (lambda: nn.GRU(2, 3, dropout=1.5), ValueError, "takes a probability, not 1.5"),

@@ -168,14 +168,19 @@ def test_what_is_padded_may_depend_on_the_example() -> None:
 
 def test_masks_that_do_not_fit_are_refused() -> None:
     layer, x = nn.MultiheadAttention(2, 1), [[1.0, 0.0], [0.0, 1.0]]
-    for told in ({"attn_mask": [[0.0] * 2]}, {"key_padding_mask": [True] * 3}):
+    for told in (
+        {"attn_mask": [[0.0] * 2]},
+        {"attn_mask": [False, True]},
+        {"attn_mask": [[[False] * 2] * 2]},  # one for each head
+        {"key_padding_mask": [True] * 3},
+    ):
         with pytest.raises(ValueError, match="2 queries and 2 keys need as many values as keys"):
             layer(x, x, x, **told)
     with pytest.raises(ValueError, match="2 queries and 2 keys need as many values as keys"):
         layer(x, x, x[:1])
     with pytest.raises(ValueError, match="query 0 is to see no key, and needs one at least"):
         layer(x, x, x, key_padding_mask=[True, True])
-    with pytest.raises(TypeError, match="takes a sequence, lists of 2 numbers in a list"):
+    with pytest.raises(TypeError, match=r"^MultiheadAttention takes a sequence, lists of 2 .*$"):
         layer(x[0], x, x)
     with pytest.raises(ValueError, match="3 heads can't share 4 numbers evenly"):
         nn.MultiheadAttention(4, 3)
