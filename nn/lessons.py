@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from numbers import Real
 from types import FunctionType
 from typing import Any
 
@@ -56,7 +57,7 @@ def _exercise(name: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str
 def _off(answer: Any, right: float, hint: str) -> str:
     """What is wrong with a number, "" if nothing is."""
     answer = answer.data if isinstance(answer, Value) else answer
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
+    if isinstance(answer, bool) or not isinstance(answer, Real):
         return f"a number is asked for, not a {type(answer).__name__}"
     if math.isclose(answer, right, rel_tol=1e-6, abs_tol=1e-9):
         return ""
@@ -185,10 +186,14 @@ def _without_a_branch(f: Any) -> str:
 def _always_outside(answer: Any) -> str:
     area = 1.0 - math.pi / 100.0
     value = answer.data if isinstance(answer, Value) else answer
-    if isinstance(value, int | float) and math.isclose(value, 100.0 * area, rel_tol=1e-3):
+    if isinstance(value, Real) and math.isclose(value, 100.0 * area, rel_tol=1e-3):
         return "that is in per cent; a share between 0 and 1 is asked for"
     hint = "the circle has the area π, and the square 10 · 10"
-    return "" if isinstance(value, float) and abs(value - area) < 5e-4 else _off(answer, area, hint)
+    return (
+        ""
+        if isinstance(value, Real) and abs(float(value) - area) < 5e-4
+        else _off(answer, area, hint)
+    )
 
 
 @_exercise("5.2")

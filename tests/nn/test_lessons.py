@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import engine
@@ -104,6 +105,11 @@ def test_a_right_answer_is_right(exercise: str, capsys: pytest.CaptureFixture[st
     assert said(capsys, exercise, RIGHT[exercise]) == f"{exercise} is right.\n"
     assert "no answer yet" in said(capsys, exercise, ...)
     assert "no answer yet" in said(capsys, exercise, lambda x: ...)
+
+
+def test_numpys_numbers_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    for exercise, answer in (("2.2", np.int64(41)), ("5.1", np.float32(1.0 - math.pi / 100.0))):
+        assert said(capsys, exercise, answer) == f"{exercise} is right.\n"
 
 
 @pytest.mark.parametrize(("exercise", "answer", "what"), WRONG)
