@@ -31,9 +31,10 @@ class LivePlot(Shown):
 
     With `keep`, as many frames at most are kept, evenly spread over the epochs: then the plot shows
     itself in a cell as a film, and `save` writes one. With `seconds=math.inf` nothing
-    else is shown.
+    else is shown. Another training begins another film.
 
-    Raises ImportError with what to install where matplotlib is missing.
+    Raises ImportError with what to install where matplotlib is missing, ValueError for a `keep`
+    that is no whole number, or 1.
 
     >>> import nn
     >>> model = nn.Sequential(nn.Linear(1, 1))
@@ -46,6 +47,10 @@ class LivePlot(Shown):
     """
 
     def __init__(self, seconds: float = 0.5, draw: Draw | None = None, *, keep: int = 0) -> None:
+        if not isinstance(keep, int) or keep < 0 or keep == 1:
+            raise ValueError(
+                f"keep is how many frames, a whole number from 2 on, or 0, not {keep!r}"
+            )
         self.seconds, self.draw, self.keep = seconds, draw, keep
         self.frames: dict[int, bytes] = {}  # by epoch, PNG
         self._every = 1
@@ -58,6 +63,8 @@ class LivePlot(Shown):
         return 0.0 if self.seconds < math.inf else math.inf
 
     def __call__(self, epoch: int, history: History) -> None:
+        if len(history.loss) <= max(self.frames, default=0):  # of a training before
+            self.frames, self._every = {}, 1
         kept = bool(self.keep) and (len(history.loss) - 1) % self._every == 0
         if kept or (_display() is not None and time.monotonic() >= self._next):
             self._step(history, kept)
@@ -67,6 +74,7 @@ class LivePlot(Shown):
         if history.loss and (self.keep or _display() is not None):
             self._next = self._first
             self._step(history, bool(self.keep))
+        self._next, self._shown = self._first, None
 
     def _step(self, history: History, kept: bool) -> None:
         ax, epoch = plots.new_axes(), len(history.loss)
@@ -93,7 +101,7 @@ class LivePlot(Shown):
         """Keep the last frame, and some at equal distances: twice those if there are too many."""
         while True:
             kept = [k for k in self.frames if (k - 1) % self._every == 0 or k == last]
-            if len(kept) <= max(self.keep, 2):
+            if len(kept) <= self.keep:
                 break
             self._every *= 2
         self.frames = {k: self.frames[k] for k in kept}

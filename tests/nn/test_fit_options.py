@@ -360,6 +360,7 @@ def test_a_history_draws_itself() -> None:
 
 def test_a_plot_grows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[bytes] = []
+    places: list[Any] = []
 
     class Handle:
         def update(self, picture: dict[str, Any], raw: bool) -> None:
@@ -367,12 +368,16 @@ def test_a_plot_grows_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def display(picture: dict[str, Any], raw: bool, display_id: bool) -> Handle:
         shown.append(picture["image/png"])
-        return Handle()
+        places.append(Handle())
+        return places[-1]
 
     monkeypatch.setattr(nn.live, "_display", lambda: display)
-    trained("auto", callbacks=[nn.LivePlot(seconds=0.0)], epochs=3)
+    plot = nn.LivePlot(seconds=0.0)
+    trained("auto", callbacks=[plot], epochs=3)
     assert len(shown) == 4  # after every epoch, and at the end
     assert len(set(shown)) == 3 and all(png.startswith(b"\x89PNG") for png in shown)
+    trained("auto", callbacks=[plot], epochs=1)
+    assert len(places) == 2  # another training has a plot of its own
 
 
 def test_a_film_alone_shows_nothing_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,20 @@ def test_frames_are_spread_over_the_epochs_with_the_first_and_the_last() -> None
     assert list(few.frames) == [1, 2, 3]
 
 
+def test_another_training_begins_another_film() -> None:
+    film = nn.LivePlot(keep=4)
+    trained(film, 9)
+    before = film.frames
+    trained(film, 3)
+    assert list(film.frames) == [1, 2, 3] and list(before) == [1, 5, 9]
+
+
+@pytest.mark.parametrize("keep", [1, -1, 2.5, "all"])
+def test_a_film_has_two_frames_at_least(keep: Any) -> None:
+    with pytest.raises(ValueError, match=f"whole number from 2 on, or 0, not {keep!r}"):
+        nn.LivePlot(keep=keep)
+
+
 def test_nothing_is_drawn_where_nobody_sees_it() -> None:
     film = nn.LivePlot(0.0, lambda *_: pytest.fail("drawn for nobody"))
     assert len(trained(film, 2).loss) == 2 and not film.frames
