@@ -259,9 +259,11 @@ class TripletMarginLoss(Loss):
     def weighed(self, output: Any, target: Any) -> Any:
         """Return the terms and weights, one pair for each triple of lists."""
         three = parts_of(output, "anchor, positive, negative")
-        if len({_shape(part) for part in three}) > 1 or not _shape(three[0]):
+        if len({_shape(part) for part in three}) > 1 or 0 in (_shape(three[0]) or [0]):
             shapes = ", ".join(str(_shape(part)) for part in three)
-            raise ValueError(f"anchor, positive and negative are lists of one shape, not {shapes}")
+            raise ValueError(
+                f"anchor, positive and negative are lists of numbers of one shape, not {shapes}"
+            )
         if isinstance(three[0][0], list):
             return [self.weighed(list(triple), target) for triple in zip(*three, strict=True)]
         return self.term(three, target), 1.0
@@ -307,6 +309,11 @@ class CosineEmbeddingLoss(Loss):
         """Return the terms and weights, one pair for each pair of lists."""
         x1, x2 = parts_of(output, "x1, x2")
         if not isinstance(target, list):
+            if {len(_shape(x1)), len(_shape(x2))} != {1}:
+                raise ValueError(
+                    f"x1 and x2 are a list of numbers each for a label, not {_shape(x1)} and "
+                    f"{_shape(x2)}"
+                )
             return self.term(output, target), 1.0
         check_length(x1, target)
         check_length(x2, target)
