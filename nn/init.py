@@ -177,15 +177,17 @@ def _fans(parameter: Any) -> tuple[int, int]:
 
 def _sizes(parameter: Any, what: str) -> list[int]:
     """The lengths of nested lists; `what` begins the complaint where they are not nested."""
-    sizes = []
-    while isinstance(parameter, list | tuple):
-        sizes.append(len(parameter))
-        parameter = parameter[0] if parameter else None
+    sizes, part = list[int](), parameter
+    while isinstance(part, list | tuple):
+        sizes.append(len(part))
+        part = part[0] if part else None
     if len(sizes) < 2:
         raise ValueError(
             f"{what} a parameter with fewer than 2 dimensions, such as a bias; a weight is a list "
             "of lists"
         )
+    if math.prod(sizes) != len(values_of(parameter)):
+        raise ValueError(f"{what} a parameter whose rows have different lengths")
     return sizes
 
 

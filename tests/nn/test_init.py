@@ -195,6 +195,12 @@ def test_fewer_than_two_dimensions_have_no_fans(function: Any, sizes: tuple[int,
         function(weight(*sizes))
 
 
+@pytest.mark.parametrize("function", [init.xavier_normal_, init.orthogonal_])
+def test_rows_of_different_lengths_are_no_matrix(function: Any) -> None:
+    with pytest.raises(ValueError, match="a parameter whose rows have different lengths"):
+        function([*weight(1, 2), *weight(1, 3)])
+
+
 def test_unknown_modes_and_nonlinearities_are_named() -> None:
     with pytest.raises(ValueError, match=r"Mode 'fan' not supported, .*'fan_in', 'fan_out'"):
         init.kaiming_uniform_(weight(2, 2), mode="fan")
