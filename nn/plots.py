@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def overfitting_curves(
     what was learnt by heart only.
     """
     ax = _axes(ax, 7.0, 4.6)
-    for (name, (steps, train, test)), colour in zip(curves.items(), _COLOURS, strict=False):
+    for (name, (steps, train, test)), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
         ax.plot(steps, low, color=colour, label=f"{name}: {high[-1] - low[-1]:.0f} points apart")
@@ -287,7 +288,7 @@ def unit_responses(
     their labels `y`. A unit that is dead, or at its ends for nine examples of ten or more, and so
     hardly learns, is called that. One scale of colours is for all panels. Takes and returns Axes.
 
-    Raises ValueError where X has no two columns.
+    Raises ValueError where X has no two columns, or y not one label for each of its rows.
 
     >>> import nn
     >>> layer = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
@@ -298,6 +299,9 @@ def unit_responses(
     X = np.asarray(X, float)
     if X.ndim != 2 or X.shape[1] != 2:
         raise ValueError(f"unit_responses draws examples of two numbers, not {X.shape}")
+    labels = np.zeros(len(X)) if y is None else np.asarray(y).ravel()
+    if len(labels) != len(X):
+        raise ValueError(f"y has {len(labels)} labels for {len(X)} examples")
     xs, ys, grid = _plane(X, steps)
     points = np.concatenate([grid, X])
     found = np.reshape(engine.compile(hidden, in_axes=0)(points), (len(points), -1))
@@ -315,8 +319,7 @@ def unit_responses(
         image = panel.contourf(
             xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 21), cmap="PuOr_r"
         )
-        labels = np.zeros(len(X)) if y is None else np.asarray(y).ravel()
-        for label, colour in zip(np.unique(labels), _COLOURS, strict=False):
+        for label, colour in zip(np.unique(labels), cycle(_COLOURS), strict=False):
             ink = "black" if y is None else colour
             panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
@@ -361,7 +364,8 @@ def descents(
     the first outside of the picture, whose `window` has a pair of ends for each weight, by default
     around the best place that is found. Takes and returns Axes.
 
-    Raises ValueError for another number of weights than one or two.
+    Raises ValueError for another number of weights than one or two, no rates, and a window of
+    another shape.
 
     >>> ax = descents(lambda w: (w - 1.0) ** 2, [3.0], rates=[0.1, 1.2])
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
@@ -369,9 +373,14 @@ def descents(
     """
     if len(start) not in (1, 2):
         raise ValueError(f"descents draws a loss of one or two weights, not {len(start)}")
+    if not len(rates) or (len(window) and np.shape(window) != (len(start), 2)):
+        raise ValueError(
+            f"descents takes learning rates, and as window a pair of ends for each of {len(start)} "
+            f"weights, not {rates!r} and {window!r}"
+        )
     slope = engine.value_and_grad(f, argnums=tuple(range(len(start))))
     runs = [_descent(slope, start, rate, steps) for rate in rates]
-    if window:
+    if len(window):
         low, high = np.array(window, float).T
     else:
         _, end = min((loss, tuple(run[-1])) for run, loss in runs)
@@ -379,7 +388,7 @@ def descents(
         low, high = np.subtract(end, reach), np.add(end, reach)
     ax = _axes(ax, 6.4, 4.6)
     _draw_loss(ax, f, low, high)
-    for rate, (run, _), colour in zip(rates, runs, _COLOURS, strict=False):
+    for rate, (run, _), colour in zip(rates, runs, cycle(_COLOURS), strict=False):
         outside = (k for k, at in enumerate(run) if not ((low <= at) & (at <= high)).all())
         left = next(outside, None)
         points = np.array(run[: None if left is None else left + 1]).T

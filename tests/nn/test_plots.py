@@ -92,6 +92,8 @@ def test_each_unit_has_a_panel_that_says_what_is_wrong_with_it() -> None:
     assert "saturated for 9" in first.get_title() and ":" not in second.get_title()
     with pytest.raises(ValueError, match=r"examples of two numbers, not \(1, 3\)"):
         plots.unit_responses(layer, [[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match="y has 40 labels for 20 examples"):
+        plots.unit_responses(layer, points, np.eye(2)[np.arange(20) % 2])
 
 
 def test_descents_go_down_or_leave_the_picture() -> None:
@@ -108,6 +110,18 @@ def test_descents_go_down_or_leave_the_picture() -> None:
     )
     with pytest.raises(ValueError, match="one or two weights, not 3"):
         plots.descents(lambda a, b, c: a, [1.0, 2.0, 3.0])
+    for rates, ends in (([], []), ([0.1], [(-1.0, 1.0)]), ([0.1], [1.0, 2.0])):
+        with pytest.raises(ValueError, match="a pair of ends for each of 2 weights, not"):
+            plots.descents(valley, [1.0, 1.0], rates, window=ends)  # type: ignore[arg-type]
+
+
+def test_more_than_there_are_colours_is_drawn_all_the_same() -> None:
+    ax = plots.descents(lambda w: w * w, [1.0], [0.01 * k for k in range(1, 9)])
+    assert len(ax.lines) == 1 + 8
+    points = np.random.default_rng(0).normal(size=(8, 2))
+    [panel] = plots.unit_responses(lambda x: [x[0]], points, np.arange(8), steps=3).child_axes
+    drawn = np.concatenate([part.get_offsets() for part in panel.collections[1:]])  # on contours
+    np.testing.assert_allclose(drawn, points)
 
 
 # --- networks -------------------------------------------------------------------------------
