@@ -132,10 +132,12 @@ function sliders(leaves) {
   }
   for (const leaf of leaves) {
     const row = [...$("leaves").children].find((child) => child.dataset.label === leaf.label);
-    row.querySelector("output").textContent = leaf.data.toPrecision(4);
-    row.querySelector(".grad").textContent = `grad ${leaf.grad.toPrecision(4)}`;
+    row.querySelector("output").textContent = short(leaf.data);
+    row.querySelector(".grad").textContent = `grad ${short(leaf.grad)}`;
   }
 }
+
+const short = (number) => typeof number === "string" ? number : number.toPrecision(4);  // inf, nan
 
 function slider(leaf) {
   const row = document.createElement("label"), bar = document.createElement("input");
@@ -145,7 +147,7 @@ function slider(leaf) {
   row.querySelector(".name").textContent = leaf.label;
   const step = 10 ** Math.floor(Math.log10(reach / 100));  // round numbers are reached
   Object.assign(bar, {type: "range", min: leaf.was - reach, max: leaf.was + reach, step,
-    value: leaf.data});
+    value: leaf.data, disabled: !isFinite(leaf.was)});
   bar.oninput = () => { settings[leaf.label] = +bar.value; go(); };
   bar.ondblclick = () => { delete settings[leaf.label]; bar.value = leaf.was; go(); };
   bar.title = "double click: back to the program's number";
@@ -213,6 +215,12 @@ $("examples").append(...EXAMPLES.map(({title}, k) => new Option(title, k)));
 $("examples").onchange = () => edit(EXAMPLES[$("examples").value].code);
 matchMedia("(prefers-color-scheme: dark)").onchange = go;
 
+let first = EXAMPLES[0].code;
 const shared = /^#code=(.+)$/.exec(location.hash);
-edit(shared ? opened(shared[1]) : EXAMPLES[0].code);
+try {
+  if (shared) first = opened(shared[1]);
+} catch {
+  first = "# The address holds no whole program: was it cut off?\n";
+}
+edit(first);
 start();

@@ -9,6 +9,7 @@ import html
 import io
 import json
 import linecache
+import math
 import sys
 import traceback
 from typing import Any
@@ -48,10 +49,18 @@ def run(code: str, settings: str, view: str, theme: str) -> str:
     text = printed.getvalue()
     found["printed"] = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n… and more"
     found["leaves"] = [
-        {"label": label, "data": leaf.data, "grad": leaf.grad, "was": was}
+        {
+            "label": label,
+            **{k: _number(x) for k, x in (("data", leaf.data), ("grad", leaf.grad), ("was", was))},
+        }
         for label, (leaf, was) in leaves.items()
     ]
     return json.dumps(found)
+
+
+def _number(x: float) -> float | str:
+    """A number as JSON has it; inf and nan, which it has not, as text."""
+    return x if math.isfinite(x) else str(x)
 
 
 @contextlib.contextmanager

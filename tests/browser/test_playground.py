@@ -105,6 +105,15 @@ def test_a_slider_computes_everything_anew(playground: Playground) -> None:
     assert "9" in playground.texts()
 
 
+def test_inf_and_nan_are_shown_beside_their_sliders(playground: Playground) -> None:
+    code = "from engine import Value\nx, y = Value(0.0, label='x'), Value(float('nan'), label='y')"
+    assert "nan" in playground.run(f"{code}\nz = x**0.5 * y")
+    assert playground.page.locator("#leaves output").all_text_contents() == ["0.000", "nan"]
+    assert playground.page.locator("#leaves input:disabled").count() == 1
+    playground.run("from engine import Value\nx = Value(0.0, label='x')\ny = x**0.5")
+    assert playground.page.inner_text("#leaves .grad") == "grad inf"
+
+
 def test_an_error_is_told_with_its_line_and_the_picture_stays(playground: Playground) -> None:
     playground.run("from engine import Value\ny = Value(2.0) * 3.0")
     said = playground.run("from engine import Value\n\ny = Value([1, 2])")
@@ -146,6 +155,14 @@ def test_a_program_is_shared_by_its_address(
     other = Playground(page)
     other.open(folder, hash)
     assert "∂" in page.input_value("#code") and "grüße = 6" in page.inner_text("#said")
+    page.close()
+
+
+def test_an_address_that_is_cut_off_is_told(chromium: Any, folder: Path) -> None:
+    page = chromium.new_page()
+    page.goto(f"{(folder / 'index.html').as_uri()}#code=abcde")
+    page.wait_for_function("document.body.dataset.runs", timeout=MINUTE)
+    assert "was it cut off?" in page.input_value("#code")
     page.close()
 
 
