@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from engine import Value
 from nn.optim.base import Optimizer
 from nn.optim.rules import Array
 
@@ -480,6 +481,9 @@ class OneCycleLR(LRScheduler):
         self.pct_start = _share("pct_start", pct_start, or_0=True)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f'anneal_strategy is "cos" or "linear", not {anneal_strategy!r}')
+        for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+            if not factor > 0.0:
+                raise ValueError(f"{name} is above 0, not {factor!r}")
         self.anneal_strategy, self.three_phase = anneal_strategy, three_phase
         self.final_div_factor = final_div_factor
         self.max_lrs = _of_groups("max_lr", max_lr, optimizer)
@@ -539,7 +543,7 @@ class OneCycleLR(LRScheduler):
 
 class ReduceLROnPlateau(LRScheduler):
     """Multiplies the rates by `factor` where a number has not improved for more than `patience`
-    steps, each of which is told the number: `step(loss)`.
+    steps, each of which is told the number, which may be a Value: `step(loss)`.
 
     `mode` says whether "min" or "max" is better. An improvement is one by more than `threshold`,
     as a share of the best number so far, or with `threshold_mode` "abs" as such; nan is none.
@@ -589,7 +593,10 @@ class ReduceLROnPlateau(LRScheduler):
         if not factor < 1.0:
             raise ValueError(f"factor is below 1, not {factor!r}")
         self.mode, self.threshold_mode, self.factor = mode, threshold_mode, factor
-        self.patience, self.cooldown = _count("patience", patience, 0), cooldown
+        self.patience, self.cooldown = (
+            _count("patience", patience, 0),
+            _count("cooldown", cooldown, 0),
+        )
         self.threshold, self.eps, self.monitor = threshold, eps, monitor
         self.min_lrs = _of_groups("min_lr", min_lr, optimizer)
         self.best = math.inf if mode == "min" else -math.inf
@@ -600,7 +607,8 @@ class ReduceLROnPlateau(LRScheduler):
         """Take a number into account, and lower the rates where it is time."""
         if metrics is None and not self._is_initial:
             raise TypeError("ReduceLROnPlateau goes by a number: write scheduler.step(loss)")
-        self._is_due = not self._is_initial and self._has_waited(float(metrics))
+        number = metrics.data if isinstance(metrics, Value) else metrics
+        self._is_due = not self._is_initial and self._has_waited(float(number))
         super().step()
 
     def _has_waited(self, number: float) -> bool:

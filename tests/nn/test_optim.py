@@ -586,6 +586,16 @@ def test_what_a_function_of_a_schedule_keeps_is_loaded() -> None:
     assert second.get_last_lr() == [0.5]
 
 
+def test_a_plateau_is_told_a_loss_as_it_comes() -> None:
+    rates = []
+    for losses in ([2.0, 3.0], [Value(2.0), Value(3.0)]):
+        scheduler = nn.ReduceLROnPlateau(nn.SGD([Value(1.0)], lr=1.0), factor=0.5, patience=0)
+        for loss in losses:
+            scheduler.step(loss)
+        rates.append(scheduler.get_last_lr())
+    assert rates == [[0.5], [0.5]]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -602,6 +612,8 @@ def test_what_a_function_of_a_schedule_keeps_is_loaded() -> None:
         (lambda: nn.CosineAnnealingWarmRestarts(ready(), 2, 0), ValueError, "T_mult is a whole"),
         (lambda: nn.OneCycleLR(ready(), 1.0), ValueError, "total_steps, or epochs and steps_per"),
         (lambda: nn.OneCycleLR(ready(), 1.0, epochs=3), ValueError, "and steps_per_epoch"),
+        (lambda: nn.OneCycleLR(ready(), 1.0, 9, div_factor=0), ValueError, "div_factor is above 0"),
+        (lambda: nn.ReduceLROnPlateau(ready(), cooldown=-1), ValueError, "cooldown is a whole"),
         (lambda: nn.OneCycleLR(ready(), 1.0, 5, pct_start=1.5), ValueError, "pct_start is from 0"),
         (lambda: nn.OneCycleLR(ready(), [1.0, 2.0], 5), ValueError, "2 numbers for 1 groups"),
         (lambda: nn.OneCycleLR([Value(1.0)], 1.0, 5), TypeError, "built on an optimiser"),
