@@ -54,15 +54,17 @@ class _Windows(Module):
             "padding": padding,
         }
         self.example_dims = 1 + self.dims
-        given = {name: tuple(x) if isinstance(x, list) else x for name, x in given.items()}
         each = {name: self._each(name, sizes) for name, sizes in given.items()}
-        vars(self).update(each if self.in_tuples else given)
+        one = {
+            name: x if isinstance(given[name], tuple | list) else x[0] for name, x in each.items()
+        }
+        vars(self).update(each if self.in_tuples else one)
         self._around = [(n, n) for n in each.pop("padding")]  # zeros before and after
         self._steps = [*zip(*each.values(), strict=True)]
 
     def _each(self, name: str, sizes: Any) -> tuple[int, ...]:
         """A setting for each dimension. Raises ValueError for what is none."""
-        each = sizes if isinstance(sizes, tuple) else (sizes,) * self.dims
+        each = sizes if isinstance(sizes, tuple | list) else (sizes,) * self.dims
         least = 0 if name == "padding" else 1
         if len(each) != self.dims or any(not isinstance(n, Integral) or n < least for n in each):
             several = "" if self.dims == 1 else f", or {self.dims} of them in a tuple"
@@ -70,7 +72,7 @@ class _Windows(Module):
                 f"{type(self).__name__} takes as {name} a whole number of at least {least}"
                 f"{several}, not {sizes!r}"
             )
-        return each
+        return tuple(map(int, each))  # NumPy's are others in a repr
 
     def _windows(self, x: Any) -> tuple[list[list[list[Any]]], list[int]]:
         """The windows of each channel, row after row, and how many there are in each dimension."""

@@ -53,6 +53,16 @@ def grads_of(x: Any) -> Any:
     return mapped(lambda y: y.grad, x)
 
 
+def test_sizes_of_numpy_and_in_lists_are_as_others() -> None:
+    size = np.int64(2)
+    for made, same in (
+        (nn.Conv2d(1, 1, size), nn.Conv2d(1, 1, 2)),
+        (nn.Conv2d(1, 1, [size, 1]), nn.Conv2d(1, 1, (2, 1))),  # type: ignore[list-item]
+        (nn.MaxPool2d([2, size]), nn.MaxPool2d((2, 2))),  # type: ignore[list-item]
+    ):
+        assert repr(made) == repr(same)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(figures: Figures, name: str) -> None:
     layer, expected = layer_of(nn, name), figures[name]
