@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.errors import whole
 from nn.optim.base import Optimizer
 from nn.optim.rules import Array
 
@@ -187,7 +188,7 @@ class StepLR(Multiplying):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        self.step_size, self.gamma = _count("step_size", step_size), gamma
+        self.step_size, self.gamma = whole("step_size", step_size, 1), gamma
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def ratio(self) -> float:
@@ -216,7 +217,7 @@ class MultiStepLR(Multiplying):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        self.milestones = sorted(_count("a milestone", number, 0) for number in milestones)
+        self.milestones = sorted(whole("a milestone", number, 0) for number in milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch, interval=interval)
 
@@ -272,7 +273,7 @@ class ConstantLR(Multiplying):
         interval: Interval = "epoch",
     ) -> None:
         self.factor = _share("factor", factor)
-        self.total_iters = _count("total_iters", total_iters)
+        self.total_iters = whole("total_iters", total_iters, 1)
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def ratio(self) -> float:
@@ -307,7 +308,7 @@ class LinearLR(Multiplying):
     ) -> None:
         self.start_factor = _share("start_factor", start_factor)
         self.end_factor = _share("end_factor", end_factor, or_0=True)
-        self.total_iters = _count("total_iters", total_iters)
+        self.total_iters = whole("total_iters", total_iters, 1)
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def ratio(self) -> float:
@@ -340,7 +341,7 @@ class PolynomialLR(Multiplying):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        self.total_iters, self.power = _count("total_iters", total_iters), power
+        self.total_iters, self.power = whole("total_iters", total_iters, 1), power
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def ratio(self) -> float:
@@ -377,7 +378,7 @@ class CosineAnnealingLR(LRScheduler):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        self.T_max, self.eta_min = _count("T_max", T_max), eta_min
+        self.T_max, self.eta_min = whole("T_max", T_max, 1), eta_min
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def get_lr(self) -> list[float]:
@@ -419,7 +420,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        self.T_0, self.T_mult = _count("T_0", T_0), _count("T_mult", T_mult)
+        self.T_0, self.T_mult = whole("T_0", T_0, 1), whole("T_mult", T_mult, 1)
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch, interval=interval)
 
@@ -476,8 +477,8 @@ class OneCycleLR(LRScheduler):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
-            total_steps = _count("epochs", epochs) * _count("steps_per_epoch", steps_per_epoch)
-        self.total_steps = _count("total_steps", total_steps)
+            total_steps = whole("epochs", epochs, 1) * whole("steps_per_epoch", steps_per_epoch, 1)
+        self.total_steps = whole("total_steps", total_steps, 1)
         self.pct_start = _share("pct_start", pct_start, or_0=True)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f'anneal_strategy is "cos" or "linear", not {anneal_strategy!r}')
@@ -594,8 +595,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"factor is below 1, not {factor!r}")
         self.mode, self.threshold_mode, self.factor = mode, threshold_mode, factor
         self.patience, self.cooldown = (
-            _count("patience", patience, 0),
-            _count("cooldown", cooldown, 0),
+            whole("patience", patience, 0),
+            whole("cooldown", cooldown, 0),
         )
         self.threshold, self.eps, self.monitor = threshold, eps, monitor
         self.min_lrs = _of_groups("min_lr", min_lr, optimizer)
@@ -693,12 +694,6 @@ def _groups(optimizer: Any) -> list[dict[str, Any]]:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"a scheduler is built on an optimiser, not on {optimizer!r}")
     return optimizer.param_groups
-
-
-def _count(name: str, number: Any, least: int = 1) -> int:
-    if not isinstance(number, int | np.integer) or number < least:
-        raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")
-    return int(number)
 
 
 def _share(name: str, number: float, *, or_0: bool = False) -> float:
