@@ -82,7 +82,7 @@ class LivePlot(Shown):
             history.plot(ax=ax)
         else:
             self.draw(ax, epoch, history)
-            ax.set_title(f"epoch {epoch}")
+            ax.set_title(ax.get_title() or f"epoch {epoch}")
         still = plots.still_of(ax)
         if kept:
             self.frames[epoch] = base64.b64decode(still.data)

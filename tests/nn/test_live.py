@@ -66,3 +66,15 @@ def test_where_no_script_runs_the_last_frame_is_seen() -> None:
     assert shown["text/plain"] == repr(film) and "image/png" in shown
     [image] = Sanitised(shown["text/html"]).images
     assert image
+
+
+def test_a_title_of_ones_own_stays() -> None:
+    drawn: list[Any] = []
+
+    def draw(ax: Any, epoch: int, history: nn.History) -> None:
+        drawn.append(ax)
+        if epoch > 1:
+            ax.set_title("mine")
+
+    trained(nn.LivePlot(draw=draw, keep=9), 2)
+    assert [ax.get_title() for ax in drawn] == ["epoch 1", "mine", "mine"]
