@@ -65,6 +65,8 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
 
 def _chain(path: File, arrays: Mapping[str, Array], activations: Activations) -> Sequential:
     advice = "build the model, and give it: nn.read(source, into=model)"
+    if not arrays:
+        raise ReadError(path, "", "it has no arrays")
     layers: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         place, _, own = name.rpartition(".")
@@ -99,7 +101,12 @@ def _between(
             f'between: give activations="relu", or a list of {inner}; or {advice}'
         )
         raise ReadError(path, "", reason)
-    told = [activations] * inner if isinstance(activations, str) else [*(activations or ())]
+    told: Any = () if activations is None else activations
+    told = [told] * inner if isinstance(told, str) else told
+    sound = isinstance(told, list | tuple)
+    if not sound or not all(isinstance(after, str | Module | None) for after in told):
+        reason = 'activations are a name such as "relu", or a list of names, modules and None, not '
+        raise TypeError(f"{reason}{activations!r:.200}")
     if len(told) not in (inner, len(layers)):
         reason = f"{len(layers)} Linear layers take {inner} or {len(layers)} activations, not "
         raise ValueError(f"{reason}{len(told)}")

@@ -26,6 +26,8 @@ def arrays(state: Mapping[str, Any]) -> dict[str, Array]:
     for name, tensor in state.items():
         seen: Any = id(tensor)
         try:
+            if not isinstance(name, str):
+                raise TypeError("its name is no text")
             if "complex" in str(getattr(tensor, "dtype", "")):
                 raise TypeError("it is complex")
             if hasattr(tensor, "data_ptr"):

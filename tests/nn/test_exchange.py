@@ -201,6 +201,9 @@ def test_activations_are_asked_for_and_checked() -> None:
         nn.read(STATE, activations=["relu"] * 3)
     with pytest.raises(nn.ReadError, match=r"no layer for 'rleu', only for .*relu"):
         nn.read(STATE, activations="rleu")
+    for wrong in (nn.ReLU(), [nn.ReLU], np.tanh):
+        with pytest.raises(TypeError, match='activations are a name such as "relu", or a list'):
+            nn.read(STATE, activations=wrong)  # type: ignore[arg-type]
     net = nn.read(STATE, activations="softplus")
     assert repr(net[1]) == "Softplus(beta=1.0, threshold=20.0)"  # type: ignore[index]
     net = nn.read(STATE, activations=[nn.LeakyReLU(0.5), "softmax"])
@@ -217,6 +220,8 @@ def test_activations_are_asked_for_and_checked() -> None:
         ({"a.weight": W0, "b.weight": W0}, r"'b': it takes 2 numbers.*before it gives 3"),
         ({"a.weight": np.ones((0, 3))}, r"'a': .*out_features is a whole number of at least 1"),
         ({"a.weight": np.ones((1, 1), complex)}, "'a.weight': it is no tensor of numbers"),
+        ({0: np.ones((1, 1))}, "'0': .* its name is no text"),
+        ({}, "it has no arrays"),
     ],
 )
 def test_states_that_are_no_chain_of_linear_layers_are_refused(state: Any, said: str) -> None:
