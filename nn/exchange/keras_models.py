@@ -285,11 +285,12 @@ def _normalized(
 def _channels_first(path: File, model: Sequential) -> Sequential:
     """Have a model with convolutions take its channels first, as ours do: in Keras they are last.
     Then Flatten gives another order, so that what reads it has its columns in that."""
-    channels = flattened = 0  # how many there are, and how many there were
-    for name, layer in row(model):
+    layers, flattened = [*row(model)], 0  # `channels`, how many there are, and how many there were
+    channels = -1 if any(isinstance(layer, Conv1d | Conv2d) for _, layer in layers) else 0
+    for name, layer in layers:
         if isinstance(layer, Conv1d | Conv2d):
             channels = layer.out_channels
-        elif isinstance(layer, MaxPool1d | MaxPool2d | AvgPool1d | AvgPool2d) and not channels:
+        elif isinstance(layer, MaxPool1d | MaxPool2d | AvgPool1d | AvgPool2d) and channels < 1:
             raise ReadError(path, name, f"{layer!r} is before all convolutions")
         elif isinstance(layer, Flatten):
             channels, flattened = 0, channels

@@ -104,6 +104,7 @@ def _normalized(
     scale, shift = state.get("weight", ones), state.get("bias", 0.0 * ones)
     mean, variance = state["running_mean"], state["running_var"]
     found = normalized(source, name, before, scale, shift, mean, variance + norm.eps)
-    if isinstance(found[-1], Linear) and not _gives_rows(known):
+    of_rows = type(norm).__name__ == "BatchNorm1d" and _gives_rows(known)
+    if isinstance(found[-1], Linear) and not of_rows:
         raise ReadError(source, name, "a batch norm of channels is read after a convolution alone")
     return found

@@ -219,6 +219,8 @@ def test_convolutions_of_pytorch(torch: Any, dims: int) -> None:
     assert np.allclose(nn.predict(nn.read(model), pictures.numpy()), expected, rtol=0, atol=1e-13)
     with pytest.raises(nn.ReadError, match="'2': a batch norm of channels is read after a conv"):
         nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.ReLU(), of("BatchNorm", 4)))
+    with pytest.raises(nn.ReadError, match="'0': a batch norm of channels is read after a conv"):
+        nn.read(tnn.Sequential(tnn.BatchNorm2d(7)))
     with pytest.raises(nn.ReadError, match=r"'1': .*Softmax works on the last"):
         nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.Softmax(dim=1)))
 
@@ -429,6 +431,10 @@ def test_convolutions_of_keras(keras: Any, tmp_path: Path, dims: int) -> None:
     ):
         with pytest.raises(nn.ReadError, match=said):
             nn.read(keras.Sequential([keras.Input((*[13] * dims, 2)), of("Conv", 2, 3), *last]))
+    for layer in (L.BatchNormalization(), L.Dense(2), L.Softmax()):
+        first = keras.Sequential([keras.Input((*[13] * dims, 2)), layer, of("Conv", 2, 3)])
+        with pytest.raises(nn.ReadError, match=r"'0': .* is on channels"):
+            nn.read(first)
     first = keras.Sequential([keras.Input((*[13] * dims, 2)), of("MaxPooling", 2)])
     with pytest.raises(nn.ReadError, match="is before all convolutions"):
         nn.read(first)
