@@ -153,11 +153,13 @@ def write(model: Module, target: Any, *, dtype: Any = np.float64) -> None:
     if not isinstance(model, Module):
         raise TypeError(f"a Module can be written, not a {type(model).__name__}")
     if not isinstance(target, str | os.PathLike):
-        kinds = {above.__name__ for above in type(target).__mro__}
-        if not kinds & {"MLPClassifier", "MLPRegressor"}:
+        kind = type(target)
+        told = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        foreign = [c.__name__ for c in kind.__mro__ if c.__module__.startswith("sklearn.")]
+        if not {"MLPClassifier", "MLPRegressor"} & {*foreign}:
             raise TypeError(
                 "a network is written to a path, or to scikit-learn's MLPClassifier or "
-                f"MLPRegressor, not to a {type(target).__name__}"
+                f"MLPRegressor, not to a {told}"
             )
         return _module("sklearn_models").write(model, target)  # type: ignore[no-any-return]
     path = Path(target)

@@ -16,6 +16,8 @@ def read(estimator: Any) -> Sequential:
     """Return the network of a fitted MLPClassifier or MLPRegressor, whose output is that of
     `predict_proba` or `predict`; two classes are one probability, that of the second."""
     kind = type(estimator).__name__
+    if isinstance(getattr(estimator, "model_", None), Module):
+        raise ReadError(kind, "", "it is an estimator of nn.sklearn: its network is its `model_`")
     if not hasattr(estimator, "coefs_"):
         raise ReadError(kind, "", "it is no fitted MLPClassifier or MLPRegressor")
     last = len(estimator.coefs_) - 1

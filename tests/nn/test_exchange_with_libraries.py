@@ -265,6 +265,18 @@ def test_other_estimators_are_refused(mlp: Callable[..., Any]) -> None:
             nn.read(estimator)
 
 
+def test_estimators_of_ours_have_their_network() -> None:
+    pytest.importorskip("sklearn")
+    from nn.sklearn import MLPRegressor
+
+    estimator = MLPRegressor([4], "tanh", model=lambda n, k: nn.Linear(n, k), max_iter=1)
+    estimator.n_iter_no_change = float("inf")
+    with pytest.raises(nn.ReadError, match=r"estimator of nn\.sklearn: its network is"):
+        nn.read(estimator.fit(X, X[:, 0]))
+    with pytest.raises(TypeError, match=r"not to a nn\.sklearn\.MLPRegressor"):
+        nn.write(nn.Linear(3, 1), estimator)
+
+
 @pytest.mark.parametrize(
     ("name", "outputs", "head"),
     [
