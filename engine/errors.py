@@ -60,7 +60,7 @@ def check_number(name: str, number: Any) -> None:
         raise ValueError(f"{name} is too large for a float") from None
 
 
-def whole(name: str, number: Any, least: int) -> int:
+def whole(name: str, number: Any, least: int = 1) -> int:
     """A whole number, of NumPy's too. Raises ValueError for anything else, and below `least`."""
     if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
         raise ValueError(f"{name} is a whole number of at least {least}, not {number!r}")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.errors import whole
 from engine.leaves import numbers_of
 from nn.optim.base import Array, Evaluate, Optimizer
 
@@ -66,7 +67,7 @@ class LBFGS(Optimizer):
             parameters,
             lr=lr,
             max_iter=max_iter,
-            max_eval=max_iter * 5 // 4 if max_eval is None else max_eval,
+            max_eval=whole("max_iter", max_iter, 0) * 5 // 4 if max_eval is None else max_eval,
             tolerance_grad=tolerance_grad,
             tolerance_change=tolerance_change,
             history_size=history_size,
@@ -81,6 +82,8 @@ class LBFGS(Optimizer):
                 f'line_search_fn is None or "strong_wolfe", not {group["line_search_fn"]!r}'
             )
         super()._check({**group, "line_search_fn": 0})
+        for name in ("max_iter", "max_eval", "history_size"):
+            whole(name, group[name], 0)
 
     def _slot_names(self) -> tuple[str, ...]:
         places = range(int(self.defaults["history_size"]))

@@ -172,7 +172,10 @@ def test_progress_counts_updates_and_no_evaluations(capsys: pytest.CaptureFixtur
     [
         ({"line_search_fn": "armijo"}, "None or \"strong_wolfe\", not 'armijo'"),
         ({"lr": -1.0}, "lr to be at least 0"),
-        ({"max_iter": -1}, "max_iter to be at least 0"),
+        ({"max_iter": -1}, "max_iter is a whole number of at least 0, not -1"),
+        ({"max_iter": "many"}, "max_iter is a whole number"),
+        ({"max_eval": 2.5}, "max_eval is a whole number"),
+        ({"history_size": 5.0}, "history_size is a whole number"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
