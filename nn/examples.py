@@ -129,12 +129,17 @@ class Examples:
 
 def is_loader(X: Any, y: Any = None) -> bool:
     """Whether this gives batches, in place of X and y: an iterable that can't be indexed, such as
-    PyTorch's DataLoader, or without y a list of tuples of arrays."""
-    if isinstance(X, list) and y is None and X and isinstance(X[0], tuple):
-        return all(getattr(part, "ndim", 0) > 0 for part in X[0])
+    PyTorch's DataLoader, or without y a list of what it gives: tuples, lists or dicts of arrays."""
+    if isinstance(X, list) and y is None and X:
+        return all(map(_is_batch, X))
     is_data = hasattr(X, "__getitem__") or hasattr(X, "__array__")
     is_data = is_data or (hasattr(X, "__next__") and y is not None)
     return hasattr(X, "__iter__") and not is_data
+
+
+def _is_batch(item: Any) -> bool:
+    fields = [*item.values()] if isinstance(item, Mapping) else item
+    return isinstance(fields, list | tuple) and getattr([None, *fields][-1], "ndim", 0) > 0
 
 
 class _Passes:

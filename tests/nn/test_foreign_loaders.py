@@ -104,6 +104,7 @@ TWO: dict[str, Callable[[], Any]] = {
     "by name": lambda: Batches(X, B, Y, make=lambda a, b, y: ({"b": b, "a": a}, y)),
     "in a dict": lambda: Batches(X, B, Y, make=lambda a, b, y: {"y": y, "a": a, "b": b}),
 }
+TWO |= {f"{form}, listed": lambda make=make: list(make()) for form, make in TWO.items()}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("form", TWO)
