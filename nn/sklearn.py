@@ -169,7 +169,12 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         X, y = self._checked(X, y, reset=first)
         if first:
             self._learn_classes(y, classes, further)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes are {classes}, and were {self.classes_} at first")
+        if sample_weight is None:
+            weights = None
+        else:
+            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         weights = self._weighed(y, weights, further)
         state = check_random_state(self.random_state)
         seed, validation = int(state.randint(2**31 - 1)), None
@@ -202,24 +207,23 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         def score(y: Array, outputs: Array) -> float:
             return float(self._score(y, outputs))
 
-        self.history_: History = fit(
-            self.model_,
-            X,
-            targets,
-            loss=loss,
-            optimizer=self.optimizer_,
-            epochs=1 if further else self.max_iter,
-            batch_size=size,
-            shuffle=self.shuffle,
-            seed=seed + len(self.loss_curve_),
-            validation_data=validation and (validation[0], self._targets(validation[1])),
-            sample_weight=weights,
-            l2=self.alpha / (1.0 if getattr(loss, "reduction", "") == "sum" else terms),
-            scheduler=self._scheduler,
-            metrics=[score] if validation else [],
-            progress=bool(self.verbose),
-            **options,
-        )
+        told: dict[str, Any] = {
+            "loss": loss,
+            "optimizer": self.optimizer_,
+            "epochs": 1 if further else self.max_iter,
+            "batch_size": size,
+            "shuffle": self.shuffle,
+            "seed": seed + len(self.loss_curve_),
+            "validation_data": validation and (validation[0], self._targets(validation[1])),
+            "sample_weight": weights,
+            "l2": self.alpha / (1.0 if getattr(loss, "reduction", "") == "sum" else terms),
+            "scheduler": self._scheduler,
+            "metrics": [score] if validation else [],
+            "progress": bool(self.verbose),
+        }
+        if twice := sorted(told.keys() & options.keys()):
+            raise ValueError(f"fit_options has {twice}, of which the estimator's arguments tell")
+        self.history_: History = fit(self.model_, X, targets, **told, **options)
         self._note(len(X))
         if rests and not further and self.n_iter_ == self.max_iter and not self.history_.stopped:
             warnings.warn(

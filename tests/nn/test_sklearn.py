@@ -408,6 +408,8 @@ WRONG: dict[str, tuple[Any, Any, str]] = {
     "activations": (MLPClassifier([3, 3], ["relu"]), y3, "activation has 1 entries for 2 hidden"),
     "activation of 3": (MLPClassifier(activation=3), y3, "activation is a name, or such as"),
     "dropout": (MLPClassifier(dropout=1.5), y3, "Dropout takes a probability, not 1.5"),
+    "dropout's type": (MLPClassifier(dropout="0.5"), y3, "p is a number, not '0.5'"),
+    "fit_options": (MLPClassifier(fit_options={"epochs": 9}), y3, "fit_options has .*'epochs'"),
     "sizes": (MLPClassifier([3, 0]), y3, "hidden_layer_sizes is a whole number of at least 1"),
     "solver": (MLPClassifier(solver="lbfgs"), y3, "solver is 'sgd', 'adam'.*not 'lbfgs'"),
     "solver's object": (
@@ -471,6 +473,12 @@ def test_partial_fit_says_what_it_needs() -> None:
         MLPRegressor(early_stopping=True).partial_fit(X3, numbers)
     with pytest.raises(ValueError, match="can't know what is balanced"):
         MLPClassifier(class_weight="balanced").partial_fit(X3, y3, classes=np.unique(y3))
+    estimator = MLPClassifier(**SMALL).partial_fit(X3, yes, classes=["yes", "no"])
+    estimator.partial_fit(X3, yes, classes=["no", "yes"])
+    with pytest.raises(ValueError, match=r"classes are .*'perhaps'.*, and were .* at first"):
+        estimator.partial_fit(X3, yes, classes=["no", "perhaps", "yes"])
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        estimator.partial_fit(X3, yes, -np.ones(120))
 
 
 def test_what_has_not_converged_is_warned_of() -> None:
