@@ -180,12 +180,12 @@ def row(model: Module) -> Iterator[tuple[str, Module]]:
             parts = list(module)
         elif type(module) is MLP:
             parts = list(module.layers)
-        elif isinstance(module, Layer | Neuron):
-            neurons = module.neurons if isinstance(module, Layer) else [module]
+        elif type(module) in (Layer, Neuron):
+            neurons: list[Any] = getattr(module, "neurons", [module])
             weight = np.array([[p.data for p in neuron.w] for neuron in neurons])
             bias = np.array([neuron.b.data for neuron in neurons])
             parts = [linear(name, name, weight, bias)]
-            parts += [ReLU()] if module.nonlin else []
+            parts += [ReLU()] if neurons[0].nonlin else []
         else:
             yield name, module
         pending += [(f"{name}.{i}".removeprefix("."), part) for i, part in enumerate(parts)][::-1]

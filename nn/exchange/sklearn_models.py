@@ -88,12 +88,12 @@ def _layers(model: Module, target: str) -> tuple[list[Linear], list[str]]:
     layers: list[Linear] = []
     names: list[str] = []
     for name, layer in row(model):
-        if isinstance(layer, Linear):
+        if type(layer) is Linear:
             layers.append(layer)
             names.append("identity")
         elif type(layer) in _NAMES and names and names[-1] == "identity":
             names[-1] = _NAMES[type(layer)]
-        elif not isinstance(layer, Dropout | Identity):
+        elif type(layer) not in (Dropout, Identity):
             raise unwritable(name, layer, f"an {target}")
     if not layers:
         raise ValueError("there is no Linear in the model to be written")

@@ -522,6 +522,11 @@ def test_what_is_written_at_any_time_is_the_same(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == first
 
 
+class Doubled(nn.Linear):
+    def forward(self, x: Any) -> Any:
+        return [2.0 * y for y in super().forward(x)]
+
+
 @pytest.mark.parametrize(
     ("model", "name", "error", "said"),
     [
@@ -536,6 +541,7 @@ def test_what_is_written_at_any_time_is_the_same(tmp_path: Path) -> None:
             r"layer '1.0', RMSNorm\(.* can't be written to a file of Keras",
         ),
         (nn.Softplus(2.0), "net.keras", ValueError, r"layer '', Softplus\(beta=2.0"),
+        (nn.Sequential(Doubled(2, 1)), "net.keras", ValueError, r"layer '0', Doubled\("),
     ],
 )
 def test_what_cant_be_written_is_said(

@@ -328,6 +328,7 @@ def test_networks_that_scikit_learn_doesnt_have_are_refused() -> None:
         ("MLPRegressor", [nn.Linear(3, 2), nn.Softmax()], "and ends in none"),
         ("MLPRegressor", [nn.Linear(3, 2), nn.ELU(), nn.Linear(2, 1)], "layer '1', ELU"),
         ("MLPRegressor", [nn.ReLU(), nn.Linear(3, 2)], "layer '0', ReLU"),
+        ("MLPRegressor", [type("Own", (nn.Linear,), {})(3, 2)], "layer '0', Own"),
         ("MLPRegressor", [nn.Dropout()], "there is no Linear"),
         (
             "MLPRegressor",
