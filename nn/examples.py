@@ -261,8 +261,9 @@ def checked_rows(data: Any, name: str) -> Array:
             raise TypeError("complex numbers have no order, and no gradient here")
         if array.dtype not in _AS_THEY_ARE:
             array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        rows = [row for row in data if hasattr(row, "__len__")] if hasattr(data, "__len__") else []
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        sequence = isinstance(data, list | tuple | np.ndarray)
+        rows = [row for row in data if hasattr(row, "__len__")] if sequence else []
         if rows and len(rows) == len(data) and len({len(row) for row in rows}) > 1:
             first = next(i for i, row in enumerate(data) if len(row) != len(data[0]))
             raise ValueError(

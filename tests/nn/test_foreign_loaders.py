@@ -58,6 +58,16 @@ class Tensor:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
 
 
+class NoLength:
+    """As SciPy's sparse matrices have it."""
+
+    def __len__(self) -> int:
+        raise TypeError("sparse array length is ambiguous")
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        return np.array(object())
+
+
 def line(seed: int = 0) -> nn.Module:
     return nn.Linear(2, 1, rng=random.Random(seed))
 
@@ -181,6 +191,9 @@ def test_a_loader_comes_without_y_and_rows_are_no_loader() -> None:
         fitted(line(), X.tolist())
     with pytest.raises(TypeError, match="y is missing"):
         nn.evaluate(line(), X, loss=nn.MSELoss())
+    for what in ([Tensor(x) for x in X], NoLength()):
+        with pytest.raises(TypeError, match="X must be numbers, one row an example: "):
+            nn.predict(line(), what)
     with pytest.raises(TypeError, match="a pair of X and y"):
         fitted(line(), X, Y, validation_data=X)
     scale = engine.Value(0.5)
