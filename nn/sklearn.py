@@ -381,8 +381,9 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     - `dropout`: the probability of `nn.Dropout` after each hidden layer, or a list of these;
     - `model`: in place of these three, a function of the numbers of features and outputs, and of
       `rng` if it has such an argument, that returns an nn.Module;
-    - `solver`: "adam", "sgd", "rmsprop", … for any of nn's optimisers, or a function of parameters
-      and `lr`, such as functools.partial(nn.SGD, momentum=0.5); `scheduler`: one of the optimiser;
+    - `solver`: "adam", "sgd", "rmsprop", … for any of nn's optimisers but LBFGS, or a function of
+      parameters and `lr`, such as functools.partial(nn.SGD, momentum=0.5), or nn.LBFGS with a
+      `batch_size` of None; `scheduler`: a function of the optimiser that makes one;
     - `loss`: "log_loss", "hinge", or an object: CrossEntropyLoss, NLLLoss, MultiMarginLoss,
       BCEWithLogitsLoss, BCELoss, HingeLoss, or a function of (output, target) of one example, which
       is given what "log_loss" is: for more than two classes their scores and the number of one,
