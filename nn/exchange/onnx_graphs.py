@@ -39,10 +39,10 @@ class Graph:
     def __init__(self, source: Any) -> None:
         onnx = package("onnx")
         self.onnx = onnx
-        is_model = isinstance(source, onnx.ModelProto)
-        self.file: File = type(source).__name__ if is_model else source
+        is_path = isinstance(source, str | Path)
+        self.file: File = source if is_path else type(source).__name__
         try:
-            model = source if is_model else _loaded(onnx, Path(source))
+            model = _loaded(onnx, Path(source)) if is_path else source
             onnx.checker.check_model(model)
             self.constants = {t.name: self.array(t) for t in model.graph.initializer}
         except (onnx.checker.ValidationError, LookupError, TypeError, ValueError) as error:

@@ -84,7 +84,7 @@ def _in_file(path: Path, into: Module | None) -> Module | dict[str, Array]:
     """What a file holds, by how it begins: a network, or the arrays of a state dict."""
     try:
         content = saving.contents(path)
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             return _module("onnx_reading").read(path)  # type: ignore[no-any-return]
         if content.startswith(b"PK"):
             archive = opened(path, content)

@@ -513,6 +513,15 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
         nn.read(tmp_path / "none.onnx")
 
 
+def test_a_part_of_a_file_is_no_model_and_a_name_in_capitals_is_none_the_worse(
+    path: Path,
+) -> None:
+    graph = onnx.load(path).graph
+    with pytest.raises(nn.ReadError, match="GraphProto: it is damaged, or no ONNX file"):
+        nn.read(graph)
+    assert repr(nn.read(path.rename(path.with_name("N.ONNX")))).count("Linear") == 2
+
+
 def with_data_at(path: Path, location: str, **told: Any) -> Path:
     """A file whose weights are in another file, as it says."""
     model = network(node("MatMul", "x W", "y"), W=W)
