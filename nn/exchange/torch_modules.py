@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,12 @@ def _read(source: str, name: str, module: Any, known: dict[int, Any]) -> Module:
     found: Module
     if kind == "Sequential":
         parts: list[Module] = []
-        for own, part in module._modules.items():  # one that is there twice, too
+        for k, (own, part) in enumerate(module._modules.items()):  # one that is there twice, too
             place = f"{name}.{own}".removeprefix(".")
             if type(part).__name__ in ("BatchNorm1d", "BatchNorm2d"):
-                parts[-1:] = _normalized(source, place, parts[-1:], part, known)
+                later = list(module._modules.values())[k + 1 :]
+                rows = _gives_rows(known) and not _is_convolved(later)
+                parts[-1:] = _normalized(source, place, parts[-1:], part, rows)
             else:
                 parts.append(_read(source, place, part, known))
         found = Sequential(*parts)
@@ -93,10 +95,18 @@ def _gives_rows(known: Mapping[int, Any]) -> bool:
     return not shaping or isinstance(shaping[-1], Linear | Flatten)
 
 
+def _is_convolved(modules: Sequence[Any]) -> bool:
+    """Whether the first of PyTorch's modules that tells the shape of its input is a convolution."""
+    names = [type(part).__name__ for module in modules for part in module.modules()]
+    shaping = (name for name in names if name.startswith(("Conv", "Linear", "Flatten")))
+    return next(shaping, "").startswith("Conv")
+
+
 def _normalized(
-    source: str, name: str, before: list[Module], norm: Any, known: Mapping[int, Any]
+    source: str, name: str, before: list[Module], norm: Any, rows: bool
 ) -> list[Module]:
-    """The module before a batch norm, and that as it is in evaluation."""
+    """The module before a batch norm, and that as it is in evaluation; `rows` says whether an
+    example is a list of numbers there."""
     if norm.running_mean is None:
         raise ReadError(source, name, "it keeps no running mean, and takes that of each batch")
     state = arrays(norm.state_dict())
@@ -104,7 +114,6 @@ def _normalized(
     scale, shift = state.get("weight", ones), state.get("bias", 0.0 * ones)
     mean, variance = state["running_mean"], state["running_var"]
     found = normalized(source, name, before, scale, shift, mean, variance + norm.eps)
-    of_rows = type(norm).__name__ == "BatchNorm1d" and _gives_rows(known)
-    if isinstance(found[-1], Linear) and not of_rows:
+    if isinstance(found[-1], Linear) and not (rows and type(norm).__name__ == "BatchNorm1d"):
         raise ReadError(source, name, "a batch norm of channels is read after a convolution alone")
     return found

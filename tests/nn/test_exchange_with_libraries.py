@@ -221,6 +221,9 @@ def test_convolutions_of_pytorch(torch: Any, dims: int) -> None:
         nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.ReLU(), of("BatchNorm", 4)))
     with pytest.raises(nn.ReadError, match="'0': a batch norm of channels is read after a conv"):
         nn.read(tnn.Sequential(tnn.BatchNorm2d(7)))
+    with pytest.raises(nn.ReadError, match="'0': a batch norm of channels is read after a conv"):
+        nn.read(tnn.Sequential(tnn.BatchNorm1d(7), tnn.Sequential(tnn.ReLU(), tnn.Conv1d(7, 2, 3))))
+    nn.read(tnn.Sequential(tnn.BatchNorm1d(7), tnn.Linear(7, 2)))  # of rows
     with pytest.raises(nn.ReadError, match=r"'1': .*Softmax works on the last"):
         nn.read(tnn.Sequential(of("Conv", 2, 4, 3), tnn.Softmax(dim=1)))
 
