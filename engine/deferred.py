@@ -13,21 +13,22 @@ from typing import Any
 
 
 def attributes(
-    package: str, modules: Mapping[str, Sequence[str]]
+    package: str, modules: Mapping[str, Sequence[str] | None]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return a package's `__getattr__`, for names that wait in other modules, and its `__dir__`:
     those of its `__all__`, and its own modules among these.
 
     `modules` says which module has which names. It is imported when one of them is first asked
     for, or the module itself, if it is the package's own; from then on the package has that name
-    like any other.
+    like any other. A module with None in place of names needs what may not be installed, and is
+    not shown: who looks at all that a package shows is not to fail.
 
     >>> __getattr__, __dir__ = attributes(__name__, {"math": ("fsum", "pi")})
     >>> __getattr__("fsum")([0.5, 0.25])
     0.75
     """
     names = vars(sys.modules[package])
-    homes = {name: module for module, found in modules.items() for name in found}
+    homes = {name: module for module, found in modules.items() for name in found or ()}
 
     def __getattr__(name: str) -> Any:  # noqa: N807, the name that Python looks for
         if name in homes:
@@ -39,7 +40,7 @@ def attributes(
         return names[name]
 
     def __dir__() -> list[str]:  # noqa: N807
-        own = {name.removeprefix(f"{package}.") for name, found in modules.items() if not found}
+        own = {name.removeprefix(f"{package}.") for name, found in modules.items() if found == ()}
         kept = {name for name in names if name.startswith("__")}
         return sorted({*names["__all__"], *own, *kept})
 

@@ -125,7 +125,7 @@ if not TYPE_CHECKING:
             "nn.plots": (),
             "nn.predicting": ("evaluate", "predict"),
             "nn.saving": ("CheckpointError", "load", "save"),
-            "nn.sklearn": (),
+            "nn.sklearn": None,
             "nn.stopping": ("EarlyStopping",),
             "nn.train": ("fit",),
             "nn.updates": ("History",),
