@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-SHORT := not oracle and not full and not slow and not notebook and not browser and not package
+SHORT := not search and not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick playground gallery clean
+.PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick playground gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -22,6 +22,9 @@ test-order: .venv/test  ## the same in random order: make test-order SEED=7
 
 test-mutants: .venv/test  ## small faults that no test notices: make test-mutants ARGS="--seed 7"
 	$(BIN)/python tests/mutants -m "$(SHORT)" $(ARGS)
+
+test-search: .venv/test  ## wrong calls of all that is public, guided by the lines they reach
+	$(BIN)/python -m pytest -n auto -m search
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -n auto -m "slow and not full"

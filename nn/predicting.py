@@ -261,7 +261,7 @@ class evaluating:  # noqa: N801, used like a function
 def _stacked(outputs: list[Any]) -> Any:
     """The outputs of examples in one array; several of different shapes each in one, as those in
     a tuple or dict within."""
-    first = outputs[0]
+    first = outputs[0] if outputs else 0.0
     if isinstance(first, dict):
         return {name: _stacked([output[name] for output in outputs]) for name in first}
     whole = isinstance(first, list) and not any(isinstance(x, tuple | dict) for x in first)

@@ -486,8 +486,14 @@ class Reached:
             sys.settrace(outer)
 
 
-def explore(seed: int, count: int, names: tuple[str, ...] = ()) -> Iterator[tuple[str, Edits, str]]:
-    """Make `count` calls, and give those that something is wrong with."""
+def explore(
+    seed: int, count: int, names: tuple[str, ...] = (), *, guided: bool = True
+) -> Iterator[tuple[str, Edits, str]]:
+    """Make `count` calls, and give those that something is wrong with.
+
+    If they are `guided`, those that reach something new are gone on from, which is another one in
+    another process, where other lines ran before; else all are, and a seed is always the same.
+    """
     rng, reached = random.Random(seed), Reached()
     kept: list[tuple[str, Edits]] = [(name, ()) for name in names or CALLS]
     waiting = list(kept)
@@ -505,5 +511,5 @@ def explore(seed: int, count: int, names: tuple[str, ...] = ()) -> Iterator[tupl
         complaint, new = reached.of(lambda: fault_of(name, edits))  # noqa: B023
         if complaint:
             yield name, edits, complaint
-        elif new and len(edits) < 4 and (name, edits) not in kept:
+        elif (new or not guided) and len(edits) < 4 and (name, edits) not in kept:
             kept.append((name, edits))

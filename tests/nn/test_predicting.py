@@ -61,3 +61,8 @@ def test_the_mode_of_every_module_is_put_back() -> None:
     modes = [module.training for module in model.modules()]
     nn.predict(model, X[:2])
     assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize("path", ["auto", "scalar"])
+def test_of_no_rows_nothing_is_predicted(path: Any) -> None:
+    assert nn.predict(nn.Linear(2, 1), [], path=path).shape == (0,)
