@@ -268,7 +268,8 @@ def imports(*names: str) -> dict:
 
 
 CHECKS = {"viz-native": viz, "io": io_}
-CHECKS |= {x.__name__: x for x in (core, without_numba, blas, viz, plot, progress, exact, sklearn)}
+_ABLE = (core, without_numba, blas, viz, plot, progress, exact, exchange, sklearn)
+CHECKS |= {check.__name__: check for check in _ABLE}
 CHECKS["imports"] = imports
 
 if __name__ == "__main__":
