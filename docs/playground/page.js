@@ -55,15 +55,22 @@ const request = () => ({
 });
 
 function next() {
-  if (!ready || running !== null || waiting === null) return;
-  running = ++count;
-  worker.postMessage({id: running, ...waiting});
-  waiting = null;
-  patience = setTimeout(() => { $("stop").hidden = false; say("still running …"); }, PATIENCE);
+  if (ready && running === null && waiting !== null) {
+    running = ++count;
+    worker.postMessage({id: running, ...waiting});
+    waiting = null;
+    patience = setTimeout(() => { $("stop").hidden = false; say("still running …"); }, PATIENCE);
+  }
+  tell();
+}
+
+function tell() {  // whether what is shown is of the text as it stands
+  document.body.toggleAttribute("data-busy", timer !== null || running !== null || waiting !== null);
 }
 
 function go() {  // of several requests while one runs, the last counts
   clearTimeout(timer);
+  timer = null;
   waiting = request();
   next();
 }
@@ -174,6 +181,7 @@ $("code").oninput = () => {
   mark(null);
   clearTimeout(timer);
   timer = setTimeout(go, WAIT);
+  tell();
 };
 $("code").onscroll = () => { $("lines").scrollTop = $("code").scrollTop; };
 $("code").onkeydown = (event) => {

@@ -214,7 +214,7 @@ def test_a_small_network_is_a_slide(tmp_path: Path, open_page: Open, keep_pictur
     out.label = "out"
     page = open_page(engine.step_through(out).save(tmp_path / "mlp.html"))
     names = page.locator(".gl-box .gl-name").all_text_contents()
-    assert names[:2] == ["x1", "x2"] and "w1 × x1 + w2 × x2 + b" in names[2]
+    assert names[:2] == ["x1", "x2"] and "w₁ × x1 + w₂ × x2 + b" in names[2]
     boxes = [page.locator(".gl-box").nth(k).bounding_box() for k in range(len(names))]
     columns = [boxes[k]["x"] for k in (0, 2, 3, len(names) - 1)]  # input, sum, ReLU, output
     assert names[-1].startswith("out = ") and columns == sorted(set(columns))

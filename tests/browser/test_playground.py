@@ -45,9 +45,11 @@ class Playground:
 
     def done(self, act: Any) -> str:
         """What is said after a run that `act` begins."""
+        idle = '!document.body.hasAttribute("data-busy")'
+        self.page.wait_for_function(idle, timeout=MINUTE)
         runs = self.page.evaluate("document.body.dataset.runs")
         act()
-        changed = f"document.body.dataset.runs !== {json.dumps(runs)}"
+        changed = f"document.body.dataset.runs !== {json.dumps(runs)} && {idle}"
         self.page.wait_for_function(changed, timeout=MINUTE)
         return str(self.page.inner_text("#said"))
 

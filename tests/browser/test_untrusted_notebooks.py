@@ -18,9 +18,10 @@ IMAGES = """cell => [...cell.querySelectorAll(".jp-OutputArea-output img")].map(
 
 
 def drawn_in(path: Path) -> list[int]:
-    """How many pictures each code cell has."""
+    """How many pictures each code cell has: those of its pages, or one where there is no page."""
     cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
-    return [sum(bool(PICTURES & set(o.get("data", ()))) for o in c["outputs"]) for c in cells]
+    shown = [[o["data"] for o in c["outputs"] if PICTURES & set(o.get("data", ()))] for c in cells]
+    return [sum("".join(d.get("text/html", "<img ")).count("<img ") for d in c) for c in shown]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
