@@ -209,12 +209,13 @@ def test_double_precision_is_within_units_of_the_last_place(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRUTH)
-def test_single_precision_is_a_double_that_was_rounded(name: str) -> None:
+def test_single_precision_is_a_double_that_was_rounded_or_within_units(name: str) -> None:
     points, numbers = on_grids("float32")[name]
     found = errors(name, points, numbers)
     if name in COMPOSED:  # and rounded on the way
         found[np.abs(numbers) < 1e-30] = 0.0
-    assert not complaint(name, points, found, 2.0 if name in COMPOSED else 0.5001)
+    most = MOST_ULP[name] if name in (*COMPOSED, *elementary.IN_SINGLE) else 0.5001
+    assert not complaint(name, points, found, most)
 
 
 @DTYPES
@@ -225,7 +226,7 @@ def test_partials_that_are_written_anew_are_those_of_the_table(name: str, dtype:
     [partial] = op.partials
     expected = np.array([partial(x, op.forward(x)) for x in points.astype(float).tolist()])
     near = 1e-15 if name == "silu" else np.finfo(dtype).tiny  # silu's has a zero
-    relative = 4e-15 if dtype == "float64" else 2e-7
+    relative = 4e-15 if dtype == "float64" else 2e-7 if name == "silu" else 5e-7
     assert (np.abs(slopes - expected) <= relative * np.abs(expected) + near).all()
 
 
@@ -268,8 +269,8 @@ def test_published_tables(dtype: str) -> None:
     tables = {name: read(path, np.dtype(dtype).type) for name, path in TABLES.items()}
     found = results([Request(row_of(name).name, (x,), dtype) for name, (x, _) in tables.items()])
     for name, [numbers, *_] in zip(tables, found, strict=True):
-        own = name in vectormath._ROWS
-        most = (2 if own else 4) if dtype == "float64" else 1
+        own, single = name in vectormath._ROWS, name in elementary.IN_SINGLE
+        most = (2 if own else 4) if dtype == "float64" else 2 if single else 1
         np.testing.assert_array_max_ulp(numbers, tables[name][1], most)
 
 
@@ -330,12 +331,15 @@ def test_polynomials_go_through_the_nodes_of_chebyshev(name: str) -> None:
         assert through(nodes, function) == list(coefficients)
 
 
-def test_the_polynomial_of_exp_goes_through_the_nodes() -> None:
+@pytest.mark.parametrize("coefficients", [elementary._EXP, elementary._EXP_SINGLE])
+def test_the_polynomials_of_exp_go_through_the_nodes(coefficients: Sequence[float]) -> None:
+    """Of which the one in the middle, if there is one, is 0, where the function is not written."""
+    n = len(coefficients) + len(coefficients) // 10
     with mpmath.workdps(50):
         half = mpmath.log(2) / 2
-        nodes = [half * mpmath.cos((2 * k + 1) * mpmath.pi / 22) for k in range(11) if k != 5]
-        found = through(nodes, lambda x: (mpmath.exp(x) - 1 - x) / x**2)
-    assert found == list(elementary._EXP)
+        nodes = [half * mpmath.cos((2 * k + 1) * mpmath.pi / (2 * n)) for k in range(n)]
+        nodes = [x for x in nodes if abs(x) > 1e-40]
+        assert through(nodes, lambda x: (mpmath.exp(x) - 1 - x) / x**2) == list(coefficients)
 
 
 # --- special points --------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Elementary functions on vectors of numbers in double precision, for machine code.
+"""Elementary functions on vectors of numbers, for machine code.
 
 Each is written without a branch, so that it holds for all lanes of a vector at once: the argument
 is reduced, a polynomial is evaluated, and the ends of the range are selected. In: a function under
 construction and Lanes of it; out: Lanes, within 2 units in the last place of the true result, which
-the tests look up; most are within 1.
+the tests look up; most are within 1. All work in double precision; those of `IN_SINGLE`, which
+networks have by the thousand, in single precision, too, where twice as many fit into a vector.
 
 The reduction of `exp` by ln 2 in two parts, the polynomial of `log`, the parts of π/2 and the
 polynomials of `sin` and `cos`, with their coefficients, are those of FDLIBM (Sun Microsystems 1993,
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.compiled.native.function import Function
-from engine.compiled.native.numbers import Lanes
+from engine.compiled.native.numbers import Arithmetic, Lanes
 
+IN_SINGLE = {"exp", "tanh", "sigmoid"}  # and their partials
 _LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LN2, _LN2_LACK = 0.6931471805599453, 2.3190468138462996e-17  # the nearest double, and the rest
@@ -28,7 +30,6 @@ _ONE_BITS, MAGIC_BITS = 0x3FF0000000000000, 0x4338000000000000
 _SQRT_HALF_BITS = 0x3FE6A09E00000000  # near enough
 SHIFT = 52  # of the exponent in the bits of a double
 SMALLEST = 2.2250738585072014e-308  # that is normal
-_EXP_MAX = 709.782712893384  # the largest x with a finite e ** x
 
 # (e ** r - 1 - r) / r² for r within half of ln 2, lowest power first: the polynomial through its
 # values at the Chebyshev nodes of order 11 but for the one in the middle, 0. The relative error of
@@ -44,6 +45,15 @@ _EXP = (
     2.7557255425746435e-06,
     2.7626357241447223e-07,
     2.510520637395701e-08,
+)
+# The same for single precision, through its values at those of order 6: below 3e-10.
+_EXP_SINGLE = (
+    0.5000000013457727,
+    0.16666666681614256,
+    0.04166646500604005,
+    0.008333310934448869,
+    0.0013933641031986701,
+    0.00019890980869750327,
 )
 # (log((1 + s) / (1 - s)) - 2 s) / s in powers of s², lowest first
 _LOG = (
@@ -96,6 +106,31 @@ _SINH = (
     1.6057679623801638e-10,
     7.746178593018827e-13,
 )
+
+
+class _Format(NamedTuple):
+    """Numbers of a precision: of what bits they are, and how far e ** x is one of them."""
+
+    magic: float  # see MAGIC
+    one: int  # the bits of 1.0
+    shift: int  # of the exponent in the bits
+    ln2: tuple[float, float]  # of whose first part the multiples are exact
+    exp: tuple[float, ...]
+    most: float  # the largest x with a finite e ** x
+    normal: float  # down to which e ** x has all its digits
+    none: float  # from which on e ** x is 0
+    lift: int  # by how many powers of two it is normal from there on
+    even: float  # from which on tanh(x) is 1
+
+
+_DOUBLE = _Format(
+    *(MAGIC, _ONE_BITS, SHIFT, (LN2_HIGH, LN2_LOW), _EXP),
+    *(709.782712893384, -708.0, -760.0, 128, 22.0),
+)
+_SINGLE = _Format(
+    *(1.5 * 2.0**23, 0x3F800000, 23, (0.693359375, -2.12194440054690583e-04), _EXP_SINGLE),
+    *(88.72283172607422, -87.0, -110.0, 64, 10.0),
+)
 _TWO_OVER_PI = 6.36619772367581382433e-01
 _HALF_PI = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21)
 _HALF_PI_REST = 8.47842766036889956997e-32
@@ -116,34 +151,39 @@ def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     return total
 
 
+def _format(f: Arithmetic) -> _Format:
+    return _DOUBLE if f.number == "double" else _SINGLE
+
+
 def reduced(x: Lanes, exact: bool = False) -> tuple[Lanes, Lanes]:
     """(shifted, q) for x = k ln 2 + r, with k an integer and r within half of ln 2: k is in the
     last bits of `shifted`, and q is e ** r - 1. If `exact`, what rounding takes from r counts."""
-    shifted = x * _LOG2_E + MAGIC
-    n = shifted - MAGIC
-    high = x - n * LN2_HIGH
-    r = high - n * LN2_LOW
-    rest = r * r * polynomial(r, _EXP)
+    its = _format(x.function)
+    shifted = x * _LOG2_E + its.magic
+    n = shifted - its.magic
+    high = x - n * its.ln2[0]
+    r = high - n * its.ln2[1]
+    rest = r * r * polynomial(r, its.exp)
     if exact:
-        rest = rest + ((high - r) - n * LN2_LOW)
+        rest = rest + ((high - r) - n * its.ln2[1])
     return shifted, r + rest
 
 
 def as_exponent(f: Function, shifted: Lanes) -> Lanes:
     """k in the bits of the exponent: added to those of a number, they multiply it by 2 ** k."""
-    return f.binary("shl", f.bits(shifted), SHIFT)
+    return f.binary("shl", f.bits(shifted), _format(f).shift)
 
 
 def power_of_two(f: Function, exponent: Lanes) -> Lanes:
-    """2 ** k for k from -1022 to 1023."""
-    return f.bits(exponent + _ONE_BITS)
+    """2 ** k where that is normal."""
+    return f.bits(exponent + _format(f).one)
 
 
 def scaled(f: Function, x: Lanes, y: Lanes, exponent: Lanes) -> Lanes:
     """y * 2 ** k, which is e ** x: where that may be subnormal, k is too low for an exponent."""
-    bits = f.bits(y) + exponent
-    by_two_steps = f.bits(bits + (128 << SHIFT)) * 2.0**-128
-    return f.select(x < -708.0, by_two_steps, f.bits(bits))
+    its, bits = _format(f), f.bits(y) + exponent
+    by_two_steps = f.bits(bits + (its.lift << its.shift)) * 2.0**-its.lift
+    return f.select(x < its.normal, by_two_steps, f.bits(bits))
 
 
 def power_scaled(f: Function, y: Lanes, exponent: Lanes, falls: Lanes) -> Lanes:
@@ -152,11 +192,17 @@ def power_scaled(f: Function, y: Lanes, exponent: Lanes, falls: Lanes) -> Lanes:
     return f.select(falls, f.bits(bits + away) * 2.0**-128, f.bits(bits - away) * 2.0**128)
 
 
-def exp(f: Function, x: Lanes) -> Lanes:
-    near = f.select(x < -760.0, -760.0, x)
+def _exp(f: Function, x: Lanes) -> Lanes:
+    """e ** x, up to where that overflows."""
+    none = _format(f).none
+    near = f.select(x < none, none, x)
     shifted, q = reduced(near)
-    y = scaled(f, near, q + 1.0, as_exponent(f, shifted))
-    return f.select(f.compare("ugt", x, _EXP_MAX), x * math.inf, y)  # nan is nan
+    return scaled(f, near, q + 1.0, as_exponent(f, shifted))
+
+
+def exp(f: Function, x: Lanes) -> Lanes:
+    y = _exp(f, x)
+    return f.select(f.compare("ugt", x, _format(f).most), x * math.inf, y)  # nan is nan
 
 
 def exp2(f: Function, x: Lanes) -> Lanes:
@@ -222,7 +268,7 @@ def log1p(f: Function, x: Lanes) -> Lanes:
 def tanh(f: Function, x: Lanes) -> Lanes:
     """E / (E + 2) with E = e ** 2|x| - 1."""
     size = f.call("fabs", x)
-    near = f.select(size > 22.0, 22.0, size)
+    near = f.select(size > _format(f).even, _format(f).even, size)
     shifted, q = reduced(near + near)
     power = power_of_two(f, as_exponent(f, shifted))
     above = power * q + (power - 1.0)
@@ -230,9 +276,12 @@ def tanh(f: Function, x: Lanes) -> Lanes:
 
 
 def sigmoid(f: Function, x: Lanes) -> Lanes:
-    """1 / (1 + e) or e / (1 + e) with e = exp(-|x|); far below 0 as e - e² / (1 + e), where the
-    rounding of e is added again."""
+    """1 / (1 + e) or e / (1 + e) with e = exp(-|x|); in double precision, far below 0, as
+    e - e² / (1 + e), where the rounding of e is added again."""
     near = -f.call("fabs", x)
+    if f.number == "float":
+        e = _exp(f, near)
+        return f.select(x == x, f.select(x >= 0.0, 1.0, e) / (e + 1.0), x)
     near = f.select(near < -760.0, -760.0, near)
     shifted, q = reduced(near)
     exponent = as_exponent(f, shifted)
@@ -392,13 +441,6 @@ def atanh(f: Function, x: Lanes) -> Lanes:
     return f.call("copysign", f.select(size > 1.0, math.nan, y), x)
 
 
-def _falling(f: Function, x: Lanes) -> Lanes:
-    """e ** x for x <= 0."""
-    near = f.select(x < -760.0, -760.0, x)
-    shifted, q = reduced(near)
-    return scaled(f, near, q + 1.0, as_exponent(f, shifted))
-
-
 def near(f: Function) -> float:
     """Up to where 1 less the result, as it is rounded, has all digits but one."""
     return 1.0 if f.single else 2.5
@@ -417,7 +459,7 @@ def tanh_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
 
     def exact() -> Lanes:
         above = f.call("fabs", out) + 1.0
-        return _falling(f, -(size + size)) * (above * above)
+        return _exp(f, -(size + size)) * (above * above)
 
     return unless(f, size > near(f), 1.0 - out * out, exact)
 
@@ -428,7 +470,7 @@ def sigmoid_dx(f: Function, x: Lanes, out: Lanes) -> Lanes:
         f,
         x > near(f),
         out * (1.0 - out),
-        lambda: _falling(f, -f.call("fabs", x)) * (out * out),
+        lambda: _exp(f, -f.call("fabs", x)) * (out * out),
     )
 
 

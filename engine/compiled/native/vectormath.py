@@ -1,9 +1,9 @@
 """Rows of the operation table on vectors of numbers, for machine code.
 
 A row that is in one of the tables here is written anew, of the functions on vectors that
-`elementary` and `compensated` have. They compute in double precision, single precision too, and so
-do the special functions. Other rows are translated from their plain Python; what they call of the C
-library and is not here either is called lane by lane.
+`elementary` and `compensated` have. Most of these compute in double precision, single precision
+too, and so do the special functions. Other rows are translated from their plain Python; what they
+call of the C library and is not here either is called lane by lane.
 """
 
 from __future__ import annotations
@@ -83,10 +83,6 @@ def _pass_on(f: Function, g: Lanes, p: Lanes) -> Lanes:
     return f.select(_is_nothing(f, g), -0.0, f.select(product == 0.0, 0.0, product))
 
 
-def _wide(function: Callable[..., Lanes]) -> Callable[..., Lanes]:
-    return lambda f, *operands: f.in_double(function, *operands)
-
-
 # Functions of `math`, and `sigmoid`, on vectors.
 _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     name: getattr(module, name)
@@ -99,6 +95,16 @@ _FUNCTIONS: dict[str, Callable[..., Lanes]] = {
     )
     for name in names.split()
 }
+
+
+def _function(name: str) -> Callable[..., Lanes]:
+    """A function of these for numbers of either precision."""
+    function = _FUNCTIONS[name]
+    if name in elementary.IN_SINGLE:
+        return function
+    return lambda f, *operands: f.in_double(function, *operands)
+
+
 _FUSED = ("add", "sub", "mul", "square")  # a product may be added to something unrounded
 
 # Rows that are written anew here, instead of being translated from their forwards.
@@ -115,15 +121,15 @@ _ROWS: dict[str, Callable[..., Lanes]] = {
     "maximum": lambda f, x, y: f.select((x < y) | (y != y), y, x),
     "minimum": lambda f, x, y: f.select((y < x) | (y != y), y, x),
     "relu": lambda f, x: f.select(x <= 0.0, 0.0, x),
-    **{name: _wide(function) for name, function in _FUNCTIONS.items()},
+    **{name: _function(name) for name in _FUNCTIONS},
     "pow": _pow,
 }
 # Partials that are written anew: they are computed of the row's result where that saves time.
 _PARTIALS: dict[tuple[str, int], Callable[..., Lanes]] = {
-    ("pow", 0): _pow_dx,
+    ("pow", 0): lambda f, *operands: f.in_double(_pow_dx, *operands),
     ("tanh", 0): elementary.tanh_dx,
     ("sigmoid", 0): elementary.sigmoid_dx,
-    ("silu", 0): elementary.silu_dx,
+    ("silu", 0): lambda f, *operands: f.in_double(elementary.silu_dx, *operands),
 }
 # A row may be replaced under its name.
 _ORIGINAL = {name: TABLE[name] for name in (*_ROWS, *(name for name, _ in _PARTIALS))}
@@ -148,9 +154,8 @@ class _Math:
         return self._f.call("copysign", *self._alike(x, y))
 
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
-        function = _FUNCTIONS.get(name)
-        if function is not None:
-            return lambda *operands: self._f.in_double(function, *self._alike(*operands))
+        if name in _FUNCTIONS:
+            return lambda *operands: _function(name)(self._f, *self._alike(*operands))
         if name not in _IN_LIBRARY:
             raise UntranslatableError(f"math.{name}")
         return lambda *operands: self._f.call_each(name, *self._alike(*operands))
@@ -232,7 +237,7 @@ def partial(f: Function, op: Op, i: int, *operands: Lanes) -> Any:
     p = op.partials[i]
     written = _PARTIALS.get((op.name, i))
     if written is not None and _ORIGINAL[op.name] is op:
-        return f.in_double(written, *operands)
+        return written(f, *operands)
     return f.traced(on_lanes(f, p), *operands) if callable(p) else float(p)
 
 
