@@ -1,7 +1,7 @@
 """Build the playground: one folder that opens without a server, with nothing from elsewhere.
 
-In go the files beside this one, the eager half of the engine as it is, and two packages of npm,
-Python (Pyodide) and Graphviz as WebAssembly; out comes a folder with index.html.
+In go the files beside this one, the eager halves of engine and nn as they are, and two packages of
+npm, Python (Pyodide) and Graphviz as WebAssembly; out comes a folder with index.html.
 
     python docs/playground/build.py build/playground
 """
@@ -31,7 +31,9 @@ PACKAGES = {  # name, version: the files that are taken
     ),
     ("@viz-js/viz", "3.31.0"): ("dist/viz-global.js",),
 }
-LEFT_OUT = ("compiled", "lifting", "replaying", "testing", "__pycache__")  # need NumPy or more
+LEFT_OUT = (  # what needs NumPy or more
+    *("compiled", "lifting", "replaying", "testing", "exchange", "programs", "__pycache__"),
+)
 
 
 def build(folder: Path) -> None:
@@ -73,12 +75,14 @@ def _fetched(package: str, folder: Path) -> Path:
 
 
 def _sources() -> bytes:
-    """The engine without what needs packages, and what runs a program."""
+    """Engine and nn without what needs packages, what stands in for NumPy, and what runs a
+    program."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        found = sorted((ROOT / "engine").rglob("*"))
-        for path in [*found, HERE / "runner.py"]:
-            name = path.relative_to(HERE if path.parent == HERE else ROOT)
+        found = [(ROOT, p) for name in ("engine", "nn") for p in sorted((ROOT / name).rglob("*"))]
+        stand_in = HERE / "stand_in"
+        for root, path in [*found, (HERE, HERE / "runner.py"), (stand_in, stand_in / "numpy.py")]:
+            name = path.relative_to(root)
             if path.suffix in (".py", ".js", ".css") and not set(name.parts) & {*LEFT_OUT}:
                 entry = zipfile.ZipInfo(str(name))  # of no date: the same sources, the same bytes
                 archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)

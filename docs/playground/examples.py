@@ -94,6 +94,28 @@ for step in range(12):
 
 loss
 """,
+    "A network of layers": """\
+import random
+import nn
+
+rng = random.Random(1)
+model = nn.Sequential(nn.Linear(2, 3, rng=rng), nn.Tanh(), nn.Linear(3, 1, rng=rng))
+optimizer = nn.Adam(model.parameters(), lr=0.1)  # try nn.SGD
+square = nn.MSELoss()
+xor = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 0}
+
+for step in range(101):
+    loss = sum(square(model(x), [y]) for x, y in xor.items()) / 4
+    optimizer.zero_grad()
+    loss.backward()
+    if step % 20 == 0:
+        print(f"step {step:3}  loss {loss.data:.4f}")
+    optimizer.step()
+
+for x, y in xor.items():
+    print(x, "is", y, "and the network says", f"{model(x)[0].data:.2f}")
+square(model((1, 0)), [1])
+""",
     "Derivatives of derivatives": """\
 import engine
 

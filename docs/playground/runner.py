@@ -131,7 +131,12 @@ def _told(error: BaseException) -> dict[str, Any]:
         return {"kind": kind, "text": error.msg, "line": error.lineno}
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == FILE]
-    return {"kind": kind, "text": str(error), "line": lines[-1] if lines else None}
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        text += (
+            ". This page has no packages, and what compiles is not in it: see below what it can do"
+        )
+    return {"kind": kind, "text": text, "line": lines[-1] if lines else None}
 
 
 sys.setrecursionlimit(700)  # of the browser's stack

@@ -86,7 +86,7 @@ def test_the_first_graph_has_values_and_gradients(
 
 def test_all_examples_run(playground: Playground) -> None:
     titles = playground.page.evaluate("EXAMPLES.map((example) => example.title)")
-    assert len(titles) == 10
+    assert len(titles) == 11
     for k, title in enumerate(titles):
         said = playground.done(lambda k=k: playground.page.select_option("#examples", str(k)))
         assert " ms" in said, (title, said)
@@ -114,6 +114,27 @@ def test_inf_and_nan_are_shown_beside_their_sliders(playground: Playground) -> N
     assert playground.page.locator("#leaves input:disabled").count() == 1
     playground.run("from engine import Value\nx = Value(0.0, label='x')\ny = x**0.5")
     assert playground.page.inner_text("#leaves .grad") == "grad inf"
+
+
+def test_layers_losses_and_optimisers_train_without_numpy(playground: Playground) -> None:
+    code = """
+import random, nn
+w = nn.Linear(2, 1, rng=random.Random(0))
+o = nn.Adam(w.parameters(), lr=0.1)
+for step in range(10):
+    o.zero_grad()
+    loss = nn.MSELoss()(w([1.0, 2.0]), [3.0])
+    loss.backward()
+    o.step()
+print(repr(loss.data))
+"""
+    playground.run(code)
+    here: dict[str, Any] = {}
+    exec(code, here)
+    assert float(playground.page.inner_text("#printed")) == here["loss"].data
+    said = playground.run("import nn\nnn.data.xor()")
+    assert "AttributeError" in said and "this page, which has no NumPy" in said
+    assert "what compiles is not in it" in playground.run("import nn\nnn.fit")
 
 
 def test_an_error_is_told_with_its_line_and_the_picture_stays(playground: Playground) -> None:
