@@ -60,7 +60,9 @@ class Still:
         """An image that every page and every sanitiser lets through."""
         content = self.content
         data = _base64(content.encode() if isinstance(content, str) else content)
-        live = "" if self.kind == "image/png" else f" data-dark='{json.dumps(dict(self.dark))}'"
+        live = f" data-dark='{json.dumps(dict(self.dark))}'"
+        if self.kind == "image/png":
+            live = ' style="max-width:100%;height:auto"'
         width = f' width="{self.width:.0f}"' if self.width else ""
         return (
             f'<img class="gradloom-still"{width} alt="{html.escape(self.alt)}"{live} '
@@ -107,7 +109,7 @@ def bundle(
 
 def page_part(body: str, scripts: Sequence[str] = ()) -> str:
     """A piece of a page, with the scripts that bring it to life."""
-    needed = [_script()] if 'class="gradloom-still"' in body else []
+    needed = [_script()] if "data-dark=" in body else []  # a picture that comes to life
     return "".join([body, *(f"<script>{script}</script>" for script in [*needed, *scripts])])
 
 
@@ -122,7 +124,8 @@ def table(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
     for row, tag in zip(rows, ["th", *["td"] * len(rows)], strict=False):
         aligns = ["left" if i in left else "right" for i in range(len(row))]
         cells = "".join(
-            f'<{tag} style="text-align:{align};white-space:pre">{html.escape(cell)}</{tag}>'
+            f'<{tag} style="text-align:{align};white-space:pre;padding:0 0.5em">'
+            f"{html.escape(cell)}</{tag}>"
             for cell, align in zip(row, aligns, strict=True)
         )
         lines.append(f"<tr>{cells}</tr>")

@@ -105,7 +105,9 @@ def decision_boundary(
     X, labels = np.asarray(X), np.asarray(y).ravel()
     xs, ys, grid = _plane(X, steps)
     scores = np.asarray(score(grid)).reshape(steps, steps)
-    filled = ax.contourf(xs, ys, scores, levels=np.linspace(0.0, 1.0, 11), cmap="RdBu_r", alpha=0.6)
+    beyond = "both" if scores.min() < 0.0 or scores.max() > 1.0 else "neither"
+    look = {"cmap": "RdBu_r", "alpha": 0.6, "extend": beyond}
+    filled = ax.contourf(xs, ys, scores, levels=np.linspace(0.0, 1.0, 11), **look)
     ax.figure.colorbar(
         filled, ax=ax, label="the model's score", ticks=np.linspace(0.0, 1.0, 6), **_BAR
     )
@@ -133,7 +135,7 @@ def decision_boundary(
     ax.set_xlabel("x1")
     ax.set_ylabel("x2")
     ax.set_aspect("equal")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncol": 3}
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncol": 3, "borderaxespad": 4.5}
     ax.legend(**below, frameon=False, fontsize=8, columnspacing=1.0)
     return ax
 

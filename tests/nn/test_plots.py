@@ -61,6 +61,17 @@ def test_accuracies_are_percentages_and_the_best_is_marked() -> None:
     assert (best.get_xdata(), best.get_ydata()) == ([10], [90.0])
 
 
+@pytest.mark.parametrize("score", [0.5, 2.0])
+def test_scores_beyond_0_and_1_have_the_colours_of_the_ends(score: float) -> None:
+    points = np.array([[0.0, 0.0], [4.0, 0.1]])
+    ax = plots.decision_boundary(lambda grid: score * (grid[:, 0] > 2.0), points, [0, 1])
+    ax.figure.canvas.draw()
+    label, legend = (x.get_window_extent() for x in (ax.xaxis.label, ax.get_legend()))
+    assert label.y0 >= legend.y1  # however flat the plane
+    beyond = ax.collections[0].get_array().max() > 1.0
+    assert beyond == (score > 1.0)
+
+
 def test_overfitting_is_told_in_points() -> None:
     ax = plots.overfitting_curves({"plain": ([0, 10], [0.5, 0.96], [0.5, 0.77])})
     assert "plain: 19 points apart" in [text.get_text() for text in ax.get_legend().get_texts()]
@@ -310,6 +321,7 @@ def test_a_history_is_a_short_text_and_a_curve() -> None:
     assert size_of(bundle["image/png"]) == (720, 480)
     left = Sanitised(bundle["text/html"])
     assert left.words.strip() == repr(history) and left.images[0]["width"] == "720"
+    assert "<script" not in bundle["text/html"]  # or marimo puts it into a frame, and cuts it off
     assert left.images[0]["src"] == f"data:image/png;base64,{bundle['image/png']}"
     assert pyplot.get_fignums() == []
     assert set(nn.History()._repr_mimebundle_()) == {"text/plain", "text/html"}
