@@ -33,6 +33,7 @@ from nn.exchange.parts import (
 )
 from nn.layers import Flatten, Linear, LogSoftmax, Softmax
 from nn.module import Module
+from nn.sequences import LayerNorm
 
 # A layer's place: of each model that it is within, and of itself, the name and, as the weights of
 # a .keras file are called, the class with a number.
@@ -189,6 +190,8 @@ def _layer(path: File, layer: Any, weights: Weights, place: Place) -> list[Modul
         else:
             found = _convolution(path, layer, kernel, bias)
         return [found, *_activation(path, name, config["activation"])]
+    if kind == "LayerNormalization":
+        return [_layer_norm(path, layer, weights(place))]
     if kind == "Activation":
         return _activation(path, name, config["activation"])
     if kind in _PLAIN:
@@ -273,13 +276,35 @@ def _normalized(
 ) -> list[Module]:
     """The layer before a batch norm, and that as it is after training."""
     config, (*affine, mean, variance) = layer["config"], arrays
-    name, axis = config["name"], config["axis"]
-    last = len(layer.get("build_config", {}).get("input_shape", [None, None])) - 1
-    if axis not in (-1, [-1], last, [last]):
-        raise ReadError(path, name, f"its axis is {axis}, not the last")
+    name = config["name"]
+    _check_axis(path, layer)
     scale = affine.pop(0) if config["scale"] else np.ones_like(mean)
     shift = affine.pop(0) if config["center"] else np.zeros_like(mean)
     return normalized(path, name, before, scale, shift, mean, variance + config["epsilon"])
+
+
+def _layer_norm(path: File, layer: Any, arrays: Sequence[Array]) -> Module:
+    config = layer["config"]
+    _check_axis(path, layer)
+    if config.get("rms_scaling"):
+        raise ReadError(path, config["name"], "its rms_scaling is no mean and variance")
+    kept = [name for name, key in (("weight", "scale"), ("bias", "center")) if config[key]]
+    found = dict(zip(kept, arrays, strict=True))
+    if not kept:
+        reason = "it has neither scale nor center, and its size is not told"
+        raise ReadError(path, config["name"], reason)
+    weight = found.setdefault("weight", np.ones_like(arrays[0]))
+    shape, eps, shifts = [*weight.shape], config["epsilon"], "bias" in found
+    told = {"normalized_shape": shape, "eps": eps, "elementwise_affine": True, "bias": shifts}
+    return made(path, config["name"], "LayerNorm", found, **told)
+
+
+def _check_axis(path: File, layer: Any) -> None:
+    """Raise ReadError where a layer does not normalise along the last axis alone."""
+    axis = layer["config"]["axis"]
+    last = len(layer.get("build_config", {}).get("input_shape", [None, None])) - 1
+    if axis not in (-1, [-1], last, [last]):
+        raise ReadError(path, layer["config"]["name"], f"its axis is {axis}, not the last")
 
 
 def _channels_first(path: File, model: Sequential) -> Sequential:
@@ -294,8 +319,10 @@ def _channels_first(path: File, model: Sequential) -> Sequential:
             raise ReadError(path, name, f"{layer!r} is before all convolutions")
         elif isinstance(layer, Flatten):
             channels, flattened = 0, channels
-        elif isinstance(layer, Linear | Softmax | LogSoftmax) and channels:
+        elif isinstance(layer, Linear | LayerNorm | Softmax | LogSoftmax) and channels:
             raise ReadError(path, name, f"{layer!r} is on channels, which are first here")
+        elif isinstance(layer, LayerNorm) and flattened:
+            raise ReadError(path, name, "it is on channels that are flattened, in another order")
         elif isinstance(layer, Linear) and flattened:
             order = np.arange(layer.in_features).reshape(-1, flattened).T.ravel().tolist()
             layer.weight = [[weights[i] for i in order] for weights in layer.weight]

@@ -398,6 +398,29 @@ def test_sequential_models_of_keras(keras: Any, tmp_path: Path) -> None:
         assert difference(found, expected) < 1e-13 and not found.training
 
 
+def test_layers_of_keras_that_normalise_an_example(keras: Any, tmp_path: Path) -> None:
+    L = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            *(L.LayerNormalization(), L.Dense(4, activation="tanh")),
+            *(L.LayerNormalization(scale=False, epsilon=1e-5, axis=[-1]), L.Dense(4)),
+            L.LayerNormalization(center=False, axis=1),
+        ]
+    )
+    expected = trained(model)
+    for source in sources(model, tmp_path):
+        assert difference(nn.read(source), expected) < 1e-13
+    flattened = [keras.Input((5, 2)), L.Conv1D(2, 3), L.Flatten(), L.LayerNormalization()]
+    for layers, said in (
+        ([keras.Input((3, 2)), L.LayerNormalization(axis=1)], "its axis is"),
+        ([keras.Input((3,)), L.LayerNormalization(scale=False, center=False)], "neither scale"),
+        ([*flattened, L.Dense(1)], "channels that are flattened"),
+    ):
+        with pytest.raises(nn.ReadError, match=said):
+            nn.read(keras.Sequential(layers))
+
+
 def test_functional_nested_and_shared_layers_of_keras(keras: Any, tmp_path: Path) -> None:
     L = keras.layers
     inputs = keras.Input((3,))
