@@ -1,5 +1,5 @@
 """The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `fixtures DIR`, `cache`,
-`playground` and `bench`.
+`doctor`, `playground` and `bench`.
 
 The benchmarks and the playground are no part of what is installed: they are beside the packages in
 a checkout.
@@ -20,7 +20,7 @@ import engine
 from engine import DrawingError
 from engine.compiled import cache
 from engine.files import make_writable
-from nn import drawing_cli, fixtures, plots, printing
+from nn import doctor, drawing_cli, fixtures, plots, printing
 from nn.programs import PROGRAMS, Options, load
 
 
@@ -47,6 +47,8 @@ def _command(given: list[str]) -> int:
         return 0
     if chosen.command == "cache":
         return _cache(chosen.clear)
+    if chosen.command == "doctor":
+        return _doctor(chosen.json)
     if chosen.command == "fixtures":
         return _fixtures(chosen.folder)
     if chosen.command == "playground":
@@ -65,6 +67,8 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     port = commands.add_parser("fixtures", help="write graphs as JSON, to test another engine with")
     port.add_argument("folder", type=Path, metavar="DIR", help="write them to this folder")
+    ill = commands.add_parser("doctor", help="say what is installed and used, and whether it works")
+    ill.add_argument("--json", action="store_true", help="print it as a JSON object")
     kept = commands.add_parser("cache", help="say where machine code is kept, and how much")
     kept.add_argument("--clear", action="store_true", help="remove it")
     run = commands.add_parser("run", help="run a program")
@@ -165,6 +169,13 @@ def _playground(root: Path = Path(__file__).parents[1]) -> int:
     print(page)
     webbrowser.open(page.as_uri())
     return 0
+
+
+def _doctor(as_json: bool) -> int:
+    """Say what was found; 1 where something is wrong."""
+    report = doctor.examined()
+    print(json.dumps(report.as_json(), indent=2) if as_json else report)
+    return 1 if report.problems else 0
 
 
 def _fixtures(folder: Path) -> int:

@@ -152,20 +152,27 @@ def _digest(name: str, content: bytes) -> bytes:
 # --- whom to trust ------------------------------------------------------------------------------
 
 
-def _folder() -> Path | None:
-    """The folder, made if it was not there; None, and a warning, where it can't be used."""
+def complaint() -> str:
+    """Why the folder, which is made if it was not there, can't be used; "" if it can."""
     folder = place()
     if folder is None:
-        _tell("there is no folder of yours for caches")
-        return None
+        return "there is no folder of yours for caches"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _is_own(folder.stat()):
-            return folder
-        _tell(f"others can write to {folder}, or own it")
+        own, writable = _is_own(folder.stat()), os.access(folder, os.W_OK)
     except OSError as error:
-        _tell(f"{folder} can't be used ({_reason(error)})")
-    return None
+        return f"{folder} can't be used ({_reason(error)})"
+    if not own:
+        return f"others can write to {folder}, or own it"
+    return "" if writable else f"{folder} can't be written to"
+
+
+def _folder() -> Path | None:
+    """The folder; None, and a warning, where it can't be used."""
+    problem = complaint()
+    if problem:
+        _tell(problem)
+    return None if problem else place()
 
 
 def _is_own(found: os.stat_result) -> bool:

@@ -157,21 +157,30 @@ def _check_format(format: str) -> None:
         )
 
 
+def renderer() -> str | None:
+    """Return what draws: the path of the program dot, else "pygraphviz" if that is installed, else
+    the path of graphviz-pure; None where there is none of these."""
+    if program := shutil.which("dot"):
+        return program
+    if importlib.util.find_spec("pygraphviz") is not None:
+        return "pygraphviz"
+    # The scripts of this Python come first: a virtual environment need not be active.
+    scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    return shutil.which("graphviz-pure", path=scripts)
+
+
 def render_source(source: str, format: str) -> bytes:
     """Return the picture of a Graphviz source; raise DrawingError as `Drawing.render` does."""
     if sys.platform == "emscripten":  # in a browser, whose page brings Graphviz
         drawn: str = importlib.import_module("js").graphviz(source, format)
         return drawn.encode()
-    program = shutil.which("dot")
-    if program is None and importlib.util.find_spec("pygraphviz") is not None:
+    program = renderer()
+    if program is None:
+        raise DrawingError(HINT)
+    if program == "pygraphviz":
         graph = importlib.import_module("pygraphviz").AGraph(string=source)
         content: bytes = graph.draw(format=format, prog="dot")
         return content
-    # The scripts of this Python come first: a virtual environment need not be active.
-    scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    program = program or shutil.which("graphviz-pure", path=scripts)
-    if program is None:
-        raise DrawingError(HINT)
     done = subprocess.run(
         [program, f"-T{format}"], input=source.encode(), capture_output=True, check=False
     )
