@@ -21,7 +21,7 @@ import engine.modes
 
 ROOT = Path(__file__).parent
 collect_ignore = [] if importlib.util.find_spec("sklearn") else ["nn/sklearn.py"]  # its doctests
-OWN_FOLDERS = {".git", ".venv", ".cache", "__pycache__", "gradloom.egg-info", "build"}  # of tools
+OWN_FOLDERS = {".git", ".venv", ".cache", "__pycache__", "build"}  # of tools
 # What a library sets when it is imported or first used: scikit-learn, PyTorch, JAX.
 ALLOWED = ("$PYTEST_CURRENT_TEST", "$KMP_", "$TORCH", "$TF_CPP_", "$TPU_")
 LASTING = ("gradloom", "tqdm_monitor", "asyncio")  # threads that wait for more work

@@ -17,7 +17,7 @@ from typing import Any
 
 HOUSE = Path(__file__).parents[1]
 CHECKS = HOUSE / "tests" / "package" / "checks.py"
-BUILD = ("build>=1.2", "setuptools>=77")
+BUILD = ("build>=1.2", "hatchling>=1.27", "twine>=6.1")
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
 
 
@@ -89,11 +89,15 @@ class Workshop:
         (folder / "cache").mkdir(mode=0o700)
         source, dist = folder / "source", folder / "dist"
         self.files = _copied(source)
-        builder = self.environment("builder")
-        builder.install(*BUILD)
-        command = [str(builder.python), "-m", "build", "--no-isolation", "--outdir", str(dist)]
-        run([*command, str(source)], folder)  # the sdist, and the wheel of what is in that
+        self.builder = self.environment("builder")
+        self.builder.install(*BUILD)
+        self.build(source, dist)
         (self.sdist,), (self.wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+
+    def build(self, source: Path, dist: Path) -> None:
+        """Make the sdist of a folder, and the wheel of what is in that."""
+        command = [str(self.builder.python), "-m", "build", "--no-isolation", "--outdir", str(dist)]
+        run([*command, str(source)], self.folder)
 
     def environment(self, name: str, python: str = sys.executable) -> Environment:
         """A new environment."""
@@ -108,7 +112,7 @@ def _copied(target: Path) -> list[str]:
         files = [name for name in found if (HOUSE / name).is_file()]
     else:
         paths = [path.relative_to(HOUSE) for path in HOUSE.rglob("*") if path.is_file()]
-        hidden = ("__pycache__", ".venv", "gradloom.egg-info", "PKG-INFO", "setup.cfg")
+        hidden = ("__pycache__", ".venv", "PKG-INFO")
         files = [str(path) for path in paths if not set(hidden) & {*path.parts}]
     for name in files:
         (target / name).parent.mkdir(parents=True, exist_ok=True)

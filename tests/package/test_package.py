@@ -4,6 +4,7 @@ the lowest versions that are stated, without a compiler, and on every Python tha
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from package.checks import OPTIONAL
-from workshop import HOUSE, PROJECT, Environment, Workshop
+from workshop import HOUSE, PROJECT, Environment, Workshop, run
 
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Those with which the packages can do more, and what is checked; others are for working on them.
@@ -55,6 +56,27 @@ def test_the_sdist_has_every_file_of_the_checkout(workshop: Workshop) -> None:
     with tarfile.open(workshop.sdist) as sdist:
         packed = {name.partition("/")[2] for name in sdist.getnames()}
     assert {*workshop.files} - packed == set()
+
+
+def test_the_same_files_give_the_same_bytes(workshop: Workshop) -> None:
+    """Elsewhere, later, and by another order of files."""
+    source, dist = workshop.folder / "elsewhere", workshop.folder / "again"
+    for name in reversed(workshop.files):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HOUSE / name, source / name)
+        os.utime(source / name, (1.7e9, 1.7e9))
+    workshop.build(source, dist)
+    for built in (workshop.sdist, workshop.wheel):
+        assert (dist / built.name).read_bytes() == built.read_bytes(), built.name
+
+
+def test_an_index_would_take_them(workshop: Workshop) -> None:
+    assert workshop.wheel.stat().st_size < 2e6
+    built = [str(workshop.wheel), str(workshop.sdist)]
+    run([str(workshop.builder.python), "-m", "twine", "check", "--strict", *built], workshop.folder)
+    with zipfile.ZipFile(workshop.wheel) as wheel:
+        licences = [name for name in wheel.namelist() if ".dist-info/licenses/" in name]
+    assert {Path(name).name for name in licences} == {"LICENSE", "SOURCE.md"}
 
 
 # --- installed -----------------------------------------------------------------------------------
