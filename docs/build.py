@@ -1,0 +1,85 @@
+"""Build the site: pages, lessons, and a reference that is made from the tables, in one folder.
+
+    python docs/build.py build/docs
+
+In a folder beside it, Sphinx's source is put together: the pages of this one, the notebooks, and
+what `reference` generates. Pages that show what their code draws are run. Warnings are errors, and
+nothing is fetched, but for the playground: that takes npm, and is left out where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# The root too, and first: else tests/engine would be found as the package `engine`.
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import page_blocks  # noqa: E402
+import reference  # noqa: E402
+
+NOT_PAGES = shutil.ignore_patterns("*.py", "playground", "__pycache__")
+
+
+def build(target: Path) -> int:
+    """Write the site anew; return Sphinx's exit code."""
+    source = target.with_name(f"{target.name}-source")
+    for folder in (source, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    gather(source)
+    has_playground = build_playground(target.with_name("playground"))
+    tags = ["-t", "playground"] * has_playground
+    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2"]
+    code = subprocess.run([*sphinx, *tags, str(source), str(target)], cwd=ROOT, check=False).returncode
+    for page in source.rglob("*.html"):  # what pages embed
+        shutil.copy(page, target / page.relative_to(source))
+    if has_playground:
+        shutil.copytree(target.with_name("playground"), target / "playground", dirs_exist_ok=True)
+    return code
+
+
+def gather(source: Path) -> None:
+    """Put together what Sphinx reads."""
+    shutil.copytree(ROOT / "docs", source, ignore=NOT_PAGES)
+    shutil.copy(ROOT / "docs" / "conf.py", source)
+    shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
+    shutil.copytree(ROOT / "nn" / "programs", source / "nn" / "programs", ignore=PYTHON_ONLY)
+    lessons = source / "lessons"
+    lessons.mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "notebooks" / "networks", lessons / "networks")
+    shutil.copytree(ROOT / "notebooks" / "pictures", source / "pictures")
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        text = notebook.read_text().replace("](../docs/", "](../")
+        (lessons / notebook.name).write_text(text)
+    reference.write(source)
+    for page in sorted(source.rglob("*.md")):
+        draw_pictures(page)
+
+
+PYTHON_ONLY = shutil.ignore_patterns("__pycache__")
+
+
+def draw_pictures(page: Path) -> None:
+    """Run a page that shows pictures or players which are not there."""
+    shown = re.findall(r"!\[[^]]*\]\((\S+\.svg)\)|src=\"(\S+\.html)\"", text := page.read_text())
+    if all((page.parent / (a or b)).exists() for a, b in shown):
+        return
+    if absent := page_blocks.missing(text):
+        raise SystemExit(f"{page.name} draws its pictures with {', '.join(absent)}: pip install it")
+    page_blocks.run(text, page.parent, {})
+
+
+def build_playground(folder: Path) -> bool:
+    """Build the playground unless it is there; return whether it is."""
+    if not (folder / "index.html").exists() and shutil.which("npm"):
+        script = ROOT / "docs" / "playground" / "build.py"
+        subprocess.run([sys.executable, str(script), str(folder)], check=False)
+    return (folder / "index.html").exists()
+
+
+if __name__ == "__main__":
+    raise SystemExit(build(Path(sys.argv[1]).resolve()))
