@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not search and not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick playground gallery clean
+.PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick docs playground gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -39,7 +39,7 @@ test-oracles: .venv/oracle
 test-notebooks: .venv/notebook  ## run every notebook, and compare with what is committed
 	$(BIN)/python -m pytest -m notebook tests/notebooks
 
-test-browser: .venv/browser  ## look at pages and notebooks in Chromium (apt install chromium)
+test-browser: .venv/browser .venv/docs  ## look at the site, pages and notebooks in Chromium (apt install chromium)
 	$(BIN)/python -m pytest -m browser tests/browser
 
 test-package: .venv/test  ## install what is built elsewhere, with each extra, at the lowest versions
@@ -77,6 +77,9 @@ bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: abou
 bench-quick: .venv/peers  ## the same in a minute, with rougher figures
 	$(BIN)/gradloom bench --quick
 
+docs: .venv/docs  ## the site, build/docs, to be opened without a server
+	$(BIN)/python docs/build.py build/docs
+
 playground:  ## one folder, build/playground, that runs the engine in a browser (needs npm)
 	$(PYTHON) docs/playground/build.py build/playground
 
@@ -103,6 +106,10 @@ clean:
 
 .venv/browser: .venv/test
 	$(INSTALL) -e '.[test,browser]'
+	touch $@
+
+.venv/docs: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[docs]'
 	touch $@
 
 .venv/oracle: .venv/test

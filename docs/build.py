@@ -9,6 +9,7 @@ nothing is fetched, but for the playground: that takes npm, and is left out wher
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -19,10 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # The root too, and first: else tests/engine would be found as the package `engine`.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import page_blocks  # noqa: E402
 import reference  # noqa: E402
 
-NOT_PAGES = shutil.ignore_patterns("*.py", "playground", "__pycache__")
+import page_blocks  # noqa: E402
+
+NOT_PAGES = shutil.ignore_patterns("build.py", "differences.py", "reference.py", "playground")
+COMPILED = shutil.ignore_patterns("__pycache__")
+LESSONS = """# Lessons
+
+Each is a short lecture with its outputs as they came out: read it here, or run it from
+`notebooks/`. Some end with exercises, which `nn.lessons.check` looks at; solutions are folded away.
+"""
 
 
 def build(target: Path) -> int:
@@ -34,7 +42,9 @@ def build(target: Path) -> int:
     has_playground = build_playground(target.with_name("playground"))
     tags = ["-t", "playground"] * has_playground
     sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2"]
-    code = subprocess.run([*sphinx, *tags, str(source), str(target)], cwd=ROOT, check=False).returncode
+    code = subprocess.run(
+        [*sphinx, *tags, str(source), str(target)], cwd=ROOT, check=False
+    ).returncode
     for page in source.rglob("*.html"):  # what pages embed
         shutil.copy(page, target / page.relative_to(source))
     if has_playground:
@@ -45,22 +55,27 @@ def build(target: Path) -> int:
 def gather(source: Path) -> None:
     """Put together what Sphinx reads."""
     shutil.copytree(ROOT / "docs", source, ignore=NOT_PAGES)
-    shutil.copy(ROOT / "docs" / "conf.py", source)
     shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
-    shutil.copytree(ROOT / "nn" / "programs", source / "nn" / "programs", ignore=PYTHON_ONLY)
-    lessons = source / "lessons"
-    lessons.mkdir(exist_ok=True)
-    shutil.copytree(ROOT / "notebooks" / "networks", lessons / "networks")
-    shutil.copytree(ROOT / "notebooks" / "pictures", source / "pictures")
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text = notebook.read_text().replace("](../docs/", "](../")
-        (lessons / notebook.name).write_text(text)
+    shutil.copytree(ROOT / "nn" / "programs", source / "nn" / "programs", ignore=COMPILED)
+    shutil.copytree(ROOT / "notebooks", source / "lessons", ignore=COMPILED)
+    write_lessons(source / "lessons")
     reference.write(source)
     for page in sorted(source.rglob("*.md")):
         draw_pictures(page)
 
 
-PYTHON_ONLY = shutil.ignore_patterns("__pycache__")
+def write_lessons(folder: Path) -> None:
+    """Write the page that lists the notebooks, and let their links lead to pages."""
+    index = [LESSONS]
+    for notebook in sorted(folder.glob("*.ipynb")):
+        text = notebook.read_text().replace("](../docs/", "](../")
+        notebook.write_text(text)
+        first = "".join(json.loads(text)["cells"][0]["source"])
+        heading, about = [*first.lstrip("# ").split("\n\n"), ""][:2]
+        index += [f"## [{heading.strip()}]({notebook.name})", about.replace("\n", " "), ""]
+    names = sorted(notebook.stem for notebook in folder.glob("*.ipynb"))
+    index += ["```{toctree}", ":hidden:", *names, "```", ""]
+    (folder / "index.md").write_text("\n".join(index))
 
 
 def draw_pictures(page: Path) -> None:

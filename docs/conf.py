@@ -32,10 +32,11 @@ html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_show_copyright = False
 html_copy_source = False
+html_show_search_summary = False  # which a browser does not fetch from a file
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
 
-def as_it_reads(app, what, name, obj, options, lines):  # noqa: N803
+def as_it_reads(app, what, name, obj, options, lines):
     """Escape what our docstrings say plainly, outside of code, and reStructuredText would read."""
     code = re.compile(r"(``.+?``|`[^`]+`)")
     for number, line in enumerate(lines):

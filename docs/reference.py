@@ -53,11 +53,11 @@ def operations(folder: Path) -> str:
     families = list(dict.fromkeys(op.family for op in TABLE.values()))
     text = [
         "# Operations",
-        f"All {len(TABLE)} rows of the table in `engine/ops.py`, from which this page is made. Each",
-        "is a function of `engine` and, where it has an operand to call it on, a method of `Value`,",
-        "in float64 by IEEE 754: it never raises. Solid is the function, dashed its derivative;",
-        "dotted lines are corners and jumps. With two operands, the other one is held where the",
-        "title says. How other libraries answer at these places: [](../differences.md).",
+        f"All {len(TABLE)} rows of the table in `engine/ops.py`, of which this page is made. Each",
+        "is a function of `engine` and a method of `Value`, in float64 by IEEE 754: none raises.",
+        "Solid is the function, dashed its derivative; dotted lines are corners and jumps. Of two",
+        "operands the other one is held where the title says. How other libraries answer at these",
+        "places: [How the libraries differ](../differences.md).",
     ]
     for family in families:
         text += ["", f"## {family.capitalize()}"]
@@ -81,10 +81,14 @@ def operation(op: Op, folder: Path) -> Iterable[str]:
     terms = [Term(name, where[name]) for name in names]
     result = Term("out", op.forward(*where.values()))
     for k, name in enumerate(names):
-        found = op.partials[k] if isinstance(op.partials[k], float) else partial(op, k, terms, result)
+        found = (
+            op.partials[k] if isinstance(op.partials[k], float) else partial(op, k, terms, result)
+        )
         shown = f"{found:g}" if isinstance(found, float) else found and found.side
         if shown and op.cuts[k] is not True:
-            yield f"- ∂/∂{name} = `{shown}`" + ("" if op.cuts[k] is False else ", where it is chosen")
+            yield f"- ∂/∂{name} = `{shown}`" + (
+                "" if op.cuts[k] is False else ", where it is chosen"
+            )
     if op.is_flat:
         yield "- The derivative is 0 everywhere."
     places = ", ".join(f"{x:g}" for x in kinks(op, *view(op, 0), op.samples))
@@ -148,14 +152,16 @@ def plot(op: Op, names: Sequence[str], path: Path) -> None:
     """Draw a row along each of its operands that may be any number."""
     along = [k for k in range(op.arity) if op.samples[k][0] != op.samples[k][1]]
     style = {"svg.fonttype": "none", "svg.hashsalt": op.name, "font.size": 9}
-    grey = {key: "#888" for key in ("text.color", "axes.edgecolor", "xtick.color", "ytick.color")}
+    grey = dict.fromkeys(("text.color", "axes.edgecolor", "xtick.color", "ytick.color"), "#888")
     with matplotlib.rc_context(style | grey):
         figure = Figure(figsize=(3.4 * len(along), 2.2), layout="constrained")
         for k, axes in zip(along, np.atleast_1d(figure.subplots(1, len(along))), strict=True):
             low, high = view(op, k)
             xs = np.linspace(low, high, SAMPLES)
             at = [middle(interval) for interval in op.samples]
-            held = ", ".join(f"{n} = {x:g}" for n, x in zip(names, at, strict=True) if n != names[k])
+            held = ", ".join(
+                f"{n} = {x:g}" for n, x in zip(names, at, strict=True) if n != names[k]
+            )
             values = curve(op.forward, xs, list(at), k)
             slopes = curve(derivative(op, k), xs, list(at), k)
             steps = np.abs(np.diff(values)) > 0.4 * max(1.0, np.nanmax(np.abs(values)) / 4)
@@ -227,7 +233,8 @@ def module_page(name: str) -> str:
         for key, thing in vars(module).items()
         if not key.startswith("_") and getattr(thing, "__module__", None) == name
     ]
-    names = [key for key in names if callable(getattr(module, key))]
+    elsewhere = {*nn.__all__, *engine.__all__}  # and documented there
+    names = [key for key in names if callable(getattr(module, key)) and key not in elsewhere]
     text = [f"# {name}", summary(module), ""]
     return "\n".join([*text, *documented(f"{name}.{key}" for key in names)]) + "\n"
 

@@ -18,10 +18,15 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
 
 
+def imports(page: str) -> set[str]:
+    """The packages that a page's blocks import."""
+    code = "\n".join(blocks(page))
+    return {*re.findall(r"^\s*(?:import|from) (\w+)", code, flags=re.MULTILINE)}
+
+
 def missing(page: str) -> list[str]:
-    """The packages that a page's blocks import and that are not installed."""
-    imported = re.findall(r"^\s*(?:import|from) (\w+)", "\n".join(blocks(page)), flags=re.MULTILINE)
-    return sorted(name for name in {*imported} if find_spec(name) is None)
+    """Those that are not installed."""
+    return sorted(name for name in imports(page) if find_spec(name) is None)
 
 
 def run(page: str, folder: Path, names: dict[str, Any]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+import page_blocks
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = page_blocks.blocks(README)
 PICTURE = ROOT / "notebooks" / "pictures" / "first-gradient.svg"
 
 
@@ -29,15 +31,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_block_prints_what_its_comments_say(block: str, names: dict[str, Any]) -> None:
     if "from sklearn" in block:
         pytest.importorskip("sklearn")
-    output = io.StringIO()
-    with contextlib.chdir(names["folder"]), contextlib.redirect_stdout(output):
-        exec(block, dict(names))
-    promised = re.findall(r"print\(.*\)  # (.*)", block)
-    printed = output.getvalue().splitlines()
-    assert len(promised) == len(printed)
-    for promise, line in zip(promised, printed, strict=True):
-        pattern = ".*".join(re.escape(part.strip()) for part in promise.split("…"))
-        assert re.fullmatch(pattern, line), f"{line!r} is not {promise!r}"
+    page_blocks.run_block(block, names["folder"], dict(names))
 
 
 def test_the_example_comes_first_and_its_picture_soon() -> None:

@@ -25,6 +25,7 @@ ASIDE = ("oracle", "peers")  # of other projects' tests, a gigabyte and more
 MODULES = {  # of the rest, what is imported
     "notebook": ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "nbconvert"),
     "browser": ("playwright",),
+    "docs": ("sphinx", "furo", "myst_nb", "sphinx_copybutton", "sphinx_design"),
     "test": ("pytest", "pytest_cov", "hypothesis"),
     "lint": ("ruff", "mypy", "importlinter"),
 }
