@@ -9,11 +9,14 @@ nothing is fetched, but for the playground: that takes npm, and is left out wher
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import reference  # noqa: E402
 
 import page_blocks  # noqa: E402
+from engine.drawing import Drawing  # noqa: E402
 
 NOT_PAGES = shutil.ignore_patterns("build.py", "differences.py", "reference.py", "playground")
 COMPILED = shutil.ignore_patterns("__pycache__")
@@ -85,7 +89,37 @@ def draw_pictures(page: Path) -> None:
         return
     if absent := page_blocks.missing(text):
         raise SystemExit(f"{page.name} draws its pictures with {', '.join(absent)}: pip install it")
-    page_blocks.run(text, page.parent, {})
+    with both_themes():
+        page_blocks.run(text, page.parent, {})
+    page.write_text(re.sub(r"!\[([^]]*)\]\((\S+)\.svg\)", partial(by_theme, page.parent), text))
+
+
+@contextlib.contextmanager
+def both_themes() -> Iterator[None]:
+    """Drawings that are saved as SVG are saved once more, for dark pages."""
+    save = Drawing.save
+
+    def save_both(drawing: Drawing, path: str | Path) -> Path:
+        dark = Drawing(drawing.picture, drawing.rankdir, "dark", drawing.format)
+        save(dark, Path(path).with_stem(f"{Path(path).stem}-dark"))
+        return save(drawing, path)
+
+    Drawing.save = save_both
+    try:
+        yield
+    finally:
+        Drawing.save = save
+
+
+def by_theme(folder: Path, shown: re.Match[str]) -> str:
+    """A picture in Markdown; as two, one for each theme, where there are two."""
+    alt, name = " ".join(shown[1].split()), shown[2]
+    if not (folder / f"{name}-dark.svg").exists():
+        return shown[0]
+    pair = (("light", f"{name}.svg"), ("dark", f"{name}-dark.svg"))
+    return "\n".join(
+        f"```{{image}} {file}\n:alt: {alt}\n:class: only-{theme}\n```\n" for theme, file in pair
+    )
 
 
 def build_playground(folder: Path) -> bool:

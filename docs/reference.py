@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 import engine
 import nn
 from engine.compiled.instructions import ROWS
+from engine.compiled.instructions.row import Row
 from engine.drawing.formula import Term, partial
 from engine.ops import TABLE, Op
 
@@ -29,6 +30,7 @@ MODULES = (
     *("engine.testing", "nn.data", "nn.init", "nn.lessons", "nn.metrics", "nn.plots"),
     *("nn.optim.rules", "nn.sklearn"),
 )
+NOT_OURS = "function, set_fit_request, set_partial_fit_request, set_score_request"
 OPERANDS = ("x", "y", "z")
 SAMPLES = 401
 
@@ -102,6 +104,14 @@ def operation(op: Op, folder: Path) -> Iterable[str]:
 def plain(doc: str) -> str:
     """A row's line as Markdown, in which nothing is emphasised."""
     return doc.replace("*", r"\*").replace("|", r"\|").replace("<", r"\<")
+
+
+def as_cell(doc: str) -> str:
+    """The first sentence of a docstring, in a table of Markdown."""
+    return "`".join(
+        part.replace("|", r"\|") if k % 2 else plain(part)
+        for k, part in enumerate(doc.replace("``", "`").split(": see ")[0].split("`"))
+    )
 
 
 def middle(interval: Sequence[float]) -> float:
@@ -190,14 +200,13 @@ def instructions() -> str:
         "page is made. S has what is shared by all examples, L what each of them (a lane) has.",
         "[How it works](../explained/how-it-works.md) tells how a function becomes such a list.",
         "",
-        "| instruction | what it does | counts as | has an adjoint |",
-        "|---|---|---|---|",
+        "| instruction | what it does | goes backwards |",
+        "|---|---|---|",
     ]
-    base = ROWS["map"].__class__.__mro__[-3]
     for kind, row in ROWS.items():
         said = " ".join((inspect.getdoc(type(row)) or "").split())
-        turned = "yes" if type(row).adjoint is not base.adjoint else ""
-        text.append(f"| `{kind}` | {plain(said)} | {row.family or 'moving'} | {turned} |")
+        turned = "yes" if type(row).adjoint is not Row.adjoint else ""
+        text.append(f"| `{kind}` | {plain(said)} | {turned} |")
     return "\n".join(text) + "\n"
 
 
@@ -215,6 +224,7 @@ def api(package: ModuleType) -> str:
     text = [f"# {package.__name__}", summary(package), ""]
     if package is engine:
         text += ["The functions of one to three numbers are in [](operations.md).", ""]
+    text += contents(f"{package.__name__}.{name}" for names in homes.values() for name in names)
     for home in sorted(homes, key=lambda home: homes[home][0].lower()):
         text += [f"## {title(importlib.import_module(home))}", "", f"In `{home}`.", ""]
         text += documented(f"{package.__name__}.{name}" for name in homes[home])
@@ -236,7 +246,19 @@ def module_page(name: str) -> str:
     elsewhere = {*nn.__all__, *engine.__all__}  # and documented there
     names = [key for key in names if callable(getattr(module, key)) and key not in elsewhere]
     text = [f"# {name}", summary(module), ""]
-    return "\n".join([*text, *documented(f"{name}.{key}" for key in names)]) + "\n"
+    names = [f"{name}.{key}" for key in names]
+    return "\n".join([*text, *contents(names), *documented(names)]) + "\n"
+
+
+def contents(names: Iterable[str]) -> Iterable[str]:
+    """A table of what a page has: names that lead there, and what each is."""
+    yield from ("| | |", "|---|---|")
+    for name in sorted(names, key=str.lower):
+        home, _, key = name.rpartition(".")
+        doc = inspect.getdoc(getattr(importlib.import_module(home), key)) or ""
+        said = " ".join(doc.split("\n\n")[0].split())
+        yield f"| {{py:obj}}`{key} <{name}>` | {as_cell(said)} |"
+    yield ""
 
 
 def documented(names: Iterable[str]) -> Iterable[str]:
@@ -249,7 +271,7 @@ def documented(names: Iterable[str]) -> Iterable[str]:
         yield f".. auto{kind}:: {name}"
         if kind == "class":
             yield "   :members:"
-            yield "   :exclude-members: set_fit_request, set_partial_fit_request, set_score_request"
+            yield f"   :exclude-members: {NOT_OURS}"
         yield ""
     yield "```"
     yield ""
