@@ -339,3 +339,35 @@ def _newtons_step(f: Any) -> str:
         if not math.isclose(x, a ** (1.0 / 3.0), rel_tol=1e-12):
             return f"after 30 steps from {1.0 + a:g} it is at {x:.6g}, not {a ** (1.0 / 3.0):.6g}"
     return ""
+
+
+# --- 20. Names, letter by letter ------------------------------------------------------------------
+
+
+@_exercise("20.1")
+def _a_quarter(answer: Any) -> str:
+    return _off(answer, math.log(4.0), "the loss is the mean of −log of the share, log to base e")
+
+
+@_exercise("20.2")
+def _table_of_triples(answer: Any) -> str:
+    return _off(answer, 27.0**4, "each of the 27³ rows has a share for every letter that may come")
+
+
+@_exercise("20.3")
+def _share_minus_one(f: Any) -> str:
+    if not callable(f):
+        return f"a function of scores and k is asked for, not a {type(f).__name__}"
+    scores = [2.0, -1.0, 0.5]
+    right = engine.grad(lambda scores: -engine.log(engine.softmax(scores)[2]))(scores)
+    return _list_off(f(scores, 2), right)
+
+
+def _list_off(answer: list[Any], right: list[float]) -> str:
+    found = [x.data if isinstance(x, Value) else float(x) for x in answer]
+    if len(found) != len(right):
+        return f"it gives {len(found)} numbers, not {len(right)}"
+    for k, (a, b) in enumerate(zip(found, right, strict=True)):
+        if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
+            return f"number {k} is {a:.6g}, not {b:.6g}"
+    return ""

@@ -56,13 +56,13 @@ def loss_curve(
 ) -> Any:
     """Draw the loss of every epoch, beside the validation loss, up to the first that is not finite.
 
-    The scale is logarithmic where all losses are above 0. `val_epochs` are the epochs that the
-    validation loss is of, 1 for the first; by default all.
+    The scale is logarithmic where all losses are above 0, and one at least twice another.
+    `val_epochs` are the epochs that the validation loss is of, 1 for the first; by default all.
     """
     ax = _axes(ax)
     epochs = val_epochs or range(1, len(val_loss) + 1)
     drawn = [x for x in (*loss, *val_loss) if math.isfinite(x)]
-    if min(drawn, default=1.0) > 0.0:
+    if 0.0 < 2.0 * min(drawn, default=0.0) <= max(drawn, default=0.0):
         ax.set_yscale("log")  # before anything is drawn: linear margins of 1e200 overflow
     _curve(ax, range(1, len(loss) + 1), loss, _BLUE, "training")
     if len(val_loss):

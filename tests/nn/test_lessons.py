@@ -42,6 +42,9 @@ RIGHT: dict[str, Any] = {
     "12.2": lambda x: engine.maximum(x, 0.0) + engine.log1p(engine.exp(-engine.absolute(x))),
     "13.1": 0.9**50,
     "13.2": lambda x, a: x - (x**3 - a) / (3 * x * x),
+    "20.1": math.log(4),
+    "20.2": 27**3 * 27,
+    "20.3": lambda scores, k: [s - (j == k) for j, s in enumerate(engine.softmax(scores))],
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -92,6 +95,11 @@ WRONG: list[tuple[str, Any, str]] = [
         "after 30 steps from 1.5 it is at 0.707107, not 0.793701",
     ),
     ("13.2", 1.0, "a function of two numbers"),
+    ("20.1", 2.0, "log to base e"),
+    ("20.2", 27**3, "each of the 27³ rows"),
+    ("20.3", lambda scores, k: engine.softmax(scores), "number 2 is 0.17529, not -0.82471"),
+    ("20.3", lambda scores, k: [0.0], "it gives 1 numbers, not 3"),
+    ("20.3", 1.0, "a function of scores and k"),
 ]
 
 

@@ -340,8 +340,8 @@ def test_a_run_that_diverged_is_drawn_up_to_there(bad: float, place: int) -> Non
     ax.figure.savefig(io.BytesIO())
 
 
-@pytest.mark.parametrize("losses", [[1.0, 0.0], [0.5, -1.0], [0.0], [-3.0, -2.0]])
-def test_losses_that_are_not_above_0_are_all_seen(losses: list[float]) -> None:
+@pytest.mark.parametrize("losses", [[1.0, 0.0], [0.5, -1.0], [0.0], [-3.0, -2.0], [2.5, 2.3], []])
+def test_losses_that_are_not_above_0_or_much_alike_are_all_seen(losses: list[float]) -> None:
     ax = plots.loss_curve(losses)
     assert ax.get_yscale() == "linear" and list(ax.lines[0].get_ydata()) == losses
     assert plots.loss_curve([1.0, 0.5]).get_yscale() == "log"
