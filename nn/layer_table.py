@@ -19,8 +19,7 @@ from engine.showing import Shown, aligned, bundle, table
 from nn.adopting import ModelLike, model_of
 from nn.containers import Sequential
 from nn.inputs import called
-from nn.module import Module, frozen_in, values_of
-from nn.predicting import evaluating
+from nn.module import Module, evaluating, frozen_in, values_of
 
 _KINDS = {"add": 0, "sub": 0, "mul": 1}  # what an operation counts as; 2 are the others
 _TITLES = ("", "layer", "output", "parameters", "additions", "multiplications", "others")

@@ -356,6 +356,23 @@ def set_mode(module: Module, name: str, value: bool) -> None:
     object.__setattr__(module, name, value)
 
 
+class evaluating:  # noqa: N801, used like a function
+    """Evaluation mode for a while, or several; every module's mode is put back."""
+
+    def __init__(self, model: Module) -> None:
+        self._modules = list(model.modules())
+        self._changed: list[Module] = []
+
+    def __enter__(self) -> None:
+        self._changed = [module for module in self._modules if module.training]
+        for module in self._changed:
+            set_mode(module, "training", False)
+
+    def __exit__(self, *error: object) -> None:
+        for module in self._changed:
+            set_mode(module, "training", True)
+
+
 _PLAIN = (int, float, str, type(None))  # most attributes, in which there is nothing to find
 
 

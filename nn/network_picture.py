@@ -16,8 +16,7 @@ import engine
 from nn import plots
 from nn.containers import Sequential
 from nn.layers import MLP, Layer, Linear, Neuron
-from nn.module import Module, values_of
-from nn.predicting import evaluating
+from nn.module import Module, evaluating, values_of
 
 _SHOWN = 16  # circles of a column at most; of more, the first and the last ones
 _ROOM_FOR_TEXT = 12  # circles up to which each has its number written in it

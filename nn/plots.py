@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ import numpy as np
 import engine
 from engine.files import write_whole
 from engine.showing import Still
-from nn.module import Module, values_of
+from engine.trees import flatten
+from nn.adopting import loss_of
+from nn.containers import Sequential
+from nn.module import Module, evaluating, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
@@ -263,21 +266,116 @@ def gradient_norms(model: Module, *, ax: Any = None) -> Any:
         for name, item in model.named_parameters()
     }
     ax = _axes(ax, 6.0, 1.2 + 0.3 * len(norms))
-    drawn = [norm for norm in norms.values() if 0.0 < norm < math.inf]
-    low = min(drawn, default=1.0) / 10.0
-    ax.set_xscale("log")
-    ax.set_xlim(low, max(drawn, default=1.0) * 2.0)
-    for place, norm in enumerate(norms.values()):
-        if 0.0 < norm < math.inf:
-            ax.barh(place, norm - low, left=low, height=0.65, color=_BLUE)
-        else:
-            ax.text(low * 1.1, place, f"{norm:g}", va="center", color=_ORANGE)
+    _bars(ax, norms.values())
     ax.set_yticks(range(len(norms)), norms)
     ax.set_ylim(len(norms) - 0.4, -0.6)  # the first layer on top
     ax.set_xlabel("norm of the gradient")
+    return ax
+
+
+def _bars(ax: Any, sizes: Collection[float]) -> None:
+    """A bar for each size, on a logarithmic scale; 0, nan and inf as text."""
+    drawn = [size for size in sizes if 0.0 < size < math.inf]
+    low = min(drawn, default=1.0) / 10.0
+    ax.set_xscale("log")
+    ax.set_xlim(low, max(drawn, default=1.0) * 2.0)
+    for place, size in enumerate(sizes):
+        if 0.0 < size < math.inf:
+            ax.barh(place, size - low, left=low, height=0.65, color=_BLUE)
+        else:
+            ax.text(low * 1.1, place, f"{size:g}", va="center", color=_ORANGE)
     ax.grid(alpha=0.3, axis="x")
     ax.set_axisbelow(True)
+
+
+def gradient_flow(model: Any, X: Any, y: Any, loss: Any, *, ax: Any = None) -> Any:
+    """Draw what each module of a Sequential gives, and the gradient that comes back to it.
+
+    At the left is how the outputs of each module are spread, over all its units and the rows of X,
+    each to its own height; with how many units are dead, 0 for all rows, and, if more than a tenth,
+    the share of outputs at either end of their range: they are saturated. At the right is the root
+    mean square of the loss's gradient by these outputs, on a logarithmic scale; where it is 0, nan
+    or inf, that stands in place of the bar. `loss` and y are as for `nn.fit`; the model is in
+    evaluation mode. Takes and returns Axes.
+
+    Raises TypeError for a model that is no Sequential, or has no modules, and ValueError for other
+    than one y a row.
+
+    >>> import nn
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    >>> ax = gradient_flow(model, [[0.0, 1.0], [1.0, 0.0]], [[1.0], [0.0]], nn.MSELoss())
+    >>> [label.get_text() for label in ax.child_axes[0].get_yticklabels()]
+    ['0: Linear', '1: Tanh', '2: Linear']
+    """
+    if not isinstance(model, Sequential) or not len(model):
+        raise TypeError(
+            f"gradient_flow goes through the modules of a Sequential, and finds none in {model!r}"
+        )
+    X, y, loss = np.asarray(X, float), np.asarray(y, float), loss_of(loss)
+    if len(X) != len(y):
+        raise ValueError(f"y has {len(y)} rows for {len(X)} examples")
+    given, slopes = _flow(model, X, y, loss)
+    names = [f"{k}: {type(module).__name__}" for k, module in enumerate(model)]
+    ax = _axes(ax, 9.0, 1.2 + 0.4 * len(names))
+    ax.set_axis_off()
+    left, right = ax.inset_axes([0.0, 0.0, 0.6, 1.0]), ax.inset_axes([0.65, 0.0, 0.35, 1.0])
+    every = np.concatenate([numbers[np.isfinite(numbers)] for numbers in given] or [[0.0]])
+    edges = np.histogram_bin_edges(every, 60)
+    for place, numbers in enumerate(given):
+        heights = np.histogram(numbers, edges)[0]
+        tops = place + 0.4 - 0.8 * heights / max(heights.max(), 1)
+        left.stairs(tops, edges, baseline=place + 0.4, fill=True, color=_BLUE)
+        said = _dead_or_saturated(numbers)
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0}
+        left.text(edges[-1], place, said, color=_ORANGE, ha="right", va="center", bbox=paper)
+    left.set_yticks(range(len(names)), names)
+    left.set_xlabel("outputs")
+    _bars(right, [math.sqrt(np.mean(numbers * numbers)) for numbers in slopes])
+    right.set_yticks(range(len(names)), [""] * len(names))
+    right.set_xlabel("gradient by an output (rms)")
+    for part in (left, right):
+        part.set_ylim(len(names) - 0.4, -0.6)  # the first module on top
     return ax
+
+
+def _dead_or_saturated(numbers: Any) -> str:
+    """What hinders the units of a module from learning, by its outputs, (n, units)."""
+    if not np.isfinite(numbers).all():
+        return "nan or inf"
+    dead, low, high = int(np.sum(np.all(numbers == 0.0, axis=0))), numbers.min(), numbers.max()
+    near = 0.01 * (high - low)
+    at_ends = np.sum((numbers <= low + near) | (numbers >= high - near))
+    said = [f"{dead} of {numbers.shape[1]} dead"] * bool(dead)
+    if low != 0.0 and low < high and at_ends > 2 + 0.1 * numbers.size:
+        said.append(f"{at_ends / numbers.size:.0%} saturated")
+    return ", ".join(said)
+
+
+def _flow(model: Sequential, X: Any, y: Any, loss: Any) -> tuple[list[Any], list[Any]]:
+    """Each module's outputs, (n, units), and the gradients of each example's loss by them."""
+
+    def outputs(x: Any, nudges: Any = None) -> list[Any]:
+        found, x = [], _listed(x)
+        for k, module in enumerate(model):
+            numbers, rebuilt = flatten(module(x))
+            if nudges is not None:
+                numbers = [a + b for a, b in zip(numbers, nudges[k], strict=True)]
+            found.append(numbers)
+            x = rebuilt(numbers)
+        return [*found, x]
+
+    def loss_at(x: Any, target: Any, nudges: Any) -> Any:
+        return loss(outputs(x, nudges)[-1], _listed(target))
+
+    with evaluating(model):
+        given = engine.compile(lambda x: outputs(x)[:-1], in_axes=0)(X)
+        nudges = [[0.0] * numbers.shape[1] for numbers in given]
+        slope = engine.compile(loss_at, in_axes=(0, 0, None), argnums=2).grad
+        return given, slope(X, y, nudges)
+
+
+def _listed(x: Any) -> Any:
+    return x.tolist() if isinstance(x, np.ndarray) else x
 
 
 def unit_responses(

@@ -25,7 +25,7 @@ from nn.compiled_model import (
 from nn.examples import checked_data, checked_inputs
 from nn.inputs import Inputs, row_of
 from nn.losses import Loss
-from nn.module import Module, set_mode
+from nn.module import Module, evaluating
 from nn.updates import PathName, check_path
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -239,23 +239,6 @@ def names_of(metrics: Sequence[Metric]) -> dict[str, Metric]:
             raise ValueError(f"there is a metric {name!r} already; give this one another __name__")
         named[name] = metric
     return named
-
-
-class evaluating:  # noqa: N801, used like a function
-    """Evaluation mode for a while, or several; every module's mode is put back."""
-
-    def __init__(self, model: Module) -> None:
-        self._modules = list(model.modules())
-        self._changed: list[Module] = []
-
-    def __enter__(self) -> None:
-        self._changed = [module for module in self._modules if module.training]
-        for module in self._changed:
-            set_mode(module, "training", False)
-
-    def __exit__(self, *error: object) -> None:
-        for module in self._changed:
-            set_mode(module, "training", True)
 
 
 def _stacked(outputs: list[Any]) -> Any:

@@ -23,6 +23,7 @@ from sanitised import Sanitised
 X = np.array([[0.0, 0.0], [1.0, 0.5], [0.25, 1.0]])
 NETWORK = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
 NETWORK([1.0, 2.0])[0].backward()
+MSE = nn.MSELoss()
 PLOTS = {
     "loss_curve": lambda ax: plots.loss_curve([2.0, 1.0], [3.0, 2.0], ax=ax),
     "decision_boundary": lambda ax: plots.decision_boundary(
@@ -36,6 +37,7 @@ PLOTS = {
     "prediction_scatter": lambda ax: plots.prediction_scatter(X, [0.0, 0.5, 1.0], ax=ax),
     "weight_images": lambda ax: plots.weight_images(np.eye(4), (2, 2), ax=ax),
     "gradient_norms": lambda ax: plots.gradient_norms(NETWORK, ax=ax),
+    "gradient_flow": lambda ax: plots.gradient_flow(NETWORK, X[:, :2], X[:, :1], MSE, ax=ax),
     "draw_network": lambda ax: nn.draw_network(NETWORK, [1.0, 2.0], ax=ax),
     "unit_responses": lambda ax: plots.unit_responses(NETWORK[:2], X, steps=5, ax=ax),
     "descents": lambda ax: plots.descents(lambda w: w * w, [1.0], ax=ax),
@@ -146,6 +148,44 @@ def test_gradient_norms_are_bars_and_what_is_none_is_said() -> None:
     assert [label.get_text() for label in ax.get_yticklabels()] == [*model.state_dict()]
     assert [text.get_text() for text in ax.texts] == ["0", "0"]  # the dead layer's
     assert [bar.get_x() + bar.get_width() for bar in ax.patches] == [5.0]
+
+
+def test_gradient_flow_is_the_chain_rule_from_the_last_module_to_the_first() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    model.load_state_dict({"0.weight": [[1], [-1]], "0.bias": [0, 0], "2.weight": [[3, 4]]})
+    # at x = 1 and 2 the slope by the output is 3 x; by the hidden units, of which one is off, 9 x
+    # and 12 x; and by the first sums 9 x and 0
+    half = lambda output, target: 0.5 * (output[0] - target[0]) ** 2  # noqa: E731
+    left, right = plots.gradient_flow(model, [[1.0], [2.0]], [[0.0], [0.0]], half).child_axes
+    sizes = [bar.get_x() + bar.get_width() for bar in right.patches]
+    assert sizes == pytest.approx(
+        [np.sqrt((81 + 324) / 4), np.sqrt((81 + 324 + 144 + 576) / 4), np.sqrt((9 + 36) / 2)]
+    )
+    assert [text.get_text() for text in left.texts] == ["", "1 of 2 dead", ""]
+    model[0].weight[0][0].data = 1e308
+    left, right = plots.gradient_flow(model, [[100.0]], [[0.0]], half).child_axes
+    assert [text.get_text() for text in left.texts] == ["nan or inf"] * 3
+    assert {text.get_text() for text in right.texts} <= {"nan", "inf"} and len(right.texts) == 3
+
+
+def test_gradient_flow_names_saturation_and_takes_pictures_and_tokens() -> None:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Dropout(0.5), nn.Linear(9, 3))
+    model.load_state_dict({**model.state_dict(), "0.weight": 9.0 * rng.normal(size=(9, 4))})
+    classes = nn.CrossEntropyLoss()
+    left, _ = plots.gradient_flow(
+        model, rng.normal(size=(20, 4)), np.arange(20) % 3, classes
+    ).child_axes
+    assert [text.get_text()[2:] for text in left.texts] == ["", "% saturated", "% saturated", ""]
+    assert model.training
+    conv = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(8, 3))
+    plots.gradient_flow(conv, rng.normal(size=(5, 1, 3, 3)), [0, 1, 2, 0, 1], classes)
+    plots.gradient_flow(nn.Sequential(nn.Embedding(5, 3)), np.arange(5), [0, 1, 2, 0, 1], classes)
+    with pytest.raises(ValueError, match="y has 2 rows for 5 examples"):
+        plots.gradient_flow(conv, rng.normal(size=(5, 1, 3, 3)), [0, 1], classes)
+    for none in (nn.Linear(2, 2), nn.Sequential()):
+        with pytest.raises(TypeError, match="modules of a Sequential, and finds none in"):
+            plots.gradient_flow(none, X, X, MSE)
 
 
 def test_every_weight_is_an_edge_and_every_activation_a_number() -> None:
