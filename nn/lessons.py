@@ -371,3 +371,28 @@ def _list_off(answer: list[Any], right: list[float]) -> str:
         if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
             return f"number {k} is {a:.6g}, not {b:.6g}"
     return ""
+
+
+# --- 21. Layers by hand ---------------------------------------------------------------------------
+
+
+@_exercise("21.1")
+def _kernels(answer: Any) -> str:
+    hint = "each of 8 kernels has 5 · 5 weights for each of 3 channels, and a bias"
+    return _off(answer, 608.0, hint)
+
+
+@_exercise("21.2")
+def _neither_fades(answer: Any) -> str:
+    hint = "the variance of a sum of 50 products is 50 · s² times that of the numbers"
+    return _off(answer, 50.0**-0.5, hint)
+
+
+@_exercise("21.3")
+def _convolved(f: Any) -> str:
+    if not callable(f):
+        return f"a function of a kernel and a signal is asked for, not a {type(f).__name__}"
+    found = f([1.0, 2.0], [1.0, 3.0, 7.0, 0.0])
+    if found == [5.0, 13.0, 14.0]:
+        return "the kernel is turned round, as in mathematics; layers of networks leave it as it is"
+    return _list_off(found, [7.0, 17.0, 7.0])

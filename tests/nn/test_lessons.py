@@ -1,5 +1,6 @@
 """The exercises of the notebooks: right answers pass, wrong ones are told what is off."""
 
+import itertools
 import json
 import math
 import re
@@ -45,6 +46,9 @@ RIGHT: dict[str, Any] = {
     "20.1": math.log(4),
     "20.2": 27**3 * 27,
     "20.3": lambda scores, k: [s - (j == k) for j, s in enumerate(engine.softmax(scores))],
+    "21.1": 8 * (3 * 5 * 5 + 1),
+    "21.2": 1 / math.sqrt(50),
+    "21.3": lambda w, xs: [engine.dot(w, xs[k : k + len(w)]) for k in range(len(xs) - len(w) + 1)],
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -100,6 +104,16 @@ WRONG: list[tuple[str, Any, str]] = [
     ("20.3", lambda scores, k: engine.softmax(scores), "number 2 is 0.17529, not -0.82471"),
     ("20.3", lambda scores, k: [0.0], "it gives 1 numbers, not 3"),
     ("20.3", 1.0, "a function of scores and k"),
+    ("21.1", 600, "close, but rounded"),
+    ("21.1", 200, "and a bias"),
+    ("21.2", 1 / 50, "the variance of a sum of 50 products"),
+    (
+        "21.3",
+        lambda w, xs: [w[1] * a + w[0] * b for a, b in itertools.pairwise(xs)],
+        "the kernel is turned round",
+    ),
+    ("21.3", lambda w, xs: xs, "it gives 4 numbers, not 3"),
+    ("21.3", 1.0, "a function of a kernel and a signal"),
 ]
 
 
