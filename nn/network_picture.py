@@ -70,7 +70,8 @@ def draw_network(
         given = "there is no x" if x is None else f"x has {len(x)} numbers"
         raise ValueError(f"shape={shape} is of the example x, and {given}")
     columns = _columns(model, None if x is None else [float(number) for number in x])
-    ax = plots.new_axes(2.2 + 2.0 * len(columns), 5.2, pyplot=True) if ax is None else ax
+    wide = min(2.2 + 2.0 * len(columns), 6.5)  # as wide as a page's text at most
+    ax = plots.new_axes(wide, 5.6, pyplot=True) if ax is None else ax
     tallest = max(float(column.heights[0]) for column in columns)
     _draw_edges(ax, columns[1:] if shape else columns, first=int(bool(shape)))
     most = max((abs(a) for c in columns[bool(shape) :] for a in c.activations or ()), default=1.0)
@@ -142,7 +143,7 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
     circles = ax.scatter(
         [place] * len(column.shown),
         column.heights,
-        s=560 if written else 170,
+        s=650 if written else 170,
         c=numbers,
         cmap=_SHADES,
         vmin=-most,
@@ -155,7 +156,7 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
         for a, height in zip(numbers, column.heights, strict=True):
             ink = "white" if abs(a) > 0.6 * most else "black"
             number = f"{a:.2f}" if abs(a) < 10.0 else f"{a:.0f}"
-            ax.text(place, height, number, ha="center", va="center", fontsize=7, color=ink)
+            ax.text(place, height, number, ha="center", va="center", fontsize=9, color=ink)
     if len(column.shown) < column.size:
         ax.text(place, 0.0, "⋮", ha="center", va="center", fontsize=16)
     return circles

@@ -24,6 +24,7 @@ from nn.module import Module, evaluating, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
+_PAGE = 6.5  # inches of text across a page: a wider figure is shown smaller, and its letters too
 _BAR = {"fraction": 0.046, "pad": 0.04}  # a colour bar as high as a square of Axes
 
 
@@ -42,7 +43,7 @@ def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -
     from nn import axes  # which imports it
 
     make = axes.of_pyplot if pyplot else axes.of_its_own
-    return make(figsize=(width, height), dpi=120, layout="constrained")
+    return make(figsize=(width, height), dpi=120, layout="compressed")
 
 
 def _axes(ax: Any, width: float = 6.0, height: float = 4.0) -> Any:
@@ -139,7 +140,7 @@ def decision_boundary(
     ax.set_ylabel("x2")
     ax.set_aspect("equal")
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncol": 3, "borderaxespad": 4.5}
-    ax.legend(**below, frameon=False, fontsize=8, columnspacing=1.0)
+    ax.legend(**below, frameon=False, fontsize=9, columnspacing=1.0)
     return ax
 
 
@@ -179,7 +180,7 @@ def overfitting_curves(
     run training is a dashed line, held out a full one of the same colour, and between them is
     what was learnt by heart only.
     """
-    ax = _axes(ax, 7.0, 4.6)
+    ax = _axes(ax, _PAGE, 4.6)
     for (name, (steps, train, test)), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
@@ -187,8 +188,8 @@ def overfitting_curves(
         ax.fill_between(steps, low, high, color=colour, alpha=0.08, linewidth=0)
     ax.plot([], [], color="gray", linestyle="--", linewidth=1.2, label="training")
     ax.plot([], [], color="gray", label="held out")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 3}
-    ax.legend(**below, frameon=False, fontsize=8)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 2}
+    ax.legend(**below, frameon=False, fontsize=9)
     return _percent(ax, xlabel)
 
 
@@ -210,7 +211,7 @@ def confusion_matrix(counts: Any, *, names: Sequence[str] = (), ax: Any = None) 
         if counts[row, column]:
             ink = "white" if shares[row, column] > 0.5 else "black"
             number = f"{counts[row, column]:.0f}"
-            ax.text(column, row, number, ha="center", va="center", color=ink, fontsize=7)
+            ax.text(column, row, number, ha="center", va="center", color=ink, fontsize=9)
     labels = names or [str(k) for k in range(len(counts))]
     ax.set_xticks(range(len(counts)), labels)
     ax.set_yticks(range(len(counts)), labels)
@@ -245,7 +246,7 @@ def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any
     for unit, image in enumerate(weight.reshape(-1, height, width)):
         top, left = (unit // across) * (height + 1), (unit % across) * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    ax = _axes(ax, 7.0, 7.0 * down / across + 0.4)
+    ax = _axes(ax, _PAGE, _PAGE * down / across + 0.4)
     # a few large weights are not to make all others pale
     most = float(np.quantile(np.abs(weight), 0.995)) or 1.0
     drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)
@@ -316,7 +317,7 @@ def gradient_flow(model: Any, X: Any, y: Any, loss: Any, *, ax: Any = None) -> A
         raise ValueError(f"y has {len(y)} rows for {len(X)} examples")
     given, slopes = _flow(model, X, y, loss)
     names = [f"{k}: {type(module).__name__}" for k, module in enumerate(model)]
-    ax = _axes(ax, 9.0, 1.2 + 0.4 * len(names))
+    ax = _axes(ax, _PAGE, 1.2 + 0.4 * len(names))
     ax.set_axis_off()
     left, right = ax.inset_axes([0.0, 0.0, 0.6, 1.0]), ax.inset_axes([0.65, 0.0, 0.35, 1.0])
     every = np.concatenate([numbers[np.isfinite(numbers)] for numbers in given] or [[0.0]])
@@ -409,7 +410,8 @@ def unit_responses(
     units = over.shape[1]
     across = math.ceil(math.sqrt(units))
     down = -(-units // across)
-    ax = _axes(ax, 2.3 * across + 1.0, 2.5 * down)
+    wide = min(2.3 * across + 1.0, _PAGE)
+    ax = _axes(ax, wide, 1.1 * wide * down / across)
     ax.set_axis_off()
     most = float(np.abs(over).max()) or 1.0
     wide, high = 1.0 / across, 1.0 / down
@@ -424,7 +426,9 @@ def unit_responses(
             panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
         panel.set_title(name, fontsize=9)
-        panel.tick_params(labelsize=7, labelleft=unit % across == 0)
+        lowest = unit + across >= units
+        panel.tick_params(labelsize=9, labelleft=unit % across == 0, labelbottom=lowest)
+        panel.locator_params(nbins=3)
     ax.figure.colorbar(image, ax=ax, label="the unit's output", **_BAR)
     return ax
 
@@ -496,7 +500,7 @@ def descents(
             points = np.array([points[0], engine.compile(f, in_axes=0)(points[0])])
         name = f"learning rate {rate:g}{'' if left is None else f': leaves at step {left}'}"
         ax.plot(*points, "o-", markersize=4, linewidth=1.2, color=colour, label=name)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=9)
     return ax
 
 
@@ -528,7 +532,7 @@ def _draw_loss(ax: Any, f: Callable[..., Any], low: Any, high: Any) -> None:
         return
     levels = np.quantile(loss[np.isfinite(loss)], np.linspace(0.0, 1.0, 16)[1:-1] ** 2)
     lines = ax.contour(*places, loss.reshape(101, 101), np.unique(levels), cmap="Greys_r")
-    ax.clabel(lines, fontsize=7, fmt="%.3g")
+    ax.clabel(lines, fontsize=9, fmt="%.3g")
     ax.set(xlabel="first weight", ylabel="second weight", xlim=(low[0], high[0]))
     ax.set_ylim(low[1], high[1])
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 import engine
 import nn
@@ -42,6 +44,47 @@ PLOTS = {
     "unit_responses": lambda ax: plots.unit_responses(NETWORK[:2], X, steps=5, ax=ax),
     "descents": lambda ax: plots.descents(lambda w: w * w, [1.0], ax=ax),
 }
+
+
+RNG = random.Random(0)
+DEEP = nn.Sequential(*(m for n in (2, 12, 12, 12) for m in (nn.Linear(n, 12, rng=RNG), nn.Tanh())))
+POINTS = np.random.default_rng(0).normal(size=(30, 2))
+LARGE = {
+    "confusion_matrix": lambda: plots.confusion_matrix(np.full((10, 10), 1234)),
+    "overfitting_curves": lambda: plots.overfitting_curves(
+        dict.fromkeys(("plain", "more data", "dropout"), ([0, 1], [0.5, 0.9], [0.5, 0.6]))
+    ),
+    "weight_images": lambda: plots.weight_images(np.eye(64), (8, 8)),
+    "draw_network": lambda: nn.draw_network(DEEP, [-0.5, 1.0]),
+    "draw_network of a digit": lambda: nn.draw_network(DEEP, [-0.5, 1.0], shape=(1, 2)),
+    "unit_responses": lambda: plots.unit_responses(DEEP[:2], POINTS, steps=5),
+    "descents": lambda: plots.descents(lambda a, b: a * a + 9.0 * b * b, [1.0, 1.0], [0.01, 0.12]),
+    "gradient_flow": lambda: plots.gradient_flow(
+        DEEP, POINTS, POINTS[:, 0] > 0.0, nn.CrossEntropyLoss()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*PLOTS, *(f"large {name}" for name in LARGE)])
+def test_every_text_is_of_9_points_or_more_on_a_page_and_on_a_web_page(name: str) -> None:
+    ax = LARGE[name[6:]]() if name.startswith("large ") else PLOTS[name](None)
+    figure = ax.figure
+    figure.canvas.draw()  # which writes the ticks' labels
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    width = figure.get_figwidth()
+    on_paper = min(1.0, 6.5 / width)  # between margins of an inch
+    on_screen = min(figure.dpi / 96, 880 / 96 / width)  # of 880 pixels, at 96 an inch
+    least = min(texts, key=Text.get_fontsize)
+    assert least.get_fontsize() * min(on_paper, on_screen) >= 9.0, least.get_text()
+    axes = [part for axes in figure.findobj(Axes) for part in (axes.xaxis, axes.yaxis)]
+    ticks = {label for axis in axes for label in axis.get_ticklabels(which="both")}  # some unseen
+    for text in set(texts) - ticks:
+        assert _is_within(text.get_window_extent(), figure.bbox), text.get_text()
+
+
+def _is_within(box: Any, whole: Any) -> bool:
+    """Whether a box is in another, but for a pixel."""
+    return bool((box.min >= whole.min - 1.0).all() and (box.max <= whole.max + 1.0).all())
 
 
 @pytest.mark.parametrize("name", PLOTS)
