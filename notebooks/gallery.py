@@ -26,7 +26,7 @@ def derivatives() -> Drawing:
         out = engine.tanh(total)
     total.label, out.label = "n", "o"
     out.backward()
-    return engine.draw(out, color="derivative", path=True)
+    return engine.draw(out, color="derivative", path=True, rankdir="TB")
 
 
 def softmax() -> Drawing:
@@ -61,7 +61,7 @@ def perceptron() -> Drawing:
     loss = (model(x) - 1.0) ** 2 + 1e-4 * engine.sum(p * p for p in model.parameters())
     loss.label = "loss"
     loss.backward()
-    return engine.draw(loss)
+    return engine.draw(loss, rankdir="TB")
 
 
 def gpt() -> Drawing:

@@ -48,6 +48,17 @@ def test_the_picture_is_the_one_that_the_example_draws(names: dict[str, Any]) ->
     assert texts(names["folder"] / "graph.svg") == texts(PICTURE)
 
 
+SHOWN = [ROOT / path for path in re.findall(r"!\[[^]]*\]\(([^)]*\.svg)\)", README)]
+
+
+@pytest.mark.parametrize("svg", SHOWN, ids=[svg.stem for svg in SHOWN])
+def test_a_picture_has_no_letters_under_9_points_where_it_is_shown(svg: Path) -> None:
+    root = ET.parse(svg).getroot()
+    width = float(root.attrib["width"].removesuffix("pt")) * 96 / 72  # in pixels
+    sizes = [float(size) for part in root.iter() if (size := part.get("font-size"))]
+    assert min(sizes) * min(1.0, 880 / width) >= 9.0  # GitHub's page is 880 pixels wide
+
+
 def test_the_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^|`)make ([a-z-]+)", README, flags=re.MULTILINE):
