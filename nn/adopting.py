@@ -107,7 +107,15 @@ class _Loss(Loss):
         if callable(_get(self.loss, "terms")):
             terms, weights = self.loss.terms(output, target)
             return list(terms), list(weights)
-        number = self.loss(output, target)
+        try:
+            number = self.loss(output, target)
+        except TypeError as error:
+            if isinstance(output, list):
+                error.add_note(
+                    f"{_name(self.loss)} was given what the model returns for one example, a list "
+                    f"of {len(output)}, and its target: output[0] is the first number"
+                )
+            raise
         if not isinstance(number, Value | int | float):
             raise TypeError(
                 f"the loss of one example is one number, and {_name(self.loss)} returned a "

@@ -20,13 +20,21 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
 class Loss(Module):
-    """The base of losses that compare an output and a target number by number.
+    """The base of losses that compare an output and a target number by number, by their `term`.
 
     `reduction` is "mean" (over all numbers), "sum", or "none". Called with an input and a target
     of the same structure: numbers, Values, nested lists or arrays of them, a batch too.
 
     Raises ValueError where the two have different shapes.
+
+    >>> class Quartic(Loss):
+    ...     def term(self, y, t):
+    ...         return (y - t) ** 4
+    >>> Quartic()([1.0, 3.0], [0.0, 1.0])
+    8.5
     """
+
+    reduction: Reduction = "mean"
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
@@ -36,13 +44,19 @@ class Loss(Module):
     def term(self, y: Any, t: Any) -> Any:
         """Return the loss of one output number and its target. A loss defines this; else it raises
         TypeError."""
-        raise TypeError(f"{type(self).__name__} defines no term")
+        raise TypeError(
+            f"{type(self).__name__} defines no term; write\n"
+            "    def term(self, y, t): return (y - t) ** 2"
+        )
 
     def terms(self, output: Any, target: Any) -> tuple[list[Any], list[Any]]:
         """Return the terms of one example, and their weights in the mean.
 
-        Raises TypeError for a dict of outputs, and for a tuple of some that are not alike.
+        Raises TypeError for no output, for a dict of some, and for a tuple of some that are not
+        alike.
         """
+        if output is None:
+            raise TypeError("the model returned None: its forward lacks a return")
         one = type(self).weighed is Loss.weighed  # others may be of several
         unlike = one and isinstance(output, tuple) and len({*map(_length, output)}) > 1
         if isinstance(output, dict) or unlike:
@@ -61,7 +75,10 @@ class Loss(Module):
         """
         if not isinstance(output, list):
             if isinstance(target, list):
-                raise ValueError(f"the output is one number, the target a list of {len(target)}")
+                raise ValueError(
+                    f"the output is one number, the target a list of {len(target)}: return a list "
+                    "of it, [y], or give targets that are numbers"
+                )
             return self.term(output, target), 1.0
         return self.each(output, target)
 

@@ -69,7 +69,9 @@ class Module:
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Compute the output for one example. A module defines this; else it raises TypeError."""
-        raise TypeError(f"{type(self).__name__} defines no forward")
+        raise TypeError(
+            f"{type(self).__name__} defines no forward; write\n    def forward(self, x): ..."
+        )
 
     def __call__(self: _Defines[P, R], *inputs: P.args, **named: P.kwargs) -> R:
         module: Any = self

@@ -49,7 +49,8 @@ class LoopPath(ABC):
         becomes inf or nan, and that is watched for, all is undone, and None returned.
         """
         count = len(starts) - 1
-        if not update.can_loop or not getattr(scheduler, "is_planned", scheduler is None):
+        planable = getattr(scheduler, "is_planned", scheduler is None)
+        if not planable or not update.can_loop(theta.dtype):
             return np.zeros((0, 2))
         before = theta.copy(), gradient.copy()
         planned, back_to = (None, None) if scheduler is None else scheduler.ahead(count)

@@ -1,9 +1,9 @@
 """An optimiser's update of all numbers that move: machine code made of its rule, and its twin.
 
 A rule is plain arithmetic about one number `w` and its gradient `g`: it returns the number moved
-and, after it, what it keeps beside a number, its slots, which it is given too; `settings` are
-numbers for this update. The same function runs on arrays (`apply`) and is emitted (`address`):
-products and sums stay separate operations, so that both give the same bits.
+and, after it in a tuple, what it keeps beside a number, its slots, which it is given too;
+`settings` are numbers for this update. The same function runs on arrays (`apply`) and is emitted
+(`address`): products and sums stay separate operations, so that both give the same bits.
 
 What an update is told, in a row of numbers: a place for the L2 penalty, which is left there; the
 largest norm that the gradient may have, or inf; whether the slots begin with the numbers' L2; how
@@ -79,7 +79,8 @@ def _moved(rule: Rule, theta: Array, gradient: Array, slots: Array, settings: Ar
     """Move numbers by a rule, in place, some at a time."""
     for begin in range(0, len(theta), _TOGETHER):
         part = slice(begin, begin + _TOGETHER)
-        moved, *left = rule(theta[part], gradient[part], *slots[:, part], settings)
+        found = rule(theta[part], gradient[part], *slots[:, part], settings)
+        moved, *left = found if isinstance(found, tuple) else (found,)
         for slot, new in zip(slots, left, strict=True):
             slot[part] = new
         theta[part] = moved
@@ -116,6 +117,15 @@ def address(rule: Rule, dtype: str) -> int:
     their gradient, the slots and what is told, and of how many numbers there are."""
     with compiling:
         return _code(rule, dtype).address("update")
+
+
+@functools.cache
+def translates(rule: Rule, dtype: str) -> bool:
+    """Return whether machine code can be made of a rule, where it is made at all."""
+    try:
+        return objects.DISABLED or bool(address(rule, dtype))
+    except (AttributeError, TypeError, ValueError):  # a rule may do anything
+        return False
 
 
 class _Settings:

@@ -29,16 +29,39 @@ class State:
     steps: int = 0
 
 
+def rows(steps: Array, *columns: Any) -> Array:
+    """Return settings as rows, one for each of the steps."""
+    found = np.empty((len(steps), len(columns)))
+    for k, column in enumerate(columns):
+        found[:, k] = column
+    return found
+
+
 class Optimizer:
     """The base of optimisers: parameters, and the numbers that steer their steps.
 
-    An optimiser has a `rule` (see `rules`) and `settings` for it; or it has a `step` of its own,
-    which moves the parameters by their `grad`, and is called for every update. `parameters` is a
+    An optimiser has a `rule` (see `rules`), which is compiled with the training; or it has a `step`
+    of its own, which moves the parameters by their `grad`, and is called for every update. The rule
+    is told the settings, in the order of `defaults`, unless `settings` says more. `parameters` is a
     list of Values, or a list of dicts with such a list as "params" and with settings of their own
     (`param_groups`, whose settings may be set anew at any time).
 
     Raises ValueError for no parameters, one given twice, and settings unknown or out of range;
-    TypeError for anything but Values, and for a class with neither rule nor step.
+    TypeError for anything but Values, for a class with neither rule nor step, and, in an update,
+    for a rule that is none.
+
+    >>> class Signs(Optimizer):
+    ...     def __init__(self, parameters, lr=0.1):
+    ...         super().__init__(parameters, lr=lr)
+    ...
+    ...     @staticmethod
+    ...     def rule(w, g, settings):
+    ...         return (w - settings[0] * np.sign(g),)
+    >>> w = Value(1.0, label="w")
+    >>> (w * 3.0).backward()
+    >>> Signs([w]).step()
+    >>> w.data
+    0.9
     """
 
     rule: rules.Rule | None = None
@@ -62,7 +85,10 @@ class Optimizer:
         for group in given if given and isinstance(given[0], dict) else [{"params": given}]:
             self.add_param_group(group)
         if not self.parameters():
-            raise ValueError("an optimiser needs parameters, and this list is empty")
+            raise ValueError(
+                "an optimiser needs parameters, and this list is empty; those of a module are the "
+                "engine.Values among its attributes, as in self.w = engine.Value(0.5)"
+            )
 
     def __repr__(self) -> str:
         """Return the settings of every group, as PyTorch shows them."""
@@ -163,9 +189,28 @@ class Optimizer:
             last = first + len(group["params"])
             part = slice(first, last)
             settings = self.settings(group, np.array([state.steps]))[0]
-            rules.applied(rule, theta[part], g[part], state.slots, settings)
+            self._apply(theta[part], g[part], state.slots, settings)
             state.steps += 1
             first = last
+
+    def try_rule(self) -> None:
+        """Apply the rule, if there is one, to numbers of no meaning. Raises TypeError where it is
+        none; machine code would not notice."""
+        for group in self.param_groups if type(self).rule is not None else ():
+            theta, g, slots = np.ones(2), np.ones(2), np.ones((self.slots, 2))
+            self._apply(theta, g, slots, self.settings(group, np.array([0]))[0])
+
+    def _apply(self, theta: Array, g: Array, slots: Array, settings: Array) -> None:
+        rule = type(self).rule
+        assert rule is not None
+        try:
+            rules.applied(rule, theta, g, slots, settings)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise TypeError(
+                f"{type(self).__name__}.rule failed: {error}. A rule is a staticmethod of w, g, "
+                "what it keeps beside w, and settings; they are arrays (np.where, np.maximum), and "
+                "it returns w moved, and in a tuple after it what it keeps"
+            ) from error
 
     def _update_by_step(self, theta: Array, g: Array) -> None:
         """The same by a `step` of one's own, on the Values."""
@@ -254,8 +299,8 @@ class Optimizer:
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return what the rule is told of a group in some updates, one row each.
 
-        `steps` says of each how many updates there were before it. The group's settings may be
-        arrays too, with one number an update, and a row for each of two betas. Raises TypeError in
-        a class that defines none.
+        By default they are the group's settings, in the order of `defaults`. `steps` says of each
+        update how many there were before it. The group's settings may be arrays too, with one
+        number an update, and a row for each of two betas.
         """
-        raise TypeError(f"{type(self).__name__} defines no settings")
+        return rows(steps, *[group[name] for name in self.defaults])

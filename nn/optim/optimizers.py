@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import check_number
 from nn.optim import rules
-from nn.optim.base import Optimizer, State
+from nn.optim.base import Optimizer, State, rows
 
 Array = rules.Array
 
@@ -20,14 +20,6 @@ Array = rules.Array
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
     """What the arguments of a constructor set, of its local names: all but the parameters."""
     return {name: x for name, x in given.items() if name not in ("self", "parameters", "__class__")}
-
-
-def _rows(steps: Array, *columns: Any) -> Array:
-    """Settings as rows, one for each of the steps."""
-    rows = np.empty((len(steps), len(columns)))
-    for k, column in enumerate(columns):
-        rows[:, k] = column
-    return rows
 
 
 def _each(function: Callable[[int, float], Any], steps: Array, setting: Any) -> Array:
@@ -77,7 +69,7 @@ class SGD(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return _rows(
+        return rows(
             steps,
             _sign(group),
             group["weight_decay"],
@@ -152,7 +144,7 @@ class Adam(_Moments):
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update: the bias corrections are in them."""
         correction1, correction2 = 1.0 - self._powers(group, steps)
-        return _rows(
+        return rows(
             steps,
             *self._of_moments(group),
             group["lr"] / correction1,
@@ -219,7 +211,7 @@ class Adamax(_Moments):
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
         beta1, beta2 = group["betas"]
-        return _rows(
+        return rows(
             steps,
             _sign(group),
             group["weight_decay"],
@@ -272,7 +264,7 @@ class NAdam(_Moments):
         def momentum(k: int, beta: float) -> Any:
             return beta * (1.0 - 0.5 * 0.96 ** (k * decay))
 
-        return _rows(
+        return rows(
             steps,
             *self._of_moments(group),
             group["lr"],
@@ -321,7 +313,7 @@ class RAdam(_Moments):
         known = length > 5.0
         ratio = (length - 4.0) * (length - 2.0) * longest
         ratio = ratio / np.where(known, (longest - 4.0) * (longest - 2.0) * length, 1.0)
-        return _rows(
+        return rows(
             steps,
             *self._of_moments(group),
             group["lr"] / (1.0 - power1),
@@ -363,7 +355,7 @@ class RMSprop(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return _rows(
+        return rows(
             steps,
             _sign(group),
             group["weight_decay"],
@@ -411,7 +403,7 @@ class Adagrad(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return _rows(
+        return rows(
             steps,
             _sign(group),
             group["weight_decay"],
@@ -455,7 +447,7 @@ class Adadelta(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return _rows(
+        return rows(
             steps,
             _sign(group),
             group["weight_decay"],

@@ -1,13 +1,15 @@
 """The update rules of the optimisers, each written once.
 
 A rule says what becomes of one parameter `w` by its gradient `g`: it returns the parameter moved,
-and after it what it keeps beside a parameter, its slots, which it is given too, under PyTorch's
-names. `settings` are numbers for this update; what depends on the update alone, such as Adam's
-bias correction, is computed there and not for every parameter (`Optimizer.settings`).
+and after it, in a tuple, what it keeps beside a parameter, its slots, which it is given too, under
+PyTorch's names. `settings` are numbers for this update; what depends on the update alone, such as
+Adam's bias correction, is computed there and not for every parameter (`Optimizer.settings`).
 
 A rule is plain arithmetic that holds for a number and for arrays alike: `applied` runs it on arrays
 for `Optimizer.step`, and machine code is made of it for training loops (`engine.compiled.updates`).
-The order of operations is PyTorch's. Branches are on settings only.
+The order of operations is PyTorch's. Branches are on settings only; of NumPy's functions sqrt, abs,
+maximum, minimum, sign, square and where become machine code, and a rule with others is applied to
+arrays, update by update.
 """
 
 from __future__ import annotations
@@ -201,7 +203,8 @@ def slot_names(rule: Rule) -> tuple[str, ...]:
 def applied(rule: Rule, theta: Array, g: Array, slots: Array, settings: Array) -> None:
     """Move `theta` and `slots` in place, by arrays; inf and nan pass without a warning."""
     with np.errstate(all="ignore"):
-        moved, *kept = rule(theta, g, *slots, settings)
+        found = rule(theta, g, *slots, settings)
+        moved, *kept = found if isinstance(found, tuple) else (found,)
         for slot, new in zip(slots, kept, strict=True):
             slot[:] = new
         theta[:] = moved

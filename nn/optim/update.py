@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.compiled.updates import factor
+from engine.compiled.updates import factor, translates
 from nn.optim import rules
 from nn.optim.base import Evaluate, Optimizer
 
@@ -31,6 +31,7 @@ class Update:
     def __init__(
         self, optimizer: Optimizer, *, l2: Array | None = None, clip_norm: float | None = None
     ) -> None:
+        optimizer.try_rule()
         self.optimizer, self.l2 = optimizer, l2
         self.clip_norm = math.inf if clip_norm is None else clip_norm
 
@@ -64,10 +65,10 @@ class Update:
 
     # --- the same in a training loop ---
 
-    @property
-    def can_loop(self) -> bool:
-        """Whether this optimiser has a `rule`."""
-        return type(self.optimizer).rule is not None
+    def can_loop(self, dtype: Any) -> bool:
+        """Whether this optimiser has a `rule` that machine code can be made of."""
+        rule = type(self.optimizer).rule
+        return rule is not None and translates(rule, np.dtype(dtype).name)
 
     @property
     def rule(self) -> rules.Rule:

@@ -329,3 +329,73 @@ def test_a_network_of_ones_own_neurons_learns() -> None:
         )
         runs.append(history.loss)
     assert runs[1] == pytest.approx(runs[0], rel=1e-8) and runs[0][-1] < 0.5 * runs[0][0]
+
+
+class NoStart(nn.Loss):
+    """A loss that sets nothing of the base's."""
+
+    def __init__(self) -> None:
+        pass
+
+    def term(self, y: Any, t: Any) -> Any:
+        return (y - t) ** 2
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_loss_without_the_bases_start_is_a_mean(path: str) -> None:
+    runs = []
+    for loss in (NoStart(), nn.MSELoss()):
+        model = Twin()
+        optimizer = nn.SGD(model.parameters(), lr=0.1)
+        options = {"loss": loss, "optimizer": optimizer, "epochs": 3, "progress": False}
+        runs.append(nn.fit(model, X, Y, path=path, **options).loss)
+    assert runs[0] == runs[1]
+
+
+class Mute(Twin):
+    def forward(self, x: Any) -> None:
+        Line.__call__(self, x)
+
+
+class Bare(Twin):
+    def forward(self, x: Any) -> Any:
+        return self.w * x[0] + self.b
+
+
+class Empty(nn.Module):
+    def __init__(self) -> None:
+        self.w = [0.5]
+
+    def forward(self, x: Any) -> Any:
+        return [self.w[0] * x[0]]
+
+
+class Untold(nn.Loss):
+    def forward(self, y: Any, t: Any) -> Any:
+        return (y[0] - t[0]) ** 2
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "what"),
+    [
+        (Mute, nn.MSELoss(), "returned None: its forward lacks a return"),
+        (Bare, nn.MSELoss(), r"return a list of it, \[y\]"),
+        (Empty, nn.MSELoss(), r"self\.w = engine\.Value"),
+        (Twin, Untold(), r"Untold defines no term; write\n    def term"),
+        (nn.Module, nn.MSELoss(), r"defines no forward; write\n    def forward|engine\.Values"),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_what_a_part_of_ones_own_lacks_is_told(model: Any, loss: Any, what: str, path: str) -> None:
+    made = model()
+    with pytest.raises((TypeError, ValueError), match=what):
+        optimizer = nn.SGD(made.parameters(), lr=0.1)
+        nn.fit(made, X, Y, loss=loss, optimizer=optimizer, epochs=1, path=path, progress=False)
+
+
+def test_a_loss_that_takes_lists_for_numbers_is_told_so() -> None:
+    model = Twin()
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError) as caught:
+        nn.fit(model, X, Y, loss=lambda y, t: (y - t) ** 2, optimizer=optimizer, epochs=1)
+    assert "a list of 1, and its target: output[0] is" in caught.value.__notes__[0]

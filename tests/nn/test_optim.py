@@ -11,6 +11,8 @@ import pytest
 
 import nn
 from engine import Value
+from engine.compiled import objects
+from engine.compiled.updates import translates
 from nn import updates
 from nn.data import unit_circle
 from nn.programs.unit_circle import make_model
@@ -58,22 +60,20 @@ class Branching(nn.Module):
 class Plain(nn.Optimizer):
     """Gradient descent with a rule that keeps nothing."""
 
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr=lr)
+
     @staticmethod
     def rule(w, g, settings):
-        return (w - settings[0] * g,)
-
-    def settings(self, group, steps):
-        return np.full((len(steps), 1), 1.0) * np.reshape(group["lr"], (-1, 1))
+        return w - settings[0] * g
 
 
-class Counting(nn.Optimizer):
+class Counting(Plain):
     """Gradient descent with a rule that keeps more than there are loops for."""
 
     @staticmethod
     def rule(w, g, a, b, c, d, settings):
         return w - settings[0] * g, a + 1, b, c, d
-
-    settings = Plain.settings
 
 
 def trained(optimizer, path: str, schedule: str = "none", make=None, **options) -> list[float]:
@@ -147,6 +147,43 @@ def test_an_optimiser_of_ones_own_runs_on_both_paths(kind: type[nn.Optimizer]) -
     for path in ("scalar", "vectorised"):
         actual = trained(lambda p: kind(p, lr=0.1), path, "every update")
         np.testing.assert_allclose(actual, expected, rtol=1e-10)
+
+
+def of_choices(w, g, largest, settings):
+    """All of NumPy's functions that become machine code."""
+    largest = np.maximum(np.minimum(0.9 * largest, 10.0), np.abs(g))
+    step = np.where(largest > 1e-3, np.sign(g) * np.sqrt(np.square(g) / largest), 0.0)
+    return w - settings[0] * step, largest
+
+
+def of_logarithms(w, g, settings):
+    """One that does not, which is applied to arrays."""
+    return w - settings[0] * np.copysign(np.log1p(np.abs(g)), g)
+
+
+@pytest.mark.parametrize(("rule", "compiles"), [(of_choices, True), (of_logarithms, False)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_rule_of_ones_own_may_choose_and_may_use_any_function(rule, compiles, dtype) -> None:
+    kind = type("Own", (Plain,), {"rule": staticmethod(rule)})
+    assert translates(rule, dtype) == (compiles or objects.DISABLED)
+    expected = trained(lambda p: kind(p, lr=0.01), "scalar")
+    actual = trained(lambda p: kind(p, lr=0.01), "vectorised", dtype=np.dtype(dtype))
+    np.testing.assert_allclose(actual, expected, rtol=1e-10 if dtype == "float64" else 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        (lambda self, w, g, settings: w - settings[0] * g, "zip"),
+        (lambda w, g, settings: w - settings[0] * g if g > 0 else w, "ambiguous"),
+        (lambda w, g, settings: w - settings[1] * g, "out of bounds"),
+    ],
+)
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_what_is_no_rule_is_told(rule, wrong: str, path: str) -> None:
+    kind = type("Own", (Plain,), {"rule": staticmethod(rule)})
+    with pytest.raises(TypeError, match=rf"Own\.rule failed: .*{wrong}.* staticmethod of w, g"):
+        trained(lambda p: kind(p, lr=0.1), path)
 
 
 def test_groups_are_trained_with_their_own_settings_on_both_paths() -> None:

@@ -175,13 +175,19 @@ class _NumPy:
     def sqrt(self, x: Any) -> Lanes:
         return self._f.call("sqrt", x)
 
-    def maximum(self, x: Any, y: Any) -> Lanes:
-        return row(self._f, "maximum", x, y)  # type: ignore[no-any-return]
-
     def abs(self, x: Any) -> Lanes:
         return self._f.call("fabs", x)
 
+    def where(self, condition: Lanes, x: Any, y: Any) -> Lanes:
+        return self._f.select(condition, x, y)
 
+    def __getattr__(self, name: str) -> Callable[..., Lanes]:
+        if name not in _OF_ARRAYS:
+            raise UntranslatableError(f"numpy.{name}")
+        return lambda *operands: row(self._f, name, *operands)
+
+
+_OF_ARRAYS = {"maximum", "minimum", "sign", "square"}  # whose results are NumPy's to the last bit
 _IN_LIBRARY = {"asin", "acos", "atan2", "cbrt", "hypot", "lgamma"}
 
 
