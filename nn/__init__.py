@@ -115,6 +115,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "nn.compare": ("Comparison", "compare_paths"),
+            "nn.distributed": (),
             "nn.exchange.parts": ("ReadError",),
             "nn.exchange.routes": ("read", "write"),
             "nn.layer_table": ("Summary", "summary"),

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from nn.stopping import Best
 from nn.updates import History
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Content: TypeAlias = tuple[dict[str, Array], dict[str, Any]]
 SAVE_SECONDS = 10.0  # between two checkpoints: what a run that is killed loses at most, about
 _SHARE = 20  # and at most this part of the time goes into writing them
 _LISTS = ("loss", "step_loss", "step_weight", "val_loss", "evaluated")
@@ -35,28 +36,17 @@ class Checkpoints:
     """The checkpoint of a run in a folder: `load` it, `save` it, or `save_if_due`.
 
     The folder is made. `run` says what the run depends on, in what JSON can say; a file of a run
-    with another one is refused. What is saved are the very objects given here.
+    with another one is refused. What is saved is the `state`.
 
     Raises TypeError where the state of the optimiser or the scheduler is nothing that JSON can
     say, OSError where the folder can't be written, and ImportError with what to install.
     """
 
     def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        run: dict[str, Any],
-        *,
-        theta: Array,
-        gradient: Array,
-        optimizer: Optimizer,
-        scheduler: LRScheduler | None,
-        history: History,
-        best: Best,
+        self, folder: str | os.PathLike[str], run: dict[str, Any], state: TrainingState
     ) -> None:
         self.path = Path(folder) / "checkpoint.safetensors"
-        self._run, self._theta, self._gradient = _plain(run), theta, gradient
-        self._optimizer, self._scheduler = optimizer, scheduler
-        self._history, self._best = history, best
+        self._run, self._state = _plain(run), state
         json.dumps(self._content({})[1])  # what can't be saved is found now
         check_saving(self.path.parent)
         self._next = time.monotonic() + SAVE_SECONDS
@@ -88,31 +78,6 @@ class Checkpoints:
         now = time.monotonic()
         self._next = now + max(SAVE_SECONDS, _SHARE * (now - began))
 
-    def _content(self, progress: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The arrays of the file, and what it says about them."""
-        history, best = self._history, self._best
-        arrays = {"theta": self._theta, "gradient": self._gradient}
-        for name in _LISTS:
-            arrays[f"history.{name}"] = np.array(getattr(history, name), dtype=np.float64)
-        for name, numbers in history.metrics.items():
-            arrays[f"metric.{name}"] = np.array(numbers, dtype=np.float64)
-        if best.theta is not None:
-            arrays["best"] = best.theta
-        optimizer = self._optimizer.state_dict()
-        for k, state in enumerate(optimizer["state"]):
-            arrays |= {f"slot.{k}.{n}": x for n, x in state.items() if n != "step"}
-        return arrays, {
-            "kind": _KIND,
-            "run": self._run,
-            "progress": progress,
-            "metrics": list(history.metrics),
-            "seconds": history.seconds,
-            "groups": [_plain(group) for group in optimizer["param_groups"]],
-            "steps": [state["step"] for state in optimizer["state"]],
-            "scheduler": None if self._scheduler is None else self._scheduler.state_dict(),
-            "best": {"number": best.number, "epoch": best.epoch, "waited": best.waited},
-        }
-
     def load(self) -> dict[str, Any] | None:
         """Bring everything to where the file says, and return its `progress`; None without a file.
 
@@ -128,16 +93,73 @@ class Checkpoints:
         if text := difference(about.get("run"), self._run):
             reason = f"it is of another run: {text}; give this run a folder of its own"
             raise CheckpointError(self.path, reason)
+        try:
+            return self._state.take(arrays, about)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"its description makes no sense ({type(error).__name__}: {error})"
+            raise CheckpointError(self.path, reason) from None
+
+    def _content(self, progress: dict[str, Any]) -> Content:
+        """The arrays of the file, and what it says about them."""
+        arrays, about = self._state.content(progress)
+        return arrays, {"kind": _KIND, "run": self._run, **about}
+
+
+class TrainingState:
+    """All that changes while a run trains, in the very objects given here: its `content` is what
+    a checkpoint holds, and what another process of the same run can `take`."""
+
+    def __init__(
+        self,
+        *,
+        theta: Array,
+        gradient: Array,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        history: History,
+        best: Best,
+    ) -> None:
+        self._theta, self._gradient = theta, gradient
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._history, self._best = history, best
+
+    def content(self, progress: dict[str, Any]) -> Content:
+        """The arrays, and what there is to say besides; `progress` is what `take` then returns."""
+        history, best = self._history, self._best
+        arrays = {"theta": self._theta, "gradient": self._gradient}
+        for name in _LISTS:
+            arrays[f"history.{name}"] = np.array(getattr(history, name), dtype=np.float64)
+        for name, numbers in history.metrics.items():
+            arrays[f"metric.{name}"] = np.array(numbers, dtype=np.float64)
+        if best.theta is not None:
+            arrays["best"] = best.theta
+        optimizer = self._optimizer.state_dict()
+        for k, state in enumerate(optimizer["state"]):
+            arrays |= {f"slot.{k}.{n}": x for n, x in state.items() if n != "step"}
+        return arrays, {
+            "progress": progress,
+            "metrics": list(history.metrics),
+            "seconds": history.seconds,
+            "groups": [_plain(group) for group in optimizer["param_groups"]],
+            "steps": [state["step"] for state in optimizer["state"]],
+            "scheduler": None if self._scheduler is None else self._scheduler.state_dict(),
+            "best": {"number": best.number, "epoch": best.epoch, "waited": best.waited},
+        }
+
+    def take(self, arrays: dict[str, Array], about: dict[str, Any]) -> dict[str, Any]:
+        """Bring everything to where a content says, and return its `progress`.
+
+        Raises an error of some kind for one that makes no sense: nothing is changed then.
+        """
         before = copy.deepcopy(self._optimizer.state_dict())
         try:
             take = self._taken(arrays, about)
             self._optimizer.load_state_dict(self._optimizer_state(arrays, about))
             if self._scheduler is not None:
                 self._scheduler.load_state_dict(about["scheduler"])
-        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except Exception:
             self._optimizer.load_state_dict(before)
-            reason = f"its description makes no sense ({type(error).__name__}: {error})"
-            raise CheckpointError(self.path, reason) from None
+            raise
         take()
         return dict(about["progress"])
 

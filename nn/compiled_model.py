@@ -24,11 +24,13 @@ def loss_program(
     dtype: Any,
     native: bool = True,
     names: tuple[str, ...] = ("",),
+    sizes: tuple[int, ...] = (),
 ) -> engine.Program:
     """Return the program of a batch's loss: the sum of its terms, and of their weights.
 
     Its arguments are the inputs, whose `names` are as those of `Inputs`, y and, if examples count
-    differently, a number for each of them; and by its name the `loss`.
+    differently, a number for each of them; and by its name the `loss`. There is one for the
+    `sizes` that batches are run in, which runs in no others.
     """
 
     def batch_loss(*data: Any, loss: Loss) -> Any:
@@ -40,7 +42,7 @@ def loss_program(
             sums = [engine.where(own == 0.0, 0.0, own * part) for part in sums]
         return sums
 
-    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name, native, names)
+    key = ("loss", tuple(map(id, parameters)), np.dtype(dtype).name, native, names, sizes)
     options: dict[str, Any] = {"in_axes": 0, "reduce": "sum", "wrt": list(parameters)}
     options |= {"dtype": dtype, "native": native}
     return _kept(model, key, lambda: engine.compile(batch_loss, **options))

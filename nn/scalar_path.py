@@ -30,8 +30,11 @@ class BatchLoss(NamedTuple):
 class TrainingPath(Protocol):
     """What `fit` asks for at every update: a BatchLoss, at some numbers of the parameters."""
 
-    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
-        """`rows` are the numbers of the batch's examples, `draws` the seed and the step."""
+    def __call__(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> BatchLoss:
+        """`rows` are the numbers of the batch's examples, or from its `first` one on of some of
+        them; `draws` are the seed and the step."""
 
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int | None:
         """The place in `rows` of the first example whose loss is inf or nan, or if none is, whose
@@ -61,11 +64,13 @@ class ScalarPath:
     def read_data(self) -> None:
         """Nothing: the data are read where they are."""
 
-    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+    def __call__(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> BatchLoss:
         """Run and differentiate each example, adding into the parameters."""
         set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
         total, weight = 0.0, 0.0
-        for place, row in enumerate(rows.tolist()):
+        for place, row in enumerate(rows.tolist(), first):
             with engine.enable_grad(), drawing(*draws, place):
                 example, own = self.loss_of(row)
             if isinstance(example, Value):
@@ -113,7 +118,9 @@ class ScalarFunctionPath:
     ) -> None:
         self._function, self._parameters, self._advance = function, parameters, advance
 
-    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+    def __call__(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> BatchLoss:
         """Compute and differentiate the function once."""
         set_leaves(self._parameters, theta.tolist(), [0.0] * len(theta))
         with engine.enable_grad(), drawing(*draws):

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.errors import whole
 from nn.divergence import OnNonfinite, check_on_nonfinite
+from nn.examples import Examples
 from nn.module import Module, frozen_in
 from nn.optim import LBFGS, OneCycleLR, Optimizer
 from nn.stopping import EarlyStopping
@@ -117,4 +118,13 @@ def check_batches(optimizer: Optimizer, updates: int) -> None:
         raise ValueError(
             "LBFGS compares gradients of one function, and every batch is another: leave "
             "batch_size out, so that an update is about all examples, or use nn.minimize"
+        )
+
+
+def check_shared(examples: Examples, shards: int) -> None:
+    """Raise ValueError where batches are computed in shards, by processes that can't have them."""
+    if shards and examples.are_read_anew:
+        raise ValueError(
+            "with `on`, every process has all examples at hand, and a loader of another library "
+            "gives others in every pass: give X and y, or an nn.DataLoader"
         )

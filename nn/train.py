@@ -7,6 +7,7 @@ in `updates`; here is what goes on around them: epochs, evaluation, checkpoints,
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
@@ -21,8 +22,10 @@ from engine.errors import whole
 from engine.leaves import numbers_of
 from nn import identity
 from nn.adopting import LossLike, ModelLike, loss_of, model_of, optimizer_of, scheduler_of
-from nn.checkpoints import Checkpoints, check_can_be_saved
+from nn.checkpoints import Checkpoints, TrainingState, check_can_be_saved
 from nn.compiled_model import CANT_COMPILE
+from nn.distributed.groups import DistributedError, Group, ShardedPath, group_of, nothing
+from nn.distributed.shards import sizes
 from nn.divergence import DivergenceError, OnNonfinite, Watch
 from nn.evaluation import Evaluation
 from nn.examples import ClassWeight, Examples, checked_data, is_loader
@@ -39,6 +42,7 @@ from nn.settings import (
     check_batches,
     check_monitor,
     check_moved,
+    check_shared,
     check_steps,
     checked_callbacks,
 )
@@ -47,6 +51,7 @@ from nn.updates import History, PathName, Updates, write
 from nn.vectorised_path import VectorisedPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+AnyPath: TypeAlias = ScalarPath | VectorisedPath | ShardedPath
 Callback: TypeAlias = Callable[[int, History], object]
 
 
@@ -77,6 +82,7 @@ def fit(
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
     on_nonfinite: OnNonfinite = "stop",
+    on: Group | None = None,
 ) -> History:
     """Train `model` on the rows of X and y, in place, and return the History.
 
@@ -133,53 +139,65 @@ def fit(
     again. Where a checkpoint can't be written, for lack of room for example, there is a warning,
     and the run goes on without.
 
+    With `on` a batch is divided among processes: `nn.distributed.mpi()` or `dask(client)`. Its
+    gradient is then the sum of those of 16 shards, or another fixed number of them, in a fixed
+    order, each computed in one thread, so that the weights are the same, to the last bit, for any
+    number of processes, and for `nn.distributed.local()` (models that branch on their data, on the
+    vectorised path: but for rounding). See `docs/distributed.md`.
+
     Raises ValueError for NaN and inf, for rows of different lengths, for X and y of different
     lengths, where outputs and targets differ in shape, and where the optimiser moves none of the
     model's parameters, or frozen ones, or is not the scheduler's; TypeError for a class or a name
     in place of a loss, an optimiser or a scheduler; TraceError where the vectorised path is asked
-    for and can't be; CheckpointError for a checkpoint that is damaged or of another run. All of
-    this is found before the first update; the parameters are then as they were.
+    for and can't be; CheckpointError for a checkpoint that is damaged or of another run;
+    DistributedError where processes are about different runs. All of this is found before the
+    first update; the parameters are then as they were. Where all workers are gone later on, a
+    DistributedError leaves the last weights in the model and in the checkpoint.
     """
-    model, loss = model_of(model), loss_of(loss)
-    scheduler = scheduler_of(scheduler, optimizer)
-    optimizer = optimizer_of(optimizer)
-    check_moved(model, optimizer)
-    if checkpoint is not None:
-        check_can_be_saved(optimizer, scheduler)
-    settings = Settings(
-        *(epochs, path, dtype, native, seed, l2, clip_norm),
-        *(evaluate_every, progress, on_nonfinite),
-    )
-    examples = Examples(
-        *(X, y, loss),
-        batch_size=whole("batch_size", batch_size, 1) if batch_size is not None else None,
-        shuffle=shuffle,
-        seed=settings.seed,
-        sample_weight=sample_weight,
-        class_weight=class_weight,
-    )
-    check_batches(optimizer, examples.updates)
-    validation = None
-    if validation_data is not None:
-        pair = (validation_data, None) if is_loader(validation_data) else validation_data
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError("validation_data is a pair of X and y, such as (X_test, y_test)")
-        names = ("the validation X", "the validation y")
-        validation = checked_data(pair[0], pair[1], loss, *names)
-    named = names_of(metrics)
-    check_monitor(early_stopping, scheduler, validation is not None, named)
-    check_steps(scheduler, examples.updates, settings.epochs, checkpoint is not None)
-    history = History()
-    evaluation = Evaluation(
-        *(model, loss, examples, history),
-        validation=validation,
-        metrics=named,
-        stopping=early_stopping,
-        path=settings.path,
-        times=settings.epochs // settings.evaluate_every,
-    )
-    run = _Run(model, loss, optimizer, scheduler, examples, settings, history, evaluation)
-    run.callbacks = checked_callbacks(callbacks)
+    group = group_of(on)
+    with group.beginning():
+        model, loss = model_of(model), loss_of(loss)
+        scheduler = scheduler_of(scheduler, optimizer)
+        optimizer = optimizer_of(optimizer)
+        check_moved(model, optimizer)
+        if checkpoint is not None or group.size > 1:
+            check_can_be_saved(optimizer, scheduler)
+        settings = Settings(
+            *(epochs, path, dtype, native, seed, l2, clip_norm),
+            *(evaluate_every, progress and group.leads, on_nonfinite),
+        )
+        examples = Examples(
+            *(X, y, loss),
+            batch_size=whole("batch_size", batch_size, 1) if batch_size is not None else None,
+            shuffle=shuffle,
+            seed=settings.seed,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+        check_batches(optimizer, examples.updates)
+        check_shared(examples, group.shards)
+        validation = None
+        if validation_data is not None:
+            pair = (validation_data, None) if is_loader(validation_data) else validation_data
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError("validation_data is a pair of X and y, such as (X_test, y_test)")
+            names = ("the validation X", "the validation y")
+            validation = checked_data(pair[0], pair[1], loss, *names)
+        named = names_of(metrics)
+        check_monitor(early_stopping, scheduler, validation is not None, named)
+        check_steps(scheduler, examples.updates, settings.epochs, checkpoint is not None)
+        history = History()
+        evaluation = Evaluation(
+            *(model, loss, examples, history),
+            validation=validation,
+            metrics=named,
+            stopping=early_stopping,
+            path=settings.path,
+            times=settings.epochs // settings.evaluate_every,
+        )
+        parts = (model, loss, optimizer, scheduler, examples, settings, history, evaluation)
+        run = _Run(*parts, group)
+        run.callbacks = checked_callbacks(callbacks if group.leads else ())
     return run.go(checkpoint)
 
 
@@ -196,10 +214,13 @@ class _Run:
         settings: Settings,
         history: History,
         evaluation: Evaluation,
+        group: Group,
     ) -> None:
         self.model, self.loss, self.examples, self.settings = model, loss, examples, settings
         self.optimizer, self.scheduler = optimizer, scheduler
+        self.group = group
         self.callbacks: list[Callback] = []
+        self._pauses = False  # whether some process has any
         self.parameters = optimizer.parameters()
         self.theta = np.array(numbers_of(self.parameters), settings.dtype)
         self.gradient = np.zeros_like(self.theta)
@@ -211,6 +232,15 @@ class _Run:
         self._began = time.perf_counter()
         self._generator_state: Any = None  # of a DataLoader's own, before the epoch under way
         self._interrupts = Interrupts()
+        group.begin(self._interrupts)
+        self._state = TrainingState(
+            theta=self.theta,
+            gradient=self.gradient,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            history=history,
+            best=evaluation.best,
+        )
         self._checkpoints: Checkpoints | None = None
         total = settings.epochs * examples.each_epoch
         self.bar = Bar(total, settings.progress, estimate=settings.path == "scalar")
@@ -226,10 +256,13 @@ class _Run:
         """Train, whatever happens on the way, and return the History."""
         history = self.history
         try:
-            self._step = self._training_path()
-            self._check_shapes()
-            if checkpoint is not None:
-                self._go_on_from(checkpoint)
+            with self.group.beginning():
+                self._step = self._training_path()
+                self._check_shapes()
+            self.group.compare(lambda: {"epochs": self.settings.epochs, **self._identity()})
+            self._pauses = self.group.share(lambda: bool(self.callbacks))
+            if checkpoint is not None or self.group.size > 1:
+                self._in_one(lambda: self._go_on_from(checkpoint))
             if self.settings.path == "auto" and self.settings.progress:
                 self.bar.say(f"{history.path} path: {history.reason}")
             with self._interrupts:
@@ -239,14 +272,20 @@ class _Run:
             if self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
             self._evaluation.restore_best(self.theta)
-            self._evaluation.check()
+            if self.group.leads:
+                self._evaluation.check()
         except DivergenceError as end:
             history.stopped = str(end)
             self._note_epochs()
             if self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
             self._evaluation.restore_best(self.theta)
-            warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=3)
+            if self.group.leads:
+                warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=3)
+        except DistributedError:
+            if self._checkpoints is not None:
+                self._checkpoints.save(self._progress())
+            raise
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Stopped) and self._checkpoints is not None:
                 self._checkpoints.save(self._progress())
@@ -311,7 +350,7 @@ class _Run:
     def _epochs_at_once(self) -> int:
         """How many epochs there are before something is to be done between two."""
         own = self.examples.generator is not None  # its state is noted before every epoch
-        if self.callbacks or self._each_epoch or own or self.examples.are_read_anew:
+        if self._pauses or self._each_epoch or own or self.examples.are_read_anew:
             return 1
         every, left = self.settings.evaluate_every, self.settings.epochs - self.epoch
         return min(left, every - self.epoch % every) if self._evaluation.is_asked_for else left
@@ -320,13 +359,36 @@ class _Run:
         self._note_time()
         if self._checkpoints is not None:
             self._checkpoints.save_if_due(self._progress())
-        self._interrupts.check()
+        self.group.check_interrupts()
 
     def _between_epochs(self) -> None:
         """What is to be done after an epoch, or several that need nothing in between."""
-        history, settings, evaluation = self.history, self.settings, self._evaluation
-        due = self.epoch % settings.evaluate_every == 0 or self.epoch == settings.epochs
-        looking = evaluation.is_asked_for and due
+        every, epochs = self.settings.evaluate_every, self.settings.epochs
+        due = self.epoch % every == 0 or self.epoch == epochs
+        looking = self._evaluation.is_asked_for and due
+        if looking or self._pauses:
+            self._in_one(lambda: self._look(looking))
+        else:
+            self._look(looking)
+        if self._pauses:  # callbacks may have changed the data
+            self._step.read_data()
+        self._between_calls()
+
+    def _in_one(self, work: Callable[[], object]) -> None:
+        """Do in the first process what is one's to do, and have the others take what it made of
+        the run."""
+
+        def done() -> Any:
+            work()
+            return self._state.content(self._progress()) if self.group.size > 1 else None
+
+        content = self.group.share(done)
+        if not self.group.leads:
+            self._take_over(self._state.take(*content))
+
+    def _look(self, looking: bool) -> None:
+        """Evaluate, if it is time to, step a schedule that goes by epochs, and call callbacks."""
+        history, evaluation = self.history, self._evaluation
         if looking or self.callbacks:
             write(self.parameters, self.theta, self.gradient)
         if looking:
@@ -340,9 +402,6 @@ class _Run:
                 callback(self.epoch - 1, history)
             finally:
                 self.theta[:] = numbers_of(self.parameters)  # it may have moved them
-        if self.callbacks:  # or have changed the data
-            self._step.read_data()
-        self._between_calls()
 
     def _step_scheduler(self, looked: bool) -> None:
         """Step a schedule that goes by epochs; one of a plateau is told what it looks at."""
@@ -356,33 +415,30 @@ class _Run:
 
     # --- checkpoints ---
 
-    def _go_on_from(self, folder: str | os.PathLike[str]) -> None:
+    def _go_on_from(self, folder: str | os.PathLike[str] | None) -> None:
         """Save here from now on, and go on from what was saved, if it was."""
-        self._checkpoints = Checkpoints(
-            folder,
-            self._identity(),
-            theta=self.theta,
-            gradient=self.gradient,
-            optimizer=self.optimizer,
-            scheduler=self.scheduler,
-            history=self.history,
-            best=self._evaluation.best,
-        )
+        if folder is None:
+            return
+        self._checkpoints = Checkpoints(folder, self._identity(), self._state)
         progress = self._checkpoints.load()
         if progress is None:
             return
+        self._take_over(progress)
+        done = len(self.history.step_loss) / self.examples.updates
+        self._began -= self.history.seconds
+        self.bar.advance(int(done * self.examples.each_epoch))
+        if self.settings.progress:
+            self.bar.say(f"going on from {self._checkpoints.path}, after {done:.4g} epochs")
+
+    def _take_over(self, progress: dict[str, Any]) -> None:
+        """Be where another run, or another process, is."""
         self.epoch = progress["epoch"]
         self.history.stopped = progress["stopped"]
         self.history.best_epoch = self._evaluation.best.epoch
-        examples = self.examples
-        if examples.generator is not None and progress["generator"]:
+        generator = self.examples.generator
+        if generator is not None and progress["generator"]:
             version, numbers, gauss = progress["generator"]
-            examples.generator.setstate((version, tuple(numbers), gauss))
-        done = len(self.history.step_loss) / examples.updates
-        self._began -= self.history.seconds
-        self.bar.advance(int(done * examples.each_epoch))
-        if self.settings.progress:
-            self.bar.say(f"going on from {self._checkpoints.path}, after {done:.4g} epochs")
+            generator.setstate((version, tuple(numbers), gauss))
 
     def _identity(self) -> dict[str, Any]:
         """All that makes this the run that it is: see `fit` for what may be another."""
@@ -403,6 +459,7 @@ class _Run:
             "dtype": settings.dtype.name,
             "path": self.history.path,
             **({} if settings.native else {"native": False}),
+            **({"shards": self.group.shards} if self.group.shards else {}),
             "seed": settings.seed,
             "l2": settings.l2,
             "clip_norm": settings.clip_norm,
@@ -426,21 +483,25 @@ class _Run:
 
     # --- small things ---
 
-    def _training_path(self) -> ScalarPath | VectorisedPath:
+    def _training_path(self) -> AnyPath:
         """The path that was asked for, or the better one that is possible; `history` says why."""
         settings, history, examples = self.settings, self.history, self.examples
         if settings.path == "scalar":
             return self._scalar_path("it was asked for")
+        shards = self.group.shards
+        make = functools.partial(
+            VectorisedPath,
+            *(self.model, self.loss, self.parameters, examples.X, examples.y),
+            nothing if shards else self.bar.advance,
+            settings.dtype,
+            examples.size,
+            settings.epochs * examples.updates,
+            examples.weights,
+            native=settings.native,
+            sizes=sizes(np.diff(examples.starts).tolist(), shards) if shards else (),
+        )
         try:
-            step = VectorisedPath(
-                *(self.model, self.loss, self.parameters, examples.X, examples.y),
-                self.bar.advance,
-                settings.dtype,
-                examples.size,
-                settings.epochs * examples.updates,
-                examples.weights,
-                native=settings.native,
-            )
+            step = self._spread(make)
         except CANT_COMPILE as error:
             self._check_auto(error)
             return self._scalar_path(str(error))
@@ -449,10 +510,17 @@ class _Run:
             history.reason += "; the optimiser's own step is called for every update"
         return step
 
+    def _spread(self, make: Callable[[], ScalarPath | VectorisedPath]) -> AnyPath:
+        """The path, or if batches are divided, one on which the group computes."""
+        if not self.group.shards:
+            return make()
+        return ShardedPath(make, self.group, self.bar.advance)
+
     def _check_shapes(self) -> None:
         """Find outputs and targets of different shapes before the first update: tracing did that
         for the examples of the vectorised path."""
         model, loss, step = self.model, self.loss, self._step
+        step = step.inner if isinstance(step, ShardedPath) else step
         own = self.examples.X, self.examples.y
         if isinstance(step, ScalarPath):
             check_first(model, loss, *own)
@@ -465,13 +533,14 @@ class _Run:
         else:
             check_first(model, loss, *held_out)
 
-    def _scalar_path(self, reason: str) -> ScalarPath:
+    def _scalar_path(self, reason: str) -> AnyPath:
         """The path on Values, and why it is taken."""
         self.history.path, self.history.reason = "scalar", reason
         given = (self.model, self.loss, self.parameters, self.examples.X, self.examples.y)
-        return ScalarPath(*given, self._advance_by_one, self.examples.weights)
+        advance = nothing if self.group.shards else self._advance_by_one
+        return self._spread(functools.partial(ScalarPath, *given, advance, self.examples.weights))
 
-    def _fall_back(self, error: Exception) -> ScalarPath:
+    def _fall_back(self, error: Exception) -> AnyPath:
         """The path for the rest of a run in which something came up that can't be compiled."""
         self._check_auto(error)
         self._step = self._scalar_path(str(error))

@@ -86,8 +86,12 @@ class LoopPath(ABC):
 class VectorisedPath(LoopPath):
     """All examples of a batch at once, by a program; `weights` are as for `ScalarPath`.
 
-    `advance` is called with how many examples are done. Raises TraceError where there can be no
-    program, and ValueError where outputs and targets differ in shape.
+    `advance` is called with how many examples are done. Where `sizes` are given, a batch is run in
+    parts of as many rows: the program is then one of its own, and code is made for these sizes in
+    their order, so that a part is rounded alike in any process, whatever ran there before.
+
+    Raises TraceError where there can be no program, and ValueError where outputs and targets
+    differ in shape.
     """
 
     def __init__(
@@ -104,17 +108,19 @@ class VectorisedPath(LoopPath):
         weights: Array | None = None,
         *,
         native: bool = True,
+        sizes: tuple[int, ...] = (),
     ) -> None:
         X.check(model)
         arrays = (*X.arrays, y) if weights is None else (*X.arrays, y, weights)
-        self.program = loss_program(model, loss, parameters, dtype, native, X.names)
+        self.program = loss_program(model, loss, parameters, dtype, native, X.names, sizes)
         self._loop = Loop(self.program, *arrays, loss=loss)
         self._parameters, self._arrays = parameters, len(arrays)
-        self._size = min(batch_size or len(X), len(X))
+        self._size = sizes[0] if sizes else min(batch_size or len(X), len(X))
         self._loop.expect(updates, self._size)
         # once now: what can't be compiled is found here, and code is made for such a batch
         theta = np.array(numbers_of(parameters), dtype)
-        self._loop.gradient(theta, np.arange(self._size), (0, 0))
+        for size in sizes or (self._size,):
+            self._loop.gradient(theta, np.arange(size), (0, 0))
         self._advance = advance
 
     def check(self, X: Inputs, y: Array) -> None:
@@ -130,9 +136,11 @@ class VectorisedPath(LoopPath):
         """Take the data as they are now."""
         self._loop.read_data()
 
-    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+    def __call__(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> BatchLoss:
         """Run the program on the rows."""
-        outputs, gradient = self._loop.gradient(theta, rows, draws)
+        outputs, gradient = self._loop.gradient(theta, rows, draws, first)
         total, weight = outputs.sum(axis=0, dtype=np.float64).tolist()
         self._advance(len(rows))
         return BatchLoss(total, weight, gradient)
@@ -177,7 +185,9 @@ class FunctionPath(LoopPath):
         self._loop.expect(updates)
         self._loop.gradient(np.array(numbers_of(parameters), dtype), _NONE, (0, 0))
 
-    def __call__(self, theta: Array, rows: Array, draws: tuple[int, int]) -> BatchLoss:
+    def __call__(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> BatchLoss:
         """Run the program once."""
         outputs, gradient = self._loop.gradient(theta, _NONE, draws)
         self._advance(1)

@@ -44,6 +44,7 @@ class Arguments:
     is_lane: list[bool] = field(default_factory=list)
     of_argument: list[range] = field(default_factory=list)
     count: int | None = None  # examples; None where nothing is batched
+    first: int = 0  # the number of the first of them, in what they draw
     signature: tuple[Any, ...] = ()
     statics: list[Any] = field(default_factory=list)  # functions and such, told by what they read
     build: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]] = lambda leaves: ([], {})

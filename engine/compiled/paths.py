@@ -246,7 +246,7 @@ class Paths:
         if len(self.paths) >= MOST_PATHS:
             self._warn(len(outcomes) - 1)
             return None
-        counter = example if self.batched else stream.example
+        counter = call.first + example if self.batched else stream.example
         call.write_leaves()
         with self.naming(example), drawing(*call.draws, counter), _collector_paused():
             path = self._trace(call.arguments, example, outcomes)
@@ -448,6 +448,7 @@ class Call:
         if paths.batched:
             arguments.matrix = self.lanes  # to look examples up in
         self.count = max(1, len(self.lanes)) if paths.batched else 1
+        self.first = arguments.first
         self.given = leaf_numbers
         self.outputs: Array | None = None
         self.structure: Any = None  # of one example's result
@@ -555,7 +556,7 @@ class Call:
         """A run, and what its columns of gradients are gradients by."""
         backward = weights is not None
         machine, columns = self.paths.machine(path, self.wanted, backward, lifted)
-        ids = which if self.paths.batched else np.array([stream.example])
+        ids = which + self.first if self.paths.batched else np.array([stream.example])
         asked = list(columns.values())
         with np.errstate(all="ignore"):  # inf and nan are results like others
             run = machine.run(shared, lanes, ids, self.draws, weights, asked, trusted)
@@ -598,7 +599,7 @@ class Call:
         self.write_leaves()
         inputs = [computed_leaf(x) for x in self.arguments.example(i)]
         args, keywords = self.arguments.build(inputs)
-        example = i if self.paths.batched else stream.example
+        example = self.first + i if self.paths.batched else stream.example
         with (
             modes.enable_grad(),
             modes.inlining(),

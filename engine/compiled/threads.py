@@ -8,8 +8,10 @@ needed, and anew in a forked process, which inherits none of its threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from engine import locks
@@ -22,12 +24,21 @@ _wanted: int | None = None
 _pool: ThreadPoolExecutor | None = None
 
 
+class _Here(threading.local):
+    alone = False
+
+
+_here = _Here()
+
+
 def get_num_threads() -> int:
     """Return how many threads a compiled program may use for a large batch.
 
     As many as there are processors for this process, or the number in the environment variable
     GRADLOOM_NUM_THREADS, or what `set_num_threads` said.
     """
+    if _here.alone:
+        return 1
     if _wanted is not None:
         return _wanted
     given = os.environ.get("GRADLOOM_NUM_THREADS", "")
@@ -47,6 +58,17 @@ def set_num_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"there is at least 1 thread, not {count}")
     _wanted = count
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Have what this thread calls use no other thread for a while: sums are then rounded alike
+    wherever they are computed."""
+    before, _here.alone = _here.alone, True
+    try:
+        yield
+    finally:
+        _here.alone = before
 
 
 def run_together(tasks: Sequence[Callable[[], T]]) -> list[T]:

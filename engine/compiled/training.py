@@ -95,15 +95,28 @@ class Loop:
         source = _Rows(others, self.dtype) if others else self._rows
         return self._run(theta, source.of(rows), draws, gradient=False).outputs
 
-    def gradient(self, theta: Array, rows: Array, draws: tuple[int, int]) -> tuple[Array, Array]:
-        """Return the same, and the gradient of the first output's sum over them by `theta`."""
-        result = self._run(theta, self._rows.of(rows), draws, gradient=True)
+    def gradient(
+        self, theta: Array, rows: Array, draws: tuple[int, int], first: int = 0
+    ) -> tuple[Array, Array]:
+        """Return the same, and the gradient of the first output's sum over them by `theta`.
+
+        `first` is the number of the first example within its batch, as random numbers go by it.
+        """
+        result = self._run(theta, self._rows.of(rows), draws, gradient=True, first=first)
         return result.outputs, result.leaves[: len(theta)]
 
     def _run(
-        self, theta: Array, matrix: Array, draws: tuple[int, int], *, gradient: bool
+        self,
+        theta: Array,
+        matrix: Array,
+        draws: tuple[int, int],
+        *,
+        gradient: bool,
+        first: int = 0,
     ) -> Result:
-        arguments = dataclasses.replace(self._arguments, matrix=matrix, count=len(matrix))
+        arguments = dataclasses.replace(
+            self._arguments, matrix=matrix, count=len(matrix), first=first
+        )
         self._go_by_now()
         with self._paths.lock:
             weights = None
