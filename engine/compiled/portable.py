@@ -6,6 +6,7 @@ function reads, so they are told as that: by their places on the walk over what 
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 from collections.abc import Callable
@@ -55,7 +56,12 @@ def found_at(told: Any, f: Callable[..., Any]) -> Any:
 
 
 def is_global(item: Any) -> bool:
-    """Whether an object is found by its module and name, as a decorated function is."""
+    """Whether an object is found by its module and name, as a decorated function is.
+
+    The main module is another one in other processes: what is of it is told by its content.
+    """
+    if getattr(item, "__module__", "") == "__main__":
+        return False
     found = sys.modules.get(getattr(item, "__module__", ""))
     for name in getattr(item, "__qualname__", "").split("."):
         found = getattr(found, name, None)
@@ -73,18 +79,26 @@ class Portable:
 
     def __reduce__(self) -> Any:
         try:
-            return pickle.loads, (pickle.dumps(self.f),)
+            content = pickle.dumps(self.f)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return pickle.loads, (_by_cloudpickle(self.f, error),)
+        if b"__main__" in content:  # a name that means something else in another process
+            with contextlib.suppress(pickle.PicklingError):
+                content = _by_cloudpickle(self.f, None)
+        return pickle.loads, (content,)
 
 
-def _by_cloudpickle(f: Callable[..., Any], error: Exception) -> bytes:
+def _by_cloudpickle(f: Callable[..., Any], error: Exception | None) -> bytes:
+    advice = "install cloudpickle"
     try:
         import cloudpickle
-    except ImportError:
+
+        advice = "have it read nothing that can't"
+        return bytes(cloudpickle.dumps(f))
+    except (ImportError, pickle.PicklingError, AttributeError, TypeError) as other:
         name = getattr(f, "__qualname__", type(f).__name__)
+        reason = error if isinstance(other, ImportError) else other
         raise pickle.PicklingError(
-            f"the program of {name} can't be pickled, since its function can't: {error}; define "
-            "the function at the top level of a module, or install cloudpickle"
-        ) from error
-    return bytes(cloudpickle.dumps(f))
+            f"the program of {name} can't be pickled, since its function can't: {reason}; define "
+            f"the function at the top level of a module, or {advice}"
+        ) from other

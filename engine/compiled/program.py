@@ -21,6 +21,7 @@ from engine.compiled import jitted
 from engine.compiled.arguments import Arguments, take_apart
 from engine.compiled.buffered import Buffered
 from engine.compiled.describe import describe
+from engine.compiled.mapped import mapped, packed
 from engine.compiled.paths import Array, Paths, Result, Wanted
 from engine.compiled.plan import AGAIN
 from engine.compiled.plans import Asked, Plans
@@ -80,6 +81,8 @@ class Program(Shown):
         self._lock = locks.freed()
         self._wanted_of: dict[Any, Wanted] = {}
         self._plans = Plans()
+        self._of_sums: Program | None = None  # for `map`
+        self._sent: tuple[Paths, bytes, list[Value]] | None = None
         self._leaves: list[Value] = []
         self._wrt_places: list[int] = []
         self._rebuild_wrt: Callable[[list[Any]], Any] | None = None
@@ -189,6 +192,64 @@ class Program(Shown):
         wanted = self._wanted(arguments, args)
         self._run(paths, arguments, self._weight(arguments), wanted)
         return Buffered(self, paths, arguments, wanted, self._leaves)
+
+    def map(
+        self,
+        *args: Any,
+        on: Any = None,
+        kind: Literal["value", "grad", "value_and_grad"] = "value",
+        block_size: int = 4096,
+        **keywords: Any,
+    ) -> Any:
+        """Return what a call would, or `grad` or `value_and_grad`, from blocks of the examples that
+        workers compute.
+
+        `on` is a client of Dask, an executor of `concurrent.futures` (of joblib's loky or
+        mpi4py's, too), or None for this process. A block has `block_size` examples, one thread
+        and random numbers of its own, and sums over examples go up one pairwise tree of blocks:
+        the bits are the same for any number of workers, on processors of one kind. They differ by
+        rounding from those of one call. Values of leaves go along with each block; where a worker
+        of Dask dies, others do its blocks.
+
+        Batched arguments may be larger than memory: rows of a `numpy.memmap` are read by the
+        workers from its file, those of a Dask array computed there.
+
+        Raises ValueError where nothing is batched or there are no examples, PicklingError for a
+        function that can't travel, RuntimeError for workers that are gone or have another version.
+
+        >>> import engine
+        >>> program = engine.compile(lambda w, x: w * x * x, in_axes=(None, 0), reduce="sum")
+        >>> program.map(2.0, [1.0, 2.0, 3.0], kind="value_and_grad", block_size=2)
+        (28.0, 14.0)
+        """
+        return mapped(self, args, keywords, on, kind, block_size)
+
+    def _summed(self) -> Program:
+        """The same with sums in place of means."""
+        if self._of_sums is None:
+            options = self._options() | {"reduce": "sum"}
+            self._of_sums = _again(self._f, options, places_of(self._wrt, self._f))
+        return self._of_sums
+
+    def _packed(self) -> tuple[bytes, list[Value]]:
+        """The program as it was called last, as workers get it, and the leaves that they set."""
+        paths = self._last
+        assert paths is not None
+        if self._sent is None or self._sent[0] is not paths:
+            reached = {id(item) for item in paths.around.objects}
+            leaves = [leaf for leaf in paths.leaves if id(leaf) in reached]
+            self._sent = paths, packed(self, leaves), leaves
+        paths, content, leaves = self._sent
+        if len(leaves) < len(paths.leaves):  # there are some that only what travels has
+            self._sent = None
+        return content, leaves
+
+    def _gradient_axes(self, axes: Sequence[Any]) -> Any:
+        """Of which examples are side by side in the gradient of a sum over them."""
+        if self._rebuild_wrt is not None:
+            return None
+        chosen = [axes[k] for k in _chosen(self._argnums, axes)]
+        return chosen[0] if isinstance(self._argnums, int) else tuple(chosen)
 
     # --- a run ---
 
