@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="source", type=Path, metavar="RUN.json", help="take this run, don't measure"
     )
     parser.add_argument(
-        "--readme", action="store_true", help="commit to it: benchmarks/results.json and README.md"
+        "--readme",
+        action="store_true",
+        help="commit to it: benchmarks/results.json, and the tables",
     )
     return parser
 

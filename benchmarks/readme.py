@@ -1,28 +1,49 @@
-"""The README's table: generated from the committed results, between two comments."""
+"""The tables of README and documentation: made of the committed results, between two comments."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from benchmarks.harness import OURS
 from benchmarks.results import COMMITTED, BadResultsError, Results, as_text, load, save
-from benchmarks.tables import Line, footnote, rows_table
+from benchmarks.tables import footnote, lines_of, markdown, rows_table
 from engine.files import write_whole
 
-README = Path(__file__).parents[1] / "README.md"
+HOUSE = Path(__file__).parents[1]
+CHOSEN = {  # for the README, and beside whom
+    "moons": "micrograd",
+    "unit-circle": "JAX jit + lax.scan",
+    "mnist": "PyTorch eager",
+    "gpt": "the same code on a plain scalar class",
+    "lotka-volterra": "CasADi, buffered Function",
+}
 NOT_YET = "`make bench` measures it on your machine.\n"  # as long as no results are committed
 BEGIN, END = "<!-- benchmarks: made by `gradloom bench --readme` -->\n", "<!-- /benchmarks -->"
 
 
-def section(results: Results | None) -> str:
-    """Return what stands between the comments: what is asked, and where ours is slower."""
-    if results is None:
-        return NOT_YET
-    return f"{rows_table(results, _belongs)}\n{footnote(results)}"
+def all_lines(results: Results) -> str:
+    """Return what stands in the documentation: what is asked, and where ours is slower."""
+    return rows_table(results, lambda line: line.asked is not None or line.slower)
 
 
-def _belongs(line: Line) -> bool:
-    return line.asked is not None or line.slower
+def few_lines(results: Results) -> str:
+    """Return what stands in the README: a few rows, each beside one peer."""
+    lines = [
+        [line.row["work"], *line.cells()[1:2], *line.cells()[3:6]]
+        for row in results["rows"]
+        for line in lines_of(row)
+        if line.of == OURS and CHOSEN.get(row["name"]) == line.peer
+    ]
+    return markdown(["work", "gradloom", "beside", "its time", "ratio"], lines)
+
+
+PAGES = {HOUSE / "README.md": few_lines, HOUSE / "docs" / "figures.md": all_lines}
+
+
+def section(page: Path, results: Results | None) -> str:
+    """Return what stands between the comments of a page."""
+    return NOT_YET if results is None else f"{PAGES[page](results)}\n{footnote(results)}"
 
 
 def committed() -> Results | None:
@@ -31,22 +52,26 @@ def committed() -> Results | None:
 
 
 def with_section(text: str, content: str) -> str:
-    """Return a README with this between the comments. Raises BadResultsError without them."""
+    """Return a page with this between the comments. Raises BadResultsError without them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise BadResultsError(f"the README lacks the comments {BEGIN.strip()} and {END}")
+        raise BadResultsError(f"a page lacks the comments {BEGIN.strip()} and {END}")
     return f"{before}{BEGIN}{content}{END}{after}"
 
 
 def publish(results: Results) -> None:
-    """Make these the committed results, and the README's table theirs.
+    """Make these the committed results, and the tables of the pages theirs.
 
     Raises BadResultsError for a run that was not full, or in which something failed.
     """
     if results["scale"] != "full" or results["failures"]:
-        raise BadResultsError("the README's table is of a full run in which nothing failed")
+        raise BadResultsError("the tables are of a full run in which nothing failed")
     as_saved: Results = json.loads(as_text(results))  # fewer digits, and as many as the file has
-    text = with_section(README.read_text(encoding="utf-8"), section(as_saved))
+    texts = {
+        page: with_section(page.read_text(encoding="utf-8"), section(page, as_saved))
+        for page in PAGES
+    }
     save(COMMITTED, results)
-    write_whole(README, text.encode())
+    for page, text in texts.items():
+        write_whole(page, text.encode())

@@ -29,6 +29,7 @@ import page_blocks  # noqa: E402
 from engine.drawing import Drawing  # noqa: E402
 
 NOT_PAGES = shutil.ignore_patterns("build.py", "differences.py", "reference.py", "playground")
+NOT_LESSONS = shutil.ignore_patterns("__pycache__", "README.md")
 COMPILED = shutil.ignore_patterns("__pycache__")
 LESSONS = """# Lessons
 
@@ -61,9 +62,11 @@ def gather(source: Path) -> None:
     shutil.copytree(ROOT / "docs", source, ignore=NOT_PAGES)
     shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
     shutil.copytree(ROOT / "nn" / "programs", source / "nn" / "programs", ignore=COMPILED)
-    shutil.copytree(ROOT / "notebooks", source / "lessons", ignore=COMPILED)
+    shutil.copytree(ROOT / "notebooks", source / "lessons", ignore=NOT_LESSONS)
     write_lessons(source / "lessons")
     reference.write(source)
+    for page in source.glob("*.md"):
+        page.write_text(page.read_text().replace("](../notebooks/", "](lessons/"))
     for page in sorted(source.rglob("*.md")):
         draw_pictures(page)
 

@@ -1,11 +1,16 @@
-"""Draws the pictures of the README's section "Seeing graphs": `make gallery`.
+"""Draws the pictures of the guide's section "Seeing graphs" and the README's film: `make gallery`.
 
-Each function makes a graph and draws it; the file is called as the function is.
+Each function makes a graph and draws it; the file is called as the function is. The film is taken
+of the player in Chromium, where there is one.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import random
+import shutil
+import tempfile
 from pathlib import Path
 
 import engine
@@ -73,8 +78,36 @@ def gpt() -> Drawing:
     return engine.draw(loss, limit=40, rankdir="TB")
 
 
+def film(path: Path) -> None:
+    """The player on the README's example, step by step, as a GIF."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    x, w, b = (Value(v, label=name) for v, name in ((2.0, "x"), (-1.5, "w"), (2.6, "b")))
+    y = engine.tanh(w * x + b)
+    y.label = "y"
+    player = engine.step_through(y, theme="light")
+    frames = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
+        page_file = player.save(Path(folder) / "player.html")
+        browser = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 800, "height": 470}, reduced_motion="reduce")
+        page.goto(page_file.as_uri())
+        for _ in player.steps:
+            picture = Image.open(io.BytesIO(page.screenshot()))
+            frames.append(picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
+            page.keyboard.press("ArrowRight")
+        browser.close()
+    durations = [1400] * (len(frames) - 1) + [4000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
 def main() -> None:
     """Write all of them."""
+    if importlib.util.find_spec("playwright") is not None and shutil.which("chromium"):
+        film(FOLDER / "player.gif")
     for draw in (derivatives, softmax, network, perceptron, gpt):
         path = draw().save(FOLDER / f"graph-{draw.__name__}.svg")
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")

@@ -1,6 +1,6 @@
 """How many wrong gradients each checker finds, and how many right ones it lets pass: a table.
 
-Run by itself, `python tests/gradient_checkers.py`, it prints the table in the README. Each checker
+Run by itself, `python tests/gradient_checkers.py`, it prints the table in the guide. Each checker
 gets the catalogue of `wrong_gradients` in the form that is its own, with its defaults.
 """
 

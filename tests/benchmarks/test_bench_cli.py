@@ -112,7 +112,7 @@ def test_the_readme_is_written_on_request(
 ) -> None:
     target = run.parent / "README.md"
     target.write_text(f"{readme.BEGIN}{readme.NOT_YET}{readme.END}\n")
-    monkeypatch.setattr(readme, "README", target)
+    monkeypatch.setattr(readme, "PAGES", {target: readme.all_lines})
     monkeypatch.setattr(readme, "COMMITTED", run.parent / "committed.json")
     options = ["--from", str(run), "--out", str(run.parent / "out"), "--readme"]
     assert bench.main(options) == 0

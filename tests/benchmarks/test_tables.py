@@ -139,26 +139,34 @@ def test_a_figure_is_a_table_over_its_axis() -> None:
 # --- the README ---
 
 
-def test_the_readme_has_the_table_of_the_committed_results() -> None:
-    text = readme.README.read_text(encoding="utf-8")
-    assert text == readme.with_section(text, readme.section(readme.committed()))
+@pytest.mark.parametrize("page", readme.PAGES, ids=[page.name for page in readme.PAGES])
+def test_pages_have_the_tables_of_the_committed_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == readme.with_section(text, readme.section(page, readme.committed()))
 
 
-def test_the_readmes_table_has_what_is_asked_and_where_ours_is_slower() -> None:
+def test_the_long_table_has_what_is_asked_and_where_ours_is_slower() -> None:
     rows = [race("asked", 3.0, asked=2.0), race("slower", 0.5), race("neither", 9.0)]
-    text = readme.section(results(rows))
+    text = readme.all_lines(results(rows))
     assert "the work of asked" in text and "the work of slower" in text
     assert "the work of neither" not in text
-    assert "Abacus 1" in text
+
+
+def test_the_short_table_has_five_rows_each_beside_one_peer() -> None:
+    made = readme.committed()
+    assert made is not None
+    table = readme.few_lines(made).splitlines()
+    assert len(table) == 2 + len(readme.CHOSEN) == 7
+    assert all(peer in line for line, peer in zip(table[2:], readme.CHOSEN.values(), strict=True))
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A README and a place for results of a checkout that is not this one."""
-    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    """A page and a place for results of a checkout that is not this one."""
+    monkeypatch.setattr(readme, "PAGES", {tmp_path / "page.md": readme.all_lines})
     monkeypatch.setattr(readme, "COMMITTED", tmp_path / "results.json")
     text = f"# before\n{readme.BEGIN}{readme.NOT_YET}{readme.END}\nafter\n"
-    (tmp_path / "README.md").write_text(text)
+    (tmp_path / "page.md").write_text(text)
     return tmp_path
 
 
@@ -166,8 +174,10 @@ def test_publishing_writes_the_results_and_the_table(checkout: Path) -> None:
     made = results([race("asked", 3.0, asked=2.0)])
     readme.publish(made)
     assert load(checkout / "results.json") == made == readme.committed()
-    text = (checkout / "README.md").read_text()
-    assert text == f"# before\n{readme.BEGIN}{readme.section(made)}{readme.END}\nafter\n"
+    page = checkout / "page.md"
+    section = readme.section(page, made)
+    assert page.read_text() == f"# before\n{readme.BEGIN}{section}{readme.END}\nafter\n"
+    assert "Abacus 1" in section
 
 
 @pytest.mark.parametrize("changes", [{"scale": "quick"}, {"failures": {"xor": "no"}}])
@@ -177,9 +187,9 @@ def test_only_a_full_run_without_failures_is_published(changes, checkout: Path) 
     assert not (checkout / "results.json").exists()
 
 
-def test_a_readme_without_the_comments_is_told_and_left(checkout: Path) -> None:
-    (checkout / "README.md").write_text("nothing here\n")
+def test_a_page_without_the_comments_is_told_and_left(checkout: Path) -> None:
+    (checkout / "page.md").write_text("nothing here\n")
     with pytest.raises(BadResultsError, match="lacks the comments"):
         readme.publish(results([race("asked", 3.0, asked=2.0)]))
-    assert (checkout / "README.md").read_text() == "nothing here\n"
+    assert (checkout / "page.md").read_text() == "nothing here\n"
     assert not (checkout / "results.json").exists()

@@ -114,9 +114,9 @@ def test_losses_and_accuracies_have_a_meaning_or_are_null(ran: Report) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_readme_names_every_program(name: str) -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    assert f"| `{name}` |" in readme.read_text(encoding="utf-8")
+def test_the_guide_names_every_program(name: str) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guide.md"
+    assert f"| `{name}` |" in guide.read_text(encoding="utf-8")
 
 
 # --- one by one -----------------------------------------------------------------------------
