@@ -1,22 +1,25 @@
 """The exercises of the notebooks: `check` says whether an answer is right, or what is off.
 
 An answer is a number, or a function that is tried on some inputs. Each exercise is a row here: its
-number in the notebooks, and what looks at an answer and returns what is wrong with it, or "".
+number in the notebooks, what a function takes, and what looks at an answer and returns what is
+wrong with it, or "".
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 import engine
 from engine import Value
 
-_EXERCISES: dict[str, Callable[[Any], str]] = {}
+_EXERCISES: dict[str, tuple[Callable[[Any], str], str]] = {}
 
 
 def check(exercise: str, answer: Any) -> None:
@@ -35,7 +38,11 @@ def check(exercise: str, answer: Any) -> None:
         print(f"{exercise} has no answer yet: put one in place of the three dots.")
         return
     try:
-        wrong = _EXERCISES[exercise](answer)
+        look, takes = _EXERCISES[exercise]
+        if takes and not callable(answer):
+            wrong = f"a function of {takes} is asked for, not a {type(answer).__name__}"
+        else:
+            wrong = look(answer)
     except Exception as error:  # of the answer, which may be any function
         wrong = f"it raised {type(error).__name__}: {error}"
     print(f"{exercise} is not right yet: {wrong}." if wrong else f"{exercise} is right.")
@@ -46,9 +53,11 @@ def _gives_dots(answer: Any) -> bool:
     return isinstance(answer, FunctionType) and set(answer.__code__.co_consts) - {None} == {...}
 
 
-def _exercise(name: str) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+def _exercise(name: str, takes: str = "") -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    """What looks at the answer, which is a function of what it `takes`, or else a number."""
+
     def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
-        _EXERCISES[name] = look
+        _EXERCISES[name] = look, takes
         return look
 
     return noted
@@ -71,9 +80,29 @@ def _off(answer: Any, right: float, hint: str) -> str:
     return hint
 
 
+def _values_off(
+    f: Any, right: Callable[..., Any], places: Iterable[Sequence[float]], slopes: bool = False
+) -> str:
+    """At which of some places a function differs from the right one, in its value or a slope."""
+    for place in places:
+        names, found = ["it is"], [[float(of(*place))] for of in (f, right)]
+        if slopes:
+            names, every = ["its value is", "its slope is"], tuple(range(len(place)))
+            found = [_value_and_slopes(of, every, place) for of in (f, right)]
+            names += names[1:] * (len(place) - 1)
+        for name, a, b in zip(names, *found, strict=True):
+            if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-300):
+                at = ", ".join(f"{x:g}" for x in place)
+                return f"at {at if len(place) == 1 else f'({at})'} {name} {a:.6g}, not {b:.6g}"
+    return ""
+
+
+def _value_and_slopes(f: Any, every: tuple[int, ...], place: Sequence[float]) -> list[float]:
+    value, slopes = engine.value_and_grad(f, every)(*place)
+    return [value, *slopes]
+
+
 def _slope_off(f: Any, at: float, right: float) -> str:
-    if not callable(f):
-        return f"a function of one number is asked for, not a {type(f).__name__}"
     found = engine.grad(f)(at)
     if math.isclose(found, right, rel_tol=1e-9, abs_tol=1e-12):
         return ""
@@ -88,12 +117,12 @@ def _cube(answer: Any) -> str:
     return _off(answer, 12.0, "t = a · a · a has three roads from a to t; each brings a²")
 
 
-@_exercise("1.2")
+@_exercise("1.2", "one number")
 def _seven(f: Any) -> str:
     return _slope_off(f, 2.0, 7.0)
 
 
-@_exercise("1.3")
+@_exercise("1.3", "one number")
 def _flat(f: Any) -> str:
     wrong = _slope_off(f, 1.0, 0.0)
     if wrong:
@@ -123,10 +152,8 @@ def _count(answer: Any) -> str:
     return _off(answer, 41.0, hint)
 
 
-@_exercise("2.3")
+@_exercise("2.3", "one number")
 def _revived(f: Any) -> str:
-    if not callable(f):
-        return f"a function of one number is asked for, not a {type(f).__name__}"
     rng = random.Random(0)
     for x in [rng.uniform(-3.0, 3.0) for _ in range(20)]:
         y, slope = engine.value_and_grad(f)(x)
@@ -147,10 +174,8 @@ def _left_the_graph(answer: Any) -> str:
     return _off(answer, 3.0, "the engine sees x times a constant, the number that x.data was")
 
 
-@_exercise("3.2")
+@_exercise("3.2", "x and out")
 def _cubes_partial(partial: Any) -> str:
-    if not callable(partial):
-        return f"a function of x and out is asked for, not a {type(partial).__name__}"
     cube = engine.custom_op("cube", lambda x: x * x * x, [partial])
     for x in (-1.3, 0.7, 2.1):
         wrong = _slope_off(cube, x, 3.0 * x * x)
@@ -168,10 +193,8 @@ def _multiplications(answer: Any) -> str:
     return _off(answer, 160_000.0, "each of 50 sums has 100 products, for each of 32 examples")
 
 
-@_exercise("4.2")
+@_exercise("4.2", "one number")
 def _without_a_branch(f: Any) -> str:
-    if not callable(f):
-        return f"a function of one number is asked for, not a {type(f).__name__}"
     program = engine.compile(f, in_axes=0)
     for s, found in zip((-3.0, -0.5, 0.5, 2.0), program([-3.0, -0.5, 0.5, 2.0]), strict=True):
         if not math.isclose(found, s if s > 0.0 else 0.01 * s):
@@ -196,10 +219,8 @@ def _always_outside(answer: Any) -> str:
     )
 
 
-@_exercise("5.2")
+@_exercise("5.2", "two numbers")
 def _inside(f: Any) -> str:
-    if not callable(f):
-        return f"a function of two numbers is asked for, not a {type(f).__name__}"
     rng = random.Random(1)
     for _ in range(200):
         x, y = rng.uniform(-5.0, 5.0), rng.uniform(-5.0, 5.0)
@@ -228,10 +249,8 @@ def _all_ones(answer: Any) -> str:
     return _off(answer, 129.0, "each of the 64 hidden units has 0.5 + 0.5 + 1, and there is a bias")
 
 
-@_exercise("6.2")
+@_exercise("6.2", "two numbers")
 def _corners(f: Any) -> str:
-    if not callable(f):
-        return f"a function of two numbers is asked for, not a {type(f).__name__}"
     for x, y in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
         a, b = Value(x), Value(y)
         found = f(a, b)
@@ -308,16 +327,9 @@ def _at_the_origin(answer: Any) -> str:
     return _off(answer, 0.5, "the derivative of softplus is the sigmoid")
 
 
-@_exercise("12.2")
+@_exercise("12.2", "one number")
 def _in_both_tails(f: Any) -> str:
-    if not callable(f):
-        return f"a function of one number is asked for, not a {type(f).__name__}"
-    for x in (0.7, -2.0, -50.0, 1000.0):
-        found, right = (engine.value_and_grad(g)(x) for g in (f, engine.softplus))
-        for what, a, b in zip(("value", "slope"), found, right, strict=True):
-            if not math.isclose(a, b, rel_tol=1e-9):
-                return f"at {x:g} its {what} is {a:.6g}, not {b:.6g}"
-    return ""
+    return _values_off(f, engine.softplus, [[0.7], [-2.0], [-50.0], [1000.0]], slopes=True)
 
 
 # --- 13. Loops in time ----------------------------------------------------------------------------
@@ -328,16 +340,128 @@ def _fifty_steps(answer: Any) -> str:
     return _off(answer, 0.9**50, "each step multiplies what comes from the first state by 0.9")
 
 
-@_exercise("13.2")
+@_exercise("13.2", "two numbers, x and a,")
 def _newtons_step(f: Any) -> str:
-    if not callable(f):
-        return f"a function of two numbers, x and a, is asked for, not a {type(f).__name__}"
     for a in (0.5, 8.0, 30.0):
         x = 1.0 + a
         for _ in range(30):
             x = float(f(x, a))
         if not math.isclose(x, a ** (1.0 / 3.0), rel_tol=1e-12):
             return f"after 30 steps from {1.0 + a:g} it is at {x:.6g}, not {a ** (1.0 / 3.0):.6g}"
+    return ""
+
+
+# --- 14. A nan, traced ----------------------------------------------------------------------------
+
+
+@_exercise("14.1")
+def _steep(answer: Any) -> str:
+    return _off(answer, 5e5, "the slope of a root is 1 / (2 √u), and u is 10⁻¹² here")
+
+
+@_exercise("14.2", "one number")
+def _log_sigmoid(f: Any) -> str:
+    def right(x: Any) -> Any:
+        return -engine.softplus(-x)
+
+    return _values_off(f, right, [[0.3], [-2.0], [-1000.0], [600.0]], slopes=True)
+
+
+# --- 15. A port, checked --------------------------------------------------------------------------
+
+
+@_exercise("15.1")
+def _three_passes(answer: Any) -> str:
+    return _off(answer, 18.0, "one pass brings 2 · 3, and leaves add up what passes bring")
+
+
+@_exercise("15.2", "one number")
+def _steepness(f: Any) -> str:
+    def right(x: float) -> float:
+        small = math.exp(-abs(x))
+        return small / (1.0 + small) ** 2
+
+    return _values_off(f, right, [[0.5], [-3.0], [40.0], [-40.0], [700.0], [-700.0]])
+
+
+# --- 16. A sparse fit -----------------------------------------------------------------------------
+
+
+@_exercise("16.1")
+def _three_diagonals(answer: Any) -> str:
+    return _off(answer, 5998.0, "each point meets itself and two neighbours, but for the two ends")
+
+
+@_exercise("16.2", "a list")
+def _arrow(f: Any) -> str:
+    n = 6
+    pattern = engine.sparsity(f, [1.0 + 0.1 * k for k in range(n)], of="hessian")
+    found = set(zip(pattern.rows.tolist(), pattern.columns.tolist(), strict=True))
+    for i in range(n):
+        for j in range(n):
+            if ((i, j) in found) != (i == j or 0 in (i, j)):
+                there = "an" if (i, j) in found else "no"
+                return f"of {n} unknowns, row {i} has {there} entry in column {j}"
+    return ""
+
+
+# --- 17. A network trained elsewhere --------------------------------------------------------------
+
+
+@_exercise("17.1")
+def _narrowed(answer: Any) -> str:
+    return _off(answer, -0.016763822, "it is -leads[77] / slopes[77], and the smallest of the four")
+
+
+@_exercise("17.2", "one number")
+def _parameters_of(f: Any) -> str:
+    return _values_off(f, lambda h: 8 * h + 3, [[1], [7], [8]])
+
+
+# --- 18. A single neuron --------------------------------------------------------------------------
+
+
+@_exercise("18.1")
+def _distance(answer: Any) -> str:
+    return _off(answer, 2.0, "the line is where 3 x₁ + 4 x₂ = 10, and (3, 4) is 5 long")
+
+
+@_exercise("18.2")
+def _arrives(answer: Any) -> str:
+    return _off(answer, 0.081, "δ is a − y times the slope of the sigmoid, a (1 − a)")
+
+
+@_exercise("18.3", "two numbers")
+def _both(f: Any) -> str:
+    for x1, x2 in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
+        said = float(f(x1, x2))
+        if not (said > 0.9 if x1 + x2 == 2.0 else said < 0.1):
+            return f"of ({x1:g}, {x2:g}) it says {said:.3g}"
+    (a1, a2), (b1, b2) = (engine.grad(f, (0, 1))(*place) for place in ((0.9, 0.3), (0.2, 1.1)))
+    along = math.isclose(a1 * b2, a2 * b1, rel_tol=1e-6)
+    return "" if along else "it is no neuron: its slope has another direction at other points"
+
+
+# --- 19. Your own parts ---------------------------------------------------------------------------
+
+
+@_exercise("19.1", "an output and a target")
+def _pinball(f: Any) -> str:
+    def right(y: Any, t: Any) -> Any:
+        return engine.maximum(0.9 * (t - y), 0.1 * (y - t))
+
+    return _values_off(f, right, [[1.0, 3.0], [3.0, 1.0], [-2.0, 0.5]], slopes=True)
+
+
+@_exercise("19.2", "w, g and settings")
+def _clipped(rule: Any) -> str:
+    w, g = [1.0, 1.0, -2.0, 3.0], [0.5, -4.0, 30.0, 0.0]
+    found = rule(np.array(w), np.array(g), np.array([0.1]))
+    found = found[0] if isinstance(found, tuple) else found
+    for a, b, moved in zip(w, g, found, strict=True):
+        expected = a - 0.1 * min(max(b, -1.0), 1.0)
+        if not math.isclose(moved, expected):
+            return f"it moves {a:g} by the gradient {b:g} to {moved:.4g}, not to {expected:.4g}"
     return ""
 
 
@@ -354,10 +478,8 @@ def _table_of_triples(answer: Any) -> str:
     return _off(answer, 27.0**4, "each of the 27³ rows has a share for every letter that may come")
 
 
-@_exercise("20.3")
+@_exercise("20.3", "scores and k")
 def _share_minus_one(f: Any) -> str:
-    if not callable(f):
-        return f"a function of scores and k is asked for, not a {type(f).__name__}"
     scores = [2.0, -1.0, 0.5]
     right = engine.grad(lambda scores: -engine.log(engine.softmax(scores)[2]))(scores)
     return _list_off(f(scores, 2), right)
@@ -388,10 +510,8 @@ def _neither_fades(answer: Any) -> str:
     return _off(answer, 50.0**-0.5, hint)
 
 
-@_exercise("21.3")
+@_exercise("21.3", "a kernel and a signal")
 def _convolved(f: Any) -> str:
-    if not callable(f):
-        return f"a function of a kernel and a signal is asked for, not a {type(f).__name__}"
     found = f([1.0, 2.0], [1.0, 3.0, 7.0, 0.0])
     if found == [5.0, 13.0, 14.0]:
         return "the kernel is turned round, as in mathematics; layers of networks leave it as it is"

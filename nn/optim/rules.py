@@ -8,8 +8,8 @@ Adam's bias correction, is computed there and not for every parameter (`Optimize
 A rule is plain arithmetic that holds for a number and for arrays alike: `applied` runs it on arrays
 for `Optimizer.step`, and machine code is made of it for training loops (`engine.compiled.updates`).
 The order of operations is PyTorch's. Branches are on settings only; of NumPy's functions sqrt, abs,
-maximum, minimum, sign, square and where become machine code, and a rule with others is applied to
-arrays, update by update.
+maximum, minimum, clip, sign, square and where become machine code, and a rule with others is
+applied to arrays, update by update.
 """
 
 from __future__ import annotations
@@ -205,6 +205,9 @@ def applied(rule: Rule, theta: Array, g: Array, slots: Array, settings: Array) -
     with np.errstate(all="ignore"):
         found = rule(theta, g, *slots, settings)
         moved, *kept = found if isinstance(found, tuple) else (found,)
+        if len(kept) != len(slots):
+            expected = ", ".join(["w", *slot_names(rule)])
+            raise ValueError(f"it returned {1 + len(kept)} of what it should: {expected}")
         for slot, new in zip(slots, kept, strict=True):
             slot[:] = new
         theta[:] = moved

@@ -151,7 +151,7 @@ def test_an_optimiser_of_ones_own_runs_on_both_paths(kind: type[nn.Optimizer]) -
 
 def of_choices(w, g, largest, settings):
     """All of NumPy's functions that become machine code."""
-    largest = np.maximum(np.minimum(0.9 * largest, 10.0), np.abs(g))
+    largest = np.maximum(np.clip(0.9 * largest, 1e-9, 10.0), np.minimum(np.abs(g), 20.0))
     step = np.where(largest > 1e-3, np.sign(g) * np.sqrt(np.square(g) / largest), 0.0)
     return w - settings[0] * step, largest
 
@@ -174,7 +174,8 @@ def test_a_rule_of_ones_own_may_choose_and_may_use_any_function(rule, compiles, 
 @pytest.mark.parametrize(
     ("rule", "wrong"),
     [
-        (lambda self, w, g, settings: w - settings[0] * g, "zip"),
+        (lambda self, w, g, settings: w - settings[0] * g, "returned 1 of what it should: w, g"),
+        (lambda w, g, m, settings: w - settings[0] * g, "returned 1 of what it should: w, m"),
         (lambda w, g, settings: w - settings[0] * g if g > 0 else w, "ambiguous"),
         (lambda w, g, settings: w - settings[1] * g, "out of bounds"),
     ],

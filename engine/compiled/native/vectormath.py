@@ -181,6 +181,9 @@ class _NumPy:
     def where(self, condition: Lanes, x: Any, y: Any) -> Lanes:
         return self._f.select(condition, x, y)
 
+    def clip(self, x: Any, low: Any, high: Any) -> Lanes:
+        return row(self._f, "minimum", row(self._f, "maximum", x, low), high)  # type: ignore[no-any-return]
+
     def __getattr__(self, name: str) -> Callable[..., Lanes]:
         if name not in _OF_ARRAYS:
             raise UntranslatableError(f"numpy.{name}")
