@@ -42,9 +42,11 @@ class Bar:
         """Count examples as done."""
         if self._still:
             return
-        self._done += count
         if self._bar is not None:
+            if not self._done:
+                self._bar.unpause()  # until now it compiled, which says nothing of what is left
             self._bar.update(count)
+        self._done += count
         if not self._estimated:
             self._estimate()
         if self._lines and (count > 1 or self._done % 100 == 0):
@@ -76,7 +78,7 @@ class Bar:
         if seconds > _A_WHILE:
             self.say(
                 f"the scalar path will take about {seconds / 60:.1f} minutes for this; "
-                "fewer examples or epochs take less (--points, --epochs)"
+                "fewer examples or epochs take less"
             )
 
     def say(self, text: str) -> None:

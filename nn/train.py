@@ -506,8 +506,9 @@ class _Run:
             self._check_auto(error)
             return self._scalar_path(str(error))
         history.path, history.reason = "vectorised", "the model and the loss compile"
-        if type(self.optimizer).rule is None:
-            history.reason += "; the optimiser's own step is called for every update"
+        if not self.update.can_loop(settings.dtype):
+            own = "step is called" if type(self.optimizer).rule is None else "rule is applied"
+            history.reason += f"; the optimiser's own {own} for every update"
         return step
 
     def _spread(self, make: Callable[[], ScalarPath | VectorisedPath]) -> AnyPath:

@@ -136,6 +136,8 @@ def lines(figures: dict[str, Any], comparison: nn.Comparison | None = None) -> l
     told = [
         f"trained on the {figures['path']} path: {counted(figures['points'], 'points')}, {epochs} "
         f"of {batches}: {counted(figures['steps'], 'updates')} in {figures['seconds']:.1f} s"
+        + ", compilation included"
+        * (figures["path"] == "vectorised")
     ]
     if comparison is not None:
         told += str(comparison).splitlines()

@@ -88,10 +88,9 @@ def _lines(p: Problem, held_out: nn.Confusion, wrong: Any, epochs: int) -> list[
         f"published  {PUBLISHED}",
     ]
     if held_out.true_positives == held_out.false_positives == 0:
-        more = "another --seed starts elsewhere" if epochs >= EPOCHS else "more --epochs may help"
         lines.append(
             "no point is found inside: from these first weights the network ended at answering 0 "
-            f"always; {more}"
+            f"always; {_advice(p, epochs)}"
         )
     told = list(zip(p.X_test[wrong], p.y_test[wrong].ravel(), strict=True))
     for (x1, x2), label in told[:WRONG]:
@@ -99,6 +98,14 @@ def _lines(p: Problem, held_out: nn.Confusion, wrong: Any, epochs: int) -> list[
     if len(told) > WRONG:
         lines.append(f"wrong      and {len(told) - WRONG:,} more")
     return lines
+
+
+def _advice(p: Problem, epochs: int) -> str:
+    """What to do where all is called outside."""
+    inside = p.y.sum()
+    if inside < 10 or not p.y_test.any():
+        return f"of {len(p.y)} points to learn from {inside:.0f} lie inside: take more --points"
+    return "another --seed starts elsewhere" if epochs >= EPOCHS else "more --epochs may help"
 
 
 def _draw(out: Path, p: Problem, history: nn.History, wrong: Any) -> list[Path]:

@@ -54,9 +54,9 @@ def test_a_loss_of_logits_is_told_that_a_sigmoid_is_missing() -> None:
     ("y", "t", "message"),
     [
         ([1.0, 2.0], [1.0], "the output has 2 numbers here, the target 1"),
-        ([1.0], 1.0, "the output has 1 numbers here, the target one number"),
+        ([1.0], 1.0, "the output has 1 number here, the target one number"),
         (1.0, [1.0], "the output is one number, the target a list of 1"),
-        ([[1.0], [2.0]], [[1.0], [2.0, 3.0]], "1 numbers here, the target 2"),
+        ([[1.0], [2.0]], [[1.0], [2.0, 3.0]], "1 number here, the target 2"),
     ],
 )
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -166,7 +166,7 @@ def test_pairs_of_other_lengths_are_named() -> None:
     with pytest.raises(ValueError, match="the output has 2 numbers here, the target 1"):
         nn.CosineEmbeddingLoss()(x, x, [1])
     for pair in ((x[:1], x), (x, x[:1])):
-        with pytest.raises(ValueError, match="the output has 1 numbers here, the target 2"):
+        with pytest.raises(ValueError, match="the output has 1 number here, the target 2"):
             nn.CosineEmbeddingLoss()(*pair, [1, -1])
     with pytest.raises(ValueError, match="2 and 1"):
         nn.CosineEmbeddingLoss()([1.0, 2.0], [1.0], 1)

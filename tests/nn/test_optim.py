@@ -169,6 +169,11 @@ def test_a_rule_of_ones_own_may_choose_and_may_use_any_function(rule, compiles, 
     expected = trained(lambda p: kind(p, lr=0.01), "scalar")
     actual = trained(lambda p: kind(p, lr=0.01), "vectorised", dtype=np.dtype(dtype))
     np.testing.assert_allclose(actual, expected, rtol=1e-10 if dtype == "float64" else 1e-3)
+    model = make_model(random.Random(0))
+    history = nn.fit(
+        model, X, Y, loss=nn.MSELoss(), optimizer=kind(model.parameters(), lr=0.1), epochs=1
+    )
+    assert ("own rule is applied for every update" in history.reason) == (not compiles)
 
 
 @pytest.mark.parametrize(

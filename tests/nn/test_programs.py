@@ -196,6 +196,18 @@ def test_one_of_a_thing_is_told_in_the_singular() -> None:
     assert "another --seed" not in report.text
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"points": 20, "epochs": 2}, "take more --points"),
+        ({"epochs": 1}, "more --epochs may help"),
+    ],
+)
+def test_advice_fits_the_options(options: dict[str, int], advice: str) -> None:
+    report = load("unit-circle").run(Options(**{"points": 2_000, "quiet": True, **options}))
+    assert advice in report.text
+
+
 def test_of_many_wrong_points_some_are_told_and_the_others_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

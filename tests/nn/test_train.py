@@ -147,8 +147,8 @@ def nan_at(array: np.ndarray, row: int) -> np.ndarray:
         ([["a"]], Y[:1], {}, TypeError, "X must be numbers"),
         (1.0, Y, {}, ValueError, "X is one number"),
         (np.zeros((8, 2)), Y, {}, ValueError, "takes 1 inputs, but was given 2"),
-        (X, Y[:, 0], {}, ValueError, "the output has 1 numbers here, the target one number"),
-        (X, np.zeros((8, 2)), {}, ValueError, "the output has 1 numbers here, the target 2"),
+        (X, Y[:, 0], {}, ValueError, "the output has 1 number here, the target one number"),
+        (X, np.zeros((8, 2)), {}, ValueError, "the output has 1 number here, the target 2"),
         (X, Y, {"epochs": -1}, ValueError, "epochs is a whole number of at least 0, not -1"),
         (X, Y, {"batch_size": 0}, ValueError, "batch_size is a whole number of at least 1, not 0"),
         (X, Y, {"dtype": "int32"}, ValueError, "float64 or float32, not int32"),
@@ -233,3 +233,13 @@ def test_a_long_run_on_the_scalar_path_is_announced_early(
     assert capsys.readouterr().out.count(announced) == 1
     fit(line(), epochs=1, path="vectorised", progress=True)
     assert "minutes" not in capsys.readouterr().out
+
+
+def test_what_was_before_the_first_example_is_not_in_the_estimate() -> None:
+    pytest.importorskip("tqdm")
+    bar = nn.progress.Bar(100, True, estimate=False)
+    bar._bar.start_t -= 1_000.0  # as if compiling had taken so many seconds
+    bar._bar.last_print_t -= 1_000.0
+    bar.advance(10)
+    assert bar._bar.format_dict["elapsed"] < 500.0
+    bar.close()
