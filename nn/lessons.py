@@ -512,7 +512,7 @@ def _neither_fades(answer: Any) -> str:
 
 @_exercise("21.3", "a kernel and a signal")
 def _convolved(f: Any) -> str:
-    found = f([1.0, 2.0], [1.0, 3.0, 7.0, 0.0])
+    found = list(f([1.0, 2.0], [1.0, 3.0, 7.0, 0.0]))
     if found == [5.0, 13.0, 14.0]:
         return "the kernel is turned round, as in mathematics; layers of networks leave it as it is"
     return _list_off(found, [7.0, 17.0, 7.0])

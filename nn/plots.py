@@ -20,6 +20,7 @@ from engine.showing import Still
 from engine.trees import flatten
 from nn.adopting import loss_of
 from nn.containers import Sequential
+from nn.examples import checked_data
 from nn.module import Module, evaluating, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
@@ -299,8 +300,8 @@ def gradient_flow(model: Any, X: Any, y: Any, loss: Any, *, ax: Any = None) -> A
     or inf, that stands in place of the bar. `loss` and y are as for `nn.fit`; the model is in
     evaluation mode. Takes and returns Axes.
 
-    Raises TypeError for a model that is no Sequential, or has no modules, and ValueError for other
-    than one y a row.
+    Raises TypeError for a model that is no Sequential, or has no modules, and what `nn.fit` raises
+    for X, y and loss.
 
     >>> import nn
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
@@ -312,10 +313,9 @@ def gradient_flow(model: Any, X: Any, y: Any, loss: Any, *, ax: Any = None) -> A
         raise TypeError(
             f"gradient_flow goes through the modules of a Sequential, and finds none in {model!r}"
         )
-    X, y, loss = np.asarray(X, float), np.asarray(y, float), loss_of(loss)
-    if len(X) != len(y):
-        raise ValueError(f"y has {len(y)} rows for {len(X)} examples")
-    given, slopes = _flow(model, X, y, loss)
+    loss = loss_of(loss)
+    inputs, y = checked_data(X, y, loss, "X", "y")
+    given, slopes = _flow(model, inputs.arrays[0], y, loss)
     names = [f"{k}: {type(module).__name__}" for k, module in enumerate(model)]
     ax = _axes(ax, _PAGE, 1.2 + 0.4 * len(names))
     ax.set_axis_off()

@@ -224,7 +224,7 @@ def test_gradient_flow_names_saturation_and_takes_pictures_and_tokens() -> None:
     conv = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(8, 3))
     plots.gradient_flow(conv, rng.normal(size=(5, 1, 3, 3)), [0, 1, 2, 0, 1], classes)
     plots.gradient_flow(nn.Sequential(nn.Embedding(5, 3)), np.arange(5), [0, 1, 2, 0, 1], classes)
-    with pytest.raises(ValueError, match="y has 2 rows for 5 examples"):
+    with pytest.raises(ValueError, match="X has 5 rows and y has 2"):
         plots.gradient_flow(conv, rng.normal(size=(5, 1, 3, 3)), [0, 1], classes)
     for none in (nn.Linear(2, 2), nn.Sequential()):
         with pytest.raises(TypeError, match="modules of a Sequential, and finds none in"):
