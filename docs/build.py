@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -129,7 +130,8 @@ def build_playground(folder: Path) -> bool:
     """Build the playground unless it is there; return whether it is."""
     if not (folder / "index.html").exists() and shutil.which("npm"):
         script = ROOT / "docs" / "playground" / "build.py"
-        subprocess.run([sys.executable, str(script), str(folder)], check=False)
+        once = {**os.environ, "npm_config_fetch_retries": "0"}  # without a network at once, too
+        subprocess.run([sys.executable, str(script), str(folder)], env=once, check=False)
     return (folder / "index.html").exists()
 
 
