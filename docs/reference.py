@@ -31,7 +31,6 @@ MODULES = (
     *("nn.optim.rules", "nn.sklearn"),
 )
 NOT_OURS = "function, set_fit_request, set_partial_fit_request, set_score_request"
-OPERANDS = ("x", "y", "z")
 SAMPLES = 401
 
 
@@ -71,7 +70,7 @@ def operations(folder: Path) -> str:
 
 def operation(op: Op, folder: Path) -> Iterable[str]:
     """A row: how it is called and written, its derivatives, its kinks, its plot."""
-    names = OPERANDS[: op.arity] if op.name != "polygamma" else ("n", "x")
+    names = [*inspect.signature(op.forward).parameters]
     yield f"### {op.name}"
     yield ""
     also = f", also {', '.join(f'`{name}`' for name in op.aliases)}" if op.aliases else ""
