@@ -26,6 +26,8 @@ toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+smartquotes = False  # "balanced" is code, in docstrings
+
 html_theme = "furo"
 html_title = "gradloom"
 html_static_path = ["site.css"]

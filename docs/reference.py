@@ -30,7 +30,9 @@ MODULES = (
     *("engine.testing", "nn.data", "nn.init", "nn.lessons", "nn.metrics", "nn.plots"),
     *("nn.optim.rules", "nn.sklearn"),
 )
-NOT_OURS = "function, set_fit_request, set_partial_fit_request, set_score_request"
+# Members that only those who read the code ask for, and scikit-learn's.
+LEFT_OUT = ("extra_repr", "function", "rule", "settings", "set_fit_request")
+LEFT_OUT += ("set_partial_fit_request", "set_score_request")
 SAMPLES = 401
 
 
@@ -270,7 +272,8 @@ def documented(names: Iterable[str]) -> Iterable[str]:
         yield f".. auto{kind}:: {name}"
         if kind == "class":
             yield "   :members:"
-            yield f"   :exclude-members: {NOT_OURS}"
+            rows = operation_names() if thing is engine.Value else ()  # which have their page
+            yield f"   :exclude-members: {', '.join((*LEFT_OUT, *rows))}"
         yield ""
     yield "```"
     yield ""
