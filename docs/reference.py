@@ -27,7 +27,15 @@ from engine.ops import TABLE, Op
 
 # What is imported by a name of its own, beside `engine` and `nn`.
 MODULES = (
-    *("engine.testing", "nn.data", "nn.init", "nn.lessons", "nn.metrics", "nn.plots"),
+    *(
+        "engine.testing",
+        "nn.data",
+        "nn.distributed",
+        "nn.init",
+        "nn.lessons",
+        "nn.metrics",
+        "nn.plots",
+    ),
     *("nn.optim.rules", "nn.sklearn"),
 )
 # Members that only those who read the code ask for, and scikit-learn's.
