@@ -8,8 +8,9 @@ emitted, too.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,6 @@ class Interpreter:
         self.checks, self.expected, self.inner = checks, expected, inner
         self.ids, self.fail, self.found = (np.zeros(0, np.int64),) * 3
         self._rows_of: dict[View, tuple[Array, Any]] = {}
-        self._parts: dict[Instruction, list[Instruction]] = {}
         self.start = self.trusted = 0
         self._counted = 1
 
@@ -87,6 +87,7 @@ class Interpreter:
         """Take the buffers of S, L, and their adjoints, as rows: by the numbers of the spaces."""
         vs, vl, gs, gl = buffers
         self.dtype = vs.dtype
+        self._once: dict[int, tuple[Instruction, Any]] = {}  # by the identity of what is held here
         widths = (1, lanes, 1, lanes)
         self.buffers = tuple(
             x[: len(x) // w * w].reshape(-1, w)
@@ -95,26 +96,45 @@ class Interpreter:
 
     # --- what instructions ask for ---
 
+    def once(self, i: Instruction, make: Callable[[], Any]) -> Any:
+        """What an instruction has made of the buffers as they are, at its first run."""
+        found = self._once.get(id(i))
+        if found is None:
+            found = self._once[id(i)] = i, make()
+        return found[1]
+
     def rows(self, view: View | None) -> Array:
         """A run of rows, as an array of its own buffer."""
         assert view is not None
         return self.buffers[view.space][view.first : view.first + view.count]
 
-    def rows_and_signs(self, view: View | None) -> tuple[Array, Any]:
-        """The numbers of rows, and 1 or -1 for each, in a column; 1 if that is for all."""
+    def rows_and_signs(self, view: View | None) -> tuple[Any, Any]:
+        """The numbers of rows, as a slice if they follow each other, and 1 or -1 for each, in a
+        column; 1 if that is for all."""
         assert view is not None
         found = self._rows_of.get(view)
         if found is None:
-            rows = self.lists.rows(view)
+            listed = self.lists.rows(view)
             signs: Any = self.dtype.type(1)
-            if (rows < 0).any():
-                signs = np.where(rows < 0, -1, 1)[:, None].astype(self.dtype)
-            found = self._rows_of[view] = np.where(rows < 0, ~rows, rows), signs
+            if (listed < 0).any():
+                signs = np.where(listed < 0, -1, 1)[:, None].astype(self.dtype)
+            rows = _as_slice(np.where(listed < 0, ~listed, listed))
+            found = self._rows_of[view] = rows, signs
         return found
 
     def put(self, out: Array, numbers: Array, adds: bool) -> None:
         """Set some rows, or add to them."""
         out[:] = out + numbers if adds else numbers
+
+    def send(self, view: View, numbers: Array, adds: bool) -> None:
+        """The same for listed rows, of which one may be there several times."""
+        (rows, signs), target = self.rows_and_signs(view), self.buffers[view.space]
+        if not adds:
+            target[rows] = signs * numbers
+        elif isinstance(rows, slice):
+            target[rows] += signs * numbers
+        else:
+            np.add.at(target, rows, signs * numbers)
 
     def width(self, space: int) -> int:
         """How many numbers a row has."""
@@ -124,30 +144,36 @@ class Interpreter:
         """How many of them count."""
         return self._counted if space & 1 == L else 1
 
-    def map(self, name: str, operands: Sequence[Array], out: Array) -> None:
-        """A row of the table, number by number."""
-        jitted.map_of(name, self.dtype)(*[x.reshape(-1) for x in operands], out.reshape(-1))
+    def map(self, name: str, operands: Sequence[Array], out: Array) -> Callable[[], None]:
+        """A row of the table, number by number, to be called."""
+        given = [x.reshape(-1) for x in (*operands, out)]
+        return functools.partial(jitted.map_of(name, self.dtype), *given)
 
     def edge(
         self, name: str, k: int, g: Array, numbers: Sequence[Array], to: Array, adds: bool
-    ) -> None:
-        """What passes from a row's result to its operand k, number by number."""
+    ) -> Callable[[], None]:
+        """What passes from a row's result to its operand k, number by number, to be called."""
         given = [x.reshape(-1) for x in (g, *numbers, to)]
-        jitted.edge_of(name, k, self.dtype)(*given, adds, self.lists.exact)
+        return functools.partial(
+            jitted.edge_of(name, k, self.dtype), *given, adds, self.lists.exact
+        )
 
     def move(self, rule: Any) -> Any:
         """What applies an optimiser's rule to many numbers."""
         return updates.by_numba(rule, self.dtype)
 
-    def product(self, x: Array, y: Array) -> Array:
-        """A matrix product."""
-        out = np.empty((x.shape[0], y.shape[1]), x.dtype)
-        jitted.matrix_product(self.dtype)(np.ascontiguousarray(x), np.ascontiguousarray(y), out)
-        return out
+    def fold(self, name: str, source: Array, rows: Array, out: Array) -> None:
+        """A row of the table on the first two of so many rows for each of `out`, on what that gives
+        and the third, and so on."""
+        jitted.fold_of(name, self.dtype)(source, rows, out)
 
-    def note_nan(self, x: Any) -> None:
+    def product(self, x: Array, y: Array, out: Array) -> None:
+        """Add a matrix product."""
+        jitted.matrix_product(self.dtype)(np.ascontiguousarray(x), np.ascontiguousarray(y), out)
+
+    def note_nan(self, x: Array) -> None:
         """Note whether there is a nan: the exact rule might have none."""
-        if np.isnan(x).any():
+        if np.isnan(x.max(initial=0.0)):
             self.lists.pool[NAN_SEEN] = 1
 
     def of_inner(self, step: Inner, lanes: int, place: int) -> Interpreter:
@@ -178,9 +204,7 @@ class Interpreter:
 
     def run_parts(self, i: Instruction) -> None:
         """Run the instructions that say the same."""
-        if i not in self._parts:
-            self._parts[i] = [*ROWS[i.kind].parts(self.lists, self.steps, i)]
-        for each in self._parts[i]:
+        for each in self.once(i, lambda: [*ROWS[i.kind].parts(self.lists, self.steps, i)]):
             ROWS[each.kind].run(self, each)
 
     # --- the driver ---
@@ -200,6 +224,9 @@ class Interpreter:
         """Run steps as `native.driver` says; return how many were done."""
         self.ids, self.fail, self.found = work.ids, work.fail, work.found
         self.trusted = work.trusted
+        # which of the numbers that move the program reads, and their rows in S
+        read = work.places >= 0
+        self._moving = _as_slice(np.flatnonzero(read)), _as_slice(work.places[read])
         with np.errstate(all="ignore"):
             for step in range(len(work.starts)):
                 if not self._step(work, step, outputs, inputs, columns):
@@ -218,7 +245,7 @@ class Interpreter:
         pool, checked = self.lists.pool, len(self.checks) > 0
         first, last = work.starts[step].tolist()
         count = last - first
-        own, places = self._moving(work.places)
+        own, places = self._moving
         if work.training:
             vs[places, 0] = work.theta[own]
             work.losses[step] = 0.0
@@ -250,8 +277,10 @@ class Interpreter:
         if work.backward:
             self._run("backward_shared")
             scale = 1.0 / work.losses[step, 1] if work.training and work.mean else 1.0
-            gs[: inputs[S]] = gs[: inputs[S]] * gs.dtype.type(scale) + 0.0
-            self.note_nan(gs[: inputs[S]])
+            found = gs[: inputs[S]]
+            found *= gs.dtype.type(scale)
+            found += 0.0
+            self.note_nan(found)
         if not work.training:
             return True
         if pool[NAN_SEEN] or (checked and work.fail[: max(1, count)].max() >= 0):
@@ -263,14 +292,6 @@ class Interpreter:
             updates.apply(work.rule, *given, self.move(work.rule))
         pool[STEP] += 1
         return True
-
-    def _moving(self, places: Array) -> tuple[Any, Any]:
-        """Which of the numbers that move the program reads, and their rows in S; as slices, if
-        they follow each other there."""
-        if len(places) and places[0] >= 0 and (np.diff(places) == 1).all():
-            return slice(None), slice(int(places[0]), int(places[0]) + len(places))
-        own = places >= 0
-        return own, places[own]
 
     def _chunk(
         self,
@@ -313,3 +334,10 @@ class Interpreter:
             work.lane_gradient[start : start + w] = found + 0.0
             self.note_nan(found)
         return int(holds.sum())
+
+
+def _as_slice(places: Array) -> Any:
+    """Places, as a slice if they follow each other."""
+    if len(places) and (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places

@@ -48,11 +48,10 @@ constant: float = 0.0
 
 
 def product(x: Any, y: Any, out: Any) -> None:
-    """out = x @ y, for matrices: four rows and four terms at a time, so that a number that is read
+    """out += x @ y, for matrices: four rows and four terms at a time, so that a number that is read
     serves four times."""
     n, inner = x.shape
     cols = y.shape[1]
-    out[:] = -0.0  # which changes nothing that it is added to
     most, rest = n - n % 4, inner % 4
     for i in range(0, most, 4):
         o0, o1, o2, o3 = out[i], out[i + 1], out[i + 2], out[i + 3]
@@ -101,6 +100,16 @@ def map_3(x: Any, y: Any, z: Any, out: Any) -> None:
     """out = forward(x, y, z)."""
     for i in range(len(out)):
         out[i] = forward(x[i], y[i], z[i])
+
+
+def fold_2(source: Any, rows: Any, out: Any) -> None:
+    """out = forward(forward(x, y), z), of rows of the source; and so on."""
+    for k in range(len(out)):
+        for c in range(out.shape[1]):
+            out[k, c] = source[rows[k, 0], c]
+        for j in range(1, rows.shape[1]):
+            for c in range(out.shape[1]):
+                out[k, c] = forward(out[k, c], source[rows[k, j], c])
 
 
 def edge_1(g: Any, x: Any, out: Any, to: Any, adds: Any, exact: Any) -> None:
@@ -168,6 +177,13 @@ def map_of(name: str, dtype: Any) -> Callable[..., None]:
     """A row of the table on arrays: its operands, then the result."""
     op = TABLE[name]
     return _made(op, -1, dtype, _MAPS[op.arity - 1], {"forward": op.forward})
+
+
+def fold_of(name: str, dtype: Any) -> Callable[..., None]:
+    """A row of the table of two operands, from number to number: all numbers, the rows of them that
+    each result is of, and the results."""
+    op = TABLE[name]
+    return _made(op, -1, dtype, fold_2, {"forward": op.forward})
 
 
 def edge_of(name: str, k: int, dtype: Any) -> Callable[..., None]:

@@ -27,6 +27,7 @@ from engine.compiled.ready import Maker, Ready
 CHUNK_BYTES = 1 << 20  # of rows and adjoints of L: about what a core's cache holds beside others
 MANY = 200  # instructions from which on code is made in a quick way, until it is hot
 HOT = 2_000  # chunks of lanes, from which on more of them are worth more compilation
+_INTERPRETED = 4  # times as many lanes are in a chunk of the interpreter
 _SHORT = 4_000  # numbers that a call computes which is so short that other threads had better wait
 _LINE = 64  # bytes of the cache
 _INTEGERS = np.int64
@@ -150,9 +151,12 @@ class Worker:
         self._held: list[Any] = []  # what the addresses in the job are of
 
     def _most_lanes(self) -> int:
-        """Of a chunk: what fits into the cache, and no more where products are not BLAS's."""
+        """Of a chunk: what fits into the cache, and no more where products are not BLAS's; of the
+        interpreter's, in which each instruction is a call from Python, more."""
         most = CHUNK_BYTES // (2 * self.dtype.itemsize * max(1, self.blocks.rows[L]))
         most = max(16, most // 16 * 16)
+        if not self._native:
+            return _INTERPRETED * most
         products = [i.shape for i in self._maker.instructions[L] if ROWS[i.kind].is_product]
         lanes = matrices.LANES
         largest = max((n * inner * cols for n, inner, cols in products), default=0) * lanes

@@ -8,6 +8,7 @@ interpreter with nothing that is compiled: rows of the operation table as they s
 from __future__ import annotations
 
 import ctypes
+import functools
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -281,32 +282,46 @@ def gemm(dtype: str) -> int:
 class Plain(Interpreter):
     """The interpreter with nothing that is compiled."""
 
-    def map(self, name: str, operands: Sequence[Array], out: Array) -> None:
+    def map(self, name: str, operands: Sequence[Array], out: Array) -> Callable[[], None]:
         forward = TABLE[name].forward
         assert forward is not None
-        numbers = zip(*[x.ravel().tolist() for x in operands], strict=True)
-        out[:] = np.array([forward(*xs) for xs in numbers]).reshape(out.shape)
+
+        def run() -> None:
+            numbers = zip(*[x.ravel().tolist() for x in operands], strict=True)
+            out[:] = np.array([forward(*xs) for xs in numbers]).reshape(out.shape)
+
+        return run
 
     def edge(
         self, name: str, k: int, g: Array, numbers: Sequence[Array], to: Array, adds: bool
-    ) -> None:
+    ) -> Callable[[], None]:
         op, exact = TABLE[name], self.lists.exact
         pass_on = TABLE["pass_on"].forward
         assert pass_on is not None
-        passed = []
-        columns = [x.ravel().tolist() for x in (g, *numbers)]
-        for adjoint, *operands, out in zip(*columns, strict=True):
-            partial = op.partials[k]
-            slope = partial(*operands, out) if callable(partial) else partial
-            y = pass_on(adjoint, slope) if exact else adjoint * slope
-            passed.append((-0.0 if exact else 0.0) if op.cuts_at(k, operands) else y)
-        self.put(to, np.array(passed).reshape(to.shape), adds)
+
+        def run() -> None:
+            passed = []
+            columns = [x.ravel().tolist() for x in (g, *numbers)]
+            for adjoint, *operands, out in zip(*columns, strict=True):
+                partial = op.partials[k]
+                slope = partial(*operands, out) if callable(partial) else partial
+                y = pass_on(adjoint, slope) if exact else adjoint * slope
+                passed.append((-0.0 if exact else 0.0) if op.cuts_at(k, operands) else y)
+            self.put(to, np.array(passed).reshape(to.shape), adds)
+
+        return run
 
     def move(self, rule: Any) -> Any:
         return None
 
-    def product(self, x: Array, y: Array) -> Array:
-        return x @ y
+    def fold(self, name: str, source: Array, rows: Array, out: Array) -> None:
+        forward = TABLE[name].forward
+        assert forward is not None
+        for k, own in enumerate(source[rows].swapaxes(1, 2).tolist()):
+            out[k] = [functools.reduce(forward, numbers) for numbers in own]
+
+    def product(self, x: Array, y: Array, out: Array) -> None:
+        out += x @ y
 
 
 def interpret(state: State, kind: type[Interpreter] = Plain) -> None:

@@ -310,11 +310,9 @@ def test_sums_of_zeros_have_the_sign_that_they_have_one_by_one(kind: str, dtype:
 class OneByOne(Plain):
     """Products whose terms are added up one by one, beginning with none."""
 
-    def product(self, x: Any, y: Any) -> Any:
-        total = np.full((x.shape[0], y.shape[1]), -0.0)
+    def product(self, x: Any, y: Any, out: Any) -> None:
         for j in range(x.shape[1]):
-            total = total + x[:, j : j + 1] * y[j]
-        return total
+            out += x[:, j : j + 1] * y[j]
 
 
 @EMITTED

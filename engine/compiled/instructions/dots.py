@@ -53,18 +53,17 @@ class Dot(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Sum by sum."""
-        left, _, single = i.operands
+        left, right, single = i.operands
         source, out = m.buffers[i.out.space], m.rows(i.out)
         total = np.full_like(out, 0.0 if i.flags & ZERO else -0.0)
-        if single is not None:
-            rows, signs = m.rows_and_signs(single)
-            for terms in (signs * source[rows]).reshape(len(out), -1, out.shape[1]).swapaxes(0, 1):
-                total = total + terms
-        if left is not None:
-            rows, signs = m.rows_and_signs(left)
-            products = signs * source[rows] * source[m.lists.rows(i.operand(1))]
-            for terms in products.reshape(len(out), -1, out.shape[1]).swapaxes(0, 1):
-                total = total + terms
+        for x, factor in ((single, None), (left, right)):
+            if x is not None:
+                rows, signs = m.rows_and_signs(x)
+                terms = signs * source[rows]
+                if factor is not None:
+                    terms *= source[m.rows_and_signs(factor)[0]]
+                for each in terms.reshape(len(out), -1, out.shape[1]).swapaxes(0, 1):
+                    total += each
         out[:] = total
         if i.flags & NOTED:
             m.note_nan(out)
@@ -143,17 +142,13 @@ class Scatter(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row: a target may be there several times."""
-        rows, signs = m.rows_and_signs(i.out)
-        g, target = m.rows(i.operands[0]), m.buffers[i.out.space]
-        inner = i.shape[0] if i.shape else 1
-        numbers = signs * np.repeat(g, inner, axis=0)
+        numbers = m.rows(i.operands[0])
+        if i.shape:
+            numbers = np.repeat(numbers, i.shape[0], axis=0)
         if len(i.operands) > 1:
-            others, more = m.rows_and_signs(i.operands[1])
-            numbers = numbers * (more * m.buffers[i.operand(1).space][others])
-        if i.adds:
-            np.add.at(target, rows, numbers)
-        else:
-            target[rows] = numbers
+            others, signs = m.rows_and_signs(i.operands[1])
+            numbers = numbers * (signs * m.buffers[i.operand(1).space][others])
+        m.send(i.out, numbers, i.adds)
 
     def straight(self, e: Layout, i: Instruction) -> bool:
         """Where it has factors: what is not straight-line code there stores what is at hand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.compiled.blocks import Instruction, Lists, View
@@ -73,7 +73,7 @@ class Map(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Number by number."""
-        m.map(i.name, [m.rows(x) for x in i.operands], m.rows(i.out))
+        m.once(i, lambda: m.map(i.name, [m.rows(x) for x in i.operands], m.rows(i.out)))()
         if i.name == "pass_on":
             m.note_nan(m.rows(i.out))
 
@@ -138,8 +138,12 @@ class Edge(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Number by number."""
-        g, *numbers = (m.rows(x) for x in i.operands)
-        m.edge(i.name, i.shape[0], g, numbers, m.rows(i.out), i.adds)
+
+        def make() -> Callable[[], None]:
+            g, *numbers = (m.rows(x) for x in i.operands)
+            return m.edge(i.name, i.shape[0], g, numbers, m.rows(i.out), i.adds)
+
+        m.once(i, make)()
 
     def emits(self, e: Layout, i: Instruction) -> bool:
         """As its map."""

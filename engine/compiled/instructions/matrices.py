@@ -112,17 +112,17 @@ class Product(_Matrices):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """By a product of arrays."""
-        n, inner, cols = i.shape
-        bias, init = (m.rows(x) if x is not None else None for x in i.operands[2:])
-        matrix, block = m.rows(i.operand(0)), m.rows(i.operand(1))
+        n, inner, _ = i.shape
+        matrix, out = m.rows(i.operand(0)), m.rows(i.out).reshape(n, -1)
+        if not i.adds:
+            out[:] = 0.0 if i.flags & ZERO else -0.0
+        for x in i.operands[2:]:
+            if x is not None:
+                out += m.rows(x).reshape(n, -1)
         matrix = matrix.reshape(inner, n).T if i.flags & TRANSPOSED else matrix.reshape(n, inner)
-        y = m.product(matrix, block.reshape(inner, -1))
-        y = y + (0.0 if i.flags & ZERO else -0.0)
-        y = y if bias is None else y + bias
-        y = y.reshape(n * cols, -1)
-        m.put(m.rows(i.out), y if init is None else y + init, i.adds)
+        m.product(matrix, m.rows(i.operand(1)).reshape(inner, -1), out)
         if i.flags & NOTED:
-            m.note_nan(m.rows(i.out))
+            m.note_nan(out)
 
     def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
         rows = AtHand(e, f, i.out.space & ~ADJOINT, 0, e.lanes)
@@ -378,9 +378,10 @@ class Outer(_Matrices):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """By a product of arrays."""
         n, inner, _ = i.shape
-        a, b = (m.rows(x) for x in i.operands)
-        y = m.product(a.reshape(n, -1), b.reshape(inner, -1).T)
-        m.put(m.rows(i.out), y.reshape(-1, 1), i.adds)
+        a, b, out = (m.rows(x) for x in (*i.operands, i.out))
+        if not i.adds:
+            out[:] = -0.0
+        m.product(a.reshape(n, -1), b.reshape(inner, -1).T, out.reshape(n, inner))
 
     def _straight(self, e: Layout, f: Function, i: Instruction) -> None:
         rows = AtHand(e, f, L, 0, e.lanes)

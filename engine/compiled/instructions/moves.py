@@ -138,14 +138,9 @@ class Total(Row):
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
-        rows, signs = m.rows_and_signs(i.out)
         terms = m.rows(i.operands[0]).reshape(i.out.count, -1)
         sums = terms.sum(axis=1, keepdims=True, initial=-0.0)  # of nothing there is nothing
-        target = m.buffers[i.out.space]
-        if i.adds:
-            np.add.at(target, rows, signs * sums)
-        else:
-            target[rows] = signs * sums
+        m.send(i.out, sums, i.adds)
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Several sums at once, for each run."""
@@ -286,11 +281,11 @@ class Put(Row):
         """All lanes at once."""
         g = i.operand(1)
         target, (rows, lanes) = m.buffers[i.out.space], _chosen(m, i, i.out, g)
-        if lanes.shape[1] > target.shape[1]:  # several lanes may choose the same number
+        if m.width(g.space) > len(lanes):  # several lanes may choose the same number
             np.add.at(target, (rows, lanes), m.rows(g))
             return
-        for own, each, x in zip(rows, lanes, m.rows(g), strict=True):
-            target[own, each] += x
+        for own, x in zip(rows, m.rows(g), strict=True):
+            target[own, lanes] += x
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """As for `take`."""
@@ -350,12 +345,11 @@ def _chosen_in_c(
 def _chosen(m: Interpreter, i: Instruction, table: View, chosen: View) -> tuple[Array, Array]:
     """Rows and columns of the entries that the lanes choose: an index counts from the end where it
     is negative, and means the first entry where there is none of it."""
-    rows = m.lists.rows(table).reshape(-1, chosen.count)
-    index = np.broadcast_to(m.rows(i.operand(0))[0], m.width(chosen.space))
+    rows = m.once(i, lambda: m.lists.rows(table).reshape(-1, chosen.count))
+    index = m.rows(i.operand(0))[0]
     there = (index >= -len(rows)) & (index < len(rows))
     entry = np.where(there, index, 0).astype(np.int64) % len(rows)
-    lanes = np.arange(m.width(chosen.space)) if table.space & 1 == L else np.zeros(1, np.int64)
-    return rows[entry].T, np.broadcast_to(lanes, (chosen.count, len(entry)))
+    return rows[entry].T, np.arange(m.width(table.space))
 
 
 def _affine(e: Layout, table: View, count: int) -> tuple[int, int, int] | None:
@@ -426,10 +420,7 @@ class Max(Row):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row, as a chain of the binary operation."""
         rows = m.lists.rows(i.operand(0)).reshape(i.out.count, -1)
-        source, out = m.buffers[i.out.space], m.rows(i.out)
-        out[:] = source[rows[:, 0]]
-        for j in range(1, rows.shape[1]):
-            m.map("maximum", [out.copy(), source[rows[:, j]]], out)
+        m.fold("maximum", m.buffers[i.out.space], rows, m.rows(i.out))
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Written out, or as the list says at run time."""

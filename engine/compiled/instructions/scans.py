@@ -187,19 +187,19 @@ class _Steps:
         self.kept = saved[first : first + count].reshape(shape)
         for k in (SAME, LANE_SAME):
             if i.operands[k] is not None:
-                found = m.rows_and_signs(i.operands[k])[0]
+                found = m.lists.rows(i.operand(k))
                 to = self.step.buffers[_SPACES[k]]
                 to[inner.inputs[k]] = m.buffers[_SPACES[k]][found]
 
     def first(self) -> Array:
         """The first carry."""
-        rows, _ = self.m.rows_and_signs(self.i.operands[CARRY])
+        rows = self.m.lists.rows(self.i.operand(CARRY))
         found: Array = self.m.buffers[self.space][rows]
         return found
 
     def _entry(self, k: int, t: int) -> Array:
         """The rows of entry t."""
-        rows, _ = self.m.rows_and_signs(self.i.operands[k])
+        rows = self.m.lists.rows(self.i.operand(k))
         size = len(self.inner.inputs[k])
         found: Array = rows[t * size : (t + 1) * size]
         return found
@@ -230,7 +230,7 @@ class _Steps:
             view = self.i.operands[k]
             if view is None or not self.i.flags >> k & 1:
                 continue
-            rows = m.rows_and_signs(view)[0] if k < ENTRIES else self._entry(k, t)
+            rows = m.lists.rows(view) if k < ENTRIES else self._entry(k, t)
             np.add.at(m.buffers[space | ADJOINT], rows, adjoints[space][inner.inputs[k]])
         found: Array = adjoints[self.space][inner.inputs[CARRY]].copy()
         return found
