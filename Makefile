@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-SHORT := not search and not oracle and not full and not slow and not notebook and not browser and not package
+SHORT := not distributed and not search and not oracle and not full and not slow and not notebook and not browser and not package
 
-.PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick docs playground gallery clean
+.PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-distributed test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick docs playground gallery clean
 
 demo: .venv/demo
 	$(BIN)/gradloom run unit-circle --out pictures
@@ -35,6 +35,9 @@ test-full: .venv/test  ## the published programs at their full size, over many s
 test-oracles: .venv/oracle
 	$(BIN)/python -m pytest -m oracle
 	$(BIN)/python tests/data/make_oracles.py --check
+
+test-distributed: .venv/distributed  ## train over MPI and Dask, on this machine, and kill some of it
+	$(BIN)/python -m pytest -m distributed
 
 test-notebooks: .venv/notebook  ## run every notebook, and compare with what is committed
 	$(BIN)/python -m pytest -m notebook tests/notebooks
@@ -114,6 +117,10 @@ clean:
 
 .venv/oracle: .venv/test
 	$(INSTALL) -e '.[test,oracle]'
+	touch $@
+
+.venv/distributed: .venv/test
+	$(INSTALL) -e '.[test,distributed]'
 	touch $@
 
 .venv/peers: .venv/bin/python pyproject.toml constraints.txt

@@ -8,13 +8,16 @@ a checkout.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import importlib
 import json
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import engine
 from engine import DrawingError
@@ -53,7 +56,7 @@ def _command(given: list[str]) -> int:
         return _fixtures(chosen.folder)
     if chosen.command == "playground":
         return _playground()
-    return _run(chosen)
+    return _run(chosen, given)
 
 
 def _parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -86,6 +89,10 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
             run.add_argument(f"--{name}", type=_whole(least), help=told)
     run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
     run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    run.add_argument("--mpi", type=_whole(1), metavar="N", help="train on N ranks of MPI")
+    run.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="save the training there, and go on from it"
+    )
     for name, about in getattr(module, "OPTIONS", {}).items():
         run.add_argument(f"--{name}", **about)
     return parser
@@ -104,7 +111,34 @@ def _whole(least: int) -> type[int]:
     return whole  # type: ignore[return-value]
 
 
-def _run(chosen: argparse.Namespace) -> int:
+def _run(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
+    if chosen.mpi is None:
+        return _run_here(chosen)
+    try:
+        launching = importlib.import_module("nn.distributed.launching")
+        group = launching.joined()
+        if group is None:
+            code: int = launching.launch(chosen.mpi, arguments, chosen.checkpoint)
+            return code
+    except ImportError as error:
+        return _fail(str(error))
+    with contextlib.ExitStack() as stack:
+        if not group.leads:  # one rank speaks for all
+            chosen.out, chosen.json = None, True
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        return _run_here(chosen, group, functools.partial(launching.give_up, group))
+
+
+def _fail(text: str) -> int:
+    print(f"gradloom: {text}", file=sys.stderr)
+    return 1
+
+
+def _run_here(
+    chosen: argparse.Namespace, group: Any = None, fail: Callable[[str], int] = _fail
+) -> int:
+    """Run a program in this process, which may be one of a group."""
     given = vars(chosen)
     own = {name: given.get(name) for name in getattr(load(chosen.program), "OPTIONS", {})}
     options = Options(
@@ -115,6 +149,8 @@ def _run(chosen: argparse.Namespace) -> int:
         out=chosen.out,
         quiet=chosen.json,
         own={name: answer for name, answer in own.items() if answer is not None},
+        on=group,
+        checkpoint=chosen.checkpoint,
     )
     try:
         if options.out is not None:
@@ -125,10 +161,10 @@ def _run(chosen: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError, ImportError, DrawingError) as error:
-        print(f"gradloom: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error))
     except KeyboardInterrupt:
-        print("gradloom: stopped", file=sys.stderr)
+        if group is None:
+            print("gradloom: stopped", file=sys.stderr)
         return 130  # as shells report an interrupt
     if chosen.json:
         print(json.dumps(report.figures))

@@ -29,7 +29,7 @@ T = TypeVar("T")
 SHARDS = 16
 
 
-class DistributedError(RuntimeError):
+class DistributedError(ValueError):
     """A training on several processes that can't begin, or go on; the message says at whom it
     lies."""
 
@@ -40,12 +40,16 @@ class Group:
     `shards` is how many each batch has, or 0 where batches are not divided.
     """
 
-    leads = True  # whether this process tells the user, and writes files
+    rank = 0
     size = 1  # processes that run `fit`
-    name = "one process"
 
     def __init__(self, shards: int = 0) -> None:
         self.shards = shards
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process tells the user, and writes files."""
+        return self.rank == 0
 
     def begin(self, interrupts: Interrupts) -> None:
         """Have this ready for a run, which ends early where `interrupts` say so."""

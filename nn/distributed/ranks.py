@@ -51,8 +51,7 @@ class _Ranks(Group):
 
     def __init__(self, comm: Any, shards: int) -> None:
         super().__init__(shards)
-        self._comm, self._rank, self.size = comm, comm.Get_rank(), comm.Get_size()
-        self.leads, self.name = self._rank == 0, f"{self.size} MPI ranks"
+        self._comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
         self._stopping = False
 
     def begin(self, interrupts: Interrupts) -> None:
@@ -104,11 +103,11 @@ class _Ranks(Group):
         gradient = (step.theta.dtype, step.theta.shape)
         record = np.dtype([("total", float), ("weight", float), ("gradient", *gradient)])
         ends = np.cumsum([0, *(_WORD + count * record.itemsize for count in counts)])
-        message, failure = np.zeros(np.diff(ends)[self._rank], np.uint8), None
+        message, failure = np.zeros(np.diff(ends)[self.rank], np.uint8), None
         word, sums = message[:_WORD].view(np.int64), message[_WORD:].view(record)
         word[0] = _ASKED if self._interrupts.asked else _WELL
         try:
-            for place, (total, weight, own) in enumerate(step.sums(path, shares[self._rank])):
+            for place, (total, weight, own) in enumerate(step.sums(path, shares[self.rank])):
                 sums[place] = (total, weight, own)
         except Exception as error:
             word[0], failure = _FAILED, error

@@ -60,8 +60,6 @@ class _Answer(NamedTuple):
 class _Workers(Group):
     """Workers, seen from their client."""
 
-    name = "Dask's workers"
-
     def __init__(self, client: Any, shards: int) -> None:
         super().__init__(shards)
         self._client = client

@@ -10,7 +10,8 @@ program, write its file and add its name here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +34,8 @@ PROGRAMS = {
 class Options:
     """What the command line asked for; None where it said nothing.
 
-    `own` has what it said of a program's own OPTIONS, by name.
+    `own` has what it said of a program's own OPTIONS, by name. `on` are the processes to train
+    on, as for `nn.fit`, and `checkpoint` is a folder for the checkpoints.
     """
 
     path: str = "auto"
@@ -43,6 +45,14 @@ class Options:
     out: Path | None = None
     quiet: bool = False  # no progress bar
     own: Mapping[str, Any] = field(default_factory=dict)
+    on: Any = None
+    checkpoint: Path | None = None
+    _fits: Iterator[int] = field(default_factory=itertools.count)
+
+    def of_fit(self) -> dict[str, Any]:
+        """What the program's next `nn.fit` is told of these: each has a folder of its own."""
+        folder = self.checkpoint and self.checkpoint / str(next(self._fits))
+        return {"on": self.on, "checkpoint": folder}
 
 
 @dataclass

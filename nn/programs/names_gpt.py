@@ -140,6 +140,7 @@ def run(options: Options) -> Report:
         batch_size=1,
         path=options.path,  # type: ignore[arg-type]  # fit checks it
         progress=not options.quiet,
+        **options.of_fit(),
     )
     comparison = common.compare_paths(model, X_train[:1], y_train[:1], loss)
     figures = {

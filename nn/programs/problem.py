@@ -51,6 +51,7 @@ class Problem:
             "seed": options.seed,
             "progress": not options.quiet,
             "l2": self.l2,
+            **options.of_fit(),
         }
         return nn.fit(self.model, self.X, self.y, **(settings | more))
 

@@ -1,0 +1,295 @@
+"""Training over MPI and Dask on this machine: the same bits for any number of ranks and workers,
+and after some of them were killed."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+from nn import checkpoints
+
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.filterwarnings("default"),  # of Dask, about workers that were killed
+]
+ROOT = Path(nn.__file__).parents[1]
+
+# A program as a user would write it; what it finds is printed by every rank.
+PROGRAM = """
+    import hashlib
+    import json
+    import random
+    import sys
+
+    import numpy as np
+
+    import nn
+    from nn import checkpoints
+
+    def run(on, epochs=6, rows=101, checkpoint=None, change=None, **settings):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(rows, 3))
+        y = (X[:, :1] * X[:, 1:2] > 0).astype(float)
+        if change:
+            X[5, 1] += change
+        model = nn.Sequential(
+            nn.Linear(3, 6, rng=random.Random(0)),
+            nn.Tanh(),
+            nn.Dropout(0.2),
+            nn.Linear(6, 1, rng=random.Random(1)),
+            nn.Sigmoid(),
+        )
+        optimizer = nn.Adam(model.parameters(), lr=0.05)
+        given = dict(epochs=epochs, batch_size=40, shuffle=True, l2=1e-3, clip_norm=1.0)
+        history = nn.fit(
+            model, X, y, loss=nn.BCELoss(), optimizer=optimizer, on=on, progress=False,
+            scheduler=nn.ReduceLROnPlateau(optimizer, patience=1),
+            validation_data=(X[:9], y[:9]), metrics=[nn.metrics.accuracy],
+            early_stopping=nn.EarlyStopping(), checkpoint=checkpoint, **given | settings,
+        )
+        bits = np.array([p.data for p in model.parameters()] + history.val_loss).tobytes()
+        return hashlib.sha256(bits).hexdigest()
+
+    def several(on):
+        return [run(on), run(on, rows=3), run(on, path="scalar", epochs=1),
+                run(on, dtype="float32"), run(on, epochs=2, callbacks=[lambda *_: None])]
+"""
+names: dict[str, Any] = {}
+exec(textwrap.dedent(PROGRAM), names)
+run, several = names["run"], names["several"]
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[str]:
+    """What one process finds."""
+    found: list[str] = several(nn.distributed.local())
+    return found
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def ranks(count: int, call: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program with a call at its end on so many ranks."""
+    (folder / "program.py").write_text(textwrap.dedent(PROGRAM) + textwrap.dedent(call))
+    mpiexec = Path(sys.executable).parent / "mpiexec"
+    command = [mpiexec, "-n", str(count), sys.executable, "-m", "mpi4py", "program.py"]
+    given: dict[str, Any] = {"env": environment(), "cwd": folder, "timeout": 100}
+    return subprocess.run(command, capture_output=True, text=True, **given)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_ranks_give_the_same_bits(count: int, expected: list[str], tmp_path: Path) -> None:
+    call = """
+        on = nn.distributed.mpi()
+        found = several(on)
+        print(json.dumps(on._comm.allgather(found)) if on.rank == 0 else "", flush=True)
+    """
+    done = ranks(count, call, tmp_path)
+    assert json.loads(done.stdout) == [expected] * count, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("run(on, change=on.rank == 1 and 1e-9)", "rank 1 of 2 has another run than rank 0: its"),
+        ("run(on, l2=0.1 * on.rank)", "rank 1 of 2 has another run than rank 0: its l2 is 0.1,"),
+        ("run(on, epochs=3 + on.rank)", "its epochs is 4, here it is 3"),
+        ("run(on, change=on.rank == 1 and np.nan)", "rank 1 of 2: X has nan in row 5, column 1"),
+        ("run(on, checkpoint='/proc/none')", "can't write to /proc/none"),
+        (
+            "run(on, callbacks=[lambda *_: 1 / 0] if on.rank == 0 else [])",
+            "division by zero",
+        ),
+    ],
+)
+def test_what_is_wrong_in_one_rank_ends_all(call: str, said: str, tmp_path: Path) -> None:
+    text = f"""
+        on = nn.distributed.mpi()
+        try:
+            {call}
+        except Exception as error:
+            print(error, flush=True)
+    """
+    lines = ranks(2, text, tmp_path).stdout.splitlines()
+    assert len(lines) == 2
+    assert all(said in line for line in lines), lines
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+RUN = [sys.executable, "-m", "nn.cli", "run", "unit-circle", "--points", "3000"]
+
+
+def loss_of(text: str) -> float:
+    loss: float = json.loads(text.splitlines()[-1])["train_loss"]
+    return loss
+
+
+def one_of_the_ranks(parent: int, rng: random.Random) -> int | None:
+    """The process of some rank, by what the processes below a parent run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"mpi4py" in words and b"mpiexec" not in words[0] and b"hydra" not in words[0]:
+                above = int(folder.name)
+                while above > 1:
+                    above = int(
+                        (folder.parent / str(above) / "stat").read_text().split(") ")[1].split()[1]
+                    )
+                    if above == parent:
+                        found.append(int(folder.name))
+    return rng.choice(sorted(found)) if found else None
+
+
+def test_a_rank_that_is_killed_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    epochs = ["--epochs", "4000", "--json", "--mpi"]
+    command = [*RUN, *epochs, "2", "--checkpoint", str(tmp_path / "kept")]
+    given: dict[str, Any] = {"env": {**environment(), "GRADLOOM_TEST_SAVING": "1"}, "text": True}
+    killed = 0
+    while killed < 20:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **given)
+        time.sleep(rng.uniform(1.0, 3.0))
+        victim = one_of_the_ranks(process.pid, rng)
+        assert victim is not None, process.communicate()
+        os.kill(victim, signal.SIGKILL)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() < began + 10.0
+        assert "of 2 was killed (SIGKILL)" in errors
+        assert f"it goes on from {tmp_path / 'kept'}" in errors
+        killed += 1
+    done = subprocess.run(command, capture_output=True, **given)
+    whole = subprocess.run([*RUN, *epochs, "1"], capture_output=True, **given)
+    assert loss_of(done.stdout) == loss_of(whole.stdout)
+
+
+def test_ctrl_c_ends_all_ranks(tmp_path: Path) -> None:
+    command = [*RUN, "--epochs", "100000000", "--mpi", "2", "--json"]
+    given: dict[str, Any] = {"env": environment(), "text": True}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **given)
+    time.sleep(4.0)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    assert process.returncode in (0, 130), errors
+    assert "Traceback" not in errors
+    assert "mpiexec" not in out + errors
+
+
+# --- Dask ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def cluster(workers: int) -> Iterator[tuple[Any, Any]]:
+    from distributed import Client, LocalCluster
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT,)}
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=50,
+        ) as started,
+        Client(started) as client,
+    ):
+        yield started, client
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_give_the_same_bits(workers: int, expected: list[str]) -> None:
+    with cluster(workers) as (_, client):
+        assert several(nn.distributed.dask(client)) == expected
+    with pytest.raises(nn.distributed.DistributedError, match="the Dask client is closed"):
+        nn.distributed.dask(client)
+
+
+def test_workers_that_are_killed_change_no_bit() -> None:
+    rng, killed = random.Random(7), 0
+
+    def kill(_: int, history: nn.History) -> None:
+        nonlocal killed
+        alive = [w.pid for w in started.workers.values() if w.pid]
+        if killed < 20 and alive:
+            victim, after = rng.choice(sorted(alive)), rng.uniform(0.0, 0.05)
+            timers.append(threading.Timer(after, os.kill, (victim, signal.SIGKILL)))
+            timers[-1].start()
+            killed += 1
+            time.sleep(rng.uniform(0.0, 0.5))
+
+    timers: list[threading.Timer] = []
+    whole = run(nn.distributed.local(), epochs=24, callbacks=[lambda *_: None])
+    with cluster(3) as (started, client):
+        assert run(nn.distributed.dask(client), epochs=24, callbacks=[kill]) == whole
+        for timer in timers:
+            timer.join()
+    assert killed == 20
+
+
+class Locked(nn.Linear):
+    """A layer that can't be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, rng=random.Random(0))
+        self.lock = threading.Lock()
+
+
+def trained(model: nn.Module, on: Any, **settings: Any) -> nn.History:
+    """A short training."""
+    options: dict[str, Any] = {"loss": nn.MSELoss(), "progress": False, "epochs": 1}
+    options["optimizer"] = nn.SGD(model.parameters(), lr=0.1)
+    return nn.fit(model, np.ones((40, 1)), np.ones((40, 1)), on=on, **options | settings)
+
+
+def test_what_is_wrong_with_workers_is_found_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster(1) as (_, client):
+        group = nn.distributed.dask(client)
+        with pytest.raises(TypeError, match="can't be sent to Dask's workers"):
+            trained(Locked(), group)
+        with pytest.raises(TypeError, match=r"dask takes a distributed\.Client"):
+            nn.distributed.dask("127.0.0.1")
+        monkeypatch.setattr("engine.__version__", "9.9")
+        model = nn.Linear(1, 1)
+        before = [p.data for p in model.parameters()]
+        with pytest.raises(nn.distributed.DistributedError, match=r"worker tcp.* its gradloom is"):
+            trained(model, group)
+        assert [p.data for p in model.parameters()] == before
+
+
+def test_a_client_that_goes_loses_nothing(tmp_path: Path) -> None:
+    seen: list[list[float]] = []
+    model = nn.Linear(1, 1, rng=random.Random(0))
+    with cluster(1) as (_, client):
+
+        def leave(epoch: int, history: nn.History) -> None:
+            seen.append([p.data for p in model.parameters()])
+            if epoch == 2:
+                client.close()
+
+        with pytest.raises(nn.distributed.DistributedError, match="the Dask client is closed"):
+            settings = {"epochs": 5, "callbacks": [leave], "checkpoint": tmp_path}
+            trained(model, nn.distributed.dask(client), **settings)
+    assert [p.data for p in model.parameters()] == seen[-1]
+    other = nn.Linear(1, 1)
+    trained(other, nn.distributed.local(), epochs=3, checkpoint=tmp_path)
+    assert [p.data for p in other.parameters()] == seen[-1]
+    assert checkpoints.SAVE_SECONDS == 10.0
