@@ -115,8 +115,9 @@ class VectorisedPath(LoopPath):
         self.program = loss_program(model, loss, parameters, dtype, native, X.names, sizes)
         self._loop = Loop(self.program, *arrays, loss=loss)
         self._parameters, self._arrays = parameters, len(arrays)
-        self._size = sizes[0] if sizes else min(batch_size or len(X), len(X))
-        self._loop.expect(updates, self._size)
+        whole = min(batch_size or len(X), len(X))
+        self._loop.expect(updates, whole)
+        self._size = sizes[0] if sizes else whole
         # once now: what can't be compiled is found here, and code is made for such a batch
         theta = np.array(numbers_of(parameters), dtype)
         for size in sizes or (self._size,):

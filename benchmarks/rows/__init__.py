@@ -21,7 +21,7 @@ PROCESSES = (
         *("xor", "unit-circle", "mnist", "convolutions", "gpt", "lotka-volterra"),
         *("solutions", "sparse", "steps", "sequences", "calls"),
     ),
-    ("block-math", "lowering", "fitting"),
+    ("block-math", "lowering", "fitting", "distributed"),
     ("eager", "growth", "crossover"),
 )
 NAMES = [name for names in PROCESSES for name in names]

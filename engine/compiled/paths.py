@@ -53,7 +53,7 @@ class Wanted:
     """
 
     inputs: tuple[int, ...] = ()
-    leaves: tuple[int, ...] | None = ()
+    leaves: tuple[int, ...] | range | None = ()
     per_example: bool = False
 
 
@@ -461,7 +461,10 @@ class Call:
         assert self.outputs is not None
         leaves = np.zeros(len(self.paths.leaves), self.paths.dtype)
         for places, gradient in self.parts:
-            leaves[places] += gradient
+            if len(places) == len(leaves) and (np.diff(places) == 1).all():
+                leaves += gradient
+            else:
+                leaves[places] += gradient
         given = (self.outputs, self.structure, self.inputs, leaves, self.columns)
         return Result(*given, self.path)
 

@@ -68,7 +68,7 @@ class Loop:
     def __init__(self, program: Program, *arrays: Array, **keywords: Any) -> None:
         self._program = program
         self._arguments, self._paths = program._prepared([a[:1] for a in arrays], keywords)
-        self._wanted = Wanted((), tuple(range(len(program._leaves))))
+        self._wanted = Wanted((), range(len(program._leaves)))  # which is hashed quickly
         self.dtype = np.dtype(self._paths.dtype)
         self._rows = _Rows(arrays, self.dtype)
 

@@ -1,12 +1,13 @@
 """A group of MPI's ranks: each runs the whole program, and computes its share of every batch.
 
-A step is one collective, `Allgatherv`, on flat arrays: of each rank a word that says whether all is
+A step is one collective, an allgather, on flat arrays: of each rank a word that says whether all is
 well, and the sums of its nodes. Every rank adds these up and moves its own parameters.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from nn.scalar_path import BatchLoss
 T = TypeVar("T")
 _WELL, _ASKED, _FAILED = range(3)  # Ctrl-C asked for an end; an error was raised
 _WORD = 8  # bytes
+_SPINS, _PAUSE = 1_000, 1e-4  # how a rank waits for others: looks, and then seconds between two
 
 
 def mpi(comm: Any = None, *, shards: int = SHARDS) -> Group:
@@ -112,7 +114,12 @@ class _Ranks(Group):
         except Exception as error:
             word[0], failure = _FAILED, error
         received = np.empty(ends[-1], np.uint8)
-        self._comm.Allgatherv(message, [received, np.diff(ends), ends[:-1], _bytes()])
+        into = [received, np.diff(ends), ends[:-1], _bytes()]
+        waiting = self._comm.Iallgatherv(message, into)
+        for k in itertools.count():
+            if waiting.Test():
+                break
+            time.sleep(_PAUSE if k > _SPINS else 0.0)  # the processor may be wanted by others
         parts = [received[first:last] for first, last in itertools.pairwise(ends.tolist())]
         words = [int(np.frombuffer(part[:_WORD], np.int64)[0]) for part in parts]
         if _FAILED in words:

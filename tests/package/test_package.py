@@ -26,6 +26,7 @@ MODULES = {  # of the rest, what is imported
     "notebook": ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "nbconvert"),
     "browser": ("playwright",),
     "docs": ("sphinx", "furo", "myst_nb", "sphinx_copybutton", "sphinx_design"),
+    "distributed": ("distributed", "cloudpickle", "mpi4py"),
     "test": ("pytest", "pytest_cov", "hypothesis"),
     "lint": ("ruff", "mypy", "importlinter"),
 }
