@@ -24,7 +24,8 @@ collect_ignore = [] if importlib.util.find_spec("sklearn") else ["nn/sklearn.py"
 OWN_FOLDERS = {".git", ".venv", ".cache", "__pycache__", "build"}  # of tools
 # What a library sets when it is imported or first used: scikit-learn, PyTorch, JAX.
 ALLOWED = ("$PYTEST_CURRENT_TEST", "$KMP_", "$TORCH", "$TF_CPP_", "$TPU_")
-LASTING = ("gradloom", "tqdm_monitor", "asyncio")  # threads that wait for more work
+# Threads that wait for more work.
+LASTING = ("gradloom", "tqdm_monitor", "asyncio", "AsyncProcess", "Dask", "IO loop", "Profile")
 os.environ.setdefault("MPLBACKEND", "agg")  # no test opens a window
 
 

@@ -1,5 +1,5 @@
-"""The command line: `gradloom list`, `run PROGRAM`, `draw FILE.py:NAME`, `fixtures DIR`, `cache`,
-`doctor`, `playground` and `bench`.
+"""The command line: `gradloom list`, `run PROGRAM`, `sweep PROGRAM`, `draw FILE.py:NAME`,
+`fixtures DIR`, `cache`, `doctor`, `playground` and `bench`.
 
 The benchmarks and the playground are no part of what is installed: they are beside the packages in
 a checkout.
@@ -12,18 +12,20 @@ import contextlib
 import functools
 import importlib
 import json
+import math
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import engine
 from engine import DrawingError
 from engine.compiled import cache
+from engine.compiled.threads import get_num_threads
 from engine.files import make_writable
-from nn import doctor, drawing_cli, fixtures, plots, printing
+from nn import doctor, drawing_cli, fixtures, plots, printing, sweeping
 from nn.programs import PROGRAMS, Options, load
 
 
@@ -56,7 +58,7 @@ def _command(given: list[str]) -> int:
         return _fixtures(chosen.folder)
     if chosen.command == "playground":
         return _playground()
-    return _run(chosen, given)
+    return _sweep(chosen) if chosen.command == "sweep" else _run(chosen, given)
 
 
 def _parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -75,10 +77,36 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     kept = commands.add_parser("cache", help="say where machine code is kept, and how much")
     kept.add_argument("--clear", action="store_true", help="remove it")
     run = commands.add_parser("run", help="run a program")
-    run.add_argument("program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS))
-    run.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
     run.add_argument("--seed", type=_whole(0), default=0, help="of data and weights (default 0)")
+    run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
+    run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    run.add_argument("--mpi", type=_whole(1), metavar="N", help="train on N ranks of MPI")
+    run.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="save the training there, and go on from it"
+    )
+    sweep = commands.add_parser("sweep", help="run a program many times, over workers")
+    sweep.add_argument(
+        "--seeds",
+        dest="seed",
+        type=_seeds,
+        default=[0],
+        metavar="0:32",
+        help="of data and weights, from 0 to before 32, or a list: 0,3,7 (default 0)",
+    )
+    sweep.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="keep runs here; those that are here are not done again (default sweep-PROGRAM)",
+    )
+    sweep.add_argument(
+        "--by", metavar="FIGURE", help="what the best run is best by (default test_loss)"
+    )
+    workers = sweep.add_mutually_exclusive_group()
+    workers.add_argument("--workers", type=_whole(1), help="processes (default one a processor)")
+    workers.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, whose workers are taken")
     module = None if program is None else load(program)
+    settings: dict[str, dict[str, Any]] = {}
     for name, least, what in (
         ("epochs", 0, "rounds over the training data"),
         ("points", 1, "examples to take or make"),
@@ -86,19 +114,57 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
         if module is None or hasattr(module, name.upper()):
             usual = getattr(module, name.upper(), None)
             told = what if usual is None else f"{what} (default {usual:,})"
-            run.add_argument(f"--{name}", type=_whole(least), help=told)
-    run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
-    run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    run.add_argument("--mpi", type=_whole(1), metavar="N", help="train on N ranks of MPI")
-    run.add_argument(
-        "--checkpoint", type=Path, metavar="DIR", help="save the training there, and go on from it"
-    )
-    for name, about in getattr(module, "OPTIONS", {}).items():
-        run.add_argument(f"--{name}", **about)
+            settings[name] = {"type": _whole(least), "help": told}
+    if module is None or hasattr(module, "problem"):
+        settings["lr"] = {"type": _rate, "help": "learning rate, in place of the program's"}
+    settings |= getattr(module, "OPTIONS", {})
+    for command, several in ((run, False), (sweep, True)):
+        command.add_argument(
+            "program", choices=PROGRAMS, metavar="PROGRAM", help=", ".join(PROGRAMS)
+        )
+        command.add_argument("--path", choices=("auto", "scalar", "vectorised"), default="auto")
+        for name, about in settings.items():
+            command.add_argument(f"--{name}", **(_several(about) if several else about))
     return parser
 
 
-def _whole(least: int) -> type[int]:
+def _several(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What argparse is told of an option that may be given several values, with commas."""
+    one, choices = about.get("type", str), about.get("choices")
+
+    def several(text: str) -> list[Any]:
+        found = [one(part) for part in text.split(",")]
+        for x in found:
+            if choices is not None and x not in choices:
+                raise argparse.ArgumentTypeError(f"{x!r} is none of {', '.join(choices)}")
+        return list(dict.fromkeys(found))
+
+    return {"type": several, "metavar": "A,B,…", "help": f"{about['help']}; one, or several to try"}
+
+
+def _seeds(text: str) -> list[int]:
+    """The seeds from the first to before the second, or those listed."""
+    whole = _whole(0)
+    first, colon, end = text.partition(":")
+    if not colon:
+        return list(dict.fromkeys(whole(part) for part in text.split(",")))
+    found = [*range(whole(first or "0"), whole(end))]
+    if not found:
+        raise argparse.ArgumentTypeError(f"from {first} to before {end} there are no seeds")
+    return found
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0.0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"a learning rate is above 0, not {text}")
+    return rate
+
+
+def _whole(least: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
         try:
             number = int(text)
@@ -108,7 +174,33 @@ def _whole(least: int) -> type[int]:
             raise argparse.ArgumentTypeError(f"it is at least {least}, not {number}")
         return number
 
-    return whole  # type: ignore[return-value]
+    return whole
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    """Do the runs of a sweep that are missing; print the table of all."""
+    given = vars(chosen)
+    names = ("seed", "epochs", "points", "lr", *getattr(load(chosen.program), "OPTIONS", {}))
+    grid = {name: given[name] for name in names if given.get(name) is not None}
+    folder = chosen.out or Path(f"sweep-{chosen.program}")
+    try:
+        if chosen.scheduler is None:
+            workers: Any = sweeping.processes(chosen.workers or get_num_threads())
+        else:
+            workers = sweeping.client(chosen.scheduler)
+        with workers as on:
+            rows = sweeping.sweep(chosen.program, chosen.path, grid, folder, on)
+        print(sweeping.table(rows, grid, chosen.by))
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"gradloom: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gradloom: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(f"wrote      {folder / sweeping.TABLE}")
+    return 0
 
 
 def _run(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -146,6 +238,7 @@ def _run_here(
         seed=chosen.seed,
         epochs=given.get("epochs"),
         points=given.get("points"),
+        lr=given.get("lr"),
         out=chosen.out,
         quiet=chosen.json,
         own={name: answer for name, answer in own.items() if answer is not None},

@@ -42,6 +42,7 @@ class Options:
     seed: int = 0
     epochs: int | None = None
     points: int | None = None
+    lr: float | None = None
     out: Path | None = None
     quiet: bool = False  # no progress bar
     own: Mapping[str, Any] = field(default_factory=dict)

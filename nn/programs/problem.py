@@ -40,6 +40,9 @@ class Problem:
 
     def fit(self, options: Options, **more: Any) -> nn.History:
         """Train the model, on the path and as long as the options say; return the History."""
+        if options.lr is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = options.lr
         settings: dict[str, Any] = {
             "loss": self.loss,
             "optimizer": self.optimizer,
