@@ -38,8 +38,13 @@ RUNS, TABLE = "runs.jsonl", "runs.csv"
 _PATIENCE = 10.0  # seconds in which a scheduler is to answer
 
 
-def sweep(program: str, path: str, grid: Grid, folder: Path, on: Any) -> list[Row]:
-    """Do those runs of a grid that the folder does not have yet; return the rows of all.
+def sweep(
+    program: str, path: str, grid: Grid, folder: Path, on: Any, *, progress: bool = True
+) -> list[Row]:
+    """Do those runs of a grid that the folder does not have yet; return the rows of all, which the
+    folder has as a table, too.
+
+    `on` runs them: a client of Dask, an executor (`processes` makes one), or None for this process.
 
     Raises OSError where nothing can be written there, and RuntimeError where the workers are gone;
     the runs that were finished are kept.
@@ -50,7 +55,7 @@ def sweep(program: str, path: str, grid: Grid, folder: Path, on: Any) -> list[Ro
     known = _known(folder / RUNS)
     missing = [k for k, key in enumerate(keys) if key not in known]
     tasks = ((spreading.version(), program, path, wanted[k]) for k in missing)
-    bar = Bar(len(wanted), shown=True, estimate=False, unit="runs")
+    bar = Bar(len(wanted), shown=progress, estimate=False, unit="runs")
     bar.advance(len(wanted) - len(missing))
     try:
         with (folder / RUNS).open("a") as file:

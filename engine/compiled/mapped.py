@@ -69,8 +69,8 @@ def mapped(
     of_blocks = program if program._reduce != "mean" else program._summed()
     begin = stream.step + (stream.call > 0)
     first = [_rows(arg, axis, 0, 1) for arg, axis in zip(args, axes, strict=True)]
-    with drawing(stream.seed, begin):  # what raises here does so before there is work elsewhere
-        _run(of_blocks, kind, [_held(arg) for arg in first], keywords)
+    # What raises here does so before there is work elsewhere.
+    _block(of_blocks, kind, (stream.seed, begin), first, keywords)
     draws = of_blocks._last.draws
     starts = range(0, count, block_size)
     spans = ((a, min(a + block_size, count)) for a in starts)
@@ -200,8 +200,11 @@ def _held(arg: Any) -> Any:
 
 
 def _run(program: Any, kind: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
-    call = program if kind == "value" else getattr(program, kind)
-    return call(*args, **keywords)
+    # In full: plans of earlier calls may take machine code that another process does not have.
+    if kind == "value":
+        return program._value_in_full(args, keywords)
+    found = program._value_and_grad_in_full(args, keywords)
+    return found if kind == "value_and_grad" else found[1]
 
 
 def _block(

@@ -71,6 +71,11 @@ def alone() -> Iterator[None]:
         _here.alone = before
 
 
+def is_alone() -> bool:
+    """Whether this thread is within `alone`."""
+    return _here.alone
+
+
 def run_together(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run tasks at the same time, the first in this thread; return what each returns.
 

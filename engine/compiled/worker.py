@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine import locks, modes
-from engine.compiled import blas, objects, updates
+from engine.compiled import blas, objects, threads, updates
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, SEED, STEP, Array, L, S, View
 from engine.compiled.instructions import ROWS, matrices
 from engine.compiled.interpreter import Work
@@ -180,14 +180,23 @@ class Worker:
     def at_hand(self, count: int, *, backward: bool, training: bool = False) -> Ready | None:
         """What runs a batch of `count` examples, if that was made before: of several what does.
 
-        The batch counts for what makes it hot.
+        The batch counts for what makes it hot. Where a thread is to round as others elsewhere do
+        (`threads.alone`), what ran before makes no difference.
         """
+        exact = threads.is_alone()
+        self.hot = self.hot or exact
         if self.counting and not self.hot:
             self._chunks += -(-max(1, count) // self._most)
             self.hot = self._chunks > HOT
         training = training or (self.trained and backward)
         width = self._width_for(count)
         for ready in self._ready:
+            if exact and (ready.width, ready.backward, ready.training) != (
+                width,
+                backward,
+                training,
+            ):
+                continue
             if ready.width != width:
                 filled = -(-count // ready.width) * ready.width
                 if ready.width < width or filled > 2 * count:

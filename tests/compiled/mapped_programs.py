@@ -20,6 +20,22 @@ def noisy(x: Any) -> Any:
     return engine.exp(w * x[0]) * engine.random() + b * x[1]
 
 
+def payoff(market: Any, _: Any) -> Any:
+    """A loop of many operations, with draws: an option in Heston's model."""
+    spot, v, rho = market
+    x = engine.log(spot)
+    for _ in range(12):
+        radius = engine.sqrt(-2.0 * engine.log(1.0 - engine.random()))
+        angle = 6.0 * engine.random()
+        z1, z2 = radius * engine.cos(angle), radius * engine.sin(angle)
+        positive = engine.maximum(v, 0.0)
+        size = engine.sqrt(positive * 0.1)
+        x = x - 0.05 * positive + size * z1
+        v = v + 0.2 * (0.04 - positive)
+        v = v + 0.3 * size * (rho * z1 + engine.sqrt(1.0 - rho * rho) * z2)
+    return engine.maximum(engine.exp(x) - 100.0, 0.0)
+
+
 def structured(scale: Any, batch: Any) -> Any:
     """A dict, of which a part does not depend on the example."""
     return {"y": scale[0] * batch["x"][0] ** 2 + batch["x"][1], "s": scale[1]}

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from mapped_programs import ROWS, b, fits, mapped, mean_of_noise, noisy, structured, w
+from mapped_programs import ROWS, b, fits, mapped, mean_of_noise, noisy, payoff, structured, w
 
 import engine
 from engine import Value, spreading
 from engine.compiled import mapped as mapping
+from engine.compiled import worker
 
 
 class Backwards:
@@ -41,6 +42,23 @@ def test_the_bits_are_the_same_whoever_computes_them_and_in_whatever_order() -> 
     for count in (1, 2, 3):
         with ThreadPoolExecutor(count) as pool:
             assert mapped(program, ROWS, pool) == expected
+
+
+def test_what_ran_before_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, paths = [100.0, 0.04, -0.7], np.arange(700.0)
+
+    def found(*before: int) -> Any:
+        program = engine.compile(payoff, in_axes=(None, 0), reduce="mean")
+        for count in before:
+            program.value_and_grad(market, paths[:count])
+        engine.manual_seed(2)
+        return program.map(market, paths, kind="value_and_grad", block_size=300)
+
+    bits = []
+    for runs in (10**9, 0):  # after which code is worth more compilation
+        monkeypatch.setattr(worker, "HOT", runs)
+        bits += [found(), found(90, 700)]
+    assert bits == [bits[0]] * 4
 
 
 def test_it_is_what_a_call_returns_up_to_rounding() -> None:

@@ -22,15 +22,12 @@ GRID = {"seed": [0, 1, 2], "epochs": [3], "points": [40], "lr": [0.01, 0.1]}
 SWEEP = ["sweep", "unit-circle", "--points", "40", "--epochs", "3", "--seeds", "0:3"]
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping.Bar, "__init__", lambda self, *_, **__: None)
-    monkeypatch.setattr(sweeping.Bar, "advance", lambda self, count=1: None)
-    monkeypatch.setattr(sweeping.Bar, "close", lambda self: None)
+def swept(grid: Any, folder: Path) -> Any:
+    return sweeping.sweep("unit-circle", "auto", grid, folder, None, progress=False)
 
 
 def test_each_run_is_the_one_that_run_does(tmp_path: Path) -> None:
-    rows = sweeping.sweep("unit-circle", "auto", GRID, tmp_path, None)
+    rows = swept(GRID, tmp_path)
     assert [(row["seed"], row["lr"]) for row in rows] == [
         (seed, lr) for seed in GRID["seed"] for lr in GRID["lr"]
     ]
@@ -47,7 +44,7 @@ def test_each_run_is_the_one_that_run_does(tmp_path: Path) -> None:
 
 def test_only_what_is_missing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = GRID | {"lr": [0.1]}
-    sweeping.sweep("unit-circle", "auto", small, tmp_path, None)
+    swept(small, tmp_path)
     kept = tmp_path / "runs.jsonl"
     with kept.open("a") as file:
         file.write('{"key": "cut sho')  # by a kill
@@ -59,11 +56,11 @@ def test_only_what_is_missing_is_done(tmp_path: Path, monkeypatch: pytest.Monkey
         return usual(*given)
 
     monkeypatch.setattr(sweeping, "one", watched)
-    rows = sweeping.sweep("unit-circle", "auto", GRID, tmp_path, None)
+    rows = swept(GRID, tmp_path)
     assert done == [0.01] * 3
-    assert rows == sweeping.sweep("unit-circle", "auto", GRID, tmp_path / "other", None)
+    assert rows == swept(GRID, tmp_path / "other")
     monkeypatch.setattr(sweeping.spreading, "version", lambda: "another")
-    sweeping.sweep("unit-circle", "auto", small, tmp_path, None)
+    swept(small, tmp_path)
     assert done[-3:] == [0.1] * 3, "runs of another version were taken for ours"
 
 
@@ -78,7 +75,7 @@ def test_a_run_that_fails_is_told_and_loses_no_other(
         return usual(options)
 
     monkeypatch.setattr(module, "run", run)
-    rows = sweeping.sweep("unit-circle", "auto", GRID, tmp_path, None)
+    rows = swept(GRID, tmp_path)
     lines = sweeping.table(rows, GRID).splitlines()
     assert lines[0].split()[:2] == ["lr", "runs"]
     assert [line.split()[1] for line in lines[1:3]] == ["2/3", "2/3"]
@@ -124,7 +121,7 @@ def test_accuracies_are_better_where_they_are_higher() -> None:
 def test_a_file_that_is_no_sweep_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "runs.jsonl").write_text("my notes\n")
     with pytest.raises(ValueError, match=r"line 1 of .*runs.jsonl is no run of a sweep"):
-        sweeping.sweep("unit-circle", "auto", GRID, tmp_path, None)
+        swept(GRID, tmp_path)
     assert (tmp_path / "runs.jsonl").read_text() == "my notes\n"
 
 
