@@ -35,7 +35,7 @@ def few_lines(results: Results) -> str:
         for line in lines_of(row)
         if line.of == OURS and CHOSEN.get(row["name"]) == line.peer
     ]
-    return markdown(["work", "gradloom", "beside", "its time", "ratio"], lines)
+    return markdown(("work", "gradloom", "beside", "its time", "ratio"), lines)
 
 
 PAGES = {HOUSE / "README.md": few_lines, HOUSE / "docs" / "figures.md": all_lines}
