@@ -125,6 +125,7 @@ class _Workers(Group):
         from distributed import CancelledError, KilledWorker, TimeoutError
         from distributed.comm.core import CommClosedError
 
+        self.check()
         if time.monotonic() > self._looked + _LOOK_EVERY:
             self._look()
         shares = [share for share in step.shares(len(self._addresses)) if share[0] < share[1]]

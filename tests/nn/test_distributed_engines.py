@@ -125,9 +125,7 @@ def test_what_is_wrong_in_one_rank_ends_all(call: str, said: str, tmp_path: Path
         except Exception as error:
             print(error, flush=True)
     """
-    lines = ranks(2, text, tmp_path).stdout.splitlines()
-    assert len(lines) == 2
-    assert all(said in line for line in lines), lines
+    assert ranks(2, text, tmp_path).stdout.count(said) == 2
 
 
 # --- the command line ----------------------------------------------------------------------------
@@ -184,7 +182,7 @@ def test_ctrl_c_ends_all_ranks(tmp_path: Path) -> None:
     command = [*RUN, "--epochs", "100000000", "--mpi", "2", "--json"]
     given: dict[str, Any] = {"env": environment(), "text": True}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **given)
-    time.sleep(4.0)
+    time.sleep(12.0)  # it trains by then
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert process.returncode in (0, 130), errors
@@ -199,7 +197,7 @@ def test_ctrl_c_ends_all_ranks(tmp_path: Path) -> None:
 def cluster(workers: int) -> Iterator[tuple[Any, Any]]:
     from distributed import Client, LocalCluster
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT,)}
+    environment = dict(os.environ)  # Dask adds to it
     with (
         LocalCluster(
             n_workers=workers,
@@ -211,8 +209,8 @@ def cluster(workers: int) -> Iterator[tuple[Any, Any]]:
         Client(started) as client,
     ):
         yield started, client
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
