@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from nn.data import DataLoader
+from nn.data import DataLoader, Rows
+from nn.data.streams import streamed
 from nn.identity import of_array
 from nn.inputs import Inputs
 from nn.losses import Loss
@@ -84,7 +85,9 @@ class Examples:
         if self._loader is None:
             return "shuffled" if self._shuffle else "as given"
         own = " by its own generator" if self._loader.generator else ""
-        return f"a DataLoader's, shuffle={self._loader.shuffle}{own}"
+        blocks = self._loader.block_size
+        by = f" in blocks of {blocks}, {self._loader.window} at once" if blocks else ""
+        return f"a DataLoader's, shuffle={self._loader.shuffle}{by}{own}"
 
     def epoch(self, number: int) -> tuple[Array, Array]:
         """Return the rows of an epoch in their order, and where batches start and end in it.
@@ -210,7 +213,7 @@ def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array |
         return None
     weights = np.ones(len(y))
     if sample_weight is not None:
-        weights = checked_rows(sample_weight, "sample_weight").astype(np.float64)
+        weights = np.array(checked_rows(sample_weight, "sample_weight"), np.float64)
         if weights.shape != (len(y),):
             raise ValueError(
                 f"sample_weight has the shape {weights.shape}; for {len(y)} examples it is "
@@ -230,6 +233,7 @@ def _weights(y: Array, sample_weight: Any, class_weight: ClassWeight) -> Array |
 
 def _of_classes(y: Array, class_weight: Any) -> Array:
     """The weight of each example's class."""
+    y = np.asarray(y)
     if y.ndim > 1 and y.shape[-1] > 1:
         labels = np.argmax(y.reshape(len(y), -1), axis=1).astype(float)
     else:
@@ -249,18 +253,23 @@ def _of_classes(y: Array, class_weight: Any) -> Array:
 
 
 def checked_rows(data: Any, name: str) -> Array:
-    """The data as an array with one row an example: numbers of any type, where they lie.
+    """The data as an array with one row an example: numbers of any type, where they lie; chunked
+    arrays as `Rows`.
 
     Raises TypeError for what is no numbers, ValueError for inf, nan, and rows of different lengths.
     """
+    data = streamed(data)
     try:
         if hasattr(data, "detach") and hasattr(data, "cpu"):  # a tensor, perhaps with a gradient
             data = data.detach().cpu()
-        array = np.asarray(data)
+        array: Any = data if isinstance(data, Rows) else np.asarray(data)
         if array.dtype.kind == "c":
             raise TypeError("complex numbers have no order, and no gradient here")
         if array.dtype not in _AS_THEY_ARE:
-            array = np.asarray(array, dtype=np.float64)
+            if isinstance(data, Rows):
+                array = Rows([data], each=lambda rows: np.asarray(rows, dtype=np.float64))
+            else:
+                array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         sequence = isinstance(data, list | tuple | np.ndarray)
         rows = [row for row in data if hasattr(row, "__len__")] if sequence else []
@@ -279,7 +288,8 @@ def checked_rows(data: Any, name: str) -> Array:
         column = f", column {where[-1]}" if array.ndim > 1 else ""
         between = "".join(f", position {place}" for place in where[1:-1])
         raise ValueError(f"{name} has {array[where]} in row {where[0]}{between}{column}")
-    return array
+    rows: Array = array  # or Rows, of which no more is asked than slices, shape and dtype
+    return rows
 
 
 def _first_not_finite(array: Array) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ def of_array(array: np.ndarray[Any, Any] | None, dtype: Any = None) -> str:
     if array is None:
         return "none"
     kind = array.dtype if dtype is None else np.dtype(dtype)
-    digest, rows = hashlib.sha256(), np.atleast_1d(array)
+    digest, rows = hashlib.sha256(), array if array.ndim else np.atleast_1d(array)
     some = max(1, _AT_ONCE * len(rows) // max(1, rows.size))
     for first in range(0, len(rows), some):  # memory for all of it may not be there twice
         digest.update(np.ascontiguousarray(rows[first : first + some], kind).tobytes())

@@ -1,7 +1,8 @@
 """Training: many updates of a program's numbers in one call, about data that stay where they are.
 
 What a training loop needs of the compiler is here, and nothing else: a `Loop` binds the program of
-a batch's loss to arrays with a row an example, of any type and layout, memory maps too; `Steps` say
+a batch's loss to arrays with a row an example, of any type and layout, memory maps too, or
+what reads rows when asked for them; `Steps` say
 which updates are to be made. Small data are copied once, to be at hand in the program's type.
 Large ones are read in place, if machine code can do so and they are of that type; else as many rows
 as a few steps are about are copied, one block after the other.
@@ -205,7 +206,8 @@ class _Rows:
         first = 0
         for k, (array, width) in enumerate(zip(self._arrays, self._widths, strict=True)):
             here = view is not None and (first, width) == (view.first, view.count)
-            lies = array.dtype == self._dtype and array.flags.c_contiguous and array.flags.aligned
+            lies = isinstance(array, np.ndarray) and array.dtype == self._dtype
+            lies = lies and array.flags.c_contiguous and array.flags.aligned
             if here and lies and self._kept is None and len(self._arrays) > 1:
                 if self._others is None:
                     others = (*self._arrays[:k], *self._arrays[k + 1 :])

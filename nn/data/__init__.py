@@ -7,6 +7,7 @@ from nn.data.batches import DataLoader, Dataset, Subset, TensorDataset, random_s
 from nn.data.preparing import one_hot, split, train_test_split
 from nn.data.scaling import Standardizer
 from nn.data.sets import blobs, circles, moons, spirals, unit_circle, xor
+from nn.data.streams import Rows, read_npy_folder
 
 if TYPE_CHECKING:
     from nn.data.idx import read_idx
@@ -26,6 +27,7 @@ __getattr__, __dir__ = deferred.attributes(
 __all__ = [
     "DataLoader",
     "Dataset",
+    "Rows",
     "Standardizer",
     "Subset",
     "TensorDataset",
@@ -39,6 +41,7 @@ __all__ = [
     "one_hot",
     "random_split",
     "read_idx",
+    "read_npy_folder",
     "spirals",
     "split",
     "train_test_split",

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from nn.data.streams import Rows, streamed
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -36,7 +38,10 @@ class TensorDataset:
 
     def __init__(self, *arrays: Any) -> None:
         try:
-            self.arrays: tuple[Array, ...] = tuple(np.asarray(array) for array in arrays)
+            self.arrays: tuple[Any, ...] = tuple(
+                array if isinstance(array, Rows) else np.asarray(array)
+                for array in map(streamed, arrays)
+            )
         except ValueError as error:
             raise ValueError(
                 f"a data set needs rows of one length in each array: {error}"
@@ -113,7 +118,12 @@ class DataLoader:
 
     Every pass over it is an epoch, in a new order if `shuffle`, drawn from `generator` (None:
     Python's `random`). A last, smaller batch is left out if `drop_last`. Examples are read from
-    the data set once, at first use, and kept.
+    the data set once, at first use, and kept; the arrays of a TensorDataset stay where they are,
+    in a file too.
+
+    With a `block_size`, `shuffle` reads files block by block: blocks of so many rows come in a
+    random order, and rows are shuffled among as many as `window` blocks have. The order depends on
+    the generator and these numbers alone, not on where the rows lie.
 
     Raises ValueError for an empty data set or a batch size that is no whole number from 1, and at
     first use where examples differ in their fields or their shapes.
@@ -134,16 +144,21 @@ class DataLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         generator: random.Random | None = None,
+        *,
+        block_size: int | None = None,
+        window: int = 8,
     ) -> None:
         if len(dataset) == 0:
             raise ValueError("the data set is empty: there are no batches of it")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-            raise ValueError(f"batch_size is a whole number, not {batch_size!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        _check_count("batch_size", batch_size)
+        _check_count("block_size", 1 if block_size is None else block_size)
+        _check_count("window", window)
+        if block_size is not None and not shuffle:
+            raise ValueError("block_size is how rows are shuffled: set shuffle=True too")
         _check_generator(generator)
         self.dataset, self.batch_size = dataset, int(batch_size)
         self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
+        self.block_size, self.window = block_size, window
         self._arrays: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
@@ -169,9 +184,20 @@ class DataLoader:
         """
         _check_generator(generator)
         size = len(self.dataset)
-        order = _shuffled(size, generator or self.generator) if self.shuffle else range(size)
-        rows = np.array(order, dtype=np.intp)
+        drawn = generator or self.generator
+        if self.shuffle and self.block_size is not None:
+            rows = _shuffled_by_blocks(size, self.block_size, self.window, drawn)
+        else:
+            order = _shuffled(size, drawn) if self.shuffle else range(size)
+            rows = np.array(order, dtype=np.intp)
         return [rows[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
+
+
+def _check_count(name: str, number: Any) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise ValueError(f"{name} is a whole number, not {number!r}")
+    if number < 1:
+        raise ValueError(f"{name} is at least 1, not {number}")
 
 
 def _check_generator(generator: random.Random | None) -> None:
@@ -184,6 +210,23 @@ def _shuffled(size: int, generator: random.Random | None) -> list[int]:
     order = list(range(size))
     shuffle: Callable[[list[int]], None] = (generator or random).shuffle
     shuffle(order)
+    return order
+
+
+def _shuffled_by_blocks(
+    size: int, block: int, window: int, generator: random.Random | None
+) -> Array:
+    """Row numbers: blocks of them in a random order, and shuffled within a window's rows."""
+    draw: Callable[[int], int] = (generator or random).getrandbits
+    rng = np.random.default_rng(draw(128))
+    order = np.concatenate(
+        [
+            np.arange(k * block, min(size, (k + 1) * block), dtype=np.intp)
+            for k in rng.permutation(-(-size // block)).tolist()
+        ]
+    )
+    for first in range(0, size, window * block):
+        rng.shuffle(order[first : first + window * block])
     return order
 
 
