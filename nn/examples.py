@@ -288,8 +288,8 @@ def checked_rows(data: Any, name: str) -> Array:
         column = f", column {where[-1]}" if array.ndim > 1 else ""
         between = "".join(f", position {place}" for place in where[1:-1])
         raise ValueError(f"{name} has {array[where]} in row {where[0]}{between}{column}")
-    rows: Array = array  # or Rows, of which no more is asked than slices, shape and dtype
-    return rows
+    found: Array = array  # or Rows, of which no more is asked than slices, shape and dtype
+    return found
 
 
 def _first_not_finite(array: Array) -> tuple[int, ...]:

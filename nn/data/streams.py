@@ -56,15 +56,20 @@ class Rows:
 
     def __getitem__(self, rows: Any) -> Array:
         if isinstance(rows, tuple):
-            return np.asarray(self[rows[0]][rows[1:]])
+            first, *others = rows
+            if isinstance(first, int | np.integer):
+                return np.asarray(self[first][tuple(others)])
+            if isinstance(first, slice):
+                return np.asarray(self[first][(slice(None), *others)])
+            raise IndexError("columns go with a row number or a slice of rows: index one by one")
         if isinstance(rows, int | np.integer):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"there is no row {rows} of {len(self)}")
             place = int(rows) % len(self)
             return np.asarray(self._of(place, place + 1)[0])
         if isinstance(rows, slice) and rows.step in (None, 1):
-            first, last, _ = rows.indices(len(self))
-            return self._of(first, max(first, last))
+            low, high, _ = rows.indices(len(self))
+            return self._of(low, max(low, high))
         return self._picked(np.arange(len(self))[rows])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -82,7 +82,18 @@ def test_predictions_losses_and_scales_are_the_same(stored: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [3, -1, slice(90, 110), slice(5, 2), slice(None, None, -7), [5, 5, 999, 0], [], (4, 2)]
+    "rows",
+    [
+        3,
+        -1,
+        slice(90, 110),
+        slice(5, 2),
+        slice(None, None, -7),
+        [5, 5, 999, 0],
+        [],
+        (4, 2),
+        np.s_[:, 1],
+    ],
 )
 def test_rows_are_those_of_numpy(rows: Any) -> None:
     parts = Rows(np.split(X, [100, 100, 740]))
