@@ -108,23 +108,41 @@ class _Workers(Group):
         self._looked = time.monotonic()
 
     def _send(self, addresses: list[str]) -> None:
-        """Have workers keep the data; those that die meanwhile are no matter."""
-        given = (self._key, self._content)
-        told = self._client.run(_keep, *given, workers=addresses, on_error="return")
-        for worker, there in told.items():
-            if isinstance(there, dict):
-                text = difference(there, versions())
-            else:
-                text = f"{there}" if isinstance(there, ImportError | AttributeError) else ""
+        """Have workers keep the data; those that die meanwhile are no matter. (`Client.run` would
+        try for half a minute to reach a worker that is gone.)"""
+        options = {"allow_other_workers": False, "pure": False}
+        given = _keep, self._key, self._content
+        pending = {a: self._client.submit(*given, workers=[a], **options) for a in addresses}
+        for worker, future in pending.items():
+            try:
+                there = self._result(future, worker)
+                text = "" if there is None else difference(there, versions())
+            except (ImportError, AttributeError) as error:
+                text = str(error)
             if text:
                 raise DistributedError(
                     f"the Dask worker {worker} has other versions than the client: {text}"
                 )
 
-    def total(self, step: Step, path: Inner) -> BatchLoss:
+    def _result(self, future: Any, worker: str) -> Any:
+        """What a task returns; None where the worker that it was for is gone. (Dask 2026.8.0 leaves
+        a task that came when there was no worker at all undone for ever, even if any may do it.)"""
         from distributed import CancelledError, KilledWorker, TimeoutError
         from distributed.comm.core import CommClosedError
 
+        while True:
+            try:
+                return future.result(timeout=_LOOK_EVERY)
+            except TimeoutError:
+                self._look()
+                if worker not in self._addresses:
+                    future.cancel()
+                    return None
+            except (CancelledError, KilledWorker, CommClosedError, OSError):
+                self._look()
+                return None
+
+    def total(self, step: Step, path: Inner) -> BatchLoss:
         self.check()
         if time.monotonic() > self._looked + _LOOK_EVERY:
             self._look()
@@ -133,29 +151,22 @@ class _Workers(Group):
         found: list[BatchLoss] = []
         for k, share in enumerate(shares):
             while True:
-                try:
-                    answer = pending[k].result(timeout=_LOOK_EVERY)
-                except TimeoutError:
-                    self._look()
-                    continue
-                except (CancelledError, KilledWorker, CommClosedError, OSError):
-                    self._look()
-                    pending[k] = self._asked(step, share, k)
-                    continue
-                if answer.error is not None:
+                answer = self._result(*pending[k])
+                if answer is not None and answer.error is not None:
                     raise named(answer.error, f"the Dask worker {answer.worker}")
-                if answer.sums is not None:
+                if answer is not None and answer.sums is not None:
                     break
-                self._send([answer.worker])
+                if answer is not None:
+                    self._send([answer.worker])
                 pending[k] = self._asked(step, share, k)
             found += answer.sums
         return step.total(shares, found)
 
-    def _asked(self, step: Step, share: Node, k: int) -> Any:
-        """A task for one of the workers, or for any if that one is gone."""
+    def _asked(self, step: Step, share: Node, k: int) -> tuple[Any, str]:
+        """A task for one of the workers, or for any if that one is gone, and that one."""
         worker = self._addresses[k % len(self._addresses)]
         options = {"workers": [worker], "allow_other_workers": True, "pure": False}
-        return self._client.submit(_sums, self._key, step, share, **options)
+        return self._client.submit(_sums, self._key, step, share, **options), worker
 
 
 # --- in a worker ---------------------------------------------------------------------------------

@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from mapped_programs import ROWS, b, fits, mapped, mean_of_noise, noisy, payoff, structured, w
+from mapped_programs import (
+    ROWS,
+    fits,
+    looked_up,
+    mapped,
+    mean_of_noise,
+    noisy,
+    payoff,
+    structured,
+    w,
+)
 
 import engine
 from engine import Value, spreading
@@ -205,7 +215,7 @@ def test_workers_that_are_gone_are_told_of() -> None:
 
 
 def test_what_the_function_raises_comes_through() -> None:
-    table = engine.compile(lambda i: engine.take([w, b], i), in_axes=0)
+    table = engine.compile(looked_up, in_axes=0)
     with ThreadPoolExecutor(1) as pool, pytest.raises(IndexError):
         table.map([0, 1, 1, 7], on=pool, block_size=2)
 

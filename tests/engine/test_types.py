@@ -35,7 +35,7 @@ def test_the_stub_has_what_there_is() -> None:
 @pytest.mark.parametrize("package", [engine, nn], ids=lambda x: x.__name__)
 def test_a_package_shows_what_is_public(package) -> None:
     shown = {name for name in dir(package) if not name.startswith("__")}
-    modules = {"testing"} if package is engine else {"lessons", "plots"}
+    modules = {"testing"} if package is engine else {"distributed", "lessons", "plots"}
     assert shown == {*package.__all__, *modules}
     assert all(hasattr(package, name) for name in shown)
 

@@ -25,7 +25,10 @@ def __getattr__(name: str) -> Any:
 
 
 class dtype:  # noqa: N801
-    """Stands in annotations."""
+    """Stands in annotations, and where a kind of number is named."""
+
+    def __init__(self, *names: Any) -> None:
+        pass
 
     def __class_getitem__(cls, item: Any) -> Any:
         return cls
