@@ -24,7 +24,7 @@ def payoff(market: Any, _: Any) -> Any:
     """A loop of many operations, with draws: an option in Heston's model."""
     spot, v, rho = market
     x = engine.log(spot)
-    for _ in range(12):
+    for _ in range(32):
         radius = engine.sqrt(-2.0 * engine.log(1.0 - engine.random()))
         angle = 6.0 * engine.random()
         z1, z2 = radius * engine.cos(angle), radius * engine.sin(angle)

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
-OPTIONAL += ("mpmath", "flint", "h5py", "onnx", "sklearn")
+OPTIONAL += ("mpmath", "flint", "h5py", "onnx", "sklearn", "distributed", "mpi4py")
 OPTIONAL += ("PIL", "google")  # which matplotlib and onnx bring
 
 
