@@ -256,12 +256,19 @@ def clamp(x: Number, low: Number | None = None, high: Number | None = None) -> N
 def sum(terms: Iterable[Number], start: Number | None = None) -> Number:
     """Return the sum of the terms, from the first to the last; 0.0 if there are none.
 
+    Raises TypeError for lists, which Python would put behind one another.
+
     >>> sum([Value(1.0), Value(2.0)])
     Value(data=3.0, grad=0.0)
     """
     total = start
     for term in _sequence("sum", terms):
         total = term if total is None else total + term
+    if isinstance(total, list | tuple | str):
+        raise TypeError(
+            f"what is added up are Values and numbers, not a {type(total).__name__}; of a list of "
+            "rows: [engine.sum(row) for row in rows]"
+        )
     return 0.0 if total is None else total
 
 

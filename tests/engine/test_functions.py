@@ -168,3 +168,12 @@ def test_nothing_can_be_taken_from_an_empty_sequence() -> None:
 def test_an_index_that_is_no_number_is_a_type_error(index: object) -> None:
     with pytest.raises(TypeError):
         engine.take([1.0, 2.0], index)
+
+
+@pytest.mark.parametrize("of", [engine.sum, engine.mean])
+@pytest.mark.parametrize(
+    "rows", [[[1.0, 2.0], [3.0]], [(1.0,), (2.0,)], ["a", "b"], [[Value(1.0)]]]
+)
+def test_rows_are_not_put_behind_one_another(of: Any, rows: Any) -> None:
+    with pytest.raises(TypeError, match=r"\[engine\.sum\(row\) for row in rows\]"):
+        of(rows)
