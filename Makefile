@@ -6,6 +6,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 SHORT := not distributed and not search and not oracle and not full and not slow and not notebook and not browser and not package
 
+# what is skipped where Dask, Zarr and cloudpickle are missing
+WITH_PACKAGES := tests/nn/test_streams.py tests/compiled/test_mapped.py tests/compiled/test_travelling.py
+
 .PHONY: demo test test-short test-order test-mutants test-search test-slow test-full test-oracles test-distributed test-notebooks test-browser test-package notebooks stub oracles differences lint format bench bench-quick docs playground gallery clean
 
 demo: .venv/demo
@@ -38,6 +41,7 @@ test-oracles: .venv/oracle
 
 test-distributed: .venv/distributed  ## train over MPI and Dask, on this machine, and kill some of it
 	$(BIN)/python -m pytest -m distributed
+	$(BIN)/python -m pytest -m "$(SHORT)" $(WITH_PACKAGES)
 
 test-notebooks: .venv/notebook  ## run every notebook, and compare with what is committed
 	$(BIN)/python -m pytest -m notebook tests/notebooks
