@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.harness import OURS
 from benchmarks.results import COMMITTED, BadResultsError, Results, as_text, load, save
-from benchmarks.tables import footnote, lines_of, markdown, rows_table
+from benchmarks.tables import footnote, rows_table
 from engine.files import write_whole
 
 HOUSE = Path(__file__).parents[1]
@@ -29,13 +29,11 @@ def all_lines(results: Results) -> str:
 
 def few_lines(results: Results) -> str:
     """Return what stands in the README: a few rows, each beside one peer."""
-    lines = [
-        [line.row["work"], *line.cells()[1:2], *line.cells()[3:6]]
-        for row in results["rows"]
-        for line in lines_of(row)
-        if line.of == OURS and CHOSEN.get(row["name"]) == line.peer
-    ]
-    return markdown(("work", "gradloom", "beside", "its time", "ratio"), lines)
+    return rows_table(
+        results,
+        lambda line: line.of == OURS and CHOSEN.get(line.row["name"]) == line.peer,
+        without=("the machine alone", "asked"),
+    )
 
 
 PAGES = {HOUSE / "README.md": few_lines, HOUSE / "docs" / "figures.md": all_lines}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,10 +115,16 @@ def lines_of(row: Measured) -> Iterator[Line]:
                 yield Line(row, name, seconds)
 
 
-def rows_table(results: Results, wanted: Callable[[Line], bool] = lambda line: True) -> str:
-    """Return the table of all rows, as far as lines are wanted."""
+def rows_table(
+    results: Results,
+    wanted: Callable[[Line], bool] = lambda line: True,
+    without: Sequence[str] = (),
+) -> str:
+    """Return the table of all rows, as far as lines are wanted, without some columns."""
     lines = [line for row in results["rows"] for line in lines_of(row) if wanted(line)]
-    return markdown(_HEADINGS, [line.cells() for line in lines])
+    kept = [k for k, heading in enumerate(_HEADINGS) if heading not in without]
+    table = [[line.cells()[k] for k in kept] for line in lines]
+    return markdown(tuple(_HEADINGS[k] for k in kept), table)
 
 
 def report(results: Results) -> str:

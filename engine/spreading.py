@@ -100,6 +100,15 @@ def version() -> str:
     return f"{number} ({hashlib.sha256(content).hexdigest()[:8]})"
 
 
+def check_sender(sender: str, what: str) -> None:
+    """Raise RuntimeError in a worker that has another version than what sent the work."""
+    if sender != (own := version()):
+        raise RuntimeError(
+            f"{here()} has gradloom {own}, and this {what} was sent by {sender}; install one "
+            "version everywhere"
+        )
+
+
 def pairwise(parts: Iterable[tuple[int, T]], add: Callable[[T, T], T]) -> T:
     """Add numbered parts, in any order of arrival, by one tree: 0 and 1, 2 and 3, and so on.
 

@@ -6,8 +6,10 @@ wrong, which says what to do. Whatever is missing or broken is a line, never a t
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata as metadata
 import importlib.util
+import os
 import platform
 import re
 import sys
@@ -21,11 +23,10 @@ import engine
 from engine import Value
 
 PACKAGES = ("engine", "nn")  # what other folders may be called, too
-_AT_HAND = ("numpy", "numba", "llvmlite", "graphviz", "platformdirs")
 _REQUIREMENT = re.compile(
     r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([^;]*)(?:;.*extra == ['\"](\w[\w-]*))?"
 )
-_FOR_USERS = ("blas", "viz", "viz-native", "plot", "progress", "io", "exchange", "sklearn", "exact")
+_FOR_WORK_ON_IT = ("notebook", "browser", "docs", "test", "lint", "oracle", "peers")  # extras
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Report:
         return {
             "ok": not self.problems,
             **{
-                title: {line.name: {"text": line.text, "problem": line.problem} for line in lines}
+                title: [dataclasses.asdict(line) for line in lines]
                 for title, lines in self.parts.items()
             },
         }
@@ -137,15 +138,17 @@ def _packages() -> Iterator[Line]:
     try:
         requirements = metadata.requires("gradloom") or []
     except metadata.PackageNotFoundError:
-        requirements = [*_AT_HAND]
-        yield Line("gradloom", "not installed: it is imported from a folder")
+        requirements = []
+        yield Line(
+            "gradloom", "not installed: it is imported from a folder, and says of no package"
+        )
     seen: set[str] = set()
     for requirement in requirements:
         found = _REQUIREMENT.match(requirement)
         if found is None:
             continue
         name, least, extra = found[1], found[2].strip(" ()"), found[3]
-        if name in seen or name == "gradloom" or (extra and extra not in _FOR_USERS):
+        if name in seen or name == "gradloom" or extra in _FOR_WORK_ON_IT:
             continue
         seen.add(name)
         yield _package(name, least, extra)
@@ -204,7 +207,9 @@ def _machine() -> Iterator[Line]:
     yield Line("large matrix products", large)
     folder = cache.place()
     problem = cache.complaint()
-    count, size = cache.size() if not problem else (0, 0)
+    count, size = (0, 0) if problem else cache.size()
+    if folder is not None and not problem and not os.access(folder, os.W_OK):
+        problem = f"nothing new is kept: {folder} can't be written to"
     yield Line("cache", f"{folder or 'none'}: {count:,} files, {size / 1e6:,.1f} MB", problem)
 
 

@@ -74,11 +74,7 @@ def sweep(
 
 def one(sender: str, program: str, path: str, settings: Mapping[str, Any]) -> Row:
     """Run a program once, in a worker; return its figures, or what went wrong."""
-    if sender != (own := spreading.version()):
-        raise RuntimeError(
-            f"{spreading.here()} has gradloom {own}, and this sweep was started by {sender}; "
-            "install one version everywhere"
-        )
+    spreading.check_sender(sender, "sweep")
     named = {
         name: settings[name] for name in ("seed", "epochs", "points", "lr") if name in settings
     }

@@ -159,12 +159,10 @@ def complaint() -> str:
         return "there is no folder of yours for caches"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        own, writable = _is_own(folder.stat()), os.access(folder, os.W_OK)
+        own = _is_own(folder.stat())
     except OSError as error:
         return f"{folder} can't be used ({_reason(error)})"
-    if not own:
-        return f"others can write to {folder}, or own it"
-    return "" if writable else f"{folder} can't be written to"
+    return "" if own else f"others can write to {folder}, or own it"
 
 
 def _folder() -> Path | None:

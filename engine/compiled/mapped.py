@@ -231,11 +231,7 @@ def _task(
     sender: str, content: bytes, numbers: Any, kind: str, at: Any, args: Any, keywords: Any
 ) -> Any:
     """One block, in a worker."""
-    if sender != (own := spreading.version()):
-        raise RuntimeError(
-            f"{spreading.here()} has gradloom {own}, and this program was sent by {sender}; "
-            "install one version everywhere"
-        )
+    spreading.check_sender(sender, "program")
     with _one_at_a_time:
         program, leaves = unpacked(content)
         for leaf, number in zip(leaves, numbers.tolist(), strict=True):

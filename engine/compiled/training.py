@@ -1,11 +1,11 @@
 """Training: many updates of a program's numbers in one call, about data that stay where they are.
 
 What a training loop needs of the compiler is here, and nothing else: a `Loop` binds the program of
-a batch's loss to arrays with a row an example, of any type and layout, memory maps too, or
-what reads rows when asked for them; `Steps` say
-which updates are to be made. Small data are copied once, to be at hand in the program's type.
-Large ones are read in place, if machine code can do so and they are of that type; else as many rows
-as a few steps are about are copied, one block after the other.
+a batch's loss to arrays with a row an example, of any type and layout, memory maps too, or what
+reads rows when asked for them; `Steps` say which updates are to be made. Small data are copied
+once, to be at hand in the program's type. Large ones are read in place, if machine code can do so
+and they are of that type; else as many rows as a few steps are about are copied, one block after
+the other.
 """
 
 from __future__ import annotations

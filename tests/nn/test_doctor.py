@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import engine
 from engine.compiled import cache
 from engine.drawing import render
 from nn import cli, doctor
+
+HOUSE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,12 +29,42 @@ def problems() -> dict[str, str]:
 def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["ok"] and told["this"]["gradloom"]["text"] == engine.__version__
-    assert all("passed" in line["text"] for line in told["self-test"].values())
+    assert told["ok"] and told["this"][0]["text"] == engine.__version__
+    assert all("passed" in line["text"] for line in told["self-test"])
     assert len(told["self-test"]) == 5
-    needed = [name for name, line in told["packages"].items() if "(needed)" in line["text"]]
+    packages = {line["name"]: line["text"] for line in told["packages"]}
+    needed = [name for name, text in packages.items() if "(needed)" in text]
     assert {"numpy", "numba", "llvmlite", "graphviz"} <= {*needed}
-    assert "extra blas" in told["packages"]["scipy"]["text"]
+    assert "extra blas" in packages["scipy"] and "pytest" not in packages
+
+
+@pytest.mark.usefixtures("quick")
+def test_every_extra_for_users_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
+    stated = {
+        extra: [f"{item}; extra == '{extra}'" for item in items]
+        for extra, items in extras["optional-dependencies"].items()
+    }
+    all_of_them = [item for items in stated.values() for item in items]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: all_of_them)
+    told = " ".join(line.text for line in doctor.examined().parts["packages"])
+    known = {extra for extra in stated if f"extra {extra}" in told}
+    assert known | {*doctor._FOR_WORK_ON_IT} == {*stated}
+    assert {"blas", "distributed", "exact"} <= known
+
+
+@pytest.mark.usefixtures("quick")
+def test_all_namesakes_are_in_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    for folder in (tmp_path, tmp_path / "a"):
+        (folder / "nn.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "a")
+    assert cli.main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)["where engine and nn come from"]
+    assert [line["name"] for line in told].count("another nn") == 2
 
 
 @pytest.mark.usefixtures("quick")
@@ -98,6 +132,12 @@ def test_a_cache_that_cant_be_used_is_told(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "file").touch()
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file"))
     assert "can't be used" in problems()["cache"]
+    read_only = tmp_path / "read"
+    read_only.mkdir(0o700)
+    monkeypatch.setenv(cache.VARIABLE, str(read_only))
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    assert "can't be written to" in problems()["cache"]
+    assert cache._folder() == read_only  # what is there is read
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
