@@ -82,6 +82,13 @@ class ScalarPath:
             self._advance()
         return BatchLoss(total, weight, np.array([p.grad for p in self._parameters]))
 
+    def parts(
+        self, theta: Array, rows: Array, bounds: Sequence[int], share: range, draws: tuple[int, int]
+    ) -> list[BatchLoss]:
+        """Of parts of a batch, `rows[bounds[k] : bounds[k + 1]]` each, those of a share."""
+        some = [slice(bounds[k], bounds[k + 1]) for k in share]
+        return [self(theta, rows[part], draws, part.start) for part in some]
+
     def loss_of(self, row: int) -> tuple[Any, Any]:
         """The sum of the terms of the example in a row, and of their weights."""
         own = 1.0 if self._weights is None else float(self._weights[row])

@@ -515,7 +515,7 @@ class _Run:
         """The path, or if batches are divided, one on which the group computes."""
         if not self.group.shards:
             return make()
-        return ShardedPath(make, self.group, self.bar.advance)
+        return ShardedPath(make, self.group, self.bar.advance, native=self.settings.native)
 
     def _check_shapes(self) -> None:
         """Find outputs and targets of different shapes before the first update: tracing did that

@@ -161,6 +161,7 @@ class Updates:
         """Some updates, as many as one call makes; None where of several one is not finite."""
         done = None
         if isinstance(step, LoopPath):
+            starts = starts[:2] if step.one_by_one else starts
             done = step.run_steps(
                 *(self.theta, order, starts, self._draws, self.update, scheduler),
                 *(self.gradient, self.mean, self.watch.watching),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,10 +23,12 @@ from nn.scalar_path import BatchLoss, one_value
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class LoopPath(ABC):
+class LoopPath:
     """What compiled paths have in common: a loop, which makes many updates in one call."""
 
     _loop: Loop
+    _advance: Callable[[int], object]  # is told how many examples, or updates, are done
+    one_by_one = False  # whether a call makes a single update
 
     def run_steps(
         self,
@@ -59,7 +60,7 @@ class LoopPath(ABC):
         steps = Steps(order, starts, theta, gradient, update.rule, slots, settings, mean)
         done = 0
         try:
-            done = self._loop.run(steps, draws)
+            done = self._run(steps, draws)
         finally:
             if back_to is not None and done < count:
                 back_to(done)
@@ -78,9 +79,13 @@ class LoopPath(ABC):
         self._count(starts, losses)
         return losses
 
-    @abstractmethod
+    def _run(self, steps: Steps, draws: tuple[int, int]) -> int:
+        """See `Loop.run`."""
+        return self._loop.run(steps, draws)
+
     def _count(self, starts: Array, losses: Array) -> None:
         """Take note of the updates that were made."""
+        self._advance(int(starts[len(losses)] - starts[0]))
 
 
 class VectorisedPath(LoopPath):
@@ -146,6 +151,33 @@ class VectorisedPath(LoopPath):
         self._advance(len(rows))
         return BatchLoss(total, weight, gradient)
 
+    def parts(
+        self, theta: Array, rows: Array, bounds: Sequence[int], share: range, draws: tuple[int, int]
+    ) -> list[BatchLoss]:
+        """Run the program on many parts in one call, as far as one path through the model goes.
+
+        Whatever path was used last, a part whose examples take the same path is run by such a call,
+        and another one by itself, so that the bits are the same in any process.
+        """
+        starts, most = np.array(bounds), int(np.diff(bounds).max())
+
+        def run(k: int, last: int) -> list[BatchLoss]:
+            own = starts[k : last + 1]
+            gradient = np.empty((last - k, len(theta)), theta.dtype)
+            steps = Steps(rows, own, theta, gradient, first=bounds[k], most=most)
+            done = self._loop.run(steps, draws)
+            return [*map(BatchLoss, *steps.losses[:done].T.tolist(), gradient[:done])]
+
+        found: list[BatchLoss] = []
+        while len(found) < len(share):
+            k = share.start + len(found)
+            some = run(k, share.stop)
+            if not some:
+                alone = self(theta, rows[bounds[k] : bounds[k + 1]], draws, bounds[k])
+                some = (run(k, k + 1) if self._loop.took_one_path else []) or [alone]
+            found += some
+        return found
+
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
         """Compute the losses of all of them, then gradients of fewer and fewer."""
 
@@ -156,9 +188,6 @@ class VectorisedPath(LoopPath):
         if not finite.all():
             return int(np.argmin(finite))
         return first_example(len(rows), is_finite) or 0
-
-    def _count(self, starts: Array, losses: Array) -> None:
-        self._advance(int(starts[len(losses)] - starts[0]))
 
 
 class FunctionPath(LoopPath):

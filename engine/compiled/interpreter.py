@@ -285,12 +285,15 @@ class Interpreter:
             return True
         if pool[NAN_SEEN] or (checked and work.fail[: max(1, count)].max() >= 0):
             return False
-        work.gradient[:] = 0.0
-        work.gradient[own] = gs[places, 0]
+        gradient = work.gradient if work.rule else work.gradient.reshape(-1, len(work.theta))[step]
+        gradient[:] = 0.0
+        gradient[own] = gs[places, 0]
         if work.rule:
-            given = (work.theta, work.gradient, work.slots, work.settings[step])
+            given = (work.theta, gradient, work.slots, work.settings[step])
             updates.apply(work.rule, *given, self.move(work.rule))
-        pool[STEP] += 1
+            pool[STEP] += 1
+        else:
+            self.ids = self.ids[count:]
         return True
 
     def _chunk(

@@ -6,7 +6,6 @@ every example, gradients, and which guards failed in which lanes.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -124,11 +123,10 @@ class Machine(Worker):
 
         `shared` are the numbers of the shared inputs before the first step.
         """
-        most = int(np.diff(training.starts, axis=1).max())
-        parts = self._parts(most)
-        if parts > 1:
+        parts = self._parts(training.most)
+        if parts > 1 and training.rule is not None:
             return self._run_steps_in_parts(parts, shared, training, draws)
-        return self.run_steps_here(shared, training, draws, np.arange(max(1, most)))
+        return self.run_steps_here(shared, training, draws)
 
     def _run_steps_in_parts(
         self, parts: int, shared: Array, training: Training, draws: tuple[int, int]
@@ -140,6 +138,7 @@ class Machine(Worker):
                 bounds = np.linspace(first, last, parts + 1).astype(np.int64)
                 shares, tasks = [], []
                 for worker, start, end in zip(workers, bounds[:-1], bounds[1:], strict=True):
+                    ids = np.arange(start, max(end, start + 1)) - first
                     share = dataclasses.replace(
                         training,
                         starts=np.array([[start, end]], np.int64),
@@ -147,12 +146,13 @@ class Machine(Worker):
                         theta=training.theta.copy(),
                         losses=np.zeros((1, 2)),
                         mean=False,
-                        updating=False,
+                        rule=None,
+                        ids=ids,
+                        most=len(ids),
                     )
                     shares.append(share)
-                    ids = np.arange(start, max(end, start + 1)) - first
                     step = (draws[0], draws[1] + done)
-                    tasks.append(functools.partial(worker.run_steps_here, shared, share, step, ids))
+                    tasks.append(functools.partial(worker.run_steps_here, shared, share, step))
                 if not all(threads.run_together(tasks)):
                     return done
                 training.losses[done] = np.sum([share.losses[0] for share in shares], axis=0)
@@ -161,19 +161,8 @@ class Machine(Worker):
                 gradient = np.sum([share.gradient for share in shares], axis=0)
                 scale = 1.0 / training.losses[done, 1] if training.mean else 1.0
                 training.gradient[:] = gradient * scale
-                if training.rule is not None:
-                    self._update(training, done)
+                assert training.rule is not None
+                told = training.settings[done]
+                arrays = (training.theta, training.gradient, training.slots, told)
+                updates.move(training.rule, *arrays, native=self._native)
         return len(training.starts)
-
-    def _update(self, training: Training, step: int) -> None:
-        """One update, outside of a program's own code."""
-        assert training.rule is not None
-        told = training.settings[step]
-        arrays = (training.theta, training.gradient, training.slots, told)
-        if not self._native:
-            updates.apply(training.rule, *arrays)
-            return
-        words = [array.ctypes.data for array in arrays]
-        prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
-        address = updates.address(training.rule, self.dtype.name)
-        prototype(address)(*words, len(training.theta))

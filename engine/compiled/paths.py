@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from engine import locks, modes
+from engine.compiled import threads
 from engine.compiled.arguments import Arguments
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.machine import Machine
@@ -162,19 +163,26 @@ class Paths:
         `draws` are the seed and the step of random numbers. `leaf_numbers` stand for the numbers
         of the first leaves, where the caller has them at hand. Raises IndexError and ValueError
         for the index of a look-up, naming the example.
+
+        Where sums are to be rounded as elsewhere (`threads.alone`), examples are taken together
+        with the first of them, whatever path was used last.
         """
         call = Call(self, arguments, draws, weights, wanted, leaf_numbers)
-        pending: list[tuple[Array, tuple[float, ...]]] = [(np.arange(call.count), ())]
+        # examples, outcomes of their guards, and how many of these are of all of them
+        pending: list[tuple[Array, tuple[float, ...], int]] = [(np.arange(call.count), (), 0)]
         while pending:
-            which, outcomes = pending.pop()
+            which, outcomes, known = pending.pop()
             path = self._path(outcomes, call, int(which[0]))
             if path is None:
                 call.run_eagerly(which)
                 continue
-            fail, found = call.run_on(path, which, len(outcomes))
+            fail, found = call.run_on(path, which, known)
             failed = fail >= 0
+            together = threads.is_alone() and bool(failed[0])
+            if together:
+                failed[1:] = False
             for order in np.unique(fail[failed]).tolist():
-                here = fail == order
+                here = failed & (fail == order)
                 guard = path.tape.guards[order]
                 before = tuple(guard.number for guard in path.tape.guards[:order])
                 if guard.kind == "index":
@@ -184,8 +192,12 @@ class Paths:
                 keys = _keys(found)
                 _, firsts = np.unique(keys[here], return_index=True)
                 for k in np.flatnonzero(here)[np.sort(firsts)].tolist():
+                    own = (*before, float(found[k]))
+                    if together:
+                        pending.append((which, own, known))
+                        break
                     alike = here & (keys == keys[k])
-                    pending.append((which[alike], (*before, float(found[k]))))
+                    pending.append((which[alike], own, len(own)))
         return self._checked(call, call.result())
 
     def _checked(self, call: Call, result: Result) -> Result:
@@ -220,9 +232,10 @@ class Paths:
         done = 0
         for training in trainings(machine):
             training.places = places
-            step = (draws[0], draws[1] + done)
+            step = (draws[0], draws[1] + done if training.rule is not None else draws[1])
             some = machine.run_steps(shared, training, step)
-            if some == 0 and machine.nan_seen:  # as in `run_on`, for all of these steps at once
+            if some == 0 and machine.nan_seen and training.rule is not None:
+                # as in `run_on`, for all of these steps at once
                 exact, _ = self.machine(path, wanted, backward=True, lifted=False)
                 some = exact.run_steps(shared, training, step)
             done += some
@@ -504,7 +517,8 @@ class Call:
     def run_on(self, path: Path, which: Array, trusted: int) -> tuple[Array, Array]:
         """Run examples on a path; return for each the first guard that failed, or -1, and the
         number found there. The first `trusted` guards are known to hold: were they computed
-        again, they might be rounded otherwise, and two paths send an example to each other."""
+        again, they might be rounded otherwise, and two paths send an example to each other.
+        Nothing is kept of a run that the first example, which others go by, sends elsewhere."""
         dtype = self.paths.dtype
         weights = self.weights
         if weights is not None and len(weights) == 1 and not isinstance(path.structure, int):
@@ -519,7 +533,7 @@ class Call:
         if not usual:  # maybe 0 * inf where nothing arrived: the tape alone knows that
             run, names = self._run_machine(*given, lifted=False)
         held = run.fail < 0
-        if not held.any():
+        if not held.any() or (threads.is_alone() and not held[0]):
             return run.fail, run.found
         if weights is not self.weights:
             raise TypeError(

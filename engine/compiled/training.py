@@ -42,21 +42,28 @@ class Steps:
     `theta` are the numbers that move, those of the program's `wrt`, and `gradient` the last
     gradient, both changed in place, as are `slots`, what the rule keeps. For the `rule` and what
     it is told, a row of `settings` an update, see `updates`. With `mean` the gradient is divided by
-    the sum of the batch's weights, the program's second output.
+    the sum of the batch's weights, the program's second output. Without a rule the steps are parts
+    of one batch, each with a row of `gradient`; `first` is the number of its first example there,
+    and `most` how many any part of the batch has.
     """
 
     order: Array
     starts: Array
     theta: Array
     gradient: Array
-    rule: Callable[..., tuple[Any, ...]]
-    slots: Array
-    settings: Array
-    mean: bool
+    rule: Callable[..., tuple[Any, ...]] | None = None
+    slots: Array = field(default_factory=lambda: np.zeros(0))
+    settings: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    mean: bool = False
+    first: int = 0
+    most: int = 0
     losses: Array = field(init=False)  # (steps, 2): the sum of terms, and of weights
 
     def __post_init__(self) -> None:
         self.losses = np.zeros((len(self.starts) - 1, 2))
+        self.most = self.most or int(np.diff(self.starts).max())
+        if self.rule is None:
+            self.settings = np.zeros((len(self.losses), 0))
 
 
 class Loop:
@@ -71,6 +78,7 @@ class Loop:
         self._arguments, self._paths = program._prepared([a[:1] for a in arrays], keywords)
         self._wanted = Wanted((), range(len(program._leaves)))  # which is hashed quickly
         self.dtype = np.dtype(self._paths.dtype)
+        self.took_one_path = False  # all examples of the last gradient, through the function
         self._rows = _Rows(arrays, self.dtype)
 
     def expect(self, runs: int, examples: int = 1) -> None:
@@ -104,6 +112,7 @@ class Loop:
         `first` is the number of the first example within its batch, as random numbers go by it.
         """
         result = self._run(theta, self._rows.of(rows), draws, gradient=True, first=first)
+        self.took_one_path = result.path is not None
         return result.outputs, result.leaves[: len(theta)]
 
     def _run(
@@ -129,7 +138,8 @@ class Loop:
             )
 
     def run(self, steps: Steps, draws: tuple[int, int]) -> int:
-        """Make the updates, without Python in between, and return how many were made.
+        """Make the updates, without Python in between, and return how many were made; or of how
+        many parts of a batch there is the gradient.
 
         Where it is fewer than asked for, the next one takes another path through the function, or
         its batch has no weight: ask for its `gradient`.
@@ -151,13 +161,15 @@ class Loop:
     def _trainings(self, steps: Steps, machine: Machine) -> Iterator[Training]:
         """The steps in the form that a machine takes them, as many at once as have their rows in
         memory."""
-        view = machine.in_place(int(np.diff(steps.starts).max()))
+        view = machine.in_place(steps.most)
         apart, rows = self._rows.apart(view)
         for first, last in rows.blocks(steps.starts):
             data, order, in_order, starts = rows.block(
                 *(steps.order, steps.starts, first, last), columns=view is None
             )
-            some = slice(first, last)
+            some, ids = slice(first, last), np.arange(max(1, steps.most))
+            if steps.rule is None:
+                ids = steps.first + np.arange(*(steps.starts[[first, last]] - steps.starts[0]))
             yield Training(
                 data=data,
                 apart=apart,
@@ -165,12 +177,14 @@ class Loop:
                 in_order=in_order,
                 starts=starts,
                 theta=steps.theta,
-                gradient=steps.gradient,
+                gradient=steps.gradient if steps.rule else steps.gradient[some],
                 rule=steps.rule,
                 slots=steps.slots,
                 settings=steps.settings[some],
                 mean=steps.mean,
                 losses=steps.losses[some],
+                ids=ids,
+                most=steps.most,
                 places=np.zeros(0, np.int64),
             )
 

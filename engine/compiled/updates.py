@@ -13,6 +13,7 @@ Slots of a group follow one another.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import platform
@@ -117,6 +118,18 @@ def address(rule: Rule, dtype: str) -> int:
     their gradient, the slots and what is told, and of how many numbers there are."""
     with compiling:
         return _code(rule, dtype).address("update")
+
+
+def move(
+    rule: Rule, theta: Array, gradient: Array, slots: Array, told: Array, *, native: bool = True
+) -> None:
+    """Do one update outside of a program's own code, in place."""
+    if not native or objects.DISABLED:
+        apply(rule, theta, gradient, slots, told)
+        return
+    words = [array.ctypes.data for array in (theta, gradient, slots, told)]
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
+    prototype(address(rule, theta.dtype.name))(*words, len(theta))
 
 
 @functools.cache

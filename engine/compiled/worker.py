@@ -68,11 +68,12 @@ class Run:
 
 @dataclass(slots=True)
 class Training:
-    """Updates to run in one call.
+    """Updates to run in one call, or parts of a batch.
 
     `theta` and `gradient` are the numbers that move, in place, and the last gradient; `places`
     their rows in S, -1 for those that the program does not read. For `rule`, `slots` and the rows
-    of `settings`, one an update, see `updates`; without a rule gradients are computed alone.
+    of `settings`, one an update, see `updates`. Without a rule nothing moves, and each step is a
+    part of one batch, with a row of `gradient`, and of `ids` what follows those before it.
     """
 
     data: Array  # one row an example; if `in_order` one column
@@ -87,8 +88,9 @@ class Training:
     settings: Array
     mean: bool  # whether the gradient is divided by the sum of weights
     losses: Array  # (steps, 2): the sum of terms, and of weights
+    ids: Array  # numbers of the examples within their batch
+    most: int  # examples of a step, by which code is chosen
     places: Array
-    updating: bool = True  # else gradients are computed, and nothing is moved
 
     def together(self) -> Training:
         """The same with all inputs in `data`."""
@@ -115,6 +117,8 @@ def _no_training(dtype: np.dtype[Any]) -> Training:
         settings=np.zeros((1, 0), dtype),
         mean=False,
         losses=np.zeros((1, 2)),
+        ids=np.zeros(0, _INTEGERS),
+        most=0,
         places=np.full(1, -1, _INTEGERS),
     )
 
@@ -297,18 +301,17 @@ class Worker:
                 checked=len(self._maker.checks) > 0,
             )
 
-    def run_steps_here(
-        self, shared: Array, training: Training, draws: tuple[int, int], ids: Array
-    ) -> int:
-        """Run updates, as `Machine.run_steps` has it; `ids` are the numbers of the examples."""
+    def run_steps_here(self, shared: Array, training: Training, draws: tuple[int, int]) -> int:
+        """Run updates, as `Machine.run_steps` has it."""
+        most = max(1, training.most)
         with self.lock:
-            ready = self._begin(shared, len(ids), draws, backward=True, training=True)
+            ready = self._begin(shared, most, draws, backward=True, training=True)
             training = training if ready.in_place is not None else training.together()
-            work = self._work(ready, ids, training)
+            work = self._work(ready, training.ids, training)
             work.weights = np.zeros(len(self._maker.outputs), self.dtype)
             work.weights[0] = 1.0
-            work.fail, work.found = np.zeros(len(ids), _INTEGERS), np.zeros(len(ids), self.dtype)
-            work.lane_gradient = np.zeros((len(ids), len(self._maker.columns)), self.dtype)
+            work.fail, work.found = np.zeros(most, _INTEGERS), np.zeros(most, self.dtype)
+            work.lane_gradient = np.zeros((most, len(self._maker.columns)), self.dtype)
             work.backward = True
             return self._drive(ready, work)
 
@@ -351,8 +354,8 @@ class Worker:
 
     def _work(self, ready: Ready, ids: Array, training: Training) -> Work:
         """What a call is about, as far as it is told by these."""
-        missing = -len(ids) % ready.width
-        ids = np.append(ids, np.zeros(missing, _INTEGERS)) if missing else ids
+        # a chunk that is not full goes on behind its examples
+        ids = np.append(ids, np.zeros(ready.width - 1, _INTEGERS)) if ready.width > 1 else ids
         none = np.zeros(0, self.dtype)
         places = training.places if len(training.places) else np.full(1, -1, _INTEGERS)
         return Work(
@@ -373,7 +376,7 @@ class Worker:
             theta=training.theta,
             gradient=training.gradient,
             places=places,
-            rule=training.rule if training.updating else None,
+            rule=training.rule,
             slots=training.slots,
             settings=training.settings,
             mean=training.mean,

@@ -16,15 +16,15 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 import engine
-from engine.compiled import threads
+from engine.compiled import threads, updates
+from engine.compiled.training import Steps
 from engine.errors import whole
-from nn.distributed.shards import Step
+from nn.distributed.shards import Inner, Step
 from nn.interrupts import Interrupts
-from nn.scalar_path import BatchLoss, ScalarPath
-from nn.vectorised_path import VectorisedPath
+from nn.scalar_path import BatchLoss
+from nn.vectorised_path import LoopPath, VectorisedPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-Inner: TypeAlias = ScalarPath | VectorisedPath
 T = TypeVar("T")
 SHARDS = 16
 
@@ -79,14 +79,25 @@ class Group:
         self._interrupts.check()
 
 
-class ShardedPath:
+class ShardedPath(LoopPath):
     """A path on which every batch is computed in shards, by a group; `advance` is told how many
-    examples are done, and `make` makes the path on which this process computes."""
+    examples are done, and `make` makes the path on which this process computes. With `native`
+    parameters are moved by machine code.
+
+    Updates are made one by one, as every process is to end after the same.
+    """
+
+    one_by_one = True
 
     def __init__(
-        self, make: Callable[[], Inner], group: Group, advance: Callable[[int], object]
+        self,
+        make: Callable[[], Inner],
+        group: Group,
+        advance: Callable[[int], object],
+        *,
+        native: bool,
     ) -> None:
-        self._group, self._advance = group, advance
+        self._group, self._advance, self._native = group, advance, native
         with threads.alone():
             self.inner = make()
         group.use(make)
@@ -98,6 +109,25 @@ class ShardedPath:
         total = self._group.total(Step(theta, rows, draws, self._group.shards), self.inner)
         self._advance(len(rows))
         return total
+
+    def run_steps(self, *given: Any) -> Array | None:
+        """Make an update by machine code, unless this process computes on Values."""
+        compiled = isinstance(self.inner, VectorisedPath)
+        return super().run_steps(*given) if compiled else np.zeros((0, 2))
+
+    def _run(self, steps: Steps, draws: tuple[int, int]) -> int:
+        assert steps.rule is not None
+        rows = steps.order[slice(*steps.starts)]
+        step = Step(steps.theta, rows, draws, self._group.shards)
+        loss = self._group.total(step, self.inner)
+        if loss.weight == 0.0:
+            return 0
+        scale = 1.0 / np.float64(loss.weight) if steps.mean else 1.0
+        np.multiply(loss.gradient, steps.theta.dtype.type(scale), out=steps.gradient)
+        steps.losses[0] = loss.total, loss.weight
+        numbers = steps.theta, steps.gradient, steps.slots, steps.settings[0]
+        updates.move(steps.rule, *numbers, native=self._native)
+        return 1
 
     def read_data(self) -> None:
         """Take the data as they are now."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from engine.compiled import cache
 from engine.errors import whole
-from nn.distributed.groups import SHARDS, DistributedError, Group, Inner, named, portable, versions
-from nn.distributed.shards import Step, nodes
+from nn.distributed.groups import SHARDS, DistributedError, Group, named, portable, versions
+from nn.distributed.shards import Inner, Step, nodes
 from nn.identity import difference
 from nn.interrupts import Interrupts, Stopped
 from nn.scalar_path import BatchLoss
@@ -125,7 +125,7 @@ class _Ranks(Group):
         if _FAILED in words:
             self._raise_first(failure)
         self._stopping = self._stopping or _ASKED in words
-        found = np.concatenate([part[_WORD:] for part in parts]).view(record)
+        found = [r for part in parts for r in part[_WORD:].view(record)]
         told = [BatchLoss(float(r["total"]), float(r["weight"]), r["gradient"]) for r in found]
         return step.total(shares, told)
 

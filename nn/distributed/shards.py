@@ -15,15 +15,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.compiled import threads
-from nn.scalar_path import BatchLoss, TrainingPath
+from nn.scalar_path import BatchLoss, ScalarPath
+from nn.vectorised_path import VectorisedPath
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Inner: TypeAlias = ScalarPath | VectorisedPath
 Node: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What an update is about, and in how many shards: what `TrainingPath` is told of it."""
+    """What an update is about, and in how many shards: what a path is told of it."""
 
     theta: Array
     rows: Array
@@ -40,18 +42,13 @@ class Step:
         bounds = _divided(self.whole[1], count)
         return list(itertools.pairwise(bounds))
 
-    def sums(self, path: TrainingPath, share: Node) -> list[BatchLoss]:
+    def sums(self, path: Inner, share: Node) -> list[BatchLoss]:
         """The sums of the nodes that these shards consist of, computed in this thread alone."""
-        bounds = _divided(len(self.rows), self.whole[1])
-
-        def shard(node: Node) -> BatchLoss | None:
-            if node[1] - node[0] > 1:
-                return None
-            first, last = bounds[node[0]], bounds[node[1]]
-            return path(self.theta, self.rows[first:last], self.draws, first)
-
+        bounds, some = _divided(len(self.rows), self.whole[1]), range(*share)
         with threads.alone():
-            return [summed(node, shard) for node in nodes(self.whole, share)]
+            parts = path.parts(self.theta, self.rows, bounds, some, self.draws)
+        shards = {(k, k + 1): part for k, part in zip(some, parts, strict=True)}
+        return [summed(node, shards.get) for node in nodes(self.whole, share)]
 
     def total(self, shares: Sequence[Node], sums: Sequence[BatchLoss]) -> BatchLoss:
         """The sum of all shards, out of those of the nodes of all shares, in their order."""
@@ -87,13 +84,15 @@ def nodes(node: Node, share: Node) -> list[Node]:
 
 
 def summed(node: Node, known: Callable[[Node], BatchLoss | None]) -> BatchLoss:
-    """The sum of a node: what is known of it, or else the sum of its halves."""
+    """The sum of a node: what is known of it, or else the sum of its halves, in the arrays of these
+    that are known."""
     if (own := known(node)) is not None:
         return own
     left, right = (summed(half, known) for half in _halves(node))
-    total, weight = left.total + right.total, left.weight + right.weight
+    gradient = left.gradient
     with np.errstate(all="ignore"):  # inf and nan are looked for later
-        return BatchLoss(total, weight, left.gradient + right.gradient)
+        gradient += right.gradient
+    return BatchLoss(left.total + right.total, left.weight + right.weight, gradient)
 
 
 def _halves(node: Node) -> tuple[Node, Node]:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from engine.compiled import threads
 from engine.errors import whole
-from nn.distributed.groups import SHARDS, DistributedError, Group, Inner, named, portable, versions
-from nn.distributed.shards import Node, Step
+from nn.distributed.groups import SHARDS, DistributedError, Group, named, portable, versions
+from nn.distributed.shards import Inner, Node, Step
 from nn.identity import difference
 from nn.scalar_path import BatchLoss
 

@@ -248,8 +248,10 @@ def test_weights_that_sum_to_0_end_training_before_that_update(dtype: str) -> No
     places = np.arange(9, 18)
     data[4, places if state.work.in_order else state.work.order[places]] = 0.0
     assert compare(state, run).done == 1
-    state.work.rule = None  # gradients alone are those of the sum
-    state.work.mean = False
+    # gradients alone are those of the sum: a row for each step, of examples that go on
+    state.work.rule, state.work.mean = None, False
+    state.work.gradient = np.zeros((4, len(state.work.theta)), dtype)
+    state.work.ids = np.arange(4 * 9 + 16)
     assert compare(state, run).done == 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import engine
 from engine import Value
-from engine.compiled import training
+from engine.compiled import threads, training
 from engine.compiled.training import Loop, Steps
 from nn.optim import SGD
 from nn.optim.update import Update
@@ -118,3 +119,42 @@ def test_small_data_are_copied_and_read_anew_when_told(monkeypatch: pytest.Monke
         loop.read_data()
         assert loop.outputs(theta, rows, (0, 0)).item() == 3.0
         assert loop.outputs(theta, rows, (0, 0), (np.array([5.0]),)).item() == 5.0
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("kept", [1 << 20, 0])
+@pytest.mark.parametrize("bent", [False, True])
+def test_parts_of_a_batch_are_what_each_is_alone(
+    bent: bool, kept: int, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "KEPT_BYTES", kept)
+    monkeypatch.setattr(training, "BLOCK_BYTES", 200)  # some rows
+    w = [Value(0.1 * k) for k in range(INPUTS)]
+
+    def loss(x: Any, label: Any) -> Any:
+        score, weight = loss_of(w, [a * engine.random() for a in x], label)
+        if bent and w[0] + x[0] > 1.0:  # true of a few
+            score = score * w[1]
+        return [score, weight]
+
+    program = engine.compile(loss, in_axes=0, reduce="sum", wrt=w, native=native)
+    loop = Loop(program, X, LABELS)
+    theta, order, draws = np.array([p.data for p in w]), ORDERS["shuffled"], (5, 3)
+    expected = [
+        loop.gradient(theta, order[first:last], draws, first)
+        for first, last in itertools.pairwise(STARTS.tolist())
+    ]
+    for begin in (0, 2):  # of all parts, and of the last ones
+        own = STARTS[begin:]
+        gradient = np.full((len(own) - 1, INPUTS), np.nan)
+        steps = Steps(order, own, theta, gradient, first=int(own[0]), most=19)
+        with threads.alone():
+            done = loop.run(steps, draws)
+        # up to one with an example that takes the other way
+        assert done < len(own) - 1 if bent else done == len(own) - 1
+        for k in range(done):
+            outputs, alone = expected[begin + k]
+            np.testing.assert_allclose(steps.losses[k], outputs.sum(axis=0), rtol=1e-13)
+            np.testing.assert_allclose(gradient[k], alone, rtol=1e-12, atol=1e-15)
+        assert np.isnan(gradient[done:]).all()
+    np.testing.assert_array_equal(theta, [p.data for p in w])

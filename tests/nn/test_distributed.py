@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import engine
 import nn
+from engine import Value
+from engine.compiled import threads
 from nn.distributed.shards import Step, nodes, sizes, summed
+from nn.inputs import Inputs
 from nn.scalar_path import BatchLoss
+from nn.vectorised_path import VectorisedPath
 
 
 def fitted(on: Any = None, rows: int = 50, dropout: float = 0.2, **settings: Any) -> Any:
@@ -43,15 +48,16 @@ def test_the_tree_is_the_same_however_it_is_divided() -> None:
     rng = np.random.default_rng(0)
     numbers = [BatchLoss(*rng.normal(size=2), rng.normal(size=5)) for _ in range(37)]
 
-    def path(theta: Any, rows: Any, draws: Any, first: int = 0) -> BatchLoss:
-        assert rows.tolist() == [first]
-        return numbers[first]
+    class Path:
+        def parts(self, theta: Any, rows: Any, bounds: Any, share: range, draws: Any) -> Any:
+            assert [rows[bounds[k] : bounds[k + 1]].tolist() for k in share] == [[k] for k in share]
+            return [numbers[k]._replace(gradient=numbers[k].gradient.copy()) for k in share]
 
     step = Step(np.zeros(5), np.arange(37), (0, 0), 64)
     results = set()
     for count in (1, 2, 3, 5, 16, 37, 50):
         shares = step.shares(count)
-        sums = [total for share in shares for total in step.sums(path, share)]  # type: ignore[arg-type]
+        sums = [total for share in shares for total in step.sums(Path(), share)]  # type: ignore[arg-type]
         total = step.total(shares, sums)
         results.add((total.total, total.weight, total.gradient.tobytes()))
     assert len(results) == 1
@@ -157,3 +163,41 @@ def test_what_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install 'gradloom\[distributed\]'"):
         getattr(nn.distributed, name)(*[None] * (name == "dask"))
+
+
+class Bent(nn.Module):
+    """A line with a kink in every input, written with `if`: eight paths of three inputs."""
+
+    def __init__(self) -> None:
+        self.w = [Value(0.3 - 0.2 * k) for k in range(3)]
+        self.b = Value(0.1)
+
+    def forward(self, x: Any) -> Any:
+        total = self.b
+        for w, number in zip(self.w, x, strict=True):
+            total = total + (w * number if number > 0 else w * w * number)
+        return engine.tanh(total)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_was_computed_before_makes_no_difference(native: bool) -> None:
+    rng = np.random.default_rng(0)
+    signs = np.repeat([[1, 1, 1], [1, -1, 1], [-1, 1, -1], [1, -1, -1]], 6, axis=0)
+    X = np.abs(rng.normal(size=(48, 3))) * np.concatenate([signs, rng.choice([-1, 1], (24, 3))])
+    y, theta = rng.normal(size=48), np.array([0.3, 0.1, -0.1, 0.1])
+    bounds = [0, 6, 12, 18, 24, 31, 40, 48]  # parts that take one path, and others
+    found = set()
+    for before in ([], [0], [6, 1], [47, 30, 13, 5, 7, 25]):
+        model = Bent()
+        parameters = [*model.w, model.b]
+        given = model, nn.MSELoss(), parameters, Inputs((X,)), y, lambda n: None
+        path = VectorisedPath(*given, native=native, sizes=(6,))
+        with threads.alone():
+            for row in before:
+                path(theta, np.array([row]), (0, 0))
+            own = [range(7)] if len(before) < 2 else [range(3), range(3, 5), range(5, 7)]
+            parts = [
+                p for some in own for p in path.parts(theta, np.arange(48), bounds, some, (0, 0))
+            ]
+        found.add(tuple((p.total, p.weight, p.gradient.tobytes()) for p in parts))
+    assert len(found) == 1

@@ -157,7 +157,7 @@ def one_of_the_ranks(parent: int, rng: random.Random) -> int | None:
 
 def test_a_rank_that_is_killed_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
     rng = random.Random(7)
-    epochs = ["--epochs", "4000", "--json", "--mpi"]
+    epochs = ["--epochs", "40000", "--json", "--mpi"]
     command = [*RUN, *epochs, "2", "--checkpoint", str(tmp_path / "kept")]
     given: dict[str, Any] = {"env": environment(), "text": True}
     killed = 0

@@ -4,9 +4,10 @@
 L goes forwards and backwards; then S backwards. Inputs that are read in place are not copied for
 that: a row of addresses says where each example has them. A chunk that is not full is filled up
 with copies of its first example, to which no adjoint arrives. In training the step ends with an
-update by the rule, a function at an address. `done` says how many steps were done: all, or those
-before an update in which a guard failed, a nan was seen, or the weights' sum is 0; nothing is kept
-of that.
+update by the rule, a function at an address; without one the steps are parts of a batch, whose
+gradients follow each other, as do the numbers of their examples. `done` says how many steps were
+done: all, or those before an update in which a guard failed, a nan was seen, or the weights' sum is
+0; nothing is kept of that.
 
 The Python of it is `interpreter.drive`, line by line: its slow twin.
 """
@@ -129,7 +130,7 @@ class _Driver:
         steps = self.word("steps")
         f.put_word(0, "%job", self.e.job("done"))
         if self.frame.training:
-            self.training = self.flag("training")
+            self.training, self.rule = self.flag("training"), self.flag("rule")
             self.theta, self.gradient = self.numbers_that_move()
         some = f.holds("sgt", steps, 0)
 
@@ -178,7 +179,7 @@ class _Driver:
         ok: Lanes = f.holds("eq", 0, 0)
         if frame.training and len(frame.outputs) > 1:
             total = f.load_double(self.at("losses"), step * 2 + 1)  # there is one where it counts
-            ok = f.holds("eq", self.word("rule"), 0) | f.differs(total, 0.0)
+            ok = ~self.rule | f.differs(total, 0.0)
         if backward is not None:
             both = ok & backward
             f.when(both, lambda: self.back(step))
@@ -443,25 +444,34 @@ class _Driver:
         size = self.word("size")
 
         def move() -> None:
-            out = ("%gs", self.at("places"), self.at("gradient"), size)
-            f.when(~self.together, lambda: self.routine("collect", *out))
             told = f.as_word(f.address(self.at("settings"), step * self.word("told")))
             given = [self.theta, self.gradient, self.word("slots"), told, size]
             words = ", ".join(f"i64 {x.name}" for x in given)
-            rule = self.at("rule")
-            f.when(self.flag("rule"), lambda: f.lines.append(f" call void {rule}({words})"))
+            f.lines.append(f" call void {self.at('rule')}({words})")
             f.put_word(f.word("%pool", STEP) + 1, "%pool", STEP)
 
-        f.when(fine, move)
+        def go_on() -> None:
+            f.when(self.together, lambda: self.copy_back("gradient", "%gs"))
+            gradient, ids = f.address(self.at("gradient"), size), self.at("ids")
+            f.put_word(f.as_word(gradient), "%job", self.e.job("gradient"))
+            f.put_word(f.as_word(f.word_address(ids, count)), "%job", self.e.job("ids"))
+
+        def both() -> None:
+            out = ("%gs", self.at("places"), self.at("gradient"), size)
+            f.when(~self.together, lambda: self.routine("collect", *out))
+            f.when(self.rule, move)
+            f.when(~self.rule, go_on)
+
+        f.when(fine, both)
         return fine
+
+    def copy_back(self, name: str, buffer: str) -> None:
+        """Put numbers that live in S where the caller has them."""
+        self.routine("copy", self.f.address(buffer, self.base), self.at(name), self.word("size"))
 
     def give_back(self, steps: Lanes) -> None:
         """At the end, put the numbers that lived in S where the caller has them."""
-        f, size = self.f, self.word("size")
-
-        def copy(name: str, buffer: str) -> None:
-            self.routine("copy", f.address(buffer, self.base), self.at(name), size)
-
-        f.when(self.together, lambda: copy("theta", "%vs"))
-        whole = self.together & f.holds("eq", self.word("done"), steps)
-        f.when(whole, lambda: copy("gradient", "%gs"))
+        f, moved = self.f, self.together & self.rule
+        f.when(moved, lambda: self.copy_back("theta", "%vs"))
+        whole = moved & f.holds("eq", self.word("done"), steps)
+        f.when(whole, lambda: self.copy_back("gradient", "%gs"))
