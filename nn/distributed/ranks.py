@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from nn.identity import difference
 from nn.interrupts import Interrupts, Stopped
 from nn.scalar_path import BatchLoss
 
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 _WELL, _ASKED, _FAILED = range(3)  # Ctrl-C asked for an end; an error was raised
 _WORD = 8  # bytes
@@ -104,8 +105,8 @@ class _Ranks(Group):
         counts = [len(nodes(step.whole, share)) for share in shares]
         gradient = (step.theta.dtype, step.theta.shape)
         record = np.dtype([("total", float), ("weight", float), ("gradient", *gradient)])
-        ends = np.cumsum([0, *(_WORD + count * record.itemsize for count in counts)])
-        message, failure = np.zeros(np.diff(ends)[self.rank], np.uint8), None
+        sizes = [_WORD + count * record.itemsize for count in counts]
+        message, failure = np.zeros(sizes[self.rank], np.uint8), None
         word, sums = message[:_WORD].view(np.int64), message[_WORD:].view(record)
         word[0] = _ASKED if self._interrupts.asked else _WELL
         try:
@@ -113,14 +114,7 @@ class _Ranks(Group):
                 sums[place] = (total, weight, own)
         except Exception as error:
             word[0], failure = _FAILED, error
-        received = np.empty(ends[-1], np.uint8)
-        into = [received, np.diff(ends), ends[:-1], _bytes()]
-        waiting = self._comm.Iallgatherv(message, into)
-        for k in itertools.count():
-            if waiting.Test():
-                break
-            time.sleep(_PAUSE if k > _SPINS else 0.0)  # the processor may be wanted by others
-        parts = [received[first:last] for first, last in itertools.pairwise(ends.tolist())]
+        parts = gathered(self._comm, message, sizes)
         words = [int(np.frombuffer(part[:_WORD], np.int64)[0]) for part in parts]
         if _FAILED in words:
             self._raise_first(failure)
@@ -134,7 +128,15 @@ class _Ranks(Group):
             raise Stopped
 
 
-def _bytes() -> Any:
+def gathered(comm: Any, message: Array, sizes: Sequence[int]) -> list[Array]:
+    """The messages of all ranks, of so many bytes each."""
     from mpi4py import MPI
 
-    return MPI.BYTE
+    ends = np.cumsum([0, *sizes])
+    received = np.empty(ends[-1], np.uint8)
+    waiting = comm.Iallgatherv(message, [received, sizes, ends[:-1], MPI.BYTE])
+    for k in itertools.count():
+        if waiting.Test():
+            break
+        time.sleep(_PAUSE if k > _SPINS else 0.0)  # the processor may be wanted by others
+    return np.split(received, ends[1:-1])

@@ -16,19 +16,21 @@ WITH_PEERS = [
     *("calls", "compiling", "convolutions", "sequences", "solutions", "sparse"),
 ]
 LONG = {"convolutions", "gpt", "growth", "compiling", "sparse"}  # even at their smallest
-ALL = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
-)
+MARKS = dict.fromkeys(LONG, pytest.mark.slow) | {"distributed": pytest.mark.distributed}
+ALL = pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS.get(n, ())) for n in NAMES])
 
 
 def ours(row: Row) -> dict[str, Contender]:
     return {name: make() for name, make in row.contenders.items() if name.startswith(OURS)}
 
 
+@pytest.mark.filterwarnings("default")
 @ALL
 def test_our_ways_compute_the_same(name: str) -> None:
     for row in rows.rows_of(name, TINY):
-        agree(ours(row), row.tolerance)
+        # over processes or in one: all of it is ours
+        contenders = made(row)[0] if name == "distributed" else ours(row)
+        agree(contenders, row.tolerance)
 
 
 @pytest.mark.oracle

@@ -1,8 +1,6 @@
 """More data than memory: the same bits from files, chunks and arrays, and what is wrong by name."""
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 
 import nn
+from benchmarks import streaming
 from nn.data import DataLoader, Rows, Standardizer, TensorDataset, read_npy_folder
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -172,52 +171,7 @@ def test_rows_of_which_dask_does_not_know_how_many_are_refused() -> None:
 @pytest.mark.slow
 def test_ten_times_the_memory_that_it_takes_trains_to_the_same_bits(tmp_path: Path) -> None:
     """In processes of their own: from a file of 800 MB, and from memory."""
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", _MEASURED, str(tmp_path / "x.npy"), how],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()[-2:]
-        for how in ("r", "memory")
-    ]
-    assert found[0][0] == found[1][0]
-    assert float(found[0][1]) * 10 < 800e6 < float(found[1][1])
-
-
-_MEASURED = """
-import os, re, sys, threading
-import numpy as np, nn
-
-path, how = sys.argv[1:]
-def anonymous():
-    with open("/proc/self/status") as status:
-        return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", status.read())[1])
-peak, done = 0, threading.Event()
-def watch():
-    global peak
-    while not done.wait(0.002):
-        peak = max(peak, anonymous())
-if not os.path.exists(path):
-    rows = np.lib.format.open_memmap(path, "w+", np.float32, (400_000, 500))
-    for k in range(0, len(rows), 20_000):
-        rows[k : k + 20_000] = np.random.default_rng(k).random((20_000, 500), np.float32)
-    rows.flush()
-    del rows
-X = np.load(path, mmap_mode=how) if how == "r" else np.load(path)
-y = np.arange(len(X), dtype=np.float32)[:, None] % 7
-model = nn.Linear(500, 1)
-for parameter in model.parameters():
-    parameter.data = 0.01
-options = {"loss": nn.MSELoss(), "epochs": 1, "dtype": "float32"}
-options["optimizer"] = nn.SGD(model.parameters(), lr=0.001)
-pairs = nn.TensorDataset(X, y)
-watcher = threading.Thread(target=watch)
-before = 0 if how == "memory" else anonymous()  # what Python and the libraries take
-watcher.start()
-nn.fit(model, nn.DataLoader(pairs, 256, shuffle=True, block_size=2000), **options)
-done.set()
-watcher.join()
-digest = nn.identity.of_array(np.array([p.data for p in model.parameters()])).split()[-1]
-print(digest, peak - before)
-"""
+    file = streaming.written(tmp_path / "x.npy", 400_000)
+    read, held = streaming.measured(file), streaming.measured(file, "memory")
+    assert read["parameters"] == held["parameters"]
+    assert read["bytes"] * 10 < 800e6 < held["bytes"]
