@@ -24,7 +24,7 @@ ONE = "one process, one thread"
 POOL = "concurrent.futures, two processes"
 ONE_WORKER = f"{OURS}, one Dask worker"
 RANKS = 2
-ADDED = f"{OURS}, adding two of them"
+ADDED = f"{OURS}, adding two"
 WITHIN = 1.0 / 1.1  # what is asked of Dask on tasks of a second
 INSTALLED = all(map(importlib.util.find_spec, ("mpi4py", "distributed")))
 
