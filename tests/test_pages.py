@@ -1,6 +1,8 @@
 """The pages of the site do what they say: all blocks of a page run in order, in one namespace."""
 
+import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -8,12 +10,17 @@ import page_blocks
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page_blocks.blocks(page.read_text())]
-OTHERS = ("torch", "sklearn", "keras")  # whose packages only `make test-oracles` has
+OTHERS = {  # whose packages only `make test-oracles` and `make test-distributed` have
+    "oracle": {"torch", "sklearn", "keras"},
+    "distributed": {"dask"},
+}
 
 
 def needs(page: Path) -> list[pytest.MarkDecorator]:
     imported = page_blocks.imports(page.read_text())
-    return [pytest.mark.oracle] if imported & {*OTHERS} else []
+    marks = [getattr(pytest.mark, name) for name, those in OTHERS.items() if imported & those]
+    # A port that is taken, for one, is no matter.
+    return marks + [pytest.mark.filterwarnings("default")] * ("dask" in imported)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,8 @@ def test_a_page_prints_what_its_comments_say(page: Path, tmp_path: Path) -> None
     text = page.read_text()
     if absent := page_blocks.missing(text):
         pytest.skip(f"not installed: {', '.join(absent)}")
-    page_blocks.run(text, tmp_path, {})
+    with mock.patch.dict(os.environ):  # Dask adds to it
+        page_blocks.run(text, tmp_path, {})
 
 
 def test_a_wrong_promise_is_noticed(tmp_path: Path) -> None:
