@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +32,11 @@ ROOT = Path(nn.__file__).parents[1]
 PROGRAM = """
     import hashlib
     import json
+    import os
     import random
+    import shutil
     import sys
+    import tempfile
 
     import numpy as np
 
@@ -66,10 +70,45 @@ PROGRAM = """
     def several(on):
         return [run(on), run(on, rows=3), run(on, path="scalar", epochs=1),
                 run(on, dtype="float32"), run(on, epochs=2, callbacks=[lambda *_: None])]
+
+    def stored(X):
+        # the rows in an array, in files and in chunks, by the name of the way
+        import dask.array
+        import zarr
+
+        folder = tempfile.mkdtemp()
+        np.save(folder + "/first.npy", X[:30])
+        np.save(folder + "/second.npy", X[30:])
+        np.save(folder + "/whole", X)
+        array = zarr.create_array(folder + "/z", shape=X.shape, chunks=(16, 3), dtype=X.dtype)
+        array[:] = X
+        yield "array", X
+        yield "memmap", np.load(folder + "/whole.npy", mmap_mode="r")
+        os.remove(folder + "/whole.npy")
+        yield "folder", nn.data.read_npy_folder(folder)
+        yield "zarr", array
+        zarr.core.sync.cleanup_resources()  # its threads
+        with dask.config.set(scheduler="synchronous"):
+            yield "ragged dask", dask.array.from_array(X, chunks=((1, 70, 9), (2, 1)))
+        shutil.rmtree(folder)
+
+    def streamed(on):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(80, 3))
+        found = {}
+        for name, data in stored(X):
+            model = nn.Linear(3, 1, rng=random.Random(0))
+            pairs = nn.TensorDataset(data, X[:, :1])
+            loader = nn.DataLoader(pairs, 30, shuffle=True, block_size=20, window=2)
+            optimizer = nn.SGD(model.parameters(), lr=0.1)
+            nn.fit(model, loader, loss=nn.MSELoss(), optimizer=optimizer, epochs=1, on=on,
+                   progress=False)
+            found[name] = [p.data for p in model.parameters()]
+        return found
 """
 names: dict[str, Any] = {}
 exec(textwrap.dedent(PROGRAM), names)
-run, several = names["run"], names["several"]
+run, several, streamed = names["run"], names["several"], names["streamed"]
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +122,18 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def ranks(count: int, call: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the program with a call at its end on so many ranks."""
+def started(count: int, call: str, folder: Path) -> subprocess.Popen[str]:
+    """Start the program with a call at its end on so many ranks."""
     (folder / "program.py").write_text(textwrap.dedent(PROGRAM) + textwrap.dedent(call))
     mpiexec = Path(sys.executable).parent / "mpiexec"
     command = [mpiexec, "-n", str(count), sys.executable, "-m", "mpi4py", "program.py"]
-    given: dict[str, Any] = {"env": environment(), "cwd": folder, "timeout": 100}
-    return subprocess.run(command, capture_output=True, text=True, **given)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment(), cwd=folder, text=True, **pipes)
+
+
+def ranks(count: int, call: str, folder: Path) -> tuple[str, str]:
+    """Run it to its end; return its output and errors."""
+    return started(count, call, folder).communicate(timeout=100)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -99,8 +143,18 @@ def test_ranks_give_the_same_bits(count: int, expected: list[str], tmp_path: Pat
         found = on._comm.allgather(several(on))
         print(json.dumps(found) if on.rank == 0 else "", flush=True)
     """
-    done = ranks(count, call, tmp_path)
-    assert json.loads(done.stdout) == [expected] * count, done.stderr
+    out, errors = ranks(count, call, tmp_path)
+    assert json.loads(out) == [expected] * count, errors
+
+
+def test_rows_from_files_and_chunks_give_the_bits_of_memory(tmp_path: Path) -> None:
+    alone = streamed(nn.distributed.local())
+    assert all(weights == alone["array"] for weights in alone.values())
+    call = "print(json.dumps(streamed(nn.distributed.mpi())), flush=True)"
+    out, errors = ranks(2, call, tmp_path)
+    assert [json.loads(line) for line in out.splitlines()] == [alone] * 2, errors
+    with cluster(2) as (_, client):
+        assert streamed(nn.distributed.dask(client)) == alone
 
 
 @pytest.mark.parametrize(
@@ -125,17 +179,12 @@ def test_what_is_wrong_in_one_rank_ends_all(call: str, said: str, tmp_path: Path
         except Exception as error:
             print(error, flush=True)
     """
-    assert ranks(2, text, tmp_path).stdout.count(said) == 2
+    assert ranks(2, text, tmp_path)[0].count(said) == 2
 
 
 # --- the command line ----------------------------------------------------------------------------
 
 RUN = [sys.executable, "-m", "nn.cli", "run", "unit-circle", "--points", "3000"]
-
-
-def loss_of(text: str) -> float:
-    loss: float = json.loads(text.splitlines()[-1])["train_loss"]
-    return loss
 
 
 def one_of_the_ranks(parent: int, rng: random.Random) -> int | None:
@@ -155,27 +204,58 @@ def one_of_the_ranks(parent: int, rng: random.Random) -> int | None:
     return rng.choice(sorted(found)) if found else None
 
 
-def test_a_rank_that_is_killed_is_told_and_the_command_goes_on(tmp_path: Path) -> None:
-    rng = random.Random(7)
-    epochs = ["--epochs", "40000", "--json", "--mpi"]
-    command = [*RUN, *epochs, "2", "--checkpoint", str(tmp_path / "kept")]
-    given: dict[str, Any] = {"env": environment(), "text": True}
-    killed = 0
+def test_a_rank_that_is_killed_is_told(tmp_path: Path) -> None:
+    command = [*RUN, "--epochs", "100000000", "--mpi", "2", "--checkpoint", str(tmp_path / "kept")]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environment(), text=True, **pipes)
+    time.sleep(6.0)
+    victim = one_of_the_ranks(process.pid, random.Random(7))
+    assert victim is not None, process.communicate()
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() < began + 10.0
+    assert "was killed (SIGKILL)" in errors  # and which one, once it has said so
+    assert f"it goes on from {tmp_path / 'kept'}" in errors
+
+
+def test_ranks_that_are_killed_at_any_moment_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    call = """
+        import time
+
+        checkpoints.SAVE_SECONDS = 0.05
+        pause = [lambda *_: time.sleep(0.05)]
+        on = nn.distributed.mpi()
+        bits = run(on, epochs=60, checkpoint="kept", callbacks=pause)
+        print(bits if on.rank == 0 else "", flush=True)
+    """
+    rng, kept = random.Random(7), tmp_path / "kept"
+    file = kept / "checkpoint.safetensors"
+    whole = run(nn.distributed.local(), epochs=60, callbacks=[lambda *_: None])
+    killed = resumed = 0
     while killed < 20:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **given)
-        time.sleep(rng.uniform(2.0, 6.0))
-        victim = one_of_the_ranks(process.pid, rng)
-        assert victim is not None, process.communicate()
-        os.kill(victim, signal.SIGKILL)
-        began = time.monotonic()
-        _, errors = process.communicate(timeout=30)
-        assert time.monotonic() < began + 10.0
-        assert "was killed (SIGKILL)" in errors  # and which one, once it has said so
-        assert f"it goes on from {tmp_path / 'kept'}" in errors
-        killed += 1
-    done = subprocess.run(command, capture_output=True, **given)
-    whole = subprocess.run([*RUN, *epochs, "1"], capture_output=True, **given)
-    assert loss_of(done.stdout) == loss_of(whole.stdout)
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        resumed += before > 0
+        process = started(2, call, tmp_path)
+        anywhere = killed % 4 == 0  # or else after something was saved
+        while process.poll() is None and not (
+            one_of_the_ranks(process.pid, rng)
+            if anywhere
+            else file.exists() and file.stat().st_mtime_ns > before
+        ):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 3.0 if anywhere else 0.5))
+        if (victim := one_of_the_ranks(process.pid, rng)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        out, errors = process.communicate(timeout=30)
+        killed += process.returncode != 0
+        if process.returncode == 0:  # it came to its end: once more, from the beginning
+            assert out.strip() == whole, errors
+            shutil.rmtree(kept)
+    assert resumed > 5
+    out, errors = ranks(2, call, tmp_path)
+    assert out.strip() == whole, errors
 
 
 def test_ctrl_c_ends_all_ranks(tmp_path: Path) -> None:
