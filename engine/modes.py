@@ -4,9 +4,10 @@ Each is a context manager, in force in the current context (`contextvars`): a th
 asyncio task have their own, so that what one holds over an `await` is no other's business, and
 what is started inside inherits it. Recording looks at a context's state only where a module
 variable says that there may be something: `watched` counts what is in force anywhere and asks for
-anything but the default, `tracing` the functions being traced for compilation or watched by a
-recorder, and `scoped` is true from the first scope on. `special` counts all that is in force but
-scopes, for compiled programs, which look there alone.
+anything but the default, `tracing` the functions being traced for compilation, watched by a
+recorder, or given programs as the functions that they are, and `scoped` is true from the first
+scope on. `special` counts all that is in force but scopes, for compiled programs, which look there
+alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ watched = 0
 tracing = 0
 special = 0
 calls = 0  # how many calls of transforms have begun
-_inlining = 0
 scoped = False
 _lock = locks.freed()  # a frame may be freed, which counts it out, while one is counted in
 _counted: set[int] = set()  # the ids of the frames that `watched` counts
@@ -100,7 +100,7 @@ def _count(frame: _Frame, alive: bool) -> None:
     with _lock:
         (_counted.add if alive else _counted.discard)(id(frame))
         watched = len(_counted)
-        special = watched + tracing + _inlining
+        special = watched + tracing
 
 
 class _Setting:
@@ -153,9 +153,7 @@ class _State:
     raising = property(lambda _: _raising.get())
     trace = property(lambda _: _trace.get())  # a compiled.trace.Trace, unknown to this layer
     recorder = property(lambda _: _recorder.get())  # a lines.Recorder, unknown as well
-    inlined = property(
-        lambda _: _inlined.get()
-    )  # whether compiled functions are called as they are
+    inlined = property(lambda _: _inlined.get())  # whether programs are called as functions
     scope = property(lambda _: _scope.get())
 
 
@@ -341,7 +339,7 @@ def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
     frame = setting.enter(observer, counts)
     with _lock:
         tracing += 1
-        special = watched + tracing + _inlining
+        special = watched + tracing
     try:
         yield
     finally:
@@ -349,21 +347,11 @@ def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
         frame.end()  # for tasks started inside too: there is nobody to report to any more
         with _lock:
             tracing -= 1
-            special = watched + tracing + _inlining
+            special = watched + tracing
 
 
 @contextmanager
 def inlining() -> Iterator[None]:
     """Have compiled functions called as they are, on Values."""
-    global _inlining, special
-    frame = _inlined.enter(True, counts=False)
-    with _lock:
-        _inlining += 1
-        special = watched + tracing + _inlining
-    try:
+    with _observed(_inlined, True, counts=False):
         yield
-    finally:
-        _inlined.leave(frame)
-        with _lock:
-            _inlining -= 1
-            special = watched + tracing + _inlining
