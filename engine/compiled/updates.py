@@ -27,7 +27,7 @@ from engine.compiled.blocks import Array
 from engine.compiled.fingerprints import fingerprint
 from engine.compiled.native import vectormath
 from engine.compiled.native.function import Function
-from engine.compiled.native.numbers import Lanes
+from engine.compiled.native.numbers import INDEX, Lanes
 from engine.compiled.threads import compiling
 
 Rule = Callable[..., tuple[Any, ...]]
@@ -257,9 +257,8 @@ def _flush_subnormals(f: Function, *, on: bool) -> None:
     are no longer fed soon become subnormal, and stay so; then arithmetic is ten times as slow."""
     f.declared |= {f"declare void @llvm.x86.sse.{name}(ptr)" for name in ("stmxcsr", "ldmxcsr")}
     both = 0x8040  # of results, and of operands
-    name = f.new_label("%state")
+    name = f.result("alloca i32", INDEX, 1, pure=False).name
     f.lines += [
-        f" {name} = alloca i32",
         f" call void @llvm.x86.sse.stmxcsr(ptr {name})",
         f" {name}.was = load i32, ptr {name}",
         f" {name}.is = {'or' if on else 'and'} i32 {name}.was, {both if on else ~both}",

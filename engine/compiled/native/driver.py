@@ -27,7 +27,6 @@ from engine.compiled.native.layout import STRIPS, Layout
 from engine.compiled.native.numbers import Lanes
 
 FEW = 16  # outputs of S that are given one by one; further ones in a loop
-_PART = "void @{}(ptr %pool, ptr %ops, ptr %job, ptr %vs, ptr %gs, ptr %vl, ptr %gl, {}, {})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,7 @@ class _Driver:
     def call(self, part: str, start: Any = 0, w: Any = 1) -> None:
         """Run a part of the program, if it has this one."""
         if part in self.frame.parts:
-            words = [f"i64 {x.name if isinstance(x, Lanes) else x}" for x in (start, w)]
-            self.f.lines.append(" call " + _PART.format(part, *words))
+            self.f.call_part(part, start, w)
 
     def routine(self, name: str, *given: Any) -> None:
         """Call a routine that drivers share."""
@@ -132,21 +130,14 @@ class _Driver:
         if self.frame.training:
             self.training, self.rule = self.flag("training"), self.flag("rule")
             self.theta, self.gradient = self.numbers_that_move()
-        some = f.holds("sgt", steps, 0)
 
-        def all_steps() -> None:
-            head, after = f.new_label("step"), f.new_label("ended")
-            f.jump(head)
-            f.label(head)
-            done = self.word("done")
-            ok = self.step(done)
-            later = done + 1
+        def one(step: Any) -> tuple[Lanes, Sequence[Lanes]]:
+            ok = self.step(step)
+            later = step + 1
             f.when(ok, lambda: f.put_word(later, "%job", self.e.job("done")))
-            again = ok & f.holds("slt", later, steps)
-            f.branch(again, head, after)
-            f.label(after)
+            return ok & f.holds("slt", later, steps), ()
 
-        f.when(some, all_steps)
+        f.when(f.holds("sgt", steps, 0), lambda: f.until(one, ()))
         if self.frame.training:
             self.give_back(steps)
         return f

@@ -28,8 +28,7 @@ class Function(Arithmetic):
 
     def address(self, buffer: str, offset: Any) -> str:
         """The address of a number in a buffer."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        text = f"getelementptr inbounds {self.number}, ptr {buffer}, i64 {name}"
+        text = f"getelementptr inbounds {self.number}, ptr {buffer}, i64 {_name(offset)}"
         return self.result(text, INDEX, 1).name
 
     def load(
@@ -88,29 +87,24 @@ class Function(Arithmetic):
 
     def load_double(self, buffer: str, offset: Any) -> Lanes:
         """A double of a buffer, for `from_double`, `quotient` and `differs`."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
-        text = f"load double, ptr {where.name}, align 8"
-        return Lanes(self, self.result(text, FLOAT, 1, pure=False).name, DOUBLE, 1)
+        text = f"load double, ptr {self.word_address(buffer, offset)}, align 8"
+        return self.result(text, DOUBLE, 1, pure=False)
 
     def put_double(self, x: Lanes, buffer: str, offset: Any) -> None:
         """Set a double of a buffer."""
         wide = x if x.kind == DOUBLE else self._double(x)
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds double, ptr {buffer}, i64 {name}", INDEX, 1)
-        self.lines.append(f" store double {wide.name}, ptr {where.name}, align 8")
+        where = self.word_address(buffer, offset)
+        self.lines.append(f" store double {wide.name}, ptr {where}, align 8")
 
     def add_double(self, x: Lanes, buffer: str, offset: Any) -> None:
         """Add to a double of a buffer."""
         before, wide = self.load_double(buffer, offset), self._double(x)
-        text = f"fadd double {before.name}, {wide.name}"
-        both = Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
+        both = self.result(f"fadd double {before.name}, {wide.name}", DOUBLE, 1)
         self.put_double(both, buffer, offset)
 
     def quotient(self, x: float, y: Lanes) -> Lanes:
         """x / y for a double y."""
-        text = f"fdiv double {self._hex(x)}, {y.name}"
-        return Lanes(self, self.result(text, FLOAT, 1).name, DOUBLE, 1)
+        return self.result(f"fdiv double {self._hex(x)}, {y.name}", DOUBLE, 1)
 
     def from_double(self, x: Lanes) -> Lanes:
         """A double as a number."""
@@ -134,8 +128,9 @@ class Function(Arithmetic):
 
     def put_word(self, x: Any, buffer: str, offset: Any) -> None:
         """Set a word of a buffer."""
-        name = x.name if isinstance(x, Lanes) else str(x)
-        self.lines.append(f" store i64 {name}, ptr {self.word_address(buffer, offset)}, align 8")
+        self.lines.append(
+            f" store i64 {_name(x)}, ptr {self.word_address(buffer, offset)}, align 8"
+        )
 
     def pointer(self, buffer: str, offset: Any) -> str:
         """The address that a word of a buffer is."""
@@ -149,25 +144,25 @@ class Function(Arithmetic):
 
     def operation_word(self, offset: Any) -> Lanes:
         """A word of the operations that segments have, which are 32 bits each."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        where = self.result(f"getelementptr inbounds i32, ptr %ops, i64 {name}", INDEX, 1).name
+        where = self.result(
+            f"getelementptr inbounds i32, ptr %ops, i64 {_name(offset)}", INDEX, 1
+        ).name
         narrow = self.result(f"load i32, ptr {where}, align 4", INDEX, 1, pure=False)
         return self.result(f"sext i32 {narrow.name} to i64", INDEX, 1, pure=False)
 
     def word_address(self, buffer: str, offset: Any) -> str:
         """The address of a word of a buffer, or of a double."""
-        name = offset.name if isinstance(offset, Lanes) else str(offset)
-        return self.result(f"getelementptr inbounds i64, ptr {buffer}, i64 {name}", INDEX, 1).name
+        return self.result(
+            f"getelementptr inbounds i64, ptr {buffer}, i64 {_name(offset)}", INDEX, 1
+        ).name
 
     def holds(self, how: str, x: Any, y: Any) -> Lanes:
         """A comparison of words, as "slt" or "eq"."""
-        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
-        return self.result(f"icmp {how} i64 {names[0]}, {names[1]}", TRUTH, 1)
+        return self.result(f"icmp {how} i64 {_name(x)}, {_name(y)}", TRUTH, 1)
 
     def whole(self, condition: Lanes, x: Any, y: Any) -> Lanes:
         """The word x where the condition holds, else y."""
-        names = [side.name if isinstance(side, Lanes) else str(side) for side in (x, y)]
-        text = f"select i1 {condition.name}, i64 {names[0]}, i64 {names[1]}"
+        text = f"select i1 {condition.name}, i64 {_name(x)}, i64 {_name(y)}"
         return self.result(text, INDEX, 1)
 
     def number_of(self, x: Lanes) -> Lanes:
@@ -337,23 +332,10 @@ class Function(Arithmetic):
         self.lines.append(f"{after}:")
         self._label = after
 
-    def new_label(self, name: str) -> str:
-        """A label of its own."""
-        self._count += 1
-        return f"{name}{self._count}"
-
-    def label(self, name: str) -> None:
-        """Begin a block of that label, which comes after all that was written before it."""
-        self.lines.append(f"{name}:")
-        self._label = name
-
-    def jump(self, label: str) -> None:
-        """Go on there."""
-        self.lines.append(f" br label %{label}")
-
-    def branch(self, condition: Lanes, there: str, else_: str) -> None:
-        """Go on there where the condition holds."""
-        self.lines.append(f" br i1 {condition.name}, label %{there}, label %{else_}")
+    def call_part(self, name: str, start: Any, w: Any) -> None:
+        """Call a part of a program, for the lanes at hand."""
+        given = ", ".join(f"ptr {x}" for x in _NAMES)
+        self.lines.append(f" call void @{name}({given}, i64 {_name(start)}, i64 {_name(w)})")
 
     def text(
         self, name: str, parameters: str = "", *, inner: bool = True, good: bool = False
@@ -370,11 +352,16 @@ class Function(Arithmetic):
 # and how many of them count.
 _NAMES = ("%pool", "%ops", "%job", "%vs", "%gs", "%vl", "%gl")
 PARAMETERS = ", ".join(f"ptr noalias {name}" for name in _NAMES) + ", i64 %start, i64 %w"
-GIVEN = ", ".join(f"ptr {name}" for name in _NAMES) + ", i64 %start, i64 %w"
+
+
+def _name(x: Any) -> str:
+    """A word, known or not, as it is written."""
+    return x.name if isinstance(x, Lanes) else str(x)
 
 
 def calls(name: str, others: Sequence[str]) -> str:
     """A part that calls others, one after the other."""
-    lines = [f" call void @{other}({GIVEN})" for other in others]
-    head = f"define internal void @{name}({PARAMETERS}) #1 {{\n"
-    return head + "\n".join([*lines, " ret void\n}\n"])
+    f = Function("")
+    for other in others:
+        f.call_part(other, "%start", "%w")
+    return f.text(name)
