@@ -190,10 +190,7 @@ def edge_of(name: str, k: int, dtype: Any) -> Callable[..., None]:
     """What a row passes to operand k: the adjoint, operands and result, the target, whether it is
     added to, and whether the chain rule is followed exactly."""
     op = TABLE[name]
-    names = {
-        "partial": _function(op.arity + 1, op.partials[k]),
-        "cut": _function(op.arity, op.cuts[k]),
-    }
+    names = {"partial": _function(op.partials[k]), "cut": _function(op.cuts[k])}
     return _made(op, k, dtype, _EDGES[op.arity - 1], names)
 
 
@@ -240,35 +237,15 @@ def _made(
         return _made_of[key]
 
 
-def _function(arguments: int, meaning: Any) -> Callable[..., Any]:
+def _function(meaning: Any) -> Callable[..., Any]:
     """A partial or a cut of a row, as a function also where it is the same everywhere."""
     if isinstance(meaning, FunctionType):
         return meaning
-    return rebind(_CONSTANT[arguments], {"constant": float(meaning)})
+    return rebind(_everywhere, {"constant": float(meaning)})
 
 
-def _constant_1(x: float) -> float:
+def _everywhere(*numbers: float) -> float:
     return constant
-
-
-def _constant_2(x: float, y: float) -> float:
-    return constant
-
-
-def _constant_3(x: float, y: float, z: float) -> float:
-    return constant
-
-
-def _constant_4(x: float, y: float, z: float, out: float) -> float:
-    return constant
-
-
-_CONSTANT: dict[int, Callable[..., Any]] = {
-    1: _constant_1,
-    2: _constant_2,
-    3: _constant_3,
-    4: _constant_4,
-}
 
 
 # --- compiling -------------------------------------------------------------------------------
