@@ -8,6 +8,7 @@ once for each way, and the results are selected among (`traced`).
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,20 @@ FLOAT, INTEGER, TRUTH, INDEX = "float", "integer", "truth", "index"
 DOUBLE = "double"  # one number in double precision, whatever the others are
 
 
+def _operator(name: str, *, swapped: bool = False) -> Callable[[Lanes, Any], Lanes]:
+    def method(self: Lanes, other: Any) -> Lanes:
+        return self.function.binary(name, other, self)
+
+    def plain(self: Lanes, other: Any) -> Lanes:
+        return self.function.binary(name, self, other)
+
+    return method if swapped else plain
+
+
+def _comparison(how: str) -> Callable[[Lanes, Any], Lanes]:
+    return lambda self, other: self.function.compare(how, self, other)
+
+
 class Lanes:
     """A number, or `width` of them, in machine code. `constant` is its value where it is known."""
 
@@ -32,60 +47,20 @@ class Lanes:
         self.function, self.name, self.kind = function, name, kind
         self.width, self.constant = width, constant
 
-    def __add__(self, other: Any) -> Lanes:
-        return self.function.binary("add", self, other)
-
-    def __radd__(self, other: Any) -> Lanes:
-        return self.function.binary("add", other, self)
-
-    def __sub__(self, other: Any) -> Lanes:
-        return self.function.binary("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Lanes:
-        return self.function.binary("sub", other, self)
-
-    def __mul__(self, other: Any) -> Lanes:
-        return self.function.binary("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Lanes:
-        return self.function.binary("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Lanes:
-        return self.function.binary("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Lanes:
-        return self.function.binary("div", other, self)
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", swapped=True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", swapped=True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", swapped=True)
+    __and__, __or__ = _operator("and"), _operator("or")
+    __lt__, __le__ = _comparison("olt"), _comparison("ole")
+    __gt__, __ge__ = _comparison("ogt"), _comparison("oge")
+    __eq__, __ne__ = _comparison("oeq"), _comparison("une")  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
 
     def __neg__(self) -> Lanes:
         if self.constant is not None:
             return self.function.literal(-self.constant, self.width)
         return self.function.result(f"fneg {self.type} {self.name}", FLOAT, self.width)
-
-    def __lt__(self, other: Any) -> Lanes:
-        return self.function.compare("olt", self, other)
-
-    def __le__(self, other: Any) -> Lanes:
-        return self.function.compare("ole", self, other)
-
-    def __gt__(self, other: Any) -> Lanes:
-        return self.function.compare("ogt", self, other)
-
-    def __ge__(self, other: Any) -> Lanes:
-        return self.function.compare("oge", self, other)
-
-    def __eq__(self, other: Any) -> Lanes:  # type: ignore[override]
-        return self.function.compare("oeq", self, other)
-
-    def __ne__(self, other: Any) -> Lanes:  # type: ignore[override]
-        return self.function.compare("une", self, other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __and__(self, other: Any) -> Lanes:
-        return self.function.binary("and", self, other)
-
-    def __or__(self, other: Any) -> Lanes:
-        return self.function.binary("or", self, other)
 
     def __invert__(self) -> Lanes:
         return self.function.result(
@@ -486,18 +461,12 @@ _INSTRUCTIONS = {  # of LLVM's, by kind and operator
     **{(INDEX, name): name for name in ("xor", "and", "or", "lshr", "ashr")},
 }
 _FOLD: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
+    **{name: getattr(operator, name) for name in ("add", "sub", "mul")},
+    "div": operator.truediv,
 }
 _COMPARED: dict[str, Callable[[float, float], bool]] = {
-    "olt": lambda a, b: a < b,
-    "ole": lambda a, b: a <= b,
-    "ogt": lambda a, b: a > b,
-    "oge": lambda a, b: a >= b,
-    "oeq": lambda a, b: a == b,
-    "une": lambda a, b: a != b,
+    **{f"o{name}": getattr(operator, name) for name in ("lt", "le", "gt", "ge", "eq")},
+    "une": operator.ne,
     "ugt": lambda a, b: not a <= b,
 }
 
