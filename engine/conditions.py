@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partialmethod
 from numbers import Integral
 from typing import Any
 
@@ -61,21 +62,6 @@ class Condition:
 
     # --- combining ---
 
-    def __and__(self, other: Any) -> Any:
-        return self._combined("mul", other)
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Any:
-        return self._combined("maximum", other)
-
-    __ror__ = __or__
-
-    def __xor__(self, other: Any) -> Any:
-        return self._combined("not_equal", other)
-
-    __rxor__ = __xor__
-
     def _combined(self, name: str, other: Any) -> Any:
         if not isinstance(other, Condition):
             whole = isinstance(other, (Integral, numpy_class("bool_")))
@@ -85,6 +71,10 @@ class Condition:
         if name == "not_equal":
             return self.value != right
         return Condition(record(TABLE[name], (self.value, right)))
+
+    __and__ = __rand__ = partialmethod(_combined, "mul")
+    __or__ = __ror__ = partialmethod(_combined, "maximum")
+    __xor__ = __rxor__ = partialmethod(_combined, "not_equal")
 
     def __invert__(self) -> Condition:
         raise TraceError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from functools import partialmethod
 from typing import Any
 
 from engine.drawing.theme import number_text
@@ -49,28 +50,20 @@ class Term:
             return self  # r + (r == 0), against a division by 0 that does not happen here
         return written(TABLE["add"], self, other)
 
-    def __radd__(self, other: Any) -> Term:
-        return written(TABLE["add"], other, self)
-
-    def __sub__(self, other: Any) -> Term:
-        return written(TABLE["sub"], self, other)
-
-    def __rsub__(self, other: Any) -> Term:
-        return written(TABLE["sub"], other, self)
-
     def __mul__(self, other: Any) -> Term:
         if other is self:
             return written(TABLE["square"], self)
         return written(TABLE["mul"], self, other)
 
-    def __rmul__(self, other: Any) -> Term:
-        return written(TABLE["mul"], other, self)
+    def _with(self, row: str, other: Any) -> Term:
+        return written(TABLE[row], self, other)
 
-    def __truediv__(self, other: Any) -> Term:
-        return written(TABLE["div"], self, other)
+    def _after(self, row: str, other: Any) -> Term:
+        return written(TABLE[row], other, self)
 
-    def __rtruediv__(self, other: Any) -> Term:
-        return written(TABLE["div"], other, self)
+    __radd__, __rmul__ = partialmethod(_after, "add"), partialmethod(_after, "mul")
+    __sub__, __rsub__ = partialmethod(_with, "sub"), partialmethod(_after, "sub")
+    __truediv__, __rtruediv__ = partialmethod(_with, "div"), partialmethod(_after, "div")
 
     def __neg__(self) -> Term:
         return written(TABLE["neg"], self)
