@@ -20,7 +20,7 @@ from engine import modes
 from engine.errors import user_frame
 from engine.graph import topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
-from engine.showing import Shown, aligned, bundle, table
+from engine.showing import Told, aligned, table
 from engine.sweep import passed, reverse_sweep
 from engine.trees import flatten, flatten_argument
 from engine.value import Value, computed_leaf
@@ -42,8 +42,8 @@ class Row:
     backward: float
 
 
-@dataclass(frozen=True)
-class Profile(Shown):
+@dataclass(frozen=True, repr=False)
+class Profile(Told):
     """The rows of a table, the most time first, and totals. `print` it.
 
     `nodes` and `bytes` are of operations made, with their results, whether or not they are kept;
@@ -63,13 +63,9 @@ class Profile(Shown):
     def __str__(self) -> str:
         return "\n".join([self._head(), "", *aligned(self._cells(), _LEFT), *self._more()])
 
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _bundle(self) -> dict[str, str]:
+    def _page(self) -> str:
         more = "".join(f"<div>{html.escape(line)}</div>" for line in self._more() if line)
-        body = f"<div><b>{html.escape(self._head())}</b></div>{table(self._cells(), _LEFT)}{more}"
-        return bundle(str(self), None, body)
+        return f"<div><b>{html.escape(self._head())}</b></div>{table(self._cells(), _LEFT)}{more}"
 
     def _head(self) -> str:
         kept = "all" if self.kept == self.nodes else f"{self.kept:,}"

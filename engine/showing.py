@@ -91,6 +91,19 @@ class Shown(ABC):
         return self._bundle().get("text/html")
 
 
+class Told(Shown):
+    """What is a text of several lines, printed and shown as such; `_page` may say it better."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _bundle(self) -> dict[str, str]:
+        return bundle(str(self), None, self._page())
+
+    def _page(self) -> str:
+        return words(str(self))
+
+
 def bundle(
     text: str, still: Still | None, body: str = "", scripts: Sequence[str] = ()
 ) -> dict[str, str]:

@@ -18,13 +18,13 @@ from engine.explaining.causes import Inquiry
 from engine.explaining.flow import trace_back
 from engine.explaining.report import Cause, indented, lines_of
 from engine.lines import Line, Recorder, name_of, named_inputs, recorder_for, refuse_in_trace
-from engine.showing import Shown, bundle, words
+from engine.showing import Told
 from engine.trees import flatten
 from engine.value import Value, is_from_before
 
 
-@dataclass(frozen=True)
-class Nonfinite(Shown):
+@dataclass(frozen=True, repr=False)
+class Nonfinite(Told):
     """What `find_nonfinite` found. It is true where a result or a gradient is not finite.
 
     `kind` is "forward" where an operation made inf or nan of finite operands, and a result is not
@@ -83,12 +83,6 @@ class Nonfinite(Shown):
     def __str__(self) -> str:
         parts = [(0, self._head()), *lines_of(self.causes, self.advice)]
         return "\n".join(line for part in parts for line in indented(*part))
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, words(str(self)))
 
 
 _NO_LINES = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.explaining.words import number
 from engine.lines import Line
-from engine.showing import Shown, bundle
+from engine.showing import Told
 
 _ITEMS = 4  # names and causes that are written out of many
 _WIDTH = 96
@@ -107,8 +107,8 @@ def lines_of(causes: Sequence[Cause], advice: Sequence[str]) -> _Texts:
     return [*found, *((1, f"What to do: {text}") for text in advice)]
 
 
-@dataclass(frozen=True)
-class Explanation(Shown):
+@dataclass(frozen=True, repr=False)
+class Explanation(Told):
     """Why each gradient of a function is what it is. `print` it; in Jupyter it shows itself.
 
     `gradients` has the gradient of each input by its name, and `findings` what there is to say:
@@ -174,11 +174,8 @@ class Explanation(Shown):
             advice.update(text for _, text in news if text.startswith("What to do"))
             yield finding, news
 
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, "".join(self._html()))
+    def _page(self) -> str:
+        return "".join(self._html())
 
     def _html(self) -> Iterator[str]:
         colours = {"fine": "#2a9d6f", "kink": "#6b7280"}

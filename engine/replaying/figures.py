@@ -18,7 +18,7 @@ from engine.graph import topological_order
 from engine.lines import Line
 from engine.replaying.kinds import Kind, as_float, kind_of
 from engine.replaying.replay import Replay, Run, run_once
-from engine.showing import Shown, bundle, words
+from engine.showing import Told
 from engine.sweep import arrivals
 from engine.value import Value
 
@@ -68,8 +68,8 @@ def counted(digits: float) -> str:
     return f"{int(digits)} digit{'' if int(digits) == 1 else 's'}"
 
 
-@dataclass(frozen=True)
-class Exact(Shown):
+@dataclass(frozen=True, repr=False)
+class Exact(Told):
     """What `exact` found; `print` it. `value` has f's structure, `gradient` that of the arguments.
 
     `figures` are the values and derivatives beside those of float64, and `nodes` every operation
@@ -90,12 +90,6 @@ class Exact(Shown):
         rest = len(self.figures) - _SHOWN
         more = [f"… and {rest:,} more; see .figures"] if rest > 0 else []
         return "\n".join([*map(str, self.figures[:_SHOWN]), *more])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, words(str(self)))
 
 
 def exact(

@@ -17,7 +17,7 @@ from engine.lines import Line
 from engine.replaying.figures import Figure, Figures, adjoints, counted
 from engine.replaying.kinds import Kind, Undefined, as_float, kind_of
 from engine.replaying.replay import Replay, Run, run_once
-from engine.showing import Shown, bundle, words
+from engine.showing import Told
 from engine.sweep import partials_of
 from engine.value import Value
 
@@ -51,8 +51,8 @@ class Loss:
         return "\n".join([*lines, f"  Write {self.instead}"])
 
 
-@dataclass(frozen=True)
-class Accuracy(Shown):
+@dataclass(frozen=True, repr=False)
+class Accuracy(Told):
     """How right a float64 result is. `print` it.
 
     `value` and `gradient` (by the names of the inputs) are beside what they really are; `losses`
@@ -76,12 +76,6 @@ class Accuracy(Shown):
         for loss in self.losses[:_SHOWN]:
             texts += ["", str(loss)]
         return "\n".join([*texts, *(f"\n{note}" for note in self.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _bundle(self) -> dict[str, str]:
-        return bundle(str(self), None, words(str(self)))
 
 
 def _told(figure: Figure) -> str:
