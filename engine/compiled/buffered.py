@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine import modes
 from engine.compiled.arguments import Arguments
-from engine.compiled.paths import Array, Path, Paths, Wanted
+from engine.compiled.blocks import as_slice
+from engine.compiled.paths import Path, Paths, Wanted
 from engine.compiled.seats import Seats
 from engine.randomness import stream
 from engine.value import Value
@@ -82,15 +83,15 @@ class Buffered:
         places = path.leaf_places
         known = places < len(self.numbers) - count
         rows = count + np.arange(len(places))
-        self._rows = _as_slice(np.append(np.arange(count), rows[known]))
-        self._used = _as_slice(np.append(np.arange(count), count + places[known]))
+        self._rows = as_slice(np.append(np.arange(count), rows[known]))
+        self._used = as_slice(np.append(np.arange(count), count + places[known]))
         self._other_rows = rows[~known]
         self._others = [paths.leaves[k] for k in places[~known].tolist()]
         self.gradient[:] = 0.0
         taken, into = rows[known], places[known]
         if self._wanted.inputs:
             taken, into = np.array(self._wanted.inputs, np.int64), np.arange(len(self.gradient))
-        self._taken, self._into = _as_slice(taken), _as_slice(into)
+        self._taken, self._into = as_slice(taken), as_slice(into)
         self._path = path
         shared = slice(0, count + len(places))
         views = [(name, shared, (shared.stop,)) for name in ("vs", "gs")]
@@ -116,10 +117,3 @@ class Buffered:
         by_input = result.inputs[list(self._wanted.inputs)]
         self.gradient[:] = by_input if self._wanted.inputs else by_leaf
         return float(result.outputs[0, 0])
-
-
-def _as_slice(places: Array) -> Any:
-    """The same places as a slice, if they follow each other: that is read and written faster."""
-    if len(places) and (np.diff(places) == 1).all():
-        return slice(int(places[0]), int(places[0]) + len(places))
-    return places

@@ -29,6 +29,7 @@ from engine.compiled.blocks import (
     Lists,
     S,
     View,
+    as_slice,
 )
 from engine.compiled.instructions import ROWS
 
@@ -118,7 +119,7 @@ class Interpreter:
             signs: Any = self.dtype.type(1)
             if (listed < 0).any():
                 signs = np.where(listed < 0, -1, 1)[:, None].astype(self.dtype)
-            rows = _as_slice(np.where(listed < 0, ~listed, listed))
+            rows = as_slice(np.where(listed < 0, ~listed, listed))
             found = self._rows_of[view] = rows, signs
         return found
 
@@ -226,7 +227,7 @@ class Interpreter:
         self.trusted = work.trusted
         # which of the numbers that move the program reads, and their rows in S
         read = work.places >= 0
-        self._moving = _as_slice(np.flatnonzero(read)), _as_slice(work.places[read])
+        self._moving = as_slice(np.flatnonzero(read)), as_slice(work.places[read])
         with np.errstate(all="ignore"):
             for step in range(len(work.starts)):
                 if not self._step(work, step, outputs, inputs, columns):
@@ -337,10 +338,3 @@ class Interpreter:
             work.lane_gradient[start : start + w] = found + 0.0
             self.note_nan(found)
         return int(holds.sum())
-
-
-def _as_slice(places: Array) -> Any:
-    """Places, as a slice if they follow each other."""
-    if len(places) and (np.diff(places) == 1).all():
-        return slice(int(places[0]), int(places[-1]) + 1)
-    return places

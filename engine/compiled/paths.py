@@ -20,6 +20,7 @@ import numpy as np
 from engine import locks, modes
 from engine.compiled import threads
 from engine.compiled.arguments import Arguments
+from engine.compiled.blocks import follow
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.machine import Machine
 from engine.compiled.origins import Origins, lift_with_origins
@@ -474,7 +475,7 @@ class Call:
         assert self.outputs is not None
         leaves = np.zeros(len(self.paths.leaves), self.paths.dtype)
         for places, gradient in self.parts:
-            if len(places) == len(leaves) and (np.diff(places) == 1).all():
+            if len(places) == len(leaves) and follow(places):
                 leaves += gradient
             else:
                 leaves[places] += gradient
@@ -503,7 +504,7 @@ class Call:
     def _leaf_numbers(self, places: Array) -> Array:
         leaves = self.paths.leaves
         if self.given is not None and (not len(places) or places.max() < len(self.given)):
-            if len(places) == len(self.given) and (np.diff(places) == 1).all():
+            if len(places) == len(self.given) and follow(places):
                 return self.given  # all of them in order, as in training
             return self.given[places]
         numbers = np.array([leaves[k]._data for k in places.tolist()], self.paths.dtype)

@@ -20,7 +20,7 @@ import numpy as np
 
 from engine import modes
 from engine.compiled.arguments import rows_of
-from engine.compiled.blocks import Array
+from engine.compiled.blocks import Array, follow
 from engine.compiled.machine import Machine
 from engine.compiled.paths import Path, Paths
 from engine.compiled.results import Whole, rebuilt
@@ -499,7 +499,7 @@ class Writer:
 def _taking(sample: Array) -> Callable[[Array], Array]:
     """What takes columns of a matrix, as in a sample of one row, where each has its place."""
     shape, places = sample.shape[1:], sample[0].ravel()
-    if places[0] != NOTHING and (np.diff(places) == 1).all():
+    if places[0] != NOTHING and follow(places):
         part = slice(int(places[0]), int(places[-1]) + 1)
         return lambda matrix: np.ascontiguousarray(matrix[:, part]).reshape(-1, *shape)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from engine import modes
 from engine.compiled import worker
-from engine.compiled.blocks import View
+from engine.compiled.blocks import View, follow
 from engine.compiled.instructions import matrices
 from engine.compiled.machine import Machine
 from engine.compiled.paths import Result, Wanted
@@ -235,7 +235,7 @@ class _Rows:
         """Some examples, a row each."""
         if self._kept is None:
             return self._fill(np.empty((len(rows), self._width), self._dtype), rows)
-        if len(rows) != self._count or not _follow(rows):
+        if len(rows) != self._count or not follow(rows):
             return self._kept[rows]
         return self._turned().T if self._width <= NARROW else self._kept
 
@@ -284,15 +284,10 @@ class _Rows:
 
     def _fill(self, matrix: Array, rows: Any) -> Array:
         """Copy some examples into a matrix, and return it."""
-        if not isinstance(rows, slice) and len(rows) and _follow(rows):
+        if not isinstance(rows, slice) and len(rows) and follow(rows):
             rows = slice(int(rows[0]), int(rows[-1]) + 1)
         ends = itertools.accumulate(self._widths)
         with np.errstate(all="ignore"):  # a large double may be inf in single precision
             for array, width, end in zip(self._arrays, self._widths, ends, strict=True):
                 matrix[:, end - width : end] = array[rows].reshape(len(matrix), width)
         return matrix
-
-
-def _follow(rows: Array) -> bool:
-    """Whether rows lie one after the other."""
-    return bool((np.diff(rows) == 1).all())
