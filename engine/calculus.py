@@ -815,13 +815,6 @@ def captured_in(
     outputs: Sequence[Any], inputs: Sequence[Value], mark: modes.Scope | None
 ) -> list[Value]:
     """The Values that f reached from outside: those not made in the scope `mark`."""
-
-    def made_inside(node: Value) -> bool:
-        scope = node.scope
-        while scope is not None and scope is not mark:
-            scope = scope.parent
-        return scope is mark
-
     found: dict[Value, None] = {}
     seen = set(inputs)
     stack = [y for y in outputs if isinstance(y, Value)]
@@ -830,7 +823,7 @@ def captured_in(
         if node in seen:
             continue
         seen.add(node)
-        if made_inside(node):
+        if modes.is_under(node.scope, mark):
             stack += [arg for arg in node.args if isinstance(arg, Value)]
         else:
             found[node] = None

@@ -75,6 +75,13 @@ class Scope:
         return tuple(reversed(names))
 
 
+def is_under(scope: Scope | None, mark: Scope | None) -> bool:
+    """Whether a scope is `mark`, or within it."""
+    while scope is not None and scope is not mark:
+        scope = scope.parent
+    return scope is mark
+
+
 class _Frame:
     """What one context manager asks for, above what was in force before."""
 

@@ -26,7 +26,7 @@ from engine.compiled.machine import Machine
 from engine.compiled.origins import Origins, lift_with_origins
 from engine.compiled.surroundings import Surroundings
 from engine.compiled.tape import Tape, tape_of
-from engine.compiled.trace import Recording, is_under, record_call
+from engine.compiled.trace import Recording, record_call
 from engine.compiled.worker import Run, Training
 from engine.errors import TraceError
 from engine.functions import checked_index
@@ -593,7 +593,7 @@ class Call:
             nodes = topological_order([y for y, _ in seeds])
             own = {*inputs}
             for node in nodes:  # this path may read leaves that no path before it has
-                if node.op is None and node not in own and not is_under(node.scope, mark):
+                if node.op is None and node not in own and not modes.is_under(node.scope, mark):
                     self.paths.add_leaf(node)
             leaves = self.paths.leaves
             gradient = np.array(reverse_sweep(nodes, seeds, [*inputs, *leaves]))

@@ -117,13 +117,6 @@ Evaluate = Callable[[Recording, list[Value]], list[float]]
 _EAGER = 20_000  # operations of a loop up to which its numbers are computed as Python does
 
 
-def is_under(scope: modes.Scope | None, mark: modes.Scope | None) -> bool:
-    """Whether a scope is `mark`, or within it."""
-    while scope is not None and scope is not mark:
-        scope = scope.parent
-    return scope is mark
-
-
 def is_take(op: Op) -> bool:
     """Whether this is a look-up: the index, then the entries that it chooses from."""
     return op.pullback is _pull_back_take
