@@ -6,7 +6,9 @@ limit. Nodes are told apart by identity, never by `==`, which compares their dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ def _next_of_rest(node: Value, seen: set[Value], place: Callable[[Value], None])
             seen.add(c)  # at once: a look-up has many leaves, and would be searched from the start
             place(c)
     return None
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Python's garbage collector off: it would go through all nodes again and again, and there
+    are no cycles to find."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Node(NamedTuple):

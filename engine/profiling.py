@@ -6,19 +6,18 @@ under a `lines.Recorder`, to see which line makes which nodes. Nothing in the co
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import html
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
 from engine import modes
 from engine.errors import user_frame
-from engine.graph import topological_order
+from engine.graph import collector_paused, topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
 from engine.showing import Told, aligned, table
 from engine.sweep import passed, reverse_sweep
@@ -137,7 +136,8 @@ def profile_lines(
         raise ValueError(f"repeat is at least 1, not {repeat}")
     given = [_as_values(arg) for arg in args]
     forward = backward = math.inf
-    with _without_collector():
+    gc.collect()
+    with collector_paused():  # as timeit does: it would strike lines at random
         for _ in range(repeat):
             begin = perf_counter()
             result = f(*given)
@@ -153,19 +153,6 @@ def profile_lines(
             result = f(*given)
         steps = _backward_steps(_roots(f, result), clock)
     return _summed(name_of(f), by, clock, steps, forward, backward)
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Switch the garbage collector off, as timeit does: it would strike lines at random."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _as_values(arg: Any) -> Any:

@@ -8,7 +8,6 @@ to that one come out as they did; if there is none, one of them is traced, told 
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from engine.compiled.trace import Recording, record_call
 from engine.compiled.worker import Run, Training
 from engine.errors import TraceError
 from engine.functions import checked_index
-from engine.graph import topological_order
+from engine.graph import collector_paused, topological_order
 from engine.lines import recorder_for
 from engine.randomness import drawing, stream
 from engine.sweep import reverse_sweep
@@ -247,7 +246,7 @@ class Paths:
     def outputs(self, arguments: Arguments, draws: tuple[int, int]) -> int:
         """How many numbers the function returns; it is traced if it was not yet."""
         if not self.paths:
-            with self.naming(0), drawing(*draws, stream.example), _collector_paused():
+            with self.naming(0), drawing(*draws, stream.example), collector_paused():
                 self.paths.append(self._trace(arguments, 0, ()))
         return len(self.paths[0].tape.outputs)
 
@@ -262,7 +261,7 @@ class Paths:
             return None
         counter = call.first + example if self.batched else stream.example
         call.write_leaves()
-        with self.naming(example), drawing(*call.draws, counter), _collector_paused():
+        with self.naming(example), drawing(*call.draws, counter), collector_paused():
             path = self._trace(call.arguments, example, outcomes)
         self.paths.insert(0, path)
         return path
@@ -293,7 +292,7 @@ class Paths:
         split = [i for i in numbers.values() if i not in in_lanes]
         if not (backward and wanted.per_example and self.batched):
             split = []
-        with _collector_paused():
+        with collector_paused():
             blocks = path.blocks.get((lifted, *split))
             if blocks is None:
                 blocks = lift(path.tape, self.lanes, split, lifted=lifted, batched=self.batched)
@@ -426,19 +425,6 @@ class Paths:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Python's garbage collector off: it would go through all nodes again and again, and there
-    are no cycles to find."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class Call:
