@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.compiled.blocks import L
+from engine.compiled.columns import CONSTANT, INPUT
 from engine.compiled.instructions import ROWS
 from engine.compiled.lift import Blocks, run_passes
 from engine.compiled.lift.levels import Groups
@@ -14,7 +15,7 @@ from engine.compiled.lift.marks import CODES
 from engine.compiled.lift.products import Terms
 from engine.compiled.lift.rows import Rows
 from engine.compiled.lift.terms import MATRIX
-from engine.compiled.tape import CONSTANT, INPUT, Tape
+from engine.compiled.tape import Tape
 
 
 @dataclass(slots=True)

@@ -36,19 +36,6 @@ from engine.errors import TraceError
 from engine.ops import TABLE
 from engine.value import Value
 
-__all__ = [
-    "CONSTANT",
-    "DRAW",
-    "INPUT",
-    "LOOP",
-    "RESULT",
-    "TAKE",
-    "Looped",
-    "Tape",
-    "TapeGuard",
-    "tape_of",
-]
-
 
 class TapeGuard(NamedTuple):
     """A guard of the trace with its node's place; it does not keep the recorded graph alive."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.compiled.adjoint import adjoint
 from engine.compiled.blocks import ADJOINT, Instruction, L, Lists, S, View
+from engine.compiled.columns import LOOP, TAKE
 from engine.compiled.describe import headline
 from engine.compiled.instructions import ROWS
 from engine.compiled.instructions.row import plural
@@ -26,7 +27,6 @@ from engine.compiled.paths import Lifted, Paths
 from engine.compiled.program import Program
 from engine.compiled.repeats import Repeat, folded
 from engine.compiled.source.inputs import arguments_of, numbers_wanted, parameters_of
-from engine.compiled.tape import LOOP, TAKE
 from engine.drawing import Arrow, Box, Cluster, Drawing, Key, Picture, Row
 from engine.errors import TraceError
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from engine import modes
 from engine.compiled.blocks import S
+from engine.compiled.columns import CONSTANT, DRAW, INPUT, TAKE
 from engine.compiled.describe import titles
 from engine.compiled.instructions import ROWS
 from engine.compiled.instructions.row import plural
 from engine.compiled.program import Program
 from engine.compiled.repeats import Repeat, folded
-from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE
 from engine.graph import topological_order
 from engine.lifting.by_instructions import lifted_of
 from engine.lines import Line, Recorder

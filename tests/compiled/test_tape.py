@@ -16,10 +16,11 @@ import engine
 from engine import TraceError, Value
 from engine.compiled import lift as lifting
 from engine.compiled import objects, sequential
+from engine.compiled.columns import CONSTANT, DRAW, INPUT, TAKE
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.origins import lift_with_origins
 from engine.compiled.surroundings import Surroundings
-from engine.compiled.tape import CONSTANT, DRAW, INPUT, TAKE, Tape, tape_of
+from engine.compiled.tape import Tape, tape_of
 from engine.compiled.trace import Recording, record_call
 from engine.functions import FUNCTIONS
 from engine.trees import flatten

@@ -33,6 +33,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from engine.compiled.blocks import L, Lists, S, Segments
+from engine.compiled.columns import CONSTANT
 from engine.compiled.lift import emit, wide
 from engine.compiled.lift.levels import (
     TAG_DRAW,
@@ -51,7 +52,7 @@ from engine.compiled.lift.nested import Lift, emit_loops, joined
 from engine.compiled.lift.products import Terms, emit_sums
 from engine.compiled.lift.rows import LONG, Rows
 from engine.compiled.lift.sums import Maxima, Sums, find_maxima, find_sums
-from engine.compiled.tape import CONSTANT, Tape
+from engine.compiled.tape import Tape
 
 __all__ = ["Blocks", "Check", "lift", "run_passes"]
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.compiled.columns import DRAW, LOOP, RESULT, TAKE
 from engine.compiled.lift.marks import Column, Nodes
 from engine.compiled.lift.sums import Maxima, Sums
 from engine.compiled.lift.terms import BIAS, FIELDS, INIT, PRODUCT, SINGLE
 from engine.compiled.sequential import Bytes, Ints, Shorts, loop
-from engine.compiled.tape import DRAW, LOOP, RESULT, TAKE
 
 # groups that no row of the table makes, and how many there are
 TAG_SUM, TAG_MAX, TAG_TAKE, TAG_DRAW, TAG_LOOP = -1, -2, -3, -4, -5

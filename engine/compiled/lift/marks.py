@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.blocks import L, S
-from engine.compiled.columns import coded
+from engine.compiled.columns import CONSTANT, DRAW, INPUT, LOOP, RESULT, TAKE, coded
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, is_worth_it, loop
-from engine.compiled.tape import CONSTANT, DRAW, INPUT, LOOP, RESULT, TAKE, Tape
+from engine.compiled.tape import Tape
 from engine.ops import TABLE
 
 CODES = {name: code for code, name in enumerate(TABLE)}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.blocks import POOL_HEADER, Inner, Instruction, L, Lists, S, View
+from engine.compiled.columns import CONSTANT, INPUT, RESULT
 from engine.compiled.lift.marks import Column, Nodes
-from engine.compiled.tape import CONSTANT, INPUT, RESULT
 
 LONG = 64  # rows from which on an array is faster
 

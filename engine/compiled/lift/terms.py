@@ -7,9 +7,9 @@ single terms of the sum at hand, from the last to the first.
 
 from __future__ import annotations
 
+from engine.compiled.columns import CONSTANT, INPUT
 from engine.compiled.lift.marks import CODES
 from engine.compiled.sequential import Bytes, Ints, Longs, Shorts, loop
-from engine.compiled.tape import CONSTANT, INPUT
 
 MATRIX, ZERO, CHAINS = 1, 2, 4  # flags of a sum: see `sums.Sums`
 NODE, PRODUCT, SINGLE, BIAS, INIT, FLAGS = range(6)

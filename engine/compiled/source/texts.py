@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.compiled.adjoint import adjoint
 from engine.compiled.blocks import NOTED, L, S
+from engine.compiled.columns import DRAW
 from engine.compiled.lift import Blocks, lift
 from engine.compiled.paths import Path, Paths, Wanted
 from engine.compiled.source.as_c import Subject, c_text
@@ -20,7 +21,6 @@ from engine.compiled.source.as_numpy import numpy_text
 from engine.compiled.source.derive import Named, derive
 from engine.compiled.source.inputs import arguments_of, identifier, numbers_wanted, parameters_of
 from engine.compiled.source.tidy import tidy
-from engine.compiled.tape import DRAW
 from engine.compiled.writing.formulas import free_name
 from engine.trees import flatten, to_array
 
