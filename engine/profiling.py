@@ -16,12 +16,13 @@ from time import perf_counter
 from typing import Any, Literal
 
 from engine import modes
+from engine.calculus import flatten_arguments
 from engine.errors import user_frame
 from engine.graph import collector_paused, topological_order
 from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
 from engine.showing import Told, aligned, table
 from engine.sweep import passed, reverse_sweep
-from engine.trees import flatten, flatten_argument
+from engine.trees import flatten
 from engine.value import Value, computed_leaf
 
 _LEFT = (5, 6)  # columns of words
@@ -134,7 +135,8 @@ def profile_lines(
         raise ValueError(f'by is "line", "scope" or "operation", not {by!r}')
     if repeat < 1:
         raise ValueError(f"repeat is at least 1, not {repeat}")
-    given = [_as_values(arg) for arg in args]
+    leaves, rebuild = flatten_arguments(args)
+    given = rebuild([x if isinstance(x, Value) else computed_leaf(x) for x in leaves])
     forward = backward = math.inf
     gc.collect()
     with collector_paused():  # as timeit does: it would strike lines at random
@@ -153,14 +155,6 @@ def profile_lines(
             result = f(*given)
         steps = _backward_steps(_roots(f, result), clock)
     return _summed(name_of(f), by, clock, steps, forward, backward)
-
-
-def _as_values(arg: Any) -> Any:
-    flat = flatten_argument(arg)
-    if flat is None:
-        return arg
-    leaves, rebuild = flat
-    return rebuild([x if isinstance(x, Value) else computed_leaf(x) for x in leaves])
 
 
 def _roots(f: Callable[..., Any], result: Any) -> list[Value]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine import modes
+from engine.calculus import flatten_arguments
 from engine.checking import first_fault
 from engine.differences import estimate, ladder
 from engine.graph import topological_order
@@ -97,27 +98,11 @@ def _arguments(
     f: Callable[..., Any], args: Sequence[Any]
 ) -> tuple[list[float], Callable[[list[Any]], list[Any]], list[str]]:
     """The numbers in the arguments, how to put others in their places, and their names."""
-    numbers: list[float] = []
-    names: list[str] = []
-    builders: list[tuple[Any, int]] = []
-    for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
-        flat = flatten_argument(arg)
-        if flat is None:
-            builders.append((arg, -1))
-            continue
-        leaves, rebuild = flat
-        numbers += [to_float(leaf.data if isinstance(leaf, Value) else leaf) for leaf in leaves]
-        names += [name for name, _ in named_leaves(arg, argument)]
-        builders.append((rebuild, len(leaves)))
-
-    def rebuild_all(others: list[Any]) -> list[Any]:
-        rest = iter(others)
-        return [
-            made if count < 0 else made([next(rest) for _ in range(count)])
-            for made, count in builders
-        ]
-
-    return numbers, rebuild_all, names
+    leaves, rebuild = flatten_arguments(args)
+    numbers = [to_float(x.data if isinstance(x, Value) else x) for x in leaves]
+    called = zip(args, argument_names(f, len(args)), strict=True)
+    given = [(arg, name) for arg, name in called if flatten_argument(arg) is not None]
+    return numbers, rebuild, [name for pair in given for name, _ in named_leaves(*pair)]
 
 
 def _values_of(wrt: Any) -> Iterator[tuple[str, Value]]:
