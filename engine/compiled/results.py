@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,23 +21,37 @@ class Whole(ABC):
         """The result. The array is its own."""
 
 
-def rebuilt(structure: Any, numbers: list[float], dtype: Any) -> Any:
-    """A structure with numbers in the places that it says; arrays are of `dtype`."""
+def _filled(
+    structure: Any,
+    number: Callable[[int], Any],
+    array: Callable[[Array], Any],
+    listed: Callable[[list[Any]], Any] = list,
+) -> Any:
+    """A structure with numbers, arrays and lists in the places that it says."""
     if isinstance(structure, int):
-        return numbers[structure]
-    if isinstance(structure, Whole):
-        return structure.of(np.array(numbers, dtype))
+        return number(structure)
+    given = (number, array, listed)
     if isinstance(structure, dict):
-        return {key: rebuilt(part, numbers, dtype) for key, part in structure.items()}
+        return {key: _filled(part, *given) for key, part in structure.items()}
     if is_record(structure):
-        return record_maker(structure)(rebuilt(simplified(structure), numbers, dtype))
+        return record_maker(structure)(_filled(simplified(structure), *given))
     if isinstance(structure, np.ndarray):
-        flat = np.array([numbers[int(k)] for k in structure.ravel()], dtype)
-        return flat.reshape(structure.shape)
-    parts = [rebuilt(part, numbers, dtype) for part in structure]
+        return array(structure)
+    parts = [_filled(part, *given) for part in structure]
     if hasattr(structure, "_make"):
         return type(structure)._make(parts)
-    return parts if isinstance(structure, list) else tuple(parts)
+    return listed(parts) if isinstance(structure, list) else tuple(parts)
+
+
+def rebuilt(structure: Any, numbers: list[float], dtype: Any) -> Any:
+    """A structure with numbers in the places that it says; arrays are of `dtype`."""
+    if isinstance(structure, Whole):
+        return structure.of(np.array(numbers, dtype))
+
+    def array(places: Array) -> Array:
+        return np.array([numbers[int(k)] for k in places.ravel()], dtype).reshape(places.shape)
+
+    return _filled(structure, numbers.__getitem__, array)
 
 
 def of_examples(structure: Any, reduce: str | None, outputs: Array) -> Any:
@@ -56,19 +70,12 @@ def of_examples(structure: Any, reduce: str | None, outputs: Array) -> Any:
 def batched(structure: Any, columns: Sequence[Array] | Array) -> Any:
     """The same with a column for each number: arrays with a leading batch axis. Lists become
     arrays where they are rectangular; tuples and dicts stay."""
-    if isinstance(structure, int):
-        return columns[structure]
-    if isinstance(structure, dict):
-        return {key: batched(part, columns) for key, part in structure.items()}
-    if is_record(structure):
-        return record_maker(structure)(batched(simplified(structure), columns))
-    if isinstance(structure, np.ndarray):
-        stacked = np.stack([columns[int(k)] for k in structure.ravel()], axis=1)
-        return stacked.reshape(-1, *structure.shape)
-    parts = [batched(part, columns) for part in structure]
-    if hasattr(structure, "_make"):
-        return type(structure)._make(parts)
-    return tuple(parts) if isinstance(structure, tuple) else _stacked(parts)
+
+    def array(places: Array) -> Array:
+        stacked = np.stack([columns[int(k)] for k in places.ravel()], axis=1)
+        return stacked.reshape(-1, *places.shape)
+
+    return _filled(structure, columns.__getitem__, array, _stacked)
 
 
 class GradientTree:
