@@ -133,7 +133,7 @@ def _repeat(e: Layout, f: Function, repeat: Repeat) -> None:
 
 def _pieces(e: Layout, i: Instruction) -> Iterator[Instruction]:
     """The instruction; a long segment that is written out as several."""
-    if not i.kind.startswith("segment") or not e.writes_out(i):
+    if not i.kind.startswith("segment") or not e.writes_out:
         yield i
         return
     first, count = i.shape

@@ -123,12 +123,8 @@ class Interpreter:
             found = self._rows_of[view] = rows, signs
         return found
 
-    def put(self, out: Array, numbers: Array, adds: bool) -> None:
-        """Set some rows, or add to them."""
-        out[:] = out + numbers if adds else numbers
-
     def send(self, view: View, numbers: Array, adds: bool) -> None:
-        """The same for listed rows, of which one may be there several times."""
+        """Set listed rows, of which one may be there several times, or add to them."""
         (rows, signs), target = self.rows_and_signs(view), self.buffers[view.space]
         if not adds:
             target[rows] = signs * numbers

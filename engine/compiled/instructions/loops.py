@@ -44,10 +44,6 @@ class Loop(Segment):
         more = f", carries {len(body.carried)}" if body.carried else ""
         return f"for t in range({body.count}): {plural(len(body.codes), 'operation')}{more}"
 
-    def straight(self, e: Layout, i: Instruction) -> bool:
-        """Never: it is a loop."""
-        return False
-
     def adjoint(self, a: Adjoint, i: Instruction) -> None:
         """The iterations from the last to the first. Those at the ends at which less arrives are
         single operations."""
@@ -156,10 +152,6 @@ class LoopBack(SegmentBack):
         """How many iterations."""
         _, total, period, *_ = i.shape
         return f"for t in reversed(range({total // period})): {plural(period, 'operation')} back"
-
-    def straight(self, e: Layout, i: Instruction) -> bool:
-        """Never: it is a loop."""
-        return False
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """What edges are computed of, but for what is computed again."""

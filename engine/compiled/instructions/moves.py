@@ -45,7 +45,7 @@ class Gather(Row):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
         rows, signs = m.rows_and_signs(i.operands[0])
-        m.put(m.rows(i.out), signs * m.buffers[i.out.space][rows], i.adds)
+        m.rows(i.out)[:] = signs * m.buffers[i.out.space][rows]
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Run by run."""

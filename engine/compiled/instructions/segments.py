@@ -43,11 +43,11 @@ class _Operations(Row):
 
     def straight(self, e: Layout, i: Instruction) -> bool:
         """Where it is written out, and the lanes are one vector."""
-        return e.writes_out(i) and e.straight(i.out.space)
+        return not self.is_loop and e.writes_out and e.straight(i.out.space)
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """In the way that the layout says."""
-        (self._write_out if e.writes_out(i) else self._loop)(e, f, i)
+        (self._write_out if e.writes_out else self._loop)(e, f, i)
 
     @abstractmethod
     def _write_out(self, e: Layout, f: Function, i: Instruction) -> None:

@@ -43,7 +43,8 @@ class Layout:
         self.number = "float" if dtype == "float32" else "double"
         self.vector = vector_bytes // (4 if dtype == "float32" else 8)
         self.totals = 24 if vector_bytes == 64 else 12
-        self._written = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
+        # whether the operations of segments are written out
+        self.writes_out = lists.segments.single <= (WRITTEN_HOT if hot else WRITTEN)
         self._buffers: Sequence[str] = _BUFFERS
         # The adjoints of the steps of loops, by their places, and what writes instructions.
         self.inner: dict[int, Backward] = {}
@@ -55,10 +56,6 @@ class Layout:
         made = Layout(lists, self.steps, lanes, self.dtype, self._vector_bytes, hot=True)
         made._buffers, made.inner, made.write = buffers, self.inner, self.write
         return made
-
-    def writes_out(self, segment: Instruction) -> bool:
-        """Whether the operations of a segment are written out."""
-        return self._written
 
     def job(self, name: str) -> int:
         """The place of a word of the job."""
