@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from engine import modes
 from engine.calculus import (
     captured_in,
-    flatten_arguments,
     is_traced,
     own_node,
     pulled_back,
@@ -29,9 +28,8 @@ from engine.calculus import (
 from engine.errors import GraphError
 from engine.functions import FUNCTIONS, Number, clamp, dot, maximum, minimum, where
 from engine.iteration import is_met, scan, where_is, while_loop
-from engine.signatures import check_transform
-from engine.solutions import EPSILON, Numbers, check_steady, now, number_of, numbers_of, told
-from engine.trees import flatten, flatten_like
+from engine.solutions import EPSILON, Numbers, Posed, as_operands, now, number_of, numbers_of, told
+from engine.trees import flatten
 from engine.value import Value, to_float
 
 # How a stage, and in the end the step, is made of the slopes before it.
@@ -115,7 +113,7 @@ class _Options(NamedTuple):
             )
 
 
-class _Problem:
+class _Problem(Posed):
     """dy/dt = f(t, y, p), on flat lists of numbers, and how to integrate it."""
 
     def __init__(
@@ -126,21 +124,15 @@ class _Problem:
         parameters: tuple[Any, ...],
         options: _Options,
     ) -> None:
-        check_transform("integrate", f)
-        self._f, self._y0, self.options = f, y0, options
-        start, self._rebuild = flatten(y0)
-        if not start:
-            raise ValueError("integrate was given a y0 without a number: there is nothing to do")
-        self._start = [x if isinstance(x, Value) else to_float(x) for x in start]
-        self._given, self._arguments = flatten_arguments(parameters)
-        check_steady("integrate", f, self._numbers_at(t0, self._start), y0)
+        super().__init__("integrate", f, y0, parameters, t0)
+        self.options = options
 
     def at(self, times: list[Number], *, adjoint: bool) -> list[Any]:
         """y at these times."""
-        found = [self._start]
+        found = [self.start]
         if not adjoint:
-            slope = functools.partial(self._slope, given=self._given)
-            found += self._integrated(slope, self._start, times)
+            slope = functools.partial(self.slope, given=self.given)
+            found += self._integrated(slope, self.start, times)
         elif any(isinstance(t, Value) for t in times):
             raise TypeError(
                 'integrate with derivative="adjoint" takes times that are numbers, not Values; the '
@@ -149,16 +141,11 @@ class _Problem:
         else:
             for before, after in itertools.pairwise(times):
                 found.append(_Interval(self, found[-1], before, after).results())
-        return [self._rebuild(ys) for ys in found]
+        return [self.rebuild(ys) for ys in found]
 
-    def _numbers_at(self, t: Number, ys: Numbers) -> tuple[Any, ...]:
-        """The arguments of f, on the numbers at hand."""
-        given = self._arguments([*map(number_of, self._given)])
-        return (number_of(t), self._rebuild([*map(number_of, ys)]), *given)
-
-    def _slope(self, t: Number, ys: Numbers, given: Numbers) -> Numbers:
-        found = self._f(t, self._rebuild(ys), *self._arguments(given))
-        return flatten_like(found, self._y0, "what integrate's function returns")
+    def slope(self, t: Number, ys: Numbers, given: Numbers) -> Numbers:
+        """dy/dt."""
+        return self.result(ys, given, t)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -240,8 +227,8 @@ class _Problem:
         return (ys, first, h), ys
 
     def _fail(self, t: Number, ys: Numbers, h: Number, smallest: Number) -> NoReturn:
-        slopes = numbers_of("integrate", self._f, self._numbers_at(t, ys), self._y0)
-        at = f"at t = {number_of(t):.6g}, where y = {told(ys)}, {where_is(self._f, None)}"
+        slopes = numbers_of("integrate", self.f, self.numbers_at(ys, t), self.x0)
+        at = f"at t = {number_of(t):.6g}, where y = {told(ys)}, {where_is(self.f, None)}"
         if not all(map(math.isfinite, slopes)):
             raise RuntimeError(
                 f"integrate: the slope is {told(slopes)} {at}; end before, or write f so that it "
@@ -265,9 +252,9 @@ class _Interval:
     def __init__(self, problem: _Problem, ys: Numbers, before: Number, after: Number) -> None:
         self._problem, self._ys, self._span = problem, ys, (before, after)
         traced = is_traced()
-        given = problem._given if traced else [*map(number_of, problem._given)]
+        given = problem.given if traced else [*map(number_of, problem.given)]
         start = ys if traced else [*map(number_of, ys)]
-        slope = functools.partial(problem._slope, given=given)
+        slope = functools.partial(problem.slope, given=given)
         with modes.enable_grad() if traced else modes.no_grad():
             self._ends: Numbers = problem._integrated(slope, start, [before, after])[0]
             if not traced:
@@ -277,8 +264,7 @@ class _Interval:
 
     def results(self) -> Numbers:
         """y at the end: each a node whose operands are y at the beginning, and what f reads."""
-        read = (*self._ys, *self._problem._given, *self._captured)
-        operands = [(x, x._data) if isinstance(x, Value) else (None, to_float(x)) for x in read]
+        operands = as_operands((*self._ys, *self._problem.given, *self._captured))
         if all(operand is None for operand, _ in operands):
             return self._ends
         return [self._node(k, operands) for k in range(len(self._ends))]
@@ -294,12 +280,12 @@ class _Interval:
         with modes.enable_grad(), modes.scope("integrate"):
             mark = modes.state.scope
             inputs = [own_node(x) for x in (*ys, *given)]
-            slopes = self._problem._slope(t, inputs[: len(ys)], inputs[len(ys) :])
+            slopes = self._problem.slope(t, inputs[: len(ys)], inputs[len(ys) :])
             captured = captured_in(slopes, inputs, mark)
         if check and not {*captured} <= {*self._captured}:
             raise GraphError(
                 f"integrate's function reads a Value at t = {number_of(t):.6g} that it did not "
-                f"read at the beginning, {where_is(self._problem._f, None)}; give it as a parameter"
+                f"read at the beginning, {where_is(self._problem.f, None)}; give it as a parameter"
             )
         recorded = modes.state.recording or is_traced()
         stop = [*inputs, *self._captured]
@@ -318,7 +304,7 @@ class _Interval:
             ends = [node if j == k else self._node(j, operands) for j in range(n)]
         else:
             numbers = [*map(number_of, numbers)]  # type: ignore[assignment]
-        given = numbers[n : n + len(problem._given)]
+        given = numbers[n : n + len(problem.given)]
 
         def backwards(s: Number, state: Numbers, *given: Number) -> Numbers:
             slopes, passed, _ = self._pulled(-s, state[:n], state[n : 2 * n], [*given])
@@ -352,7 +338,7 @@ class _Interval:
         before, after = map(number_of, self._span)
         return RuntimeError(
             f"integrate's adjoint finds no way back from t = {after:.6g} to t = {before:.6g}, "
-            f"{where_is(self._problem._f, None)}: solutions draw together there, and can't be told "
+            f"{where_is(self._problem.f, None)}: solutions draw together there, and can't be told "
             f"apart on the way back; give more times in t, at each of which it begins anew, or "
             f'derivative="steps". What it met: {reason}'
         )

@@ -117,40 +117,52 @@ def linear_solutions(rows: Sequence[Numbers], *rights: Numbers) -> list[Numbers]
     return solutions
 
 
-class Equation:
-    """F(x, p) = 0 on flat lists of numbers; for `fixed_point`, F is x - step(x, p)."""
+class Posed:
+    """A function f(*first, x, *parameters) on flat lists of numbers, where x, and what f returns,
+    have the structure of `x0`; `first` are numbers."""
 
-    def __init__(self, name: str, f: Callable[..., Any], x0: Any, parameters: Any) -> None:
+    def __init__(
+        self, name: str, f: Callable[..., Any], x0: Any, parameters: Any, *first: Number
+    ) -> None:
         check_transform(name, f)
-        self.name, self._f, self._x0 = name, f, x0
-        start, self._rebuild = flatten(x0)
-        self._given, self._arguments = flatten_arguments(parameters)
-        self._start = [x if isinstance(x, Value) else to_float(x) for x in start]
+        self.name, self.f, self.x0 = name, f, x0
+        start, self.rebuild = flatten(x0)
         if not start:
-            raise ValueError(f"{name} was given an x0 without a number: there is nothing to find")
-        self._plain = not any(isinstance(x, Value) for x in (*start, *self._given))
-        check_steady(name, f, self._numbers_at(self._start), x0)
+            raise ValueError(f"{name} was given no number to begin with: there is nothing to find")
+        self.start = [x if isinstance(x, Value) else to_float(x) for x in start]
+        self.given, self._arguments = flatten_arguments(parameters)
+        check_steady(name, f, self.numbers_at(self.start, *first), x0)
+
+    def result(self, xs: Numbers, given: Numbers, *first: Number) -> Numbers:
+        """What f returns."""
+        found = self.f(*first, self.rebuild(xs), *self._arguments(given))
+        return flatten_like(found, self.x0, f"what {self.name}'s function returns")
+
+    def numbers_at(self, xs: Numbers, *first: Number) -> tuple[Any, ...]:
+        """The arguments of f, on the numbers at hand."""
+        given = self._arguments([*map(number_of, self.given)])
+        return (*map(number_of, first), self.rebuild([*map(number_of, xs)]), *given)
+
+
+class Equation(Posed):
+    """F(x, p) = 0 on flat lists of numbers; for `fixed_point`, F is x - step(x, p)."""
 
     # --- the equation ---------------------------------------------------------------------------
 
-    def _result(self, xs: Numbers, given: Numbers) -> Numbers:
-        found = self._f(self._rebuild(xs), *self._arguments(given))
-        return flatten_like(found, self._x0, f"what {self.name}'s function returns")
-
     def step(self, xs: Numbers) -> Numbers:
         """What `fixed_point` repeats."""
-        return self._result(xs, [*map(now, self._given)])
+        return self.result(xs, [*map(now, self.given)])
 
     def residual(self, xs: Numbers, given: Numbers) -> Numbers:
         """F."""
-        found = self._result(xs, given)
+        found = self.result(xs, given)
         if self.name == "solve":
             return found
         return [x - y for x, y in zip(xs, found, strict=True)]
 
     def newton_step(self, xs: Numbers) -> Numbers:
         """What `solve` repeats."""
-        given = [*map(now, self._given)]
+        given = [*map(now, self.given)]
         fs, pull = vjp(lambda x: self.residual(x, given), xs)
         rows = [pull(unit)[0] for unit in identity(len(xs))]
         return [x - d for x, d in zip(xs, *linear_solutions(rows, fs), strict=True)]
@@ -181,7 +193,7 @@ class Equation:
             xs, change, before, _ = while_loop(
                 lambda carry: (carry[1] > tolerance) & (carry[3] < max_steps),
                 next_carry,
-                ([now(x) for x in self._start], math.inf, math.inf, 0.0),
+                ([now(x) for x in self.start], math.inf, math.inf, 0.0),
                 limit=max_steps + 1,
             )
         if not is_met(change <= tolerance):
@@ -191,17 +203,17 @@ class Equation:
         if step == self.newton_step and not is_met(squares):
             raise RuntimeError(
                 f"solve: the Jacobian is singular at the solution x = {told(xs)}, a double root, "
-                f"{where_is(self._f, None)}: there it has no derivative; give it an equation that "
+                f"{where_is(self.f, None)}: there it has no derivative; give it an equation that "
                 "crosses 0, or a smaller tolerance if it does"
             )
-        return self._rebuild(self._with_rule(xs))
+        return self.rebuild(self._with_rule(xs))
 
     def _with_rule(self, xs: Numbers) -> Numbers:
         """The unknowns after one more step of Newton's method, as nodes that have the rule."""
         n, traced = len(xs), is_traced()
         with modes.enable_grad(), modes.scope(self.name):
             mark = modes.state.scope
-            given = self._given if traced else map(number_of, self._given)
+            given = self.given if traced else map(number_of, self.given)
             self._inputs = [own_node(x) for x in (*xs, *given)]
             self._outputs = self.residual(self._inputs[:n], self._inputs[n:])
             self._captured = captured_in(self._outputs, self._inputs, mark)
@@ -211,14 +223,13 @@ class Equation:
             [steps] = linear_solutions(self._rows, fs)
             self._numbers = [x - d for x, d in zip(xs, steps, strict=True)]
             if traced and modes.state.trace.unrolled:  # for a tape that is differentiated twice
-                [more] = linear_solutions(self._rows, self.residual(self._numbers, self._given))
+                [more] = linear_solutions(self._rows, self.residual(self._numbers, self.given))
                 self._numbers = [x - d for x, d in zip(self._numbers, more, strict=True)]
         if not is_met(maximum([abs(now(d)) for d in steps]) < math.inf):
             self._fail(xs, math.nan, 0)
-        if self._plain and not self._captured:
+        operands = as_operands((*self.given, *self._captured))
+        if not any(isinstance(x, Value) for x in (*self.start, *self.given, *self._captured)):
             return self._numbers
-        read = (*self._given, *self._captured)
-        operands = [(x, x._data) if isinstance(x, Value) else (None, to_float(x)) for x in read]
         return [self._node(k, operands) for k in range(n)]
 
     def _node(self, k: int, operands: Sequence[tuple[Value | None, float]]) -> Value:
@@ -235,7 +246,7 @@ class Equation:
         else:
             operands = node._operands()[1:]
             xs = [node if j == k else self._node(j, operands) for j in range(n)]
-            given = recorded_args(node)[1 : 1 + len(self._given)]
+            given = recorded_args(node)[1 : 1 + len(self.given)]
             inputs = [own_node(x) for x in (*xs, *given)]
             outputs = self.residual(inputs[:n], inputs[n:])
             rows = self._jacobian(inputs, outputs, True)
@@ -257,17 +268,12 @@ class Equation:
 
     # --- what can be wrong ----------------------------------------------------------------------
 
-    def _numbers_at(self, xs: Numbers) -> tuple[Any, ...]:
-        """The arguments of the function, on the numbers at hand."""
-        given = self._arguments([*map(number_of, self._given)])
-        return (self._rebuild([*map(number_of, xs)]), *given)
-
     def _fail(self, xs: Numbers, change: Number, max_steps: int) -> NoReturn:
         """Say why it has not ended well at these numbers."""
-        fs = numbers_of(self.name, self._f, self._numbers_at(xs), self._x0)
+        fs = numbers_of(self.name, self.f, self.numbers_at(xs), self.x0)
         if self.name != "solve":
             fs = [x - f for x, f in zip(map(number_of, xs), fs, strict=True)]
-        at = f"x = {told(xs)}, {where_is(self._f, None)}"
+        at = f"x = {told(xs)}, {where_is(self.f, None)}"
         if not all(map(math.isfinite, fs)):
             raise RuntimeError(
                 f"{self.name}: the residual is {told(fs)} at {at}; begin nearer to the solution, "
@@ -334,6 +340,11 @@ def now(x: Number) -> Number:
 def number_of(x: Number) -> float:
     """The number itself."""
     return x._data if isinstance(x, Value) else to_float(x)
+
+
+def as_operands(numbers: Sequence[Number]) -> list[tuple[Value | None, float]]:
+    """Numbers and Values as operands of a node."""
+    return [(x, x._data) if isinstance(x, Value) else (None, to_float(x)) for x in numbers]
 
 
 def told(numbers: Sequence[Number]) -> str:

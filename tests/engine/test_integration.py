@@ -195,7 +195,7 @@ def test_the_adjoint_tells_where_there_is_no_way_back() -> None:
         (lambda: integrate(lambda t, y: [y], 1.0, [0.0, 1.0]), ValueError, "must be one number"),
         (lambda: integrate(decay, 1.0, [0.0, 1.0], 1.0, rtol=1e-17), ValueError, "rounding allows"),
         (lambda: integrate(decay, 1.0, [0.0, 1.0], 1.0, steps=0), ValueError, "steps is a whole"),
-        (lambda: integrate(decay, [], [0.0, 1.0], 1.0), ValueError, "nothing to do"),
+        (lambda: integrate(decay, [], [0.0, 1.0], 1.0), ValueError, "nothing to find"),
         (
             lambda: integrate(decay, 1.0, [0.0, Value(1.0)], 1.0, derivative="adjoint"),
             TypeError,
