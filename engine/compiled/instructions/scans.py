@@ -367,9 +367,9 @@ class _Emission:
         """Have read(j) be number j of it."""
         self._carries(lambda j, _: self.f.store(read(j), room, j * self.w))
 
-    def _save(self, room: str, space: int, first: Any, *, adds: bool = False) -> None:
+    def _save(self, room: str, space: int, first: Any) -> None:
         """Have it in rows of the program."""
-        self._carries(lambda j, _: self._store(self._held(room, j), space, first + j, adds=adds))
+        self._carries(lambda j, _: self._store(self._held(room, j), space, first + j))
 
     # --- a step ---
 
