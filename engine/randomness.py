@@ -68,6 +68,16 @@ def redrawing(at: tuple[int, int, int, int]) -> Iterator[None]:
         stream.seed, stream.step, stream.example, stream.call = before
 
 
+def step_to_run() -> int:
+    """The step that a compiled run draws in: this one, or the next, if this has begun."""
+    return stream.step + (stream.call > 0)
+
+
+def begin_step(step: int) -> None:
+    """Have what is drawn next be the first of a step."""
+    stream.step, stream.call = step, 0
+
+
 def next_draw() -> float:
     """Return the next number of this thread's stream."""
     number = draw(stream.seed, stream.step, stream.example, stream.call)

@@ -12,7 +12,7 @@ from engine.compiled.arguments import Arguments
 from engine.compiled.blocks import as_slice
 from engine.compiled.paths import Path, Paths, Wanted
 from engine.compiled.seats import Seats
-from engine.randomness import stream
+from engine.randomness import begin_step, step_to_run, stream
 from engine.value import Value
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Buffered:
         """The same by a run that may trace other paths, or go by the plain tape."""
         arguments, count = self._arguments, self._count
         arguments.shared = self.numbers[:count].tolist()
-        step = stream.step + (stream.call > 0)
+        step = step_to_run()
         result = self._paths.run(
             arguments,
             (stream.seed, step),
@@ -112,7 +112,7 @@ class Buffered:
             leaf_numbers=self.numbers[count:],
         )
         if self._paths.draws:
-            stream.step, stream.call = step + 1, 0
+            begin_step(step + 1)
         by_leaf = result.leaves[: len(self.gradient)]
         by_input = result.inputs[list(self._wanted.inputs)]
         self.gradient[:] = by_input if self._wanted.inputs else by_leaf

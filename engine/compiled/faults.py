@@ -19,7 +19,7 @@ from engine import modes
 from engine.compiled.blocks import Array
 from engine.compiled.paths import Wanted
 from engine.compiled.program import Program
-from engine.randomness import drawing, stream
+from engine.randomness import drawing, step_to_run, stream
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def first_fault(program: Program, args: Sequence[Any], keywords: Mapping[str, An
     the program has that, or else by all that the function reads. Raises what the call raises."""
     with modes.errstate("ignore"):
         arguments, paths = program._prepared(args, dict(keywords))
-        draws = stream.seed, stream.step + (stream.call > 0)
+        draws = stream.seed, step_to_run()
         matrix = arguments.lane_matrix(paths.dtype)
         count = len(matrix) if arguments.count is not None else 1
         wanted = Wanted(tuple(range(len(arguments.is_lane))), leaves=None)

@@ -21,7 +21,7 @@ import numpy as np
 from engine import spreading
 from engine.compiled import threads
 from engine.compiled.portable import found_at, places_of
-from engine.randomness import drawing, stream
+from engine.randomness import begin_step, drawing, step_to_run, stream
 from engine.trees import is_record, is_static, record_fields, record_maker
 
 KINDS = ("value", "grad", "value_and_grad")
@@ -67,7 +67,7 @@ def mapped(
     if on is not None:
         spreading.check(on)
     of_blocks = program if program._reduce != "mean" else program._summed()
-    begin = stream.step + (stream.call > 0)
+    begin = step_to_run()
     first = [_rows(arg, axis, 0, 1) for arg, axis in zip(args, axes, strict=True)]
     # What raises here does so before there is work elsewhere.
     _block(of_blocks, kind, (stream.seed, begin), first, keywords)
@@ -92,7 +92,7 @@ def mapped(
         if program._reduce == "mean":
             total = _divided(total, count)
     if draws:
-        stream.step, stream.call = begin + len(starts), 0
+        begin_step(begin + len(starts))
     return total
 
 

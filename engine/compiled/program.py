@@ -31,7 +31,7 @@ from engine.compiled.source import Source, source
 from engine.compiled.surroundings import Surroundings
 from engine.compiled.verified import VerifiedPaths
 from engine.errors import TraceError, user_line
-from engine.randomness import stream
+from engine.randomness import begin_step, step_to_run, stream
 from engine.showing import Shown, bundle, pictures, words
 from engine.signatures import check_argnums
 from engine.trees import flatten
@@ -288,12 +288,11 @@ class Program(Shown):
     def _run(
         self, paths: Paths, arguments: Arguments, weights: Array | None, wanted: Wanted
     ) -> Result:
-        # A run draws from the beginning of a step: of the next one, if this has begun.
-        step = stream.step + (stream.call > 0)
+        step = step_to_run()
         with paths.lock:
             result = paths.run(arguments, (stream.seed, step), weights=weights, wanted=wanted)
         if paths.draws:
-            stream.step, stream.call = step + 1, 0
+            begin_step(step + 1)
         return result
 
     def _weight(self, arguments: Arguments) -> Array:
