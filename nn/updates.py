@@ -116,8 +116,8 @@ class Updates:
     bar: Bar
     between: Callable[[], object]
     watch: Watch
+    fall_back: Callable[[Exception], TrainingPath]  # for the rest, where a path can't be compiled
     burst: int = 0  # how many updates a call may make
-    fall_back: Callable[[Exception], TrainingPath] | None = None  # where a path can't be traced
 
     @np.errstate(all="ignore")  # the mean of no terms is nan, as in PyTorch
     def run(
@@ -138,7 +138,7 @@ class Updates:
             try:
                 done = self._some(step, scheduler, order, some)
             except CANT_COMPILE as error:  # only this batch takes the way that can't be compiled
-                if self.fall_back is None:
+                if self.history.path == "scalar":  # the model's own, and no other path helps
                     raise
                 step = self.fall_back(error)
                 continue

@@ -110,6 +110,32 @@ def test_in_the_midst_of_a_run_it_says_so_too(capsys: pytest.CaptureFixture[str]
     assert "vectorised path: " in out and "scalar path from here on: " in out
 
 
+@pytest.mark.parametrize("error", [ImportError, TraceError])
+@pytest.mark.parametrize("path", ["scalar", "auto"])
+def test_what_a_model_raises_on_the_scalar_path_is_raised(
+    path: Any, error: type[Exception]
+) -> None:
+    """There is no path left to fall back to, neither in `fit` nor in `minimize`."""
+    w = Value(1.0)
+
+    def late() -> Any:
+        calls[0] += 1
+        if calls[0] > 4:
+            raise error("not today")
+        return (w - 3.0) ** 2 * (1.0 + 0.1 * rng.random())
+
+    class Late(Model):
+        def more(self, x: Any, y: Any) -> Any:
+            return y * late()
+
+    calls, rng = [0], random.Random(0)
+    with pytest.raises(error, match="not today"):
+        trained(Late, path)
+    calls, rng = [0], random.Random(0)
+    with pytest.raises(error, match="not today"):
+        nn.minimize(late, nn.SGD([w], lr=0.1), steps=9, path=path, progress=False)
+
+
 @pytest.mark.parametrize("kind", [Drawing, Running, Remembering, Logging])
 def test_predictions_and_losses_warn_why_they_are_slow(kind: type[Model]) -> None:
     expected = nn.predict(kind(), MANY, path="scalar")
