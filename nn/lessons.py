@@ -1,12 +1,13 @@
 """The exercises of the notebooks: `check` says whether an answer is right, or what is off.
 
-An answer is a number, or a function that is tried on some inputs. Each exercise is a row here: its
-number in the notebooks, what a function takes, and what looks at an answer and returns what is
-wrong with it, or "".
+An answer is a number, which is a row of a table here, or a function that is tried on some inputs:
+`_exercise` notes its number in the notebooks, what it takes, and what looks at it and returns what
+is wrong with it, or "".
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,49 @@ import numpy as np
 import engine
 from engine import Value
 
-_EXERCISES: dict[str, tuple[Callable[[Any], str], str]] = {}
+# The right number, and a hint for those who are far from it.
+_NUMBERS: dict[str, tuple[float, str]] = {
+    "1.1": (12.0, "t = a · a · a has three roads from a to t; each brings a²"),
+    "2.1": (0.2, "the sum is 0.8 · 1 + 0.5 · (−2) + bias, and dead up to 0"),
+    "2.2": (
+        41.0,
+        "count the weights, the inputs, their products, the bias, and a sum for each product",
+    ),
+    "3.1": (3.0, "the engine sees x times a constant, the number that x.data was"),
+    "4.1": (160_000.0, "each of 50 sums has 100 products, for each of 32 examples"),
+    "6.1": (129.0, "each of the 64 hidden units has 0.5 + 0.5 + 1, and there is a bias"),
+    "7.1": (79_510.0, "a layer has a weight for each pair, and a bias for each unit"),
+    "7.2": (math.log(10.0), "each digit gets the share 1/10, and the loss is −log of it"),
+    "8.1": (0.25, "with a = σ(z) the slope is a (1 − a), and that is largest at a = ½"),
+    "8.2": (0.25**10, "each layer multiplies by at most ¼, and there are ten"),
+    "9.1": ((1.0 - 5e-4 * 0.5) ** 20_000, "each step multiplies the weight by 1 − rate · λ"),
+    "9.2": (
+        100.0 * math.sqrt(0.77 * 0.23 / 100.0),
+        "of n digits, each right with probability p, the share varies by √(p (1 − p) / n)",
+    ),
+    "10.1": (0.75, "e⁰ is 1 and e to the log 3 is 3: shares of 4"),
+    "10.2": (
+        1.0 / 3.0,
+        "a step takes w to (1 − 6 · rate) w, and that factor has to stay within −1 and 1",
+    ),
+    "11.1": (136.0, "the first of 16 letters looks at 1 place, the last at 16"),
+    "11.2": (0.8, "at the temperature ½ scores double, and shares that were 2 to 1 become 4 to 1"),
+    "12.1": (0.5, "the derivative of softplus is the sigmoid"),
+    "13.1": (0.9**50, "each step multiplies what comes from the first state by 0.9"),
+    "14.1": (5e5, "the slope of a root is 1 / (2 √u), and u is 10⁻¹² here"),
+    "15.1": (18.0, "one pass brings 2 · 3, and leaves add up what passes bring"),
+    "16.1": (5998.0, "each point meets itself and two neighbours, but for the two ends"),
+    "17.1": (-0.016763822, "it is -leads[77] / slopes[77], and the smallest of the four"),
+    "18.1": (2.0, "the line is where 3 x₁ + 4 x₂ = 10, and (3, 4) is 5 long"),
+    "18.2": (0.081, "δ is a − y times the slope of the sigmoid, a (1 − a)"),
+    "20.1": (math.log(4.0), "the loss is the mean of −log of the share, log to base e"),
+    "20.2": (27.0**4, "each of the 27³ rows has a share for every letter that may come"),
+    "21.1": (608.0, "each of 8 kernels has 5 · 5 weights for each of 3 channels, and a bias"),
+    "21.2": (
+        50.0**-0.5,
+        "the variance of a sum of 50 products is 50 · s² times that of the numbers",
+    ),
+}
 
 
 def check(exercise: str, answer: Any) -> None:
@@ -33,7 +76,8 @@ def check(exercise: str, answer: Any) -> None:
     1.1 is not right yet: it is right but for its sign.
     """
     if exercise not in _EXERCISES:
-        raise KeyError(f"there is no exercise {exercise!r}: they are {', '.join(_EXERCISES)}")
+        known = ", ".join(sorted(_EXERCISES, key=float))
+        raise KeyError(f"there is no exercise {exercise!r}: they are {known}")
     if answer is ... or _gives_dots(answer):
         print(f"{exercise} has no answer yet: put one in place of the three dots.")
         return
@@ -53,16 +97,6 @@ def _gives_dots(answer: Any) -> bool:
     return isinstance(answer, FunctionType) and set(answer.__code__.co_consts) - {None} == {...}
 
 
-def _exercise(name: str, takes: str = "") -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
-    """What looks at the answer, which is a function of what it `takes`, or else a number."""
-
-    def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
-        _EXERCISES[name] = look, takes
-        return look
-
-    return noted
-
-
 def _off(answer: Any, right: float, hint: str) -> str:
     """What is wrong with a number, "" if nothing is."""
     answer = answer.data if isinstance(answer, Value) else answer
@@ -78,6 +112,22 @@ def _off(answer: Any, right: float, hint: str) -> str:
     if math.isclose(answer, right, rel_tol=0.02):
         return "it is close, but rounded or not exact"
     return hint
+
+
+_EXERCISES: dict[str, tuple[Callable[[Any], str], str]] = {
+    name: (functools.partial(_off, right=right, hint=hint), "")
+    for name, (right, hint) in _NUMBERS.items()
+}
+
+
+def _exercise(name: str, takes: str = "") -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    """What looks at the answer, which is a function of what it `takes`, or else a number."""
+
+    def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
+        _EXERCISES[name] = look, takes
+        return look
+
+    return noted
 
 
 def _values_off(
@@ -112,11 +162,6 @@ def _slope_off(f: Any, at: float, right: float) -> str:
 # --- 1. A first gradient --------------------------------------------------------------------------
 
 
-@_exercise("1.1")
-def _cube(answer: Any) -> str:
-    return _off(answer, 12.0, "t = a · a · a has three roads from a to t; each brings a²")
-
-
 @_exercise("1.2", "one number")
 def _seven(f: Any) -> str:
     return _slope_off(f, 2.0, 7.0)
@@ -141,17 +186,6 @@ def _nodes(root: Any) -> list[Value]:
 # --- 2. Seeing the graph --------------------------------------------------------------------------
 
 
-@_exercise("2.1")
-def _border(answer: Any) -> str:
-    return _off(answer, 0.2, "the sum is 0.8 · 1 + 0.5 · (−2) + bias, and dead up to 0")
-
-
-@_exercise("2.2")
-def _count(answer: Any) -> str:
-    hint = "count the weights, the inputs, their products, the bias, and a sum for each product"
-    return _off(answer, 41.0, hint)
-
-
 @_exercise("2.3", "one number")
 def _revived(f: Any) -> str:
     rng = random.Random(0)
@@ -169,11 +203,6 @@ def _revived(f: Any) -> str:
 # --- 3. Checking gradients ------------------------------------------------------------------------
 
 
-@_exercise("3.1")
-def _left_the_graph(answer: Any) -> str:
-    return _off(answer, 3.0, "the engine sees x times a constant, the number that x.data was")
-
-
 @_exercise("3.2", "x and out")
 def _cubes_partial(partial: Any) -> str:
     cube = engine.custom_op("cube", lambda x: x * x * x, [partial])
@@ -186,11 +215,6 @@ def _cubes_partial(partial: Any) -> str:
 
 
 # --- 4. Scalar against vectorised -----------------------------------------------------------------
-
-
-@_exercise("4.1")
-def _multiplications(answer: Any) -> str:
-    return _off(answer, 160_000.0, "each of 50 sums has 100 products, for each of 32 examples")
 
 
 @_exercise("4.2", "one number")
@@ -231,22 +255,7 @@ def _inside(f: Any) -> str:
     return ""
 
 
-@_exercise("8.1")
-def _sigmoid_slope(answer: Any) -> str:
-    return _off(answer, 0.25, "with a = σ(z) the slope is a (1 − a), and that is largest at a = ½")
-
-
-@_exercise("8.2")
-def _ten_layers(answer: Any) -> str:
-    return _off(answer, 0.25**10, "each layer multiplies by at most ¼, and there are ten")
-
-
 # --- 6. XOR by hand -------------------------------------------------------------------------------
-
-
-@_exercise("6.1")
-def _all_ones(answer: Any) -> str:
-    return _off(answer, 129.0, "each of the 64 hidden units has 0.5 + 0.5 + 1, and there is a bias")
 
 
 @_exercise("6.2", "two numbers")
@@ -261,70 +270,7 @@ def _corners(f: Any) -> str:
     return ""
 
 
-# --- 7. Handwritten digits ------------------------------------------------------------------------
-
-
-@_exercise("7.1")
-def _parameters(answer: Any) -> str:
-    return _off(answer, 79_510.0, "a layer has a weight for each pair, and a bias for each unit")
-
-
-@_exercise("7.2")
-def _knows_nothing(answer: Any) -> str:
-    return _off(
-        answer, math.log(10.0), "each digit gets the share 1/10, and the loss is −log of it"
-    )
-
-
-# --- 9. Over-fitting ------------------------------------------------------------------------------
-
-
-@_exercise("9.1")
-def _faded(answer: Any) -> str:
-    hint = "each step multiplies the weight by 1 − rate · λ"
-    return _off(answer, (1.0 - 5e-4 * 0.5) ** 20_000, hint)
-
-
-@_exercise("9.2")
-def _luck(answer: Any) -> str:
-    hint = "of n digits, each right with probability p, the share varies by √(p (1 − p) / n)"
-    return _off(answer, 100.0 * math.sqrt(0.77 * 0.23 / 100.0), hint)
-
-
-# --- 10. Building blocks --------------------------------------------------------------------------
-
-
-@_exercise("10.1")
-def _share(answer: Any) -> str:
-    return _off(answer, 0.75, "e⁰ is 1 and e to the log 3 is 3: shares of 4")
-
-
-@_exercise("10.2")
-def _longest_rate(answer: Any) -> str:
-    hint = "a step takes w to (1 − 6 · rate) w, and that factor has to stay within −1 and 1"
-    return _off(answer, 1.0 / 3.0, hint)
-
-
-# --- 11. A GPT of scalars -------------------------------------------------------------------------
-
-
-@_exercise("11.1")
-def _looks(answer: Any) -> str:
-    return _off(answer, 136.0, "the first of 16 letters looks at 1 place, the last at 16")
-
-
-@_exercise("11.2")
-def _colder(answer: Any) -> str:
-    hint = "at the temperature ½ scores double, and shares that were 2 to 1 become 4 to 1"
-    return _off(answer, 0.8, hint)
-
-
 # --- 12. Adding an operation ----------------------------------------------------------------------
-
-
-@_exercise("12.1")
-def _at_the_origin(answer: Any) -> str:
-    return _off(answer, 0.5, "the derivative of softplus is the sigmoid")
 
 
 @_exercise("12.2", "one number")
@@ -333,11 +279,6 @@ def _in_both_tails(f: Any) -> str:
 
 
 # --- 13. Loops in time ----------------------------------------------------------------------------
-
-
-@_exercise("13.1")
-def _fifty_steps(answer: Any) -> str:
-    return _off(answer, 0.9**50, "each step multiplies what comes from the first state by 0.9")
 
 
 @_exercise("13.2", "two numbers, x and a,")
@@ -354,11 +295,6 @@ def _newtons_step(f: Any) -> str:
 # --- 14. A nan, traced ----------------------------------------------------------------------------
 
 
-@_exercise("14.1")
-def _steep(answer: Any) -> str:
-    return _off(answer, 5e5, "the slope of a root is 1 / (2 √u), and u is 10⁻¹² here")
-
-
 @_exercise("14.2", "one number")
 def _log_sigmoid(f: Any) -> str:
     def right(x: Any) -> Any:
@@ -368,11 +304,6 @@ def _log_sigmoid(f: Any) -> str:
 
 
 # --- 15. A port, checked --------------------------------------------------------------------------
-
-
-@_exercise("15.1")
-def _three_passes(answer: Any) -> str:
-    return _off(answer, 18.0, "one pass brings 2 · 3, and leaves add up what passes bring")
 
 
 @_exercise("15.2", "one number")
@@ -385,11 +316,6 @@ def _steepness(f: Any) -> str:
 
 
 # --- 16. A sparse fit -----------------------------------------------------------------------------
-
-
-@_exercise("16.1")
-def _three_diagonals(answer: Any) -> str:
-    return _off(answer, 5998.0, "each point meets itself and two neighbours, but for the two ends")
 
 
 @_exercise("16.2", "a list")
@@ -408,27 +334,12 @@ def _arrow(f: Any) -> str:
 # --- 17. A network trained elsewhere --------------------------------------------------------------
 
 
-@_exercise("17.1")
-def _narrowed(answer: Any) -> str:
-    return _off(answer, -0.016763822, "it is -leads[77] / slopes[77], and the smallest of the four")
-
-
 @_exercise("17.2", "one number")
 def _parameters_of(f: Any) -> str:
     return _values_off(f, lambda h: 8 * h + 3, [[1], [7], [8]])
 
 
 # --- 18. A single neuron --------------------------------------------------------------------------
-
-
-@_exercise("18.1")
-def _distance(answer: Any) -> str:
-    return _off(answer, 2.0, "the line is where 3 x₁ + 4 x₂ = 10, and (3, 4) is 5 long")
-
-
-@_exercise("18.2")
-def _arrives(answer: Any) -> str:
-    return _off(answer, 0.081, "δ is a − y times the slope of the sigmoid, a (1 − a)")
 
 
 @_exercise("18.3", "two numbers")
@@ -468,16 +379,6 @@ def _clipped(rule: Any) -> str:
 # --- 20. Names, letter by letter ------------------------------------------------------------------
 
 
-@_exercise("20.1")
-def _a_quarter(answer: Any) -> str:
-    return _off(answer, math.log(4.0), "the loss is the mean of −log of the share, log to base e")
-
-
-@_exercise("20.2")
-def _table_of_triples(answer: Any) -> str:
-    return _off(answer, 27.0**4, "each of the 27³ rows has a share for every letter that may come")
-
-
 @_exercise("20.3", "scores and k")
 def _share_minus_one(f: Any) -> str:
     scores = [2.0, -1.0, 0.5]
@@ -496,18 +397,6 @@ def _list_off(answer: list[Any], right: list[float]) -> str:
 
 
 # --- 21. Layers by hand ---------------------------------------------------------------------------
-
-
-@_exercise("21.1")
-def _kernels(answer: Any) -> str:
-    hint = "each of 8 kernels has 5 · 5 weights for each of 3 channels, and a bias"
-    return _off(answer, 608.0, hint)
-
-
-@_exercise("21.2")
-def _neither_fades(answer: Any) -> str:
-    hint = "the variance of a sum of 50 products is 50 · s² times that of the numbers"
-    return _off(answer, 50.0**-0.5, hint)
 
 
 @_exercise("21.3", "a kernel and a signal")
