@@ -12,43 +12,27 @@ from typing import Any
 import numpy as np
 
 from engine.files import write_whole
+from nn import layers
 from nn.exchange.parts import Array, package, row, unwritable, zipped
-from nn.layers import (
-    ELU,
-    GELU,
-    SELU,
-    Dropout,
-    Flatten,
-    Identity,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
 from nn.module import Module
 
 # Layers without numbers: the class in Keras, and its config.
 _PLAIN: dict[type[Module], Callable[[Any], tuple[str, dict[str, Any]]]] = {
-    Dropout: lambda layer: ("Dropout", {"rate": layer.p}),
-    ELU: lambda layer: ("ELU", {"alpha": layer.alpha}),
-    Flatten: lambda layer: ("Flatten", {}),
-    LeakyReLU: lambda layer: ("LeakyReLU", {"negative_slope": layer.negative_slope}),
+    layers.Dropout: lambda layer: ("Dropout", {"rate": layer.p}),
+    layers.ELU: lambda layer: ("ELU", {"alpha": layer.alpha}),
+    layers.Flatten: lambda layer: ("Flatten", {}),
+    layers.LeakyReLU: lambda layer: ("LeakyReLU", {"negative_slope": layer.negative_slope}),
 }
 _FUNCTIONS: dict[type[Module], str] = {
-    GELU: "gelu",
-    LogSoftmax: "log_softmax",
-    ReLU: "relu",
-    SELU: "selu",
-    SiLU: "silu",
-    Sigmoid: "sigmoid",
-    Softmax: "softmax",
-    Softplus: "softplus",  # with the usual settings: Keras has no others
-    Tanh: "tanh",
+    layers.GELU: "gelu",
+    layers.LogSoftmax: "log_softmax",
+    layers.ReLU: "relu",
+    layers.SELU: "selu",
+    layers.SiLU: "silu",
+    layers.Sigmoid: "sigmoid",
+    layers.Softmax: "softmax",
+    layers.Softplus: "softplus",  # with the usual settings: Keras has no others
+    layers.Tanh: "tanh",
 }
 
 
@@ -60,14 +44,14 @@ def write(model: Module, path: Path, dtype: Any) -> None:
     """
     if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
         raise ValueError(f"{path} is written as .keras, or as .weights.h5 for the numbers alone")
-    layers, arrays = _told(model, np.dtype(dtype))
+    configs, arrays = _told(model, np.dtype(dtype))
     weights = _hdf5(arrays)
     if path.suffix == ".keras":
         told = {"module": "keras", "class_name": "Sequential", "registered_name": None}
         files = {
             "metadata.json": json.dumps({"keras_version": "3.0.0"}).encode(),
             "config.json": json.dumps(
-                {**told, "config": {"name": "net", "layers": layers}}
+                {**told, "config": {"name": "net", "layers": configs}}
             ).encode(),
             "model.weights.h5": weights,
         }
@@ -77,15 +61,15 @@ def write(model: Module, path: Path, dtype: Any) -> None:
 
 def _told(model: Module, dtype: np.dtype[Any]) -> tuple[list[dict[str, Any]], dict[str, Array]]:
     """What the config says of each layer, and all arrays by their places in the weights."""
-    layers: list[dict[str, Any]] = []
+    configs: list[dict[str, Any]] = []
     arrays: dict[str, Array] = {}
     for name, layer in row(model):
-        if type(layer) is Identity:
+        if type(layer) is layers.Identity:
             continue
-        if isinstance(layer, Softplus) and (layer.beta != 1.0 or layer.threshold < 20.0):
+        if isinstance(layer, layers.Softplus) and (layer.beta != 1.0 or layer.threshold < 20.0):
             raise unwritable(name, layer, "a file of Keras")
-        if type(layer) is Linear:
-            count = sum(told["class_name"] == "Dense" for told in layers)
+        if type(layer) is layers.Linear:
+            count = sum(told["class_name"] == "Dense" for told in configs)
             group = f"layers/dense_{count}" if count else "layers/dense"
             state = layer.state_dict()
             arrays[f"{group}/vars/0"] = state["weight"].T.astype(dtype)
@@ -93,7 +77,7 @@ def _told(model: Module, dtype: np.dtype[Any]) -> tuple[list[dict[str, Any]], di
                 arrays[f"{group}/vars/1"] = state["bias"].astype(dtype)
             if not count:
                 shape = {"batch_shape": [None, layer.in_features]}
-                layers.insert(0, _layer("InputLayer", "input", dtype, shape))
+                configs.insert(0, _layer("InputLayer", "input", dtype, shape))
             config: dict[str, Any] = {"units": layer.out_features, "use_bias": "bias" in state}
             config["activation"] = "linear"
             told = _layer("Dense", name, dtype, config)
@@ -105,8 +89,8 @@ def _told(model: Module, dtype: np.dtype[Any]) -> tuple[list[dict[str, Any]], di
             told = _layer("Activation", name, dtype, {"activation": _FUNCTIONS[type(layer)]})
         else:
             raise unwritable(name, layer, "a file of Keras")
-        layers.append(told)
-    return layers, arrays
+        configs.append(told)
+    return configs, arrays
 
 
 def _layer(kind: str, name: str, dtype: np.dtype[Any], config: dict[str, Any]) -> dict[str, Any]:

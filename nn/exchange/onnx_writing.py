@@ -15,25 +15,9 @@ from typing import Any
 import numpy as np
 
 from engine.files import write_whole
+from nn import layers
 from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.exchange.parts import Array, package, row, unwritable
-from nn.layers import (
-    ELU,
-    GELU,
-    SELU,
-    Dropout,
-    Flatten,
-    Identity,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
 from nn.module import Module, values_of
 from nn.sequences import LayerNorm
 
@@ -118,7 +102,7 @@ class _Graph:
 # --- layers, each as operations -------------------------------------------------------------
 
 
-def _linear(graph: _Graph, layer: Linear, x: str) -> str:
+def _linear(graph: _Graph, layer: layers.Linear, x: str) -> str:
     graph.shapes += [[layer.in_features], [layer.out_features]]
     return graph("Gemm", x, *graph.parameters(layer), transB=1)
 
@@ -167,39 +151,39 @@ def _avg_pool(graph: _Graph, layer: Any, x: str) -> str:
     return graph("AveragePool", x, count_include_pad=int(layer.count_include_pad), **windows)
 
 
-def _flatten(graph: _Graph, layer: Flatten, x: str) -> str:
+def _flatten(graph: _Graph, layer: layers.Flatten, x: str) -> str:
     graph.shapes += [[None]]
     return graph("Flatten", x)
 
 
-def _gelu(graph: _Graph, layer: GELU, x: str) -> str:
+def _gelu(graph: _Graph, layer: layers.GELU, x: str) -> str:
     if graph.dtype == np.float64:
         told = "ONNX in float64, in which onnxruntime has no erf; float32 will do"
         raise unwritable(graph.name, layer, told)
     return graph("Gelu", x)
 
 
-def _leaky_relu(graph: _Graph, layer: LeakyReLU, x: str) -> str:
+def _leaky_relu(graph: _Graph, layer: layers.LeakyReLU, x: str) -> str:
     if graph.dtype == np.float32:
         return graph("LeakyRelu", x, alpha=layer.negative_slope)
     below = graph("Mul", graph("Min", x, 0.0), layer.negative_slope)
     return graph("Add", graph("Max", x, 0.0), below)
 
 
-def _elu(graph: _Graph, layer: ELU | SELU, x: str) -> str:
+def _elu(graph: _Graph, layer: layers.ELU | layers.SELU, x: str) -> str:
     if graph.dtype == np.float32:
         return graph("Elu", x, alpha=layer.alpha)
     below = graph("Sub", graph("Exp", graph("Min", x, 0.0)), 1.0)
     return graph("Add", graph("Max", x, 0.0), graph("Mul", below, layer.alpha))
 
 
-def _selu(graph: _Graph, layer: SELU, x: str) -> str:
+def _selu(graph: _Graph, layer: layers.SELU, x: str) -> str:
     if graph.dtype == np.float32:
         return graph("Selu", x)
     return graph("Mul", _elu(graph, layer, x), layer.scale)
 
 
-def _softplus(graph: _Graph, layer: Softplus, x: str) -> str:
+def _softplus(graph: _Graph, layer: layers.Softplus, x: str) -> str:
     scaled = x if layer.beta == 1.0 else graph("Mul", x, layer.beta)
     if graph.dtype == np.float32:
         y = graph("Softplus", scaled)
@@ -212,7 +196,7 @@ def _softplus(graph: _Graph, layer: Softplus, x: str) -> str:
     return graph("Where", graph("Greater", scaled, layer.threshold), x, y)
 
 
-def _silu(graph: _Graph, layer: SiLU, x: str) -> str:
+def _silu(graph: _Graph, layer: layers.SiLU, x: str) -> str:
     return graph("Mul", x, graph("Sigmoid", x))
 
 
@@ -226,23 +210,23 @@ def _named(operation: str, **attributes: Any) -> Callable[[_Graph, Any, str], st
 
 
 _LAYERS: dict[type[Module], Callable[[_Graph, Any, str], str]] = {
-    ELU: _elu,
-    GELU: _gelu,
-    SELU: _selu,
+    layers.ELU: _elu,
+    layers.GELU: _gelu,
+    layers.SELU: _selu,
     **dict.fromkeys([AvgPool1d, AvgPool2d], _avg_pool),
     **dict.fromkeys([Conv1d, Conv2d], _conv),
     **dict.fromkeys([MaxPool1d, MaxPool2d], _max_pool),
-    Dropout: _nothing,  # as in evaluation mode
-    Flatten: _flatten,
-    Identity: _nothing,
+    layers.Dropout: _nothing,  # as in evaluation mode
+    layers.Flatten: _flatten,
+    layers.Identity: _nothing,
     LayerNorm: _layer_norm,
-    LeakyReLU: _leaky_relu,
-    Linear: _linear,
-    LogSoftmax: _named("LogSoftmax", axis=-1),
-    ReLU: _named("Relu"),
-    SiLU: _silu,
-    Sigmoid: _named("Sigmoid"),
-    Softmax: _named("Softmax", axis=-1),
-    Softplus: _softplus,
-    Tanh: _named("Tanh"),
+    layers.LeakyReLU: _leaky_relu,
+    layers.Linear: _linear,
+    layers.LogSoftmax: _named("LogSoftmax", axis=-1),
+    layers.ReLU: _named("Relu"),
+    layers.SiLU: _silu,
+    layers.Sigmoid: _named("Sigmoid"),
+    layers.Softmax: _named("Softmax", axis=-1),
+    layers.Softplus: _softplus,
+    layers.Tanh: _named("Tanh"),
 }
