@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine import DrawingError
 from engine.compiled import cache
 from engine.compiled.threads import get_num_threads
 from engine.files import make_writable
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A wrong call ends the process with 2, as argparse does.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    return printing.to_the_end(lambda: _command(given))
+    return printing.to_the_end(lambda: printing.in_a_line(lambda: _command(given)))
 
 
 def _command(given: list[str]) -> int:
@@ -45,20 +44,8 @@ def _command(given: list[str]) -> int:
     if given[:1] == ["draw"]:
         return drawing_cli.main(given[1:])
     parser = _parser(next((name for name in given[1:] if name in PROGRAMS), None))
-    chosen = parser.parse_args(given)
-    if chosen.command == "list":
-        for name in PROGRAMS:
-            print(f"{name:16s} {load(name).SUMMARY}")
-        return 0
-    if chosen.command == "cache":
-        return _cache(chosen.clear)
-    if chosen.command == "doctor":
-        return _doctor(chosen.json)
-    if chosen.command == "fixtures":
-        return _fixtures(chosen.folder)
-    if chosen.command == "playground":
-        return _playground()
-    return _sweep(chosen) if chosen.command == "sweep" else _run(chosen, given)
+    chosen = parser.parse_args(given, argparse.Namespace(given=given))
+    return int(chosen.do(chosen) or 0)
 
 
 def _parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -66,17 +53,22 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gradloom", description="Neural networks in scalars.")
     parser.add_argument("--version", action="version", version=f"gradloom {engine.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="name the programs")
+    commands.add_parser("list", help="name the programs").set_defaults(do=_list)
     commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
-    commands.add_parser("playground", help="open the page that runs in a browser, in a checkout")
+    page = commands.add_parser("playground", help="open the page that runs in a browser")
+    page.set_defaults(do=lambda chosen: _playground())
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     port = commands.add_parser("fixtures", help="write graphs as JSON, to test another engine with")
     port.add_argument("folder", type=Path, metavar="DIR", help="write them to this folder")
+    port.set_defaults(do=_fixtures)
     ill = commands.add_parser("doctor", help="say what is installed and used, and whether it works")
     ill.add_argument("--json", action="store_true", help="print it as a JSON object")
+    ill.set_defaults(do=_doctor)
     kept = commands.add_parser("cache", help="say where machine code is kept, and how much")
     kept.add_argument("--clear", action="store_true", help="remove it")
+    kept.set_defaults(do=_cache)
     run = commands.add_parser("run", help="run a program")
+    run.set_defaults(do=_run)
     run.add_argument("--seed", type=_whole(0), default=0, help="of data and weights (default 0)")
     run.add_argument("--out", type=Path, metavar="DIR", help="write pictures to this folder")
     run.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -85,6 +77,7 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
         "--checkpoint", type=Path, metavar="DIR", help="save the training there, and go on from it"
     )
     sweep = commands.add_parser("sweep", help="run a program many times, over workers")
+    sweep.set_defaults(do=_sweep)
     sweep.add_argument(
         "--seeds",
         dest="seed",
@@ -177,13 +170,19 @@ def _whole(least: int) -> Callable[[str], int]:
     return whole
 
 
+def _list(chosen: argparse.Namespace) -> None:
+    for name in PROGRAMS:
+        print(f"{name:16s} {load(name).SUMMARY}")
+
+
 def _sweep(chosen: argparse.Namespace) -> int:
     """Do the runs of a sweep that are missing; print the table of all."""
     given = vars(chosen)
     names = ("seed", "epochs", "points", "lr", *getattr(load(chosen.program), "OPTIONS", {}))
     grid = {name: given[name] for name in names if given.get(name) is not None}
     folder = chosen.out or Path(f"sweep-{chosen.program}")
-    try:
+
+    def swept() -> int:
         if chosen.scheduler is None:
             workers: Any = sweeping.processes(chosen.workers or get_num_threads())
         else:
@@ -191,45 +190,31 @@ def _sweep(chosen: argparse.Namespace) -> int:
         with workers as on:
             rows = sweeping.sweep(chosen.program, chosen.path, grid, folder, on)
         print(sweeping.table(rows, grid, chosen.by))
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"gradloom: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("gradloom: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    print(f"wrote      {folder / sweeping.TABLE}")
-    return 0
+        print(f"wrote      {folder / sweeping.TABLE}")
+        return 0
+
+    stopped = "stopped; the same command goes on from here"
+    return printing.in_a_line(swept, (RuntimeError,), stopped=stopped)
 
 
-def _run(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
+def _run(chosen: argparse.Namespace) -> int:
     if chosen.mpi is None:
         return _run_here(chosen)
-    try:
-        launching = importlib.import_module("nn.distributed.launching")
-        group = launching.joined()
-        if group is None:
-            code: int = launching.launch(chosen.mpi, arguments, chosen.checkpoint)
-            return code
-    except ImportError as error:
-        return _fail(str(error))
+    launching = importlib.import_module("nn.distributed.launching")
+    group = launching.joined()
+    if group is None:
+        code: int = launching.launch(chosen.mpi, chosen.given, chosen.checkpoint)
+        return code
     with contextlib.ExitStack() as stack:
         if not group.leads:  # one rank speaks for all
             chosen.out, chosen.json = None, True
             nowhere = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        return _run_here(chosen, group, functools.partial(launching.give_up, group))
+        fail = functools.partial(launching.give_up, group)
+        return printing.in_a_line(lambda: _run_here(chosen, group), fail=fail, stopped="")
 
 
-def _fail(text: str) -> int:
-    print(f"gradloom: {text}", file=sys.stderr)
-    return 1
-
-
-def _run_here(
-    chosen: argparse.Namespace, group: Any = None, fail: Callable[[str], int] = _fail
-) -> int:
+def _run_here(chosen: argparse.Namespace, group: Any = None) -> int:
     """Run a program in this process, which may be one of a group."""
     given = vars(chosen)
     own = {name: given.get(name) for name in getattr(load(chosen.program), "OPTIONS", {})}
@@ -245,20 +230,11 @@ def _run_here(
         on=group,
         checkpoint=chosen.checkpoint,
     )
-    try:
-        if options.out is not None:
-            make_writable(options.out)  # before a long training, not after it
-            os.environ.setdefault("MPLBACKEND", "agg")  # pictures for files need no window
-            plots.new_axes()
-        report = load(chosen.program).run(options)
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError, ImportError, DrawingError) as error:
-        return fail(str(error))
-    except KeyboardInterrupt:
-        if group is None:
-            print("gradloom: stopped", file=sys.stderr)
-        return 130  # as shells report an interrupt
+    if options.out is not None:
+        make_writable(options.out)  # before a long training, not after it
+        os.environ.setdefault("MPLBACKEND", "agg")  # pictures for files need no window
+        plots.new_axes()
+    report = load(chosen.program).run(options)
     if chosen.json:
         print(json.dumps(report.figures))
         return 0
@@ -271,13 +247,11 @@ def _run_here(
 def _bench(arguments: Sequence[str], root: Path = Path(__file__).parents[1]) -> int:
     """Run the benchmarks of the checkout that these packages are imported from."""
     if not (root / "benchmarks" / "__main__.py").is_file():
-        print(
-            f"gradloom: there is no folder benchmarks in {root}: it comes with a checkout of the "
-            "repository, not with the installed packages. In a checkout, run `make bench` or "
-            "`python -m benchmarks`",
-            file=sys.stderr,
+        return printing.failed(
+            f"there is no folder benchmarks in {root}: it comes with a checkout of the repository, "
+            "not with the installed packages. In a checkout, run `make bench` or "
+            "`python -m benchmarks`"
         )
-        return 1
     sys.path.insert(0, str(root))  # before any other package of this name
     try:
         return int(importlib.import_module("benchmarks.__main__").main(arguments))
@@ -289,48 +263,35 @@ def _playground(root: Path = Path(__file__).parents[1]) -> int:
     """Open the playground that was built in the checkout these packages are imported from."""
     page = root / "build" / "playground" / "index.html"
     if not page.is_file():
-        print(
-            f"gradloom: there is no {page}: run `make playground` in a checkout of the repository, "
-            "which needs npm",
-            file=sys.stderr,
+        return printing.failed(
+            f"there is no {page}: run `make playground` in a checkout of the repository, which "
+            "needs npm"
         )
-        return 1
     print(page)
     webbrowser.open(page.as_uri())
     return 0
 
 
-def _doctor(as_json: bool) -> int:
-    """Say what was found; 1 where something is wrong."""
+def _doctor(chosen: argparse.Namespace) -> bool:
+    """Say what was found, and whether something is wrong."""
     report = doctor.examined()
-    print(json.dumps(report.as_json(), indent=2) if as_json else report)
-    return 1 if report.problems else 0
+    print(json.dumps(report.as_json(), indent=2) if chosen.json else report)
+    return bool(report.problems)
 
 
-def _fixtures(folder: Path) -> int:
+def _fixtures(chosen: argparse.Namespace) -> None:
     """Write the fixtures, and say which files have how many."""
-    try:
-        written = fixtures.write(folder)
-    except OSError as error:
-        print(f"gradloom: {error}", file=sys.stderr)
-        return 1
-    for path, count in written:
+    for path, count in fixtures.write(chosen.folder):
         print(f"{count:5,d} cases  {path}")
-    print(f"what they mean and how to run them: {folder / 'README.md'}")
-    return 0
+    print(f"what they mean and how to run them: {chosen.folder / 'README.md'}")
 
 
-def _cache(clear: bool) -> int:
+def _cache(chosen: argparse.Namespace) -> None:
     """Say where the cache is and how large; or clear it."""
     folder = cache.place()
-    try:
-        count, size = cache.clear() if clear else cache.size()
-    except OSError as error:
-        print(f"gradloom: {error}", file=sys.stderr)
-        return 1
-    print(f"{'removed' if clear else 'cache'}: {count:,} files, {size / 1e6:,.1f} MB")
+    count, size = cache.clear() if chosen.clear else cache.size()
+    print(f"{'removed' if chosen.clear else 'cache'}: {count:,} files, {size / 1e6:,.1f} MB")
     print(f"folder:  {folder or 'none'} ({cache.VARIABLE} names another)")
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import engine
-from engine import DrawingError, GraphError, Value
+from engine import Value
 from engine.files import check_folder_of, write_whole
 from engine.lines import argument_names, named_leaves
 from engine.trees import flatten, flatten_argument
@@ -34,37 +34,28 @@ _EXAMPLES = """examples:
 """
 
 
-class _ProblemError(Exception):
-    """What is told in one line."""
+class _ProblemError(ValueError):
+    """What is wrong with the arguments, or with the user's file."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw what the arguments ask for; return 0, 1 for a failure that is told, 130 if interrupted.
+    """Draw what the arguments ask for, and return 0. What is wrong with these or the file is a
+    ValueError, DrawingError, GraphError, ImportError or OSError, to be told in one line.
 
     A wrong call ends the process with 2, as argparse does.
     """
     rest, numbers = _split(arguments)
     chosen = _parser().parse_args(rest)
-    try:
-        if chosen.out is not None:
-            check_folder_of(chosen.out)  # before the file's own work
-        with contextlib.redirect_stdout(sys.stderr):
-            roots = _roots(chosen.what, numbers)
-            if chosen.grad:
-                _differentiate(roots)
-        names = ("rankdir", "theme", "color", "path", "depth", "limit")
-        given = {name: getattr(chosen, name) for name in names}
-        options = {name: option for name, option in given.items() if option is not None}
-        drawing = engine.draw(roots, **options)
-        _deliver(drawing, chosen.out, chosen.format)
-    except BrokenPipeError:
-        raise  # nobody reads on
-    except (_ProblemError, DrawingError, GraphError, ImportError, OSError, ValueError) as error:
-        print(f"gradloom: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("gradloom: stopped", file=sys.stderr)
-        return 130
+    if chosen.out is not None:
+        check_folder_of(chosen.out)  # before the file's own work
+    with contextlib.redirect_stdout(sys.stderr):
+        roots = _roots(chosen.what, numbers)
+        if chosen.grad:
+            _differentiate(roots)
+    names = ("rankdir", "theme", "color", "path", "depth", "limit")
+    given = {name: getattr(chosen, name) for name in names}
+    options = {name: option for name, option in given.items() if option is not None}
+    _deliver(engine.draw(roots, **options), chosen.out, chosen.format)
     return 0
 
 

@@ -9,6 +9,9 @@ import sys
 import unicodedata
 from collections.abc import Callable
 
+from engine import DrawingError, GraphError
+
+_TOLD = (ValueError, OSError, ImportError, DrawingError, GraphError)  # they say what to do
 NOBODY_READS = 141  # as shells report a process that a closed pipe ended
 _ERRORS = "gradloom.lookalike"
 _LOOKALIKES = dict.fromkeys("├└┌┬┴┼", "+") | dict.fromkeys("─−–—", "-")
@@ -42,6 +45,32 @@ def to_the_end(work: Callable[[], int]) -> int:
     finally:
         for stream, errors in zip(streams, before, strict=True):
             stream.reconfigure(errors=errors)
+
+
+def failed(text: str) -> int:
+    """Say what went wrong, and return the exit code of that."""
+    print(f"gradloom: {text}", file=sys.stderr)
+    return 1
+
+
+def in_a_line(
+    work: Callable[[], int],
+    errors: tuple[type[Exception], ...] = _TOLD,
+    *,
+    fail: Callable[[str], int] = failed,
+    stopped: str = "stopped",
+) -> int:
+    """Do it, and return its exit code; some errors, and Ctrl-C, are told in a line."""
+    try:
+        return work()
+    except BrokenPipeError:
+        raise  # nobody reads on
+    except errors as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        if stopped:
+            print(f"gradloom: {stopped}", file=sys.stderr)
+        return 130  # as shells report an interrupt
 
 
 def _give_up(stream: io.TextIOWrapper) -> None:
