@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from engine import modes
@@ -28,8 +29,10 @@ def numbers_of(values: Sequence[Value]) -> list[float]:
     return [v._data for v in values]
 
 
-def set_leaves(values: Sequence[Value], numbers: Sequence[float], grads: Sequence[float]) -> None:
-    """Set `data` and `grad` of many leaves to floats, in a fraction of the time.
+def set_leaves(
+    values: Sequence[Value], numbers: Sequence[float], grads: Sequence[float] | None = None
+) -> None:
+    """Set `data` of many leaves to floats, and `grad` if given, in a fraction of the time.
 
     Raises what assigning `data` does.
 
@@ -39,7 +42,8 @@ def set_leaves(values: Sequence[Value], numbers: Sequence[float], grads: Sequenc
     Value(data=2.0, grad=3.0)
     """
     modes.refuse_in_trace("assigning data")
-    for v, number, grad in zip(values, numbers, grads, strict=True):
+    kept = map(attrgetter("_grad"), values) if grads is None else grads
+    for v, number, grad in zip(values, numbers, kept, strict=True):
         if v.op is not None:
             v.data = number  # which raises
         v._data, v._grad = number, grad

@@ -16,7 +16,7 @@ import numpy as np
 import engine
 from engine import Value
 from engine.errors import user_frame
-from engine.leaves import numbers_of
+from engine.leaves import numbers_of, set_leaves
 from engine.lines import Line
 from engine.randomness import drawing
 from nn.optim import Optimizer
@@ -119,14 +119,12 @@ class Watch:
         place = path.at_fault(theta, rows, draws)
         row = int(rows[place or 0])
         try:
-            for p, number in zip(self._parameters, theta.tolist(), strict=True):
-                p.data = number
+            set_leaves(self._parameters, theta.tolist())
             with drawing(*draws, place or 0):
                 loss = self._loss_of(row)
                 found = engine.find_nonfinite(loss, wrt=self._wrt, dtype=theta.dtype)
         finally:
-            for p, number in zip(self._parameters, before, strict=True):
-                p.data = number
+            set_leaves(self._parameters, before)
         if not found:
             return "", ""
         text = found.text if place is None else f"{found.text}, for row {row} of X"

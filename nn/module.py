@@ -21,7 +21,7 @@ from weakref import ref
 import numpy as np
 
 from engine import Value, modes
-from engine.leaves import all_given
+from engine.leaves import all_given, set_leaves
 from engine.trees import is_record, record_fields
 
 M = TypeVar("M", bound="Module")
@@ -296,8 +296,7 @@ class Module:
         if problems:
             raise RuntimeError(f"can't load into {type(self).__name__}: " + "; ".join(problems))
         for key, array in arrays.items():
-            for p, number in zip(values_of(own[key]), array.ravel().tolist(), strict=True):
-                p.data = number
+            set_leaves(values_of(own[key]), array.ravel().tolist())
 
     def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
         """Copy this module and all below it one by one, however deep they are nested."""

@@ -100,8 +100,7 @@ class ScalarPath:
 
     def at_fault(self, theta: Array, rows: Array, draws: tuple[int, int]) -> int:
         """Compute the losses, up to the first that is not finite, with their gradients."""
-        for p, number in zip(self._parameters, theta.tolist(), strict=True):
-            p.data = number
+        set_leaves(self._parameters, theta.tolist())
         steep: list[int] = []
         for place, row in enumerate(rows.tolist()):
             with engine.enable_grad(), drawing(*draws, place):

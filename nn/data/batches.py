@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from engine.errors import whole
 from nn.data.streams import Rows, streamed
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -150,15 +151,13 @@ class DataLoader:
     ) -> None:
         if len(dataset) == 0:
             raise ValueError("the data set is empty: there are no batches of it")
-        _check_count("batch_size", batch_size)
-        _check_count("block_size", 1 if block_size is None else block_size)
-        _check_count("window", window)
+        self.dataset, self.batch_size = dataset, whole("batch_size", batch_size, 1)
+        self.block_size = None if block_size is None else whole("block_size", block_size, 1)
+        self.window = whole("window", window, 1)
         if block_size is not None and not shuffle:
             raise ValueError("block_size is how rows are shuffled: set shuffle=True too")
         _check_generator(generator)
-        self.dataset, self.batch_size = dataset, int(batch_size)
         self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
-        self.block_size, self.window = block_size, window
         self._arrays: tuple[Array, ...] | None = None
 
     def __len__(self) -> int:
@@ -191,13 +190,6 @@ class DataLoader:
             order = _shuffled(size, drawn) if self.shuffle else range(size)
             rows = np.array(order, dtype=np.intp)
         return [rows[k * self.batch_size : (k + 1) * self.batch_size] for k in range(len(self))]
-
-
-def _check_count(name: str, number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise ValueError(f"{name} is a whole number, not {number!r}")
-    if number < 1:
-        raise ValueError(f"{name} is at least 1, not {number}")
 
 
 def _check_generator(generator: random.Random | None) -> None:

@@ -169,8 +169,7 @@ class Optimizer:
         values = self.parameters()
         theta = np.array(numbers_of(values))
         self.update(theta, np.array([p.grad for p in values]))
-        for p, number in zip(values, theta.tolist(), strict=True):
-            p.data = number
+        set_leaves(values, theta.tolist())
 
     def update(
         self, theta: Array, g: Array, loss: float = math.nan, evaluate: Evaluate | None = None

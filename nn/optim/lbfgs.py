@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.errors import whole
-from engine.leaves import numbers_of
+from engine.leaves import numbers_of, set_leaves
 from nn.optim.base import Array, Evaluate, Optimizer
 
 _LEAST_CURVATURE = 1e-10  # of a step that is remembered
@@ -95,16 +95,14 @@ class LBFGS(Optimizer):
         values = self.parameters()
 
         def evaluate(theta: Array) -> tuple[float, Array]:
-            for p, number in zip(values, theta.tolist(), strict=True):
-                p.data = number
+            set_leaves(values, theta.tolist())
             loss = closure()
             return float(getattr(loss, "data", loss)), np.array([p.grad for p in values])
 
         loss = closure()
         theta, g = np.array(numbers_of(values)), np.array([p.grad for p in values])
         self.update(theta, g, float(getattr(loss, "data", loss)), evaluate)
-        for p, number in zip(values, theta.tolist(), strict=True):
-            p.data = number
+        set_leaves(values, theta.tolist())
         return loss
 
     @np.errstate(all="ignore")
