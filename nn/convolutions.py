@@ -11,14 +11,14 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, TypeAlias
 
 import engine
-from engine import Value
 from engine.errors import whole
 from nn.init import Rng
-from nn.module import Module, values_of
+from nn.module import Module, fresh, values_of
 
 Sizes: TypeAlias = int | Sequence[int]  # one for all dimensions, or one for each
 
@@ -199,14 +199,10 @@ class _Conv(_Windows):
             self._around = [(n // 2, n - n // 2) for n in more]
         self.padding_mode = padding_mode
         sizes = [in_channels // groups, *self.kernel_size]
-        fan_in = math.prod(sizes)
-        bound = fan_in**-0.5
-
-        def drawn(count: int) -> list[Value]:
-            return [Value(rng.uniform(-bound, bound)) for _ in range(count)]
-
-        self.weight = _nested(drawn(out_channels * fan_in), [out_channels, *sizes])
-        self.bias = drawn(out_channels) if bias else None
+        bound = math.prod(sizes) ** -0.5
+        draw = partial(rng.uniform, -bound, bound)
+        self.weight = fresh(draw, out_channels, *sizes)
+        self.bias = fresh(draw, out_channels) if bias else None
 
     def forward(self, x: Any) -> list[Any]:
         """Return the channels that come out, each of nested lists."""
@@ -311,6 +307,8 @@ def _larger(x: Any, y: Any) -> Any:
 
 
 class _MaxPool(_Pool):
+    _in_repr = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -332,13 +330,6 @@ class _MaxPool(_Pool):
             odd = numbers[len(numbers) // 2 * 2 :]
             numbers = [*map(_larger, numbers[::2], numbers[1::2]), *odd]
         return numbers[0]
-
-    def extra_repr(self) -> str:
-        """Return the settings, as PyTorch shows them."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
 
 
 class MaxPool1d(_MaxPool):
@@ -365,6 +356,7 @@ class MaxPool2d(_MaxPool):
 
 
 class _AvgPool(_Pool):
+    _in_repr = ("kernel_size", "stride", "padding")
     divisor_override: int | None = None
 
     def __init__(
@@ -383,10 +375,6 @@ class _AvgPool(_Pool):
         numbers = [x for x in window if x is not None]
         count = len(window if self.count_include_pad else numbers)
         return engine.sum(numbers) / (self.divisor_override or count)
-
-    def extra_repr(self) -> str:
-        """Return the settings, as PyTorch shows them."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool1d(_AvgPool):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import engine
 from engine import Value
 from engine.errors import check_number, whole
 from nn.init import Rng
-from nn.module import Module
+from nn.module import Module, fresh
 
 
 def checked(layer: object, x: Any, size: int) -> Any:
@@ -165,13 +166,9 @@ class Linear(Module):
         self.in_features = whole("in_features", in_features, 1)
         self.out_features = whole("out_features", out_features, 1)
         bound = in_features**-0.5
-        self.weight = [
-            [Value(rng.uniform(-bound, bound)) for _ in range(in_features)]
-            for _ in range(out_features)
-        ]
-        self.bias = (
-            [Value(rng.uniform(-bound, bound)) for _ in range(out_features)] if bias else None
-        )
+        draw = partial(rng.uniform, -bound, bound)
+        self.weight = fresh(draw, out_features, in_features)
+        self.bias = fresh(draw, out_features) if bias else None
 
     def forward(self, x: Any) -> list[Any]:
         """Return the outputs, a list of Values."""
@@ -210,6 +207,8 @@ class ReLU(Activation):
 class LeakyReLU(Activation):
     """x for x > 0, else negative_slope * x."""
 
+    _in_repr = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
@@ -217,13 +216,11 @@ class LeakyReLU(Activation):
         """Return the activation of x."""
         return engine.leaky_relu(x, self.negative_slope)
 
-    def extra_repr(self) -> str:
-        """Return the settings, as PyTorch shows them."""
-        return f"negative_slope={self.negative_slope}"
-
 
 class ELU(Activation):
     """x for x > 0, else alpha * (e**x - 1)."""
+
+    _in_repr = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -231,10 +228,6 @@ class ELU(Activation):
     def function(self, x: Any) -> Any:
         """Return the activation of x."""
         return engine.elu(x, self.alpha)
-
-    def extra_repr(self) -> str:
-        """Return the settings, as PyTorch shows them."""
-        return f"alpha={self.alpha}"
 
 
 class SELU(Activation):
@@ -279,6 +272,8 @@ class Sigmoid(Activation):
 class Softplus(Activation):
     """log(1 + e**(beta*x)) / beta, and x itself where beta*x is above the threshold."""
 
+    _in_repr = ("beta", "threshold")
+
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         check_number("beta", beta)
         check_number("threshold", threshold)
@@ -290,10 +285,6 @@ class Softplus(Activation):
         """Return the activation of x."""
         scaled = self.beta * x
         return engine.where(scaled > self.threshold, x, engine.softplus(scaled) / self.beta)
-
-    def extra_repr(self) -> str:
-        """Return the settings, as PyTorch shows them."""
-        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class Dropout(Activation):
@@ -328,16 +319,13 @@ class Dropout(Activation):
 class _OverList(Module):
     """A function of a list of numbers, applied to the innermost lists: PyTorch's dim=-1."""
 
+    _in_repr = ("dim",)
+    function: Callable[[Any], Any]  # of a list of numbers
+
     def __init__(self, dim: int = -1) -> None:
         if dim != -1:
             raise ValueError(f"{type(self).__name__} works on the last dimension, -1, not {dim}")
         self.dim = dim
-
-    def extra_repr(self) -> str:
-        """Return the dimension, as PyTorch shows it."""
-        return f"dim={self.dim}"
-
-    function: Callable[[Any], Any]  # of a list of numbers
 
     def forward(self, x: Any) -> Any:
         """Return the same structure with the function's results."""
@@ -378,6 +366,8 @@ class Flatten(Module):
     [1.0, 2.0, 3.0, 4.0]
     """
 
+    _in_repr = ("start_dim", "end_dim")
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         if (start_dim, end_dim) != (1, -1):
             raise ValueError(
@@ -391,7 +381,3 @@ class Flatten(Module):
             return [x]
         refuse_pair(self, x)
         return [number for part in x for number in self.forward(part)]
-
-    def extra_repr(self) -> str:
-        """Return the dimensions, as PyTorch shows them."""
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -98,10 +98,6 @@ class Loss(Module):
             total = engine.sum(terms)
             return engine.div(total, engine.sum(weights)) if self.reduction == "mean" else total
 
-    def extra_repr(self) -> str:
-        """Return nothing, as PyTorch does."""
-        return ""
-
 
 class MSELoss(Loss):
     """(y - t)²: the mean squared error.

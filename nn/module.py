@@ -55,6 +55,7 @@ class Module:
     _own_programs: dict[Any, Any]
     training: bool = True
     example_dims: int = 1  # of an array that is one example for this module
+    _in_repr: tuple[str, ...] = ()  # the settings that its repr shows
     requires_grad: bool = True  # False where `requires_grad_` froze the parameters held here
 
     _slots: tuple[str, ...] = ()
@@ -312,7 +313,7 @@ class Module:
 
     def extra_repr(self) -> str:
         """Return what stands between the parentheses of the module's repr."""
-        return ""
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self._in_repr)
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -483,6 +484,16 @@ def values_of(item: Any) -> list[Value]:
     [Value(data=1.0, grad=0.0), Value(data=2.0, grad=0.0)]
     """
     return _leaves(item)
+
+
+def fresh(draw: Callable[[], float], *sizes: int) -> list[Any]:
+    """Return new Values in nested lists of these sizes, with numbers drawn in their order.
+
+    >>> fresh(lambda: 0.5, 2, 1)
+    [[Value(data=0.5, grad=0.0)], [Value(data=0.5, grad=0.0)]]
+    """
+    count, *others = sizes
+    return [fresh(draw, *others) if others else Value(draw()) for _ in range(count)]
 
 
 def frozen_in(module: Module) -> dict[Value, str]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import engine
-from engine import Value
 from engine.errors import whole
 from nn.init import Rng
 from nn.layers import Dropout, affine, checked, has_shape, positions
-from nn.module import Module
+from nn.module import Module, fresh
 
 State: TypeAlias = tuple[list[Any], ...]  # the hidden numbers, and those of an LSTM's cell
 Gates: TypeAlias = list[list[Any]]  # some numbers for each gate
@@ -89,13 +89,8 @@ class _Recurrent(Module):
     def _draw(self, shapes: Shapes, rng: Rng) -> None:
         """Have parameters, uniform on [-1/√hidden_size, 1/√hidden_size]."""
         bound = self.hidden_size**-0.5
-
-        def drawn(count: int, *sizes: int) -> list[Any]:
-            if sizes:
-                return [drawn(*sizes) for _ in range(count)]
-            return [Value(rng.uniform(-bound, bound)) for _ in range(count)]
-
-        vars(self).update({name: drawn(*shape) for name, shape in shapes})
+        draw = partial(rng.uniform, -bound, bound)
+        vars(self).update({name: fresh(draw, *shape) for name, shape in shapes})
 
     def _step(self, suffix: str, state: State, x: Any) -> State:
         """The state after a position."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import engine
@@ -24,7 +25,7 @@ from nn.layers import (
     has_shape,
     positions,
 )
-from nn.module import Module
+from nn.module import Module, fresh
 
 # What attention keeps of the positions so far: of each one its key and its value.
 Cache: TypeAlias = list[tuple[list[Any], list[Any]]]
@@ -46,10 +47,7 @@ class Embedding(Module):
     def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: Rng = random) -> None:
         self.num_embeddings = whole("num_embeddings", num_embeddings, 1)
         self.embedding_dim = whole("embedding_dim", embedding_dim, 1)
-        self.weight = [
-            [Value(rng.gauss(0.0, 1.0)) for _ in range(embedding_dim)]
-            for _ in range(num_embeddings)
-        ]
+        self.weight = fresh(partial(rng.gauss, 0.0, 1.0), num_embeddings, embedding_dim)
 
     def forward(self, x: Any) -> Any:
         """Return the row of a token, or nested lists of rows."""
@@ -249,9 +247,8 @@ class MultiheadAttention(Module):
         Dropout(dropout)  # which raises for what is no probability
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.bias, self.batch_first = bias, batch_first
-        weight = [[Value(0.0) for _ in range(embed_dim)] for _ in range(3 * embed_dim)]
-        self.in_proj_weight = xavier_uniform_(weight, rng=rng)
-        self.in_proj_bias = [Value(0.0) for _ in range(3 * embed_dim)] if bias else None
+        self.in_proj_weight = xavier_uniform_(fresh(float, 3 * embed_dim, embed_dim), rng=rng)
+        self.in_proj_bias = fresh(float, 3 * embed_dim) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, rng=rng)
         zeros_(self.out_proj.bias or [])
 
