@@ -13,6 +13,7 @@ from nn.inputs import Inputs
 from nn.losses import Loss
 from nn.module import Module
 from nn.predicting import Measure, Metric
+from nn.settings import names_of_all
 from nn.stopping import Best, EarlyStopping
 from nn.updates import History
 
@@ -74,11 +75,14 @@ class Evaluation:
 
     def _made(self) -> list[Measure]:
         """What measures the training data, and the validation data if there are any."""
-        options: dict[str, Any] = {"metrics": self.metrics, "path": self._path, "lenient": True}
+        options: dict[str, Any] = {"path": self._path, "lenient": True}
         options["times"] = self._times if self._history.path == "vectorised" else 1
-        measures = [Measure(self._model, self._examples.X, self._examples.y, **options)]
+        X, y, metrics = self._examples.X, self._examples.y, self.metrics
+        of_all = {name: metrics[name] for name in names_of_all(metrics)}
+        measures = [Measure(self._model, X, y, metrics=of_all, **options)]
         if self.validation is not None:
-            measures.append(Measure(self._model, *self.validation, loss=self._loss, **options))
+            options |= {"metrics": metrics, "loss": self._loss}
+            measures.append(Measure(self._model, *self.validation, **options))
         return measures
 
     def _per_example(self, loss: float, penalty: float) -> float:

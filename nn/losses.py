@@ -301,14 +301,18 @@ class GaussianNLLLoss(Loss):
 class HingeLoss(Loss):
     """max(0, 1 - t y): what a score y lacks to be on the side of its label t, -1 or 1, by 1.
 
-    It is the max-margin loss of micrograd's demo.
+    It is the max-margin loss of micrograd's demo. Raises ValueError for other labels, such as 0.
 
     >>> HingeLoss("none")([0.5, 0.5, 2.0], [1.0, -1.0, 1.0])
     [0.5, 1.5, 0.0]
     """
 
     def term(self, y: Any, t: Any) -> Any:
-        """Return the loss of one score."""
+        """Return the loss of one score. Raises ValueError where the label is not -1 or 1."""
+        if not t * t == 1.0:
+            raise ValueError(
+                f"HingeLoss takes labels -1 and 1, not {t:g}: of 0 and 1 make 2 * y - 1"
+            )
         return engine.relu(1.0 - t * y)
 
 

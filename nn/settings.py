@@ -57,7 +57,7 @@ def check_monitor(
     does not note."""
     if stopping is not None and not isinstance(stopping, EarlyStopping):
         raise TypeError(f"early_stopping is nn.EarlyStopping(patience=...), not {stopping!r}")
-    known = ["loss", *metrics]
+    known = ["loss", *names_of_all(metrics)]
     if validating:
         known += ["val_loss", *(f"val_{name}" for name in metrics)]
     for who, monitor in (
@@ -69,6 +69,11 @@ def check_monitor(
                 f"{who} looks at {monitor!r}, and this run notes {known}: give validation_data "
                 "for val_loss, and metrics"
             )
+
+
+def names_of_all(metrics: Mapping[str, Any]) -> list[str]:
+    """The metrics that are of the training data too: all but those of `held_out_alone`."""
+    return [name for name, f in metrics.items() if not getattr(f, "held_out_alone", False)]
 
 
 def check_steps(scheduler: Any, updates: int, epochs: int, anew: bool) -> None:

@@ -171,6 +171,13 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             self._learn_classes(y, classes, further)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes are {classes}, and were {self.classes_} at first")
+        if not first and self.model is None:
+            own = [weights.shape[1] for weights in self.coefs_[:-1]]
+            if (sizes := self._sizes()) != own:
+                raise ValueError(
+                    f"hidden_layer_sizes is {sizes}, and the model that this goes on with has "
+                    f"{own}: fit once with warm_start=False"
+                )
         if sample_weight is None:
             weights = None
         else:
@@ -206,6 +213,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
 
         def score(y: Array, outputs: Array) -> float:
             return float(self._score(y, outputs))
+
+        score.held_out_alone = True  # type: ignore[attr-defined]  # as in scikit-learn
 
         told: dict[str, Any] = {
             "loss": loss,
@@ -272,7 +281,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         if self.model is not None:
             return self._own(X, rng)
         inputs, parts = X.shape[1], list[Module]()
-        sizes = np.ravel(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        sizes = self._sizes()
         activations = _each("activation", self.activation, sizes)
         dropouts = _each("dropout", self.dropout, sizes)
         for size, activation, p in zip(sizes, activations, dropouts, strict=True):
@@ -282,6 +291,9 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         parts.append(Linear(inputs, self.n_outputs_, rng=rng))
         output_layer = _OUTPUT_LAYERS.get(type(self._loss()))
         return Sequential(*parts, *([output_layer()] if output_layer else []))
+
+    def _sizes(self) -> list[Any]:
+        return np.ravel(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
 
     def _own(self, X: Array, rng: random.Random) -> Module:
         """The model that the user's function makes."""

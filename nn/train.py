@@ -109,9 +109,10 @@ def fit(
 
     After every `evaluate_every` epochs and the last one, the loss on `validation_data` (X and y, or
     a loader) and the `metrics`, functions of y and the predictions such as `nn.metrics.accuracy`,
-    of both sets of data are noted in the History, and `early_stopping` looks at them. After every
-    epoch each callback is called with its number and the History so far, and at the end those that
-    have a method `at_end` by it, with the History.
+    of both sets of data are noted in the History, and `early_stopping` looks at them; a function
+    with a true attribute `held_out_alone` is of the validation data, which takes less time. After
+    every epoch each callback is called with its number and the History so far, and at the end those
+    that have a method `at_end` by it, with the History.
 
     `path` is "scalar" (every example on Values), "vectorised" (the same code, compiled), or
     "auto", which takes "vectorised" where the model compiles; the History says which, and why.

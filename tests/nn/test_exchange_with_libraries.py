@@ -268,6 +268,16 @@ def test_other_estimators_are_refused(mlp: Callable[..., Any]) -> None:
             nn.read(estimator)
 
 
+def test_of_a_pipeline_the_last_step_is_named(mlp: Callable[..., Any]) -> None:
+    pipeline = pytest.importorskip("sklearn.pipeline")
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    fitted = mlp("MLPRegressor", X[:, 0])
+    steps = pipeline.Pipeline([("scaled", preprocessing.StandardScaler()), ("net", fitted)])
+    with pytest.raises(nn.ReadError, match=r"its last step, nn\.read\(pipeline\['net'\]\)"):
+        nn.read(steps)
+    assert difference(nn.read(steps["net"]), fitted.predict(X)[:, None]) < 1e-13
+
+
 def test_estimators_of_ours_have_their_network() -> None:
     pytest.importorskip("sklearn")
     from nn.sklearn import MLPRegressor

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,21 @@ def test_the_hinge_loss_is_micrograds() -> None:
     loss.backward()
     assert loss.data == (0.5 + 1.5 + 0.0 + 0.0) / 4
     assert [x.grad for x in scores] == [-0.25, 0.25, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("path", ["scalar", "vectorised"])
+def test_the_hinge_loss_refuses_labels_0_and_1(path: Any) -> None:
+    """Those of other losses for yes and no: with 0 there would be nothing to learn."""
+    with pytest.raises(ValueError, match=r"labels -1 and 1, not 0: of 0 and 1 make 2 \* y - 1$"):
+        nn.HingeLoss()([Value(0.5), Value(0.5)], [1, 0])
+    with pytest.raises(ValueError, match="labels -1 and 1, not nan"):
+        nn.HingeLoss()(0.5, math.nan)
+    model = nn.Linear(1, 1)
+    before, optimizer = [p.data for p in model.parameters()], nn.SGD(model.parameters())
+    options = {"loss": nn.HingeLoss(), "optimizer": optimizer, "path": path, "progress": False}
+    with pytest.raises(ValueError, match="labels -1 and 1, not 0"):
+        nn.fit(model, [[1.0], [2.0], [3.0]], [[1.0], [1.0], [0.0]], epochs=1, **options)
+    assert path == "scalar" or [p.data for p in model.parameters()] == before
 
 
 def test_weights_of_positive_labels_are_one_number_or_one_a_column() -> None:

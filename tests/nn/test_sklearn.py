@@ -277,6 +277,17 @@ def test_fitting_goes_on_with_partial_fit_and_warm_start() -> None:
     assert first.classes_.tolist() == ["left", "right", "up"]
 
 
+def test_fitting_does_not_go_on_with_other_layers() -> None:
+    estimator = MLPRegressor(**SMALL | {"hidden_layer_sizes": (3,)}, warm_start=True, max_iter=1)
+    estimator.fit(X3, numbers).set_params(hidden_layer_sizes=[3]).fit(X3, numbers)
+    estimator.set_params(hidden_layer_sizes=(4, 2))
+    for again in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=r"sizes is \[4, 2\], and the model .* has \[3\]: fit"):
+            again(X3, numbers)
+    widths = [len(b) for b in estimator.set_params(warm_start=False).fit(X3, numbers).intercepts_]
+    assert widths == [4, 2, 1]
+
+
 # --- what scikit-learn's lack ----------------------------------------------------------------
 
 
@@ -291,7 +302,21 @@ def test_early_stopping_is_on_rows_that_are_given_or_held_out() -> None:
     assert held_out.t_ == 90 * held_out.n_iter_
     only_looking = MLPRegressor(**SMALL, max_iter=4).fit(X3, numbers, X_val=X3, y_val=numbers)
     assert len(only_looking.validation_curve_) == 4
+    assert "score" not in only_looking.history_.metrics
     assert only_looking.validation_scores_[-1] == pytest.approx(only_looking.score(X3, numbers))
+
+
+def test_only_rows_that_are_held_out_are_scored() -> None:
+    """As in scikit-learn: the rows to learn from would take nine times as long."""
+    scored = []
+
+    class Counting(MLPRegressor):
+        def _score(self, targets: Any, outputs: Any) -> float:
+            scored.append(len(targets))
+            return super()._score(targets, outputs)
+
+    fitted = Counting(**SMALL, early_stopping=True, max_iter=3).fit(X3, numbers)
+    assert scored == [12] * 3 and len(fitted.validation_scores_) == 3
 
 
 def test_layers_have_their_own_activations_and_dropout() -> None:
