@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
@@ -63,9 +64,9 @@ def in_a_line(
     """Do it, and return its exit code; some errors, and Ctrl-C, are told in a line."""
     try:
         return work()
-    except BrokenPipeError:
-        raise  # nobody reads on
     except errors as error:
+        if isinstance(error, BrokenPipeError) or getattr(error, "errno", 0) == errno.ENOSPC:
+            raise  # which `to_the_end` tells
         return fail(str(error))
     except KeyboardInterrupt:
         if stopped:
