@@ -29,9 +29,11 @@ def _each(function: Callable[[int, float], Any], steps: Array, setting: Any) -> 
     return np.array([function(k, x) for k, x in zip(steps.tolist(), settings, strict=True)])
 
 
-def _sign(group: dict[str, Any]) -> float:
-    """What the gradient is multiplied by, so that the rule goes down."""
-    return -1.0 if group["maximize"] else 1.0
+def _told(group: dict[str, Any], steps: Array, *settings: Any) -> Array:
+    """What a rule is told, one row an update: the sign of the gradient, so that it goes down, and
+    the group's settings of these names, or what is computed of them."""
+    sign = -1.0 if group["maximize"] else 1.0
+    return rows(steps, sign, *(group[x] if isinstance(x, str) else x for x in settings))
 
 
 class SGD(Optimizer):
@@ -69,15 +71,8 @@ class SGD(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return rows(
-            steps,
-            _sign(group),
-            group["weight_decay"],
-            group["lr"],
-            group["momentum"],
-            np.where(steps == 0, 1.0, 1.0 - group["dampening"]),
-            group["nesterov"],
-        )
+        undamped = np.where(steps == 0, 1.0, 1.0 - group["dampening"])
+        return _told(group, steps, "weight_decay", "lr", "momentum", undamped, "nesterov")
 
 
 class _Moments(Optimizer):
@@ -98,17 +93,10 @@ class _Moments(Optimizer):
         return np.array([_each(lambda k, beta: beta**k, steps + 1, b) for b in group["betas"]])
 
     def _of_moments(self, group: dict[str, Any]) -> tuple[Any, ...]:
-        """The settings that rules of two moments begin with: sign, decay, betas."""
-        beta1, beta2 = group["betas"]
-        decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
-        return (
-            _sign(group),
-            0.0 if decoupled else decay,
-            1.0 - group["lr"] * decay if decoupled else 1.0,
-            1.0 - beta1,
-            beta2,
-            1.0 - beta2,
-        )
+        """The settings that rules of two moments begin with: decay in two ways, and betas."""
+        (beta1, beta2), decay = group["betas"], group["weight_decay"]
+        both = (0.0, 1.0 - group["lr"] * decay) if group["decoupled_weight_decay"] else (decay, 1.0)
+        return (*both, 1.0 - beta1, beta2, 1.0 - beta2)
 
 
 class Adam(_Moments):
@@ -144,14 +132,8 @@ class Adam(_Moments):
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update: the bias corrections are in them."""
         correction1, correction2 = 1.0 - self._powers(group, steps)
-        return rows(
-            steps,
-            *self._of_moments(group),
-            group["lr"] / correction1,
-            np.sqrt(correction2),
-            group["eps"],
-            group["amsgrad"],
-        )
+        size, root = group["lr"] / correction1, np.sqrt(correction2)
+        return _told(group, steps, *self._of_moments(group), size, root, "eps", "amsgrad")
 
 
 class AdamW(Adam):
@@ -211,15 +193,8 @@ class Adamax(_Moments):
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
         beta1, beta2 = group["betas"]
-        return rows(
-            steps,
-            _sign(group),
-            group["weight_decay"],
-            1.0 - beta1,
-            beta2,
-            group["lr"] / (1.0 - self._powers(group, steps)[0]),
-            group["eps"],
-        )
+        size = group["lr"] / (1.0 - self._powers(group, steps)[0])
+        return _told(group, steps, "weight_decay", 1.0 - beta1, beta2, size, "eps")
 
 
 class NAdam(_Moments):
@@ -264,15 +239,9 @@ class NAdam(_Moments):
         def momentum(k: int, beta: float) -> Any:
             return beta * (1.0 - 0.5 * 0.96 ** (k * decay))
 
-        return rows(
-            steps,
-            *self._of_moments(group),
-            group["lr"],
-            _each(momentum, steps + 1, beta1),
-            _each(momentum, steps + 2, beta1),
-            1.0 - self._powers(group, steps)[1],
-            group["eps"],
-        )
+        momenta = (_each(momentum, steps + k, beta1) for k in (1, 2))
+        correction2 = 1.0 - self._powers(group, steps)[1]
+        return _told(group, steps, *self._of_moments(group), "lr", *momenta, correction2, "eps")
 
 
 class RAdam(_Moments):
@@ -313,13 +282,9 @@ class RAdam(_Moments):
         known = length > 5.0
         ratio = (length - 4.0) * (length - 2.0) * longest
         ratio = ratio / np.where(known, (longest - 4.0) * (longest - 2.0) * length, 1.0)
-        return rows(
-            steps,
-            *self._of_moments(group),
-            group["lr"] / (1.0 - power1),
-            np.sqrt(np.where(known, ratio * (1.0 - power2), 0.0)),
-            group["eps"],
-        )
+        size = group["lr"] / (1.0 - power1)
+        rectified = np.sqrt(np.where(known, ratio * (1.0 - power2), 0.0))
+        return _told(group, steps, *self._of_moments(group), size, rectified, "eps")
 
 
 class RMSprop(Optimizer):
@@ -355,17 +320,8 @@ class RMSprop(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return rows(
-            steps,
-            _sign(group),
-            group["weight_decay"],
-            group["lr"],
-            group["alpha"],
-            1.0 - group["alpha"],
-            group["eps"],
-            group["momentum"],
-            group["centered"],
-        )
+        averaged = ("alpha", 1.0 - group["alpha"], "eps")
+        return _told(group, steps, "weight_decay", "lr", *averaged, "momentum", "centered")
 
 
 class Adagrad(Optimizer):
@@ -403,13 +359,8 @@ class Adagrad(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return rows(
-            steps,
-            _sign(group),
-            group["weight_decay"],
-            group["lr"] / (1.0 + steps * group["lr_decay"]),
-            group["eps"],
-        )
+        rate = group["lr"] / (1.0 + steps * group["lr_decay"])
+        return _told(group, steps, "weight_decay", rate, "eps")
 
 
 class Adadelta(Optimizer):
@@ -447,12 +398,4 @@ class Adadelta(Optimizer):
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
-        return rows(
-            steps,
-            _sign(group),
-            group["weight_decay"],
-            group["lr"],
-            group["rho"],
-            1.0 - group["rho"],
-            group["eps"],
-        )
+        return _told(group, steps, "weight_decay", "lr", "rho", 1.0 - group["rho"], "eps")
