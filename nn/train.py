@@ -270,26 +270,23 @@ class _Run:
                 while self.epoch < self.settings.epochs and not history.stopped:
                     self._some_epochs()
                     self._between_epochs()
-            if self._checkpoints is not None:
-                self._checkpoints.save(self._progress())
+            self._save()
             self._evaluation.restore_best(self.theta)
             if self.group.leads:
                 self._evaluation.check()
         except DivergenceError as end:
             history.stopped = str(end)
             self._note_epochs()
-            if self._checkpoints is not None:
-                self._checkpoints.save(self._progress())
+            self._save()
             self._evaluation.restore_best(self.theta)
             if self.group.leads:
                 warnings.warn(f"the run stopped: {end}", RuntimeWarning, stacklevel=3)
         except DistributedError:
-            if self._checkpoints is not None:
-                self._checkpoints.save(self._progress())
+            self._save()
             raise
         except KeyboardInterrupt as interrupt:
-            if isinstance(interrupt, Stopped) and self._checkpoints is not None:
-                self._checkpoints.save(self._progress())
+            if isinstance(interrupt, Stopped):
+                self._save()
             history.stopped = f"Ctrl-C in epoch {self.epoch + 1} of {self.settings.epochs}"
             kept = "best" if self._evaluation.restore_best(self.theta) else "last"
             if self.settings.progress:
@@ -431,6 +428,10 @@ class _Run:
         if self.settings.progress:
             self.bar.say(f"going on from {self._checkpoints.path}, after {done:.4g} epochs")
 
+    def _save(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.save(self._progress())
+
     def _take_over(self, progress: dict[str, Any]) -> None:
         """Be where another run, or another process, is."""
         self.epoch = progress["epoch"]
@@ -569,10 +570,8 @@ class _Run:
             losses, weights = np.array(history.step_loss[part]), np.array(history.step_weight[part])
             total, weight = losses.sum(), float(self.examples.each_epoch)
             if self.mean:  # of no terms it is nan, and counts for nothing
-                total, weight = (
-                    np.dot(losses[weights != 0.0], weights[weights != 0.0]),
-                    weights.sum(),
-                )
+                counted = weights != 0.0
+                total, weight = np.dot(losses[counted], weights[counted]), weights.sum()
             history.loss.append(float(total) / float(weight) if weight else math.nan)
 
     def _note_time(self) -> None:
@@ -580,9 +579,8 @@ class _Run:
 
     def _described(self) -> str:
         """What stands beside the progress after an epoch."""
-        lists = self.history.monitored
-        parts = [f"{name} {numbers[-1]:.4g}" for name, numbers in lists.items() if numbers]
-        return ", ".join(parts)
+        lists = self.history.monitored.items()
+        return ", ".join(f"{name} {numbers[-1]:.4g}" for name, numbers in lists if numbers)
 
 
 def _l2_of(model: Module, parameters: Sequence[Value], l2: float) -> Array | None:
