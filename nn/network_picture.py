@@ -14,9 +14,9 @@ import numpy as np
 
 import engine
 from nn import plots
-from nn.containers import Sequential
-from nn.layers import MLP, Layer, Linear, Neuron
-from nn.module import Module, evaluating, values_of
+from nn.exchange import parts
+from nn.layers import Linear
+from nn.module import Module, evaluating
 
 _SHOWN = 16  # circles of a column at most; of more, the first and the last ones
 _ROOM_FOR_TEXT = 12  # circles up to which each has its number written in it
@@ -111,10 +111,10 @@ def _draw_edges(ax: Any, columns: list[_Column], first: int) -> None:
 
     if len(columns) < 2:
         return
-    drawn = [c.weights[np.ix_(c.shown, before.shown)] for before, c in _pairs(columns)]
+    drawn = [c.weights[np.ix_(c.shown, before.shown)] for before, c in pairwise(columns)]
     most = max(float(np.abs(weights).max()) for weights in drawn) or 1.0
     edges, numbers = [], []
-    pairs = zip(_pairs(columns), drawn, strict=True)
+    pairs = zip(pairwise(columns), drawn, strict=True)
     for place, ((before, column), weights) in enumerate(pairs, first):
         for row, to in enumerate(column.heights):
             for i, start in enumerate(before.heights):
@@ -162,10 +162,6 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
     return circles
 
 
-def _pairs(columns: list[_Column]) -> list[tuple[_Column, _Column]]:
-    return list(pairwise(columns))
-
-
 # --- what there is to draw ---
 
 
@@ -173,44 +169,22 @@ def _columns(model: Module, x: list[float] | None) -> list[_Column]:
     """The columns of a model, with their activations if there is an example."""
     columns: list[_Column] = []
     value: Any = x
-    for module in _in_turn(model):
-        weights = _weights(module)
-        if weights is not None:
-            if not columns:
-                columns.append(_Column(weights.shape[1], x))
-            columns.append(_Column(len(weights), weights=weights))
+    for _, layer in parts.row(model):
+        if isinstance(layer, Linear):
+            weights = layer.state_dict()["weight"]
+            columns += [] if columns else [_Column(layer.in_features, x)]
+            columns.append(_Column(layer.out_features, weights=weights))
+        elif layer.parameters():
+            raise TypeError(
+                "draw_network draws dense layers (Linear, Neuron, Layer, MLP) in Sequential, not a "
+                f"{type(layer).__name__}; engine.draw(model(x)) draws any computation"
+            )
         if x is not None:
-            with engine.no_grad(), evaluating(model):
-                value = module(value if isinstance(value, list) else [value])
+            with engine.no_grad(), evaluating(layer):
+                value = layer(value)
+            value = value if isinstance(value, list) else [value]
             if columns:
-                outputs = value if isinstance(value, list) else [value]
-                columns[-1].activations = [engine.Value.item(y) for y in outputs]
+                columns[-1].activations = [engine.Value.item(y) for y in value]
     if not columns:
         raise TypeError(f"{type(model).__name__} has no dense layers to draw")
     return columns
-
-
-def _in_turn(model: Module) -> list[Module]:
-    """The modules that an example passes, one after the other."""
-    if isinstance(model, Sequential | MLP):
-        parts = model.layers if isinstance(model, MLP) else list(model.children())
-        return [module for part in parts for module in _in_turn(part)]
-    if model.parameters() and _weights(model) is None:
-        raise TypeError(
-            "draw_network draws dense layers (Linear, Neuron, Layer, MLP) in Sequential, not a "
-            f"{type(model).__name__}; engine.draw(model(x)) draws any computation"
-        )
-    return [model]
-
-
-def _weights(module: Module) -> Any:
-    """The weights of a dense layer, (outputs, inputs), or None for another module."""
-    if isinstance(module, Linear):
-        rows = module.weight
-    elif isinstance(module, Layer):
-        rows = [neuron.w for neuron in module.neurons]
-    elif isinstance(module, Neuron):
-        rows = [module.w]
-    else:
-        return None
-    return np.array([[w.data for w in values_of(row)] for row in rows])
