@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 from engine import spreading
 from engine.compiled import threads
 from engine.files import make_writable, write_whole
+from engine.showing import aligned
 from nn.programs import Options, load
 from nn.progress import Bar
 
@@ -204,7 +205,8 @@ def table(rows: Sequence[Row], grid: Grid, by: str | None = None) -> str:
     if by is not None:
         place = len(varied) + 1 + shown.index(by)
         told.sort(key=_rank(place, -1.0 if "accuracy" in by else 1.0))
-    lines = _aligned([[*varied, "runs", *shown], *told])
+    cells = [[*varied, "runs", *shown], *told]
+    lines = aligned([[_text(cell) for cell in line] for line in cells], ())
     lines.append(f"medians over {len(grid['seed'])} seeds" + (f", by {by}" if by else ""))
     named = [name for name in grid if name == "seed" or name in varied]
     for row in rows:
@@ -225,12 +227,6 @@ def _median(numbers: Sequence[float]) -> float | None:
 
 def _rank(place: int, sign: float) -> Callable[[list[Any]], tuple[bool, float]]:
     return lambda cells: (cells[place] is None, sign * (cells[place] or 0.0))
-
-
-def _aligned(cells: Sequence[Sequence[Any]]) -> list[str]:
-    texts = [[_text(cell) for cell in line] for line in cells]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    return ["  ".join(map(str.rjust, line, widths)).rstrip() for line in texts]
 
 
 def _text(cell: Any) -> str:
