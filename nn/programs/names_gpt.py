@@ -114,7 +114,6 @@ def run(options: Options) -> Report:
     Raises ValueError for more points than half of the names.
     """
     points = POINTS if options.points is None else options.points
-    epochs = EPOCHS if options.epochs is None else options.epochs
     names = first_names()
     if 2 * points > len(names):
         raise ValueError(
@@ -123,38 +122,24 @@ def run(options: Options) -> Report:
         )
     rng = random.Random(options.seed)
     rng.shuffle(names)
-    X_train, y_train = encoded(names[:points])
-    X_test, y_test = encoded(names[points : 2 * points])
+    X, y = encoded(names[: 2 * points])
     model = GPT(rng)
-    loss = nn.CrossEntropyLoss()
-    optimizer = nn.Adam(model.parameters(), lr=LEARNING_RATE, betas=BETAS)
-    updates = max(1, points * epochs)
-    history = nn.fit(
+    p = common.Problem(
         model,
-        X_train,
-        y_train,
-        loss=loss,
-        optimizer=optimizer,
-        scheduler=nn.LambdaLR(optimizer, lambda k: 1.0 - k / updates, interval="step"),
-        epochs=epochs,
+        nn.CrossEntropyLoss(),
+        nn.Adam(model.parameters(), lr=LEARNING_RATE, betas=BETAS),
+        *(X[:points], y[:points], X[points:], y[points:]),
+        points,
+        EPOCHS,
         batch_size=1,
-        path=options.path,  # type: ignore[arg-type]  # fit checks it
-        progress=not options.quiet,
-        **options.of_fit(),
+        is_classified=False,
     )
-    comparison = common.compare_paths(model, X_train[:1], y_train[:1], loss)
+    updates = max(1, points * (EPOCHS if options.epochs is None else options.epochs))
+    falling = nn.LambdaLR(p.optimizer, lambda k: 1.0 - k / updates, interval="step")
+    history = p.fit(options, scheduler=falling)
+    comparison = p.compare_paths(1)
     figures = {
-        "program": "names-gpt",
-        "path": history.path,
-        "seed": options.seed,
-        "points": points,
-        "epochs": epochs,
-        "steps": len(history.step_loss),
-        "seconds": round(history.seconds, 3),
-        "train_loss": nn.evaluate(model, X_train, y_train, loss=loss),
-        "test_loss": nn.evaluate(model, X_test, y_test, loss=loss),
-        "train_accuracy": None,
-        "test_accuracy": None,
+        **common.figures("names-gpt", p, options, history),
         **common.compared(comparison),
         "samples": [made_up(model, rng) for _ in range(SAMPLES)],
     }

@@ -37,6 +37,7 @@ class Problem:
     shuffle: bool = False
     dtype: str = "float64"
     l2: float = 0.0
+    is_classified: bool = True  # whether rows of y are classes, of which some share is right
 
     def fit(self, options: Options, **more: Any) -> nn.History:
         """Train the model, on the path and as long as the options say; return the History."""
@@ -109,8 +110,8 @@ def figures(
         "seconds": round(history.seconds, 3),
         "train_loss": problem.train_loss(),
         "test_loss": problem.test_loss(),
-        "train_accuracy": problem.train_accuracy(),
-        "test_accuracy": problem.test_accuracy(),
+        "train_accuracy": problem.train_accuracy() if problem.is_classified else None,
+        "test_accuracy": problem.test_accuracy() if problem.is_classified else None,
         "batches": problem.batches,
     }
 
