@@ -36,6 +36,20 @@ def frozen(name: str) -> Figures:
     return figures
 
 
+def either(name: str, live: Callable[[Any], Figures]) -> Any:
+    """Return a fixture of PyTorch's figures, by the names of the cases: those of a file, and, where
+    oracles are asked, those that `live` makes with PyTorch."""
+    import pytest  # which those who write the files need not have
+
+    params = ["frozen", pytest.param("live", marks=pytest.mark.oracle)]
+
+    @pytest.fixture(params=params, scope="module")
+    def figures(request: Any) -> Figures:
+        return frozen(name) if request.param == "frozen" else live(pytest.importorskip("torch"))
+
+    return figures
+
+
 def mapped(function: Callable[[Any], Any], item: Any) -> Any:
     """Return nested lists and dicts with a function applied to what is inside."""
     if isinstance(item, dict):

@@ -31,7 +31,7 @@ from oracle_cases import (
     TRAINING_STEPS,
     Figures,
     activation,
-    frozen,
+    either,
     mapped,
     nn_figures,
     numbers,
@@ -40,16 +40,7 @@ from oracle_cases import (
     weighted,
 )
 
-
-@pytest.fixture(
-    params=["frozen", pytest.param("live", marks=pytest.mark.oracle)],
-    scope="module",
-)
-def figures(request: pytest.FixtureRequest) -> Figures:
-    """PyTorch's figures by the names of the cases."""
-    if request.param == "frozen":
-        return frozen("nn_figures")
-    return nn_figures(pytest.importorskip("torch"))
+figures = either("nn_figures", nn_figures)
 
 
 def assert_agree(actual: Any, expected: Any, tolerance: float, absolute: bool = False) -> None:

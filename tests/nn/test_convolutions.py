@@ -25,18 +25,9 @@ from convolution_cases import (
     weighted,
 )
 from engine import Value
-from oracle_cases import Figures, frozen, mapped, state_of
+from oracle_cases import Figures, either, mapped, state_of
 
-
-@pytest.fixture(
-    params=["frozen", pytest.param("live", marks=pytest.mark.oracle)],
-    scope="module",
-)
-def figures(request: pytest.FixtureRequest) -> Figures:
-    """PyTorch's figures by the names of the cases."""
-    if request.param == "frozen":
-        return frozen("convolution_figures")
-    return convolution_figures(pytest.importorskip("torch"), state_of)
+figures = either("convolution_figures", lambda torch: convolution_figures(torch, state_of))
 
 
 def assert_agree(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:

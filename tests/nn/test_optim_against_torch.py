@@ -37,18 +37,9 @@ from optimizer_cases import (
     steps_on,
     verdict,
 )
-from oracle_cases import Figures, frozen, numbers
+from oracle_cases import Figures, either, numbers
 
-
-@pytest.fixture(
-    params=["frozen", pytest.param("live", marks=pytest.mark.oracle)],
-    scope="module",
-)
-def figures(request: pytest.FixtureRequest) -> Figures:
-    """PyTorch's figures by the names of the cases."""
-    if request.param == "frozen":
-        return frozen("optimizer_figures")
-    return optimizer_figures(pytest.importorskip("torch"))
+figures = either("optimizer_figures", optimizer_figures)
 
 
 def assert_agree(actual: Any, expected: Any) -> None:
