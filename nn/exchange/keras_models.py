@@ -24,6 +24,7 @@ from nn.exchange.parts import (
     File,
     ReadError,
     activation,
+    convolution,
     linear,
     made,
     member,
@@ -214,48 +215,38 @@ def _convolution(path: File, layer: Any, kernel: Array, bias: Array | None) -> M
     for key, values in {"padding": ("valid", "same"), "data_format": ("channels_last",)}.items():
         if config[key] not in values:
             raise ReadError(path, config["name"], f"its {key} is {config[key]!r}, not {values}")
-    arrays = {"weight": np.moveaxis(kernel, (-1, -2), (0, 1))}
-    arguments = {
-        "in_channels": kernel.shape[-2] * config["groups"],
-        "out_channels": kernel.shape[-1],
-        "kernel_size": [*kernel.shape[:-2]],
-        "stride": config["strides"],
-        "padding": 0 if config["padding"] == "valid" else "same",
-        "dilation": config["dilation_rate"],
-        "groups": config["groups"],
-        "bias": bias is not None,
-        "padding_mode": "zeros",
-    }
-    ours = layer["class_name"].lower().capitalize()
-    arrays |= {} if bias is None else {"bias": bias}
-    return made(path, config["name"], ours, arrays, **arguments)
+    weight, padding = np.moveaxis(kernel, (-1, -2), (0, 1)), config["padding"]
+    return convolution(
+        *(path, config["name"], weight, bias, config["groups"]),
+        stride=config["strides"],
+        padding=0 if padding == "valid" else padding,
+        dilation=config["dilation_rate"],
+    )
 
 
 # Of a layer without arrays: ours, its arguments, and what others must be as here.
 _Plain: TypeAlias = Callable[[Any], tuple[str, dict[str, Any], dict[str, Any]]]
 
 
-def _pooling(ours: str, **others: Any) -> _Plain:
+def _pooling(ours: str) -> _Plain:
     return lambda config: (
         ours,
-        {"kernel_size": config["pool_size"], "stride": config["strides"], "padding": 0, **others},
+        {"kernel_size": config["pool_size"], "stride": config["strides"]},
         {"padding": "valid", "data_format": "channels_last"},
     )
 
 
-_MAX = {"dilation": 1, "return_indices": False, "ceil_mode": False}
-_MEAN = {"ceil_mode": False, "count_include_pad": True}
 _PLAIN: dict[str, _Plain] = {
-    "AveragePooling1D": _pooling("AvgPool1d", **_MEAN),
-    "AveragePooling2D": _pooling("AvgPool2d", **_MEAN, divisor_override=None),
+    "AveragePooling1D": _pooling("AvgPool1d"),
+    "AveragePooling2D": _pooling("AvgPool2d"),
     "Dropout": lambda config: ("Dropout", {"p": config["rate"]}, {}),
     "ELU": lambda config: ("ELU", {"alpha": config["alpha"]}, {}),
-    "Flatten": lambda config: ("Flatten", {"start_dim": 1, "end_dim": -1}, {}),
+    "Flatten": lambda config: ("Flatten", {}, {}),
     "LeakyReLU": lambda config: ("LeakyReLU", {"negative_slope": _slope(config)}, {}),
-    "MaxPooling1D": _pooling("MaxPool1d", **_MAX),
-    "MaxPooling2D": _pooling("MaxPool2d", **_MAX),
+    "MaxPooling1D": _pooling("MaxPool1d"),
+    "MaxPooling2D": _pooling("MaxPool2d"),
     "ReLU": lambda config: ("ReLU", {}, {"max_value": None, "negative_slope": 0, "threshold": 0}),
-    "Softmax": lambda config: ("Softmax", {"dim": -1}, {"axis": -1}),
+    "Softmax": lambda config: ("Softmax", {}, {"axis": -1}),
 }
 
 
@@ -294,8 +285,7 @@ def _layer_norm(path: File, layer: Any, arrays: Sequence[Array]) -> Module:
         reason = "it has neither scale nor center, and its size is not told"
         raise ReadError(path, config["name"], reason)
     weight = found.setdefault("weight", np.ones_like(arrays[0]))
-    shape, eps, shifts = [*weight.shape], config["epsilon"], "bias" in found
-    told = {"normalized_shape": shape, "eps": eps, "elementwise_affine": True, "bias": shifts}
+    told = {"normalized_shape": [*weight.shape], "eps": config["epsilon"], "bias": "bias" in found}
     return made(path, config["name"], "LayerNorm", found, **told)
 
 

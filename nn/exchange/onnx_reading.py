@@ -19,7 +19,7 @@ from engine import Value
 from nn.containers import Sequential
 from nn.exchange.onnx_activations import MOST, activation_of, is_elementwise
 from nn.exchange.onnx_graphs import DOMAINS, Graph, Part, decimal, name_of
-from nn.exchange.parts import Array, activation, linear, made
+from nn.exchange.parts import Array, activation, convolution, linear, made
 from nn.layers import Flatten, LeakyReLU
 from nn.module import Module
 
@@ -253,10 +253,9 @@ class _Reader(Graph):
         self.on_last_axis(node, told.get("axis", -1))
         names = ("weight", "bias")[: len(node.input) - 1]
         arrays = {name: self.row(node, place).reshape(-1) for place, name in enumerate(names, 1)}
-        told = {"eps": told.get("epsilon", 1e-5), "elementwise_affine": True}
-        shape = [arrays["weight"].size]
-        told |= {"normalized_shape": shape, "bias": "bias" in arrays}
-        return made(self.file, name_of(node), "LayerNorm", arrays, **told)
+        own = {"eps": told.get("epsilon", 1e-5), "bias": "bias" in arrays}
+        own["normalized_shape"] = [arrays["weight"].size]
+        return made(self.file, name_of(node), "LayerNorm", arrays, **own)
 
     def dropout(self, node: Any, told: dict[str, Any]) -> Module:
         """A Dropout, which does nothing in evaluation mode."""
@@ -293,32 +292,20 @@ class _Reader(Graph):
         ]
         self.shape = [self.shape[0], channels, *(0 if told.get("ceil_mode") else n for n in sizes)]
         padding = before if before == after else "same"
-        return {"kernel_size": size, "stride": steps, "padding": padding, "dilation": spread}
+        return {"stride": steps, "padding": padding, "dilation": spread}
 
     def conv(self, node: Any, told: dict[str, Any]) -> Module:
         """A convolution."""
-        arrays = {"weight": self.numbers(node, 1)}
-        if len(node.input) > 2 and node.input[2]:
-            arrays["bias"] = self.numbers(node, 2)
-        if arrays["weight"].ndim < 3:
+        weight = self.numbers(node, 1)
+        bias = self.numbers(node, 2) if len(node.input) > 2 and node.input[2] else None
+        if weight.ndim < 3:
             raise self.error(node, "its weight has no windows")
-        (outputs, inputs, *size), groups = arrays["weight"].shape, told.get("group", 1)
+        (outputs, inputs, *size), groups = weight.shape, told.get("group", 1)
         if len(self.shape) > 1 and self.shape[1] not in (0, inputs * groups):
             took = f"it takes {inputs * groups} channels, and is given {self.shape[1]}"
             raise self.error(node, took)
         windows = self.slid(node, told, list(size), outputs)
-        return made(
-            self.file,
-            name_of(node),
-            f"Conv{len(size)}d",
-            arrays,
-            in_channels=inputs * groups,
-            out_channels=outputs,
-            groups=groups,
-            bias="bias" in arrays,
-            padding_mode="zeros",
-            **windows,
-        )
+        return convolution(self.file, name_of(node), weight, bias, groups, **windows)
 
     def pool(self, node: Any, told: dict[str, Any]) -> Module:
         """The largest number or the mean of windows, or of whole channels."""
@@ -330,12 +317,12 @@ class _Reader(Graph):
         windows = self.slid(node, told, size, self.shape[1])
         ceil_mode = bool(told.get("ceil_mode", 0))
         if kind.endswith("MaxPool"):
-            settings = {"return_indices": False, "ceil_mode": ceil_mode}
-            return made(self.file, name_of(node), f"MaxPool{len(size)}d", {}, **windows, **settings)
+            windows |= {"kernel_size": size, "ceil_mode": ceil_mode}
+            return made(self.file, name_of(node), f"MaxPool{len(size)}d", {}, **windows)
         if ceil_mode or set(windows.pop("dilation")) != {1}:
             raise self.error(node, "nn's means are of windows with no gaps, within the picture")
-        windows |= {"ceil_mode": False, "count_include_pad": bool(told.get("count_include_pad", 0))}
-        windows |= {"divisor_override": None} if len(size) == 2 else {}
+        windows["kernel_size"] = size
+        windows["count_include_pad"] = bool(told.get("count_include_pad", 0))
         return made(self.file, name_of(node), f"AvgPool{len(size)}d", {}, **windows)
 
     def prelu(self, node: Any, told: dict[str, Any]) -> Module:

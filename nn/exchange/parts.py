@@ -5,6 +5,8 @@ Layers are made by `nn.architecture`, which compares all sizes with the arrays' 
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -35,24 +37,23 @@ class ReadError(CheckpointError):
         self.layer, self.reason = layer, reason
 
 
-# Activations by their foreign names, in small letters without "_": the class and its arguments.
-# Of what other libraries call softplus, only PyTorch's is cut off above a threshold.
-_ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "elu": ("ELU", {"alpha": 1.0}),
-    "gelu": ("GELU", {}),
-    "identity": ("Identity", {}),
-    "leakyrelu": ("LeakyReLU", {"negative_slope": 0.01}),
-    "linear": ("Identity", {}),
-    "logistic": ("Sigmoid", {}),
-    "logsoftmax": ("LogSoftmax", {"dim": -1}),
-    "relu": ("ReLU", {}),
-    "selu": ("SELU", {}),
-    "sigmoid": ("Sigmoid", {}),
-    "silu": ("SiLU", {}),
-    "softmax": ("Softmax", {"dim": -1}),
-    "softplus": ("Softplus", {"beta": 1.0, "threshold": float("inf")}),
-    "swish": ("SiLU", {}),
-    "tanh": ("Tanh", {}),
+# Activations by their foreign names, in small letters without "_".
+_ACTIVATIONS = {
+    "elu": "ELU",
+    "gelu": "GELU",
+    "identity": "Identity",
+    "leakyrelu": "LeakyReLU",
+    "linear": "Identity",
+    "logistic": "Sigmoid",
+    "logsoftmax": "LogSoftmax",
+    "relu": "ReLU",
+    "selu": "SELU",
+    "sigmoid": "Sigmoid",
+    "silu": "SiLU",
+    "softmax": "Softmax",
+    "softplus": "Softplus",
+    "swish": "SiLU",
+    "tanh": "Tanh",
 }
 
 
@@ -111,13 +112,14 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def activation(path: File, layer: str, name: str, **arguments: Any) -> Module:
-    """Return the activation that other libraries call by this name, such as "leaky_relu", with
-    other arguments than those in the table where they are given. Raises ReadError for others."""
+    """Return the activation that other libraries call by this name, such as "leaky_relu". Raises
+    ReadError for others."""
     if (key := name.lower().replace("_", "")) not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
         raise ReadError(path, layer, f"there is no layer for {name!r}, only for {known}")
-    kind, usual = _ACTIVATIONS[key]
-    return made(path, layer, kind, {}, **usual | arguments)
+    # of what other libraries call softplus, only PyTorch's is cut off above a threshold
+    usual = {"threshold": math.inf} if key == "softplus" else {}
+    return made(path, layer, _ACTIVATIONS[key], {}, **usual | arguments)
 
 
 def linear(path: File, layer: str, weight: Array, bias: Array | None) -> Linear:
@@ -130,6 +132,18 @@ def linear(path: File, layer: str, weight: Array, bias: Array | None) -> Linear:
     found = made(path, layer, "Linear", arrays, **sizes, bias=bias is not None)
     assert isinstance(found, Linear)
     return found
+
+
+def convolution(
+    path: File, layer: str, weight: Array, bias: Array | None, groups: int, **windows: Any
+) -> Module:
+    """Return a Conv1d or Conv2d with these numbers, `weight` of shape (out, in / groups, sizes …),
+    whose `windows` slide so. Raises ReadError."""
+    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    outputs, inputs, *size = weight.shape
+    sizes = {"in_channels": inputs * groups, "out_channels": outputs, "kernel_size": size}
+    told = {**sizes, "groups": groups, "bias": bias is not None, **windows}
+    return made(path, layer, f"Conv{len(size)}d", arrays, **told)
 
 
 def normalized(
@@ -159,9 +173,11 @@ def normalized(
 def made(
     path: File, layer: str, kind: str, arrays: Mapping[str, Array], **arguments: Any
 ) -> Module:
-    """Return a layer of nn's, by the name of its class, the arguments of its constructor and the
-    arrays of its `state_dict`. Raises ReadError where they don't fit."""
-    told = {"name": "", "class": kind, "arguments": arguments}
+    """Return a layer of nn's, by the name of its class, those arguments of its constructor that are
+    not as usual, and the arrays of its `state_dict`. Raises ReadError where they don't fit."""
+    parameters = inspect.signature(architecture.CLASSES[kind]).parameters.values()
+    usual = {p.name: p.default for p in parameters if p.name != "rng" and p.default is not p.empty}
+    told = {"name": "", "class": kind, "arguments": usual | arguments}
     described = {"modules": [told], "tied": {}, "eval": [], "frozen": []}
     try:
         return architecture.build(described, arrays)
