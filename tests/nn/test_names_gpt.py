@@ -129,7 +129,7 @@ def test_the_default_run_learns(capsys: pytest.CaptureFixture[str]) -> None:
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(figures) == [
         *("program", "path", "seed", "points", "epochs", "steps", "seconds", "train_loss"),
-        *("test_loss", "train_accuracy", "test_accuracy", "gradient_difference"),
+        *("test_loss", "train_accuracy", "test_accuracy", "batches", "gradient_difference"),
         *("scalar_step_seconds", "vectorised_step_seconds", "samples"),
     ]
     assert (figures["path"], figures["steps"]) == ("vectorised", 1000)
