@@ -155,7 +155,7 @@ def _made(name: str, told: Mapping[str, Any], arrays: Arrays) -> Module:
     for key, annotation in wanted.items():
         if not _is_a(arguments[key], annotation):
             raise UnfitError(f"{kind.__name__} can't have {arguments[key]!r:.50} as {key}")
-    shapes: Callable[..., Shapes] = _SHAPES.get(kind, _no_shapes)
+    shapes: Callable[..., Shapes] = _SHAPES.get(kind, lambda **_: iter(()))
     for own, shape in shapes(**arguments):
         key = _joined(name, own)
         if key not in arrays:
@@ -255,10 +255,6 @@ def _joined(name: str, own: str) -> str:
 
 
 # --- the shapes of parameters, by the arguments of constructors -------------------------------
-
-
-def _no_shapes(**arguments: Any) -> Shapes:
-    return iter(())
 
 
 def _linear(in_features: int, out_features: int, bias: bool) -> Shapes:

@@ -68,7 +68,8 @@ class Watch:
         loss_of: Callable[[int], Callable[[], Any]],
         wrt: Any = None,
     ) -> None:
-        check_on_nonfinite(on_nonfinite)
+        if on_nonfinite not in ("stop", "continue"):
+            raise ValueError(f'on_nonfinite is "stop" or "continue", not {on_nonfinite!r}')
         self.watching = True
         self._stops = on_nonfinite == "stop"
         self._optimizer, self._parameters = optimizer, parameters
@@ -129,7 +130,8 @@ class Watch:
             return "", ""
         text = found.text if place is None else f"{found.text}, for row {row} of X"
         # within nn alone the line is the one that called `fit`, which tells nothing
-        if found.line is not None and found.line != _caller():
+        caller = user_frame()
+        if found.line not in (None, Line(caller.f_code.co_filename, caller.f_lineno)):
             text += f", at {found.line.place}"
         return text, " ".join(found.advice)
 
@@ -142,17 +144,6 @@ class Watch:
         if (most := _largest(theta)) > _GROWN * max(self._largest, 1.0):
             return f"the largest parameter had grown from {self._largest:.3g} to {most:.3g}"
         return ""
-
-
-def check_on_nonfinite(on_nonfinite: str) -> None:
-    """Raise ValueError for anything but "stop" and "continue"."""
-    if on_nonfinite not in ("stop", "continue"):
-        raise ValueError(f'on_nonfinite is "stop" or "continue", not {on_nonfinite!r}')
-
-
-def _caller() -> Line:
-    frame = user_frame()
-    return Line(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _largest(numbers: Array) -> float:

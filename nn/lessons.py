@@ -138,18 +138,14 @@ def _values_off(
         names, found = ["it is"], [[float(of(*place))] for of in (f, right)]
         if slopes:
             names, every = ["its value is", "its slope is"], tuple(range(len(place)))
-            found = [_value_and_slopes(of, every, place) for of in (f, right)]
+            both = [engine.value_and_grad(of, every)(*place) for of in (f, right)]
+            found = [[value, *slopes] for value, slopes in both]
             names += names[1:] * (len(place) - 1)
         for name, a, b in zip(names, *found, strict=True):
             if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-300):
                 at = ", ".join(f"{x:g}" for x in place)
                 return f"at {at if len(place) == 1 else f'({at})'} {name} {a:.6g}, not {b:.6g}"
     return ""
-
-
-def _value_and_slopes(f: Any, every: tuple[int, ...], place: Sequence[float]) -> list[float]:
-    value, slopes = engine.value_and_grad(f, every)(*place)
-    return [value, *slopes]
 
 
 def _slope_off(f: Any, at: float, right: float) -> str:

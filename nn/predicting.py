@@ -133,15 +133,11 @@ class Measure:
                 found["loss"] = float(engine.div(total, weight)) if mean else total
             if self._metrics:
                 outputs = self._outputs()
+                y = np.asarray(self._y, dtype=np.float64)
                 unknown = self._lenient and not np.isfinite(outputs).all()
                 for name, metric in self._metrics.items():
-                    found[name] = math.nan if unknown else float(metric(self._floats, outputs))
+                    found[name] = math.nan if unknown else float(metric(y, outputs))
         return found
-
-    @property
-    def _floats(self) -> Array:
-        """What y is for metrics."""
-        return np.asarray(self._y, dtype=np.float64)
 
     def outputs(self) -> Array:
         """The outputs for the rows of X, in evaluation mode."""

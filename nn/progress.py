@@ -49,8 +49,9 @@ class Bar:
         self._done += count
         if not self._estimated:
             self._estimate()
-        if self._lines and (count > 1 or self._done % 100 == 0):
-            self._line_if_due()
+        looks = self._lines and (count > 1 or self._done % 100 == 0)
+        if looks and time.perf_counter() >= self._next:
+            self._line()
 
     @contextlib.contextmanager
     def still(self) -> Iterator[None]:
@@ -60,10 +61,6 @@ class Bar:
             yield
         finally:
             self._still = False
-
-    def _line_if_due(self) -> None:
-        if time.perf_counter() >= self._next:
-            self._line()
 
     def _line(self) -> None:
         self._next = time.perf_counter() + _LINES_EVERY

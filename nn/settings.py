@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import whole
-from nn.divergence import OnNonfinite, check_on_nonfinite
+from nn.divergence import OnNonfinite
 from nn.examples import Examples
 from nn.module import Module, frozen_in
 from nn.optim import LBFGS, OneCycleLR, Optimizer
@@ -38,7 +38,6 @@ class Settings:
         self.seed = whole("seed", self.seed, 0)
         self.evaluate_every = whole("evaluate_every", self.evaluate_every, 1)
         check_path(self.path)
-        check_on_nonfinite(self.on_nonfinite)
         self.dtype = np.dtype(self.dtype)
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"training is in float64 or float32, not {self.dtype}")

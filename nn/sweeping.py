@@ -20,7 +20,7 @@ import signal
 import statistics
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -203,8 +203,8 @@ def table(rows: Sequence[Row], grid: Grid, by: str | None = None) -> str:
         ]
         told.append([*chosen, f"{len(good)}/{len(group)}", *medians])
     if by is not None:
-        place = len(varied) + 1 + shown.index(by)
-        told.sort(key=_rank(place, -1.0 if "accuracy" in by else 1.0))
+        place, sign = len(varied) + 1 + shown.index(by), -1.0 if "accuracy" in by else 1.0
+        told.sort(key=lambda cells: (cells[place] is None, sign * (cells[place] or 0.0)))
     cells = [[*varied, "runs", *shown], *told]
     lines = aligned([[_text(cell) for cell in line] for line in cells], ())
     lines.append(f"medians over {len(grid['seed'])} seeds" + (f", by {by}" if by else ""))
@@ -223,10 +223,6 @@ def _is_number(x: Any) -> bool:
 def _median(numbers: Sequence[float]) -> float | None:
     """The median, in which nan is the worst there is."""
     return statistics.median(math.inf if math.isnan(x) else x for x in numbers) if numbers else None
-
-
-def _rank(place: int, sign: float) -> Callable[[list[Any]], tuple[bool, float]]:
-    return lambda cells: (cells[place] is None, sign * (cells[place] or 0.0))
 
 
 def _text(cell: Any) -> str:

@@ -474,14 +474,11 @@ class _Run:
 
     def _progress(self) -> dict[str, Any]:
         """Where the run is, besides what the checkpoint knows by itself."""
-        generator, state = self.examples.generator, self._generator_state
-        if generator is not None and self._is_between_epochs:
-            state = generator.getstate()
+        examples, state = self.examples, self._generator_state
+        is_between_epochs = len(self.history.step_loss) == self.epoch * examples.updates
+        if examples.generator is not None and is_between_epochs:
+            state = examples.generator.getstate()
         return {"epoch": self.epoch, "stopped": self.history.stopped, "generator": state}
-
-    @property
-    def _is_between_epochs(self) -> bool:
-        return len(self.history.step_loss) == self.epoch * self.examples.updates
 
     # --- small things ---
 
