@@ -67,6 +67,13 @@ def whole(name: str, number: Any, least: int = 1) -> int:
     return int(number)
 
 
+def one_of(name: str, given: Any, *choices: str) -> None:
+    """Raise ValueError for anything but one of these texts."""
+    if not isinstance(given, str) or given not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name} is {', '.join(others)} or {last}, not {given!r}")
+
+
 _HOUSE = Path(__file__).parent.parent
 _STANDARD = (f"{Path(os.__file__).parent}{os.sep}", "<frozen ")
 _OURS = tuple(f"{_HOUSE / package}{os.sep}" for package in ("engine", "nn"))

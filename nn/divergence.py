@@ -15,7 +15,7 @@ import numpy as np
 
 import engine
 from engine import Value
-from engine.errors import user_frame
+from engine.errors import one_of, user_frame
 from engine.leaves import numbers_of, set_leaves
 from engine.lines import Line
 from engine.randomness import drawing
@@ -68,8 +68,7 @@ class Watch:
         loss_of: Callable[[int], Callable[[], Any]],
         wrt: Any = None,
     ) -> None:
-        if on_nonfinite not in ("stop", "continue"):
-            raise ValueError(f'on_nonfinite is "stop" or "continue", not {on_nonfinite!r}')
+        one_of("on_nonfinite", on_nonfinite, "stop", "continue")
         self.watching = True
         self._stops = on_nonfinite == "stop"
         self._optimizer, self._parameters = optimizer, parameters

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 import engine
+from engine.errors import one_of
 from engine.trees import ENDLESS
 from nn.module import Module
 
@@ -37,8 +38,7 @@ class Loss(Module):
     reduction: Reduction = "mean"
 
     def __init__(self, reduction: Reduction = "mean") -> None:
-        if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
-            raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+        one_of("reduction", reduction, "mean", "sum", "none")
         self.reduction = reduction
 
     def term(self, y: Any, t: Any) -> Any:

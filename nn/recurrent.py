@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import engine
-from engine.errors import whole
+from engine.errors import one_of, whole
 from nn.init import Rng
 from nn.layers import Dropout, affine, checked, has_shape, positions
 from nn.module import Module, fresh
@@ -126,11 +126,6 @@ class _Recurrent(Module):
 
 def _zeros(count: int, *sizes: int) -> list[Any]:
     return [_zeros(*sizes) if sizes else 0.0 for _ in range(count)]
-
-
-def _check_nonlinearity(nonlinearity: str) -> None:
-    if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}")
 
 
 # --- layers -----------------------------------------------------------------------------------
@@ -250,7 +245,7 @@ class RNN(_Layers):
         *,
         rng: Rng = random,
     ) -> None:
-        _check_nonlinearity(nonlinearity)
+        one_of("nonlinearity", nonlinearity, "tanh", "relu")
         self.nonlinearity = nonlinearity
         super().__init__(
             *(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional),
@@ -337,7 +332,7 @@ class RNNCell(_Cell):
         *,
         rng: Rng = random,
     ) -> None:
-        _check_nonlinearity(nonlinearity)
+        one_of("nonlinearity", nonlinearity, "tanh", "relu")
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias, rng=rng)
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from engine.errors import one_of
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -33,8 +35,7 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if self.mode not in ("min", "max"):
-            raise ValueError(f'mode is "min" or "max", not {self.mode!r}')
+        one_of("mode", self.mode, "min", "max")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is at least 1, or None, not {self.patience!r}")
         if not self.min_delta >= 0.0:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine import Value
+from engine.errors import one_of
 from engine.leaves import set_leaves
 from engine.showing import Shown, bundle, words
 from nn import plots
@@ -223,5 +224,4 @@ def write(parameters: Sequence[Value], theta: Array, gradient: Array) -> None:
 
 def check_path(path: str) -> None:
     """Raise ValueError for a path that there is not."""
-    if not isinstance(path, str) or path not in ("auto", "scalar", "vectorised"):
-        raise ValueError(f'path is "auto", "scalar" or "vectorised", not {path!r}')
+    one_of("path", path, "auto", "scalar", "vectorised")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from engine.errors import one_of
 from nn.data.idx import Array, parse_idx, unzipped
 
 VARIABLE = "GRADLOOM_MNIST"
@@ -50,8 +51,7 @@ def mnist(
     Raises FileNotFoundError, which says how to get the files, and ValueError for a file that is
     damaged, another one, or of another length than its companion.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f'split is "train" or "test", not {split!r}')
+    one_of("split", split, "train", "test")
     if np.dtype(dtype) not in (np.dtype(kind) for kind in (np.uint8, np.float32, np.float64)):
         raise ValueError(f"pixels are float32, float64 or uint8, not {np.dtype(dtype)}")
     part = "train" if split == "train" else "t10k"

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine import Value
-from engine.errors import whole
+from engine.errors import one_of, whole
 from nn.optim.base import Optimizer
 from nn.optim.rules import Array
 
@@ -42,8 +42,7 @@ class LRScheduler(ABC):
         self, optimizer: Optimizer, last_epoch: int = -1, *, interval: Interval = "epoch"
     ) -> None:
         groups = _groups(optimizer)
-        if interval not in ("epoch", "step"):
-            raise ValueError(f'interval is "epoch" or "step", not {interval!r}')
+        one_of("interval", interval, "epoch", "step")
         self.optimizer, self.interval = optimizer, interval
         for place, group in enumerate(groups):
             if last_epoch == -1:
@@ -480,8 +479,7 @@ class OneCycleLR(LRScheduler):
             total_steps = whole("epochs", epochs, 1) * whole("steps_per_epoch", steps_per_epoch, 1)
         self.total_steps = whole("total_steps", total_steps, 1)
         self.pct_start = _share("pct_start", pct_start, or_0=True)
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f'anneal_strategy is "cos" or "linear", not {anneal_strategy!r}')
+        one_of("anneal_strategy", anneal_strategy, "cos", "linear")
         for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
             if not factor > 0.0:
                 raise ValueError(f"{name} is above 0, not {factor!r}")
@@ -587,10 +585,8 @@ class ReduceLROnPlateau(LRScheduler):
         *,
         monitor: str | None = None,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f'mode is "min" or "max", not {mode!r}')
-        if threshold_mode not in ("rel", "abs"):
-            raise ValueError(f'threshold_mode is "rel" or "abs", not {threshold_mode!r}')
+        one_of("mode", mode, "min", "max")
+        one_of("threshold_mode", threshold_mode, "rel", "abs")
         if not factor < 1.0:
             raise ValueError(f"factor is below 1, not {factor!r}")
         self.mode, self.threshold_mode, self.factor = mode, threshold_mode, factor

@@ -521,7 +521,7 @@ FORGED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "function": (
         told("RNNCell", input_size=1, hidden_size=1, bias=False, nonlinearity="sinh"),
         {"weight_ih": np.ones((1, 1)), "weight_hh": np.ones((1, 1))},
-        "nonlinearity is 'tanh' or 'relu', not 'sinh'",
+        'nonlinearity is "tanh" or "relu", not \'sinh\'',
     ),
     "missing array": (told("Linear", **LINEAR), {}, "no array 'weight'"),
     "extra array": (told("Linear", **LINEAR), {**WEIGHT, "more": np.ones(1)}, "Unexpected key"),
