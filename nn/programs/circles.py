@@ -41,10 +41,7 @@ def problem(options: Options) -> Problem:
         model,
         HalfSquaredError(),
         nn.SGD(model.parameters(), lr=LEARNING_RATE),
-        X_train,
-        one_hot(y_train, 2),
-        X_test,
-        one_hot(y_test, 2),
+        *(X_train, one_hot(y_train, 2), X_test, one_hot(y_test, 2)),
         points,
         EPOCHS,
     )

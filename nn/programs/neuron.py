@@ -50,10 +50,7 @@ def problem(options: Options) -> Problem:
         model,
         HalfSquaredError(),
         nn.SGD(model.parameters(), lr=rate),
-        X_train,
-        y_train,
-        X_test,
-        y_test,
+        *(X_train, y_train, X_test, y_test),
         points,
         EPOCHS,
     )
