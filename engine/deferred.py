@@ -47,6 +47,16 @@ def attributes(
     return __getattr__, __dir__
 
 
+def needed(module: str, what: str, extra: str) -> Any:
+    """Return a module that may not be installed. Raises ImportError with what to install: `what`
+    needs it, and our `extra` brings it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise ImportError(f"{what} needs {package}: pip install 'gradloom[{extra}]'") from None
+
+
 def numpy_class(name: str) -> Any:
     """Return one of NumPy's classes for `isinstance`, or where NumPy is not loaded ().
 

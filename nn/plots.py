@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import engine
+from engine.deferred import needed
 from engine.files import write_whole
 from engine.showing import Still
 from engine.trees import flatten
@@ -37,10 +38,7 @@ def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -
 
     Raises ImportError with what to install where matplotlib is missing.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'gradloom[plot]'") from None
+    needed("matplotlib.figure", "a plot", "plot")
     from nn import axes  # which imports it
 
     make = axes.of_pyplot if pyplot else axes.of_its_own

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from engine.deferred import needed
 from engine.files import make_writable, write_whole
 from nn import architecture
 from nn.module import Module
@@ -224,9 +225,5 @@ def check_saving(folder: Path) -> None:
 
 
 def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError("saving needs safetensors: pip install 'gradloom[io]'") from None
-    return safetensors
+    needed("safetensors.numpy", "saving", "io")
+    return needed("safetensors", "saving", "io")

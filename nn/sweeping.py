@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib
 import io
 import itertools
 import json
@@ -27,6 +26,7 @@ from typing import Any, TypeAlias
 
 from engine import spreading
 from engine.compiled import threads
+from engine.deferred import needed
 from engine.files import make_writable, write_whole
 from engine.showing import aligned
 from nn.programs import Options, load
@@ -107,10 +107,7 @@ def processes(count: int) -> Iterator[ProcessPoolExecutor]:
 @contextlib.contextmanager
 def client(address: str) -> Iterator[Any]:
     """A client of the Dask scheduler at an address. Raises OSError where none answers."""
-    try:
-        distributed: Any = importlib.import_module("distributed")
-    except ImportError:
-        raise ImportError("--scheduler needs Dask: pip install 'gradloom[distributed]'") from None
+    distributed = needed("distributed", "--scheduler", "distributed")
     with distributed.Client(address, timeout=_PATIENCE) as made:
         yield made
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine.compiled import threads
+from engine.deferred import needed
 from engine.errors import whole
 from nn.distributed.groups import SHARDS, DistributedError, Group, named, portable, versions
 from nn.distributed.shards import Inner, Node, Step
@@ -38,11 +39,7 @@ def dask(client: Any, *, shards: int = SHARDS) -> Group:
     Raises ImportError without Dask, TypeError for what is no Client, and DistributedError for a
     client that is closed.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ImportError("Dask needs: pip install 'gradloom[distributed]'") from None
-    if not isinstance(client, Client):
+    if not isinstance(client, needed("distributed", "dask", "distributed").Client):
         raise TypeError(f"dask takes a distributed.Client, such as Client(), not {client!r:.200}")
     group = _Workers(client, whole("shards", shards, 1))
     group.check()

@@ -10,7 +10,6 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
+from engine.deferred import needed
 from nn import architecture
 from nn.containers import Sequential
 from nn.layers import MLP, Identity, Layer, Linear, Neuron, ReLU
@@ -214,7 +214,4 @@ def unwritable(name: str, layer: Module, target: str) -> ValueError:
 
 def package(name: str) -> Any:
     """Return a package of the extra `exchange`. Raises ImportError with what to install."""
-    try:
-        return import_module(name)
-    except ImportError:
-        raise ImportError(f"this needs {name}: pip install 'gradloom[exchange]'") from None
+    return needed(name, "this", "exchange")

@@ -128,7 +128,7 @@ def test_without_matplotlib_there_are_tables_and_no_plots(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     out = run.parent / "out"
     assert bench.main(["--from", str(run), "--out", str(out)]) == 0
-    assert "no plots: plots need matplotlib" in capsys.readouterr().out
+    assert "no plots: a plot needs matplotlib" in capsys.readouterr().out
     assert [path.name for path in out.iterdir()] == ["results.md"]
 
 

@@ -102,7 +102,7 @@ def test_pictures_of_a_program_without_matplotlib(
     without("matplotlib")
     assert main(["run", program, "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        "gradloom: plots need matplotlib: pip install 'gradloom[plot]'\n"
+        "gradloom: a plot needs matplotlib: pip install 'gradloom[plot]'\n"
     )
 
 
