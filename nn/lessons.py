@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from types import FunctionType
 from typing import Any
@@ -65,6 +65,32 @@ _NUMBERS: dict[str, tuple[float, str]] = {
 }
 
 
+# Of the functions that are compared with the right one in some places: what they take, that one,
+# the places, and whether slopes are compared too.
+_FUNCTIONS: dict[str, tuple[str, Callable[..., Any], list[list[float]], bool]] = {
+    "12.2": ("one number", engine.softplus, [[0.7], [-2.0], [-50.0], [1000.0]], True),
+    "14.2": (
+        "one number",
+        lambda x: -engine.softplus(-x),
+        [[0.3], [-2.0], [-1000.0], [600.0]],
+        True,
+    ),
+    "15.2": (
+        "one number",
+        lambda x: math.exp(-abs(x)) / (1.0 + math.exp(-abs(x))) ** 2,
+        [[0.5], [-3.0], [40.0], [-40.0], [700.0], [-700.0]],
+        False,
+    ),
+    "17.2": ("one number", lambda h: 8 * h + 3, [[1], [7], [8]], False),
+    "19.1": (
+        "an output and a target",
+        lambda y, t: engine.maximum(0.9 * (t - y), 0.1 * (y - t)),
+        [[1.0, 3.0], [3.0, 1.0], [-2.0, 0.5]],
+        True,
+    ),
+}
+
+
 def check(exercise: str, answer: Any) -> None:
     """Print whether an answer is right, or what is off. `...` is no answer yet.
 
@@ -114,24 +140,8 @@ def _off(answer: Any, right: float, hint: str) -> str:
     return hint
 
 
-_EXERCISES: dict[str, tuple[Callable[[Any], str], str]] = {
-    name: (functools.partial(_off, right=right, hint=hint), "")
-    for name, (right, hint) in _NUMBERS.items()
-}
-
-
-def _exercise(name: str, takes: str = "") -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
-    """What looks at the answer, which is a function of what it `takes`, or else a number."""
-
-    def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
-        _EXERCISES[name] = look, takes
-        return look
-
-    return noted
-
-
 def _values_off(
-    f: Any, right: Callable[..., Any], places: Iterable[Sequence[float]], slopes: bool = False
+    f: Any, right: Callable[..., Any], places: Sequence[Sequence[float]], slopes: bool
 ) -> str:
     """At which of some places a function differs from the right one, in its value or a slope."""
     for place in places:
@@ -148,6 +158,26 @@ def _values_off(
     return ""
 
 
+_EXERCISES: dict[str, tuple[Callable[[Any], str], str]] = {
+    name: (functools.partial(_off, right=right, hint=hint), "")
+    for name, (right, hint) in _NUMBERS.items()
+}
+_EXERCISES |= {
+    name: (functools.partial(_values_off, right=right, places=places, slopes=slopes), takes)
+    for name, (takes, right, places, slopes) in _FUNCTIONS.items()
+}
+
+
+def _exercise(name: str, takes: str = "") -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    """What looks at the answer, which is a function of what it `takes`, or else a number."""
+
+    def noted(look: Callable[[Any], str]) -> Callable[[Any], str]:
+        _EXERCISES[name] = look, takes
+        return look
+
+    return noted
+
+
 def _slope_off(f: Any, at: float, right: float) -> str:
     found = engine.grad(f)(at)
     if math.isclose(found, right, rel_tol=1e-9, abs_tol=1e-12):
@@ -155,7 +185,7 @@ def _slope_off(f: Any, at: float, right: float) -> str:
     return f"its slope at {at:g} is {found:g}, not {right:g}"
 
 
-# --- 1. A first gradient --------------------------------------------------------------------------
+# --- what is looked at in a way of its own, by the number of the notebook ------------------------
 
 
 @_exercise("1.2", "one number")
@@ -179,9 +209,6 @@ def _nodes(root: Any) -> list[Value]:
     return topological_order([root]) if isinstance(root, Value) else []
 
 
-# --- 2. Seeing the graph --------------------------------------------------------------------------
-
-
 @_exercise("2.3", "one number")
 def _revived(f: Any) -> str:
     rng = random.Random(0)
@@ -196,9 +223,6 @@ def _revived(f: Any) -> str:
     return ""
 
 
-# --- 3. Checking gradients ------------------------------------------------------------------------
-
-
 @_exercise("3.2", "x and out")
 def _cubes_partial(partial: Any) -> str:
     cube = engine.custom_op("cube", lambda x: x * x * x, [partial])
@@ -210,9 +234,6 @@ def _cubes_partial(partial: Any) -> str:
     return ""
 
 
-# --- 4. Scalar against vectorised -----------------------------------------------------------------
-
-
 @_exercise("4.2", "one number")
 def _without_a_branch(f: Any) -> str:
     program = engine.compile(f, in_axes=0)
@@ -220,9 +241,6 @@ def _without_a_branch(f: Any) -> str:
         if not math.isclose(found, s if s > 0.0 else 0.01 * s):
             return f"at {s:g} it is {found:g}, not {s if s > 0.0 else 0.01 * s:g}"
     return "it still has a branch: the program checks a guard" if "guard" in str(program) else ""
-
-
-# --- 5. The unit circle, 8. Two circles -----------------------------------------------------------
 
 
 @_exercise("5.1")
@@ -251,9 +269,6 @@ def _inside(f: Any) -> str:
     return ""
 
 
-# --- 6. XOR by hand -------------------------------------------------------------------------------
-
-
 @_exercise("6.2", "two numbers")
 def _corners(f: Any) -> str:
     for x, y in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
@@ -266,17 +281,6 @@ def _corners(f: Any) -> str:
     return ""
 
 
-# --- 12. Adding an operation ----------------------------------------------------------------------
-
-
-@_exercise("12.2", "one number")
-def _in_both_tails(f: Any) -> str:
-    return _values_off(f, engine.softplus, [[0.7], [-2.0], [-50.0], [1000.0]], slopes=True)
-
-
-# --- 13. Loops in time ----------------------------------------------------------------------------
-
-
 @_exercise("13.2", "two numbers, x and a,")
 def _newtons_step(f: Any) -> str:
     for a in (0.5, 8.0, 30.0):
@@ -286,32 +290,6 @@ def _newtons_step(f: Any) -> str:
         if not math.isclose(x, a ** (1.0 / 3.0), rel_tol=1e-12):
             return f"after 30 steps from {1.0 + a:g} it is at {x:.6g}, not {a ** (1.0 / 3.0):.6g}"
     return ""
-
-
-# --- 14. A nan, traced ----------------------------------------------------------------------------
-
-
-@_exercise("14.2", "one number")
-def _log_sigmoid(f: Any) -> str:
-    def right(x: Any) -> Any:
-        return -engine.softplus(-x)
-
-    return _values_off(f, right, [[0.3], [-2.0], [-1000.0], [600.0]], slopes=True)
-
-
-# --- 15. A port, checked --------------------------------------------------------------------------
-
-
-@_exercise("15.2", "one number")
-def _steepness(f: Any) -> str:
-    def right(x: float) -> float:
-        small = math.exp(-abs(x))
-        return small / (1.0 + small) ** 2
-
-    return _values_off(f, right, [[0.5], [-3.0], [40.0], [-40.0], [700.0], [-700.0]])
-
-
-# --- 16. A sparse fit -----------------------------------------------------------------------------
 
 
 @_exercise("16.2", "a list")
@@ -327,17 +305,6 @@ def _arrow(f: Any) -> str:
     return ""
 
 
-# --- 17. A network trained elsewhere --------------------------------------------------------------
-
-
-@_exercise("17.2", "one number")
-def _parameters_of(f: Any) -> str:
-    return _values_off(f, lambda h: 8 * h + 3, [[1], [7], [8]])
-
-
-# --- 18. A single neuron --------------------------------------------------------------------------
-
-
 @_exercise("18.3", "two numbers")
 def _both(f: Any) -> str:
     for x1, x2 in ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)):
@@ -347,17 +314,6 @@ def _both(f: Any) -> str:
     (a1, a2), (b1, b2) = (engine.grad(f, (0, 1))(*place) for place in ((0.9, 0.3), (0.2, 1.1)))
     along = math.isclose(a1 * b2, a2 * b1, rel_tol=1e-6)
     return "" if along else "it is no neuron: its slope has another direction at other points"
-
-
-# --- 19. Your own parts ---------------------------------------------------------------------------
-
-
-@_exercise("19.1", "an output and a target")
-def _pinball(f: Any) -> str:
-    def right(y: Any, t: Any) -> Any:
-        return engine.maximum(0.9 * (t - y), 0.1 * (y - t))
-
-    return _values_off(f, right, [[1.0, 3.0], [3.0, 1.0], [-2.0, 0.5]], slopes=True)
 
 
 @_exercise("19.2", "w, g and settings")
@@ -370,9 +326,6 @@ def _clipped(rule: Any) -> str:
         if not math.isclose(moved, expected):
             return f"it moves {a:g} by the gradient {b:g} to {moved:.4g}, not to {expected:.4g}"
     return ""
-
-
-# --- 20. Names, letter by letter ------------------------------------------------------------------
 
 
 @_exercise("20.3", "scores and k")
@@ -390,9 +343,6 @@ def _list_off(answer: list[Any], right: list[float]) -> str:
         if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
             return f"number {k} is {a:.6g}, not {b:.6g}"
     return ""
-
-
-# --- 21. Layers by hand ---------------------------------------------------------------------------
 
 
 @_exercise("21.3", "a kernel and a signal")
