@@ -19,8 +19,8 @@ def read(estimator: Any) -> Sequential:
     if isinstance(getattr(estimator, "model_", None), Module):
         raise ReadError(kind, "", "it is an estimator of nn.sklearn: its network is its `model_`")
     if steps := getattr(estimator, "steps", None):
-        last = f"nn.read(pipeline[{steps[-1][0]!r}])"
-        reason = f"it is a pipeline; read its last step, {last}, of rows that those before gave"
+        one = f"nn.read(pipeline[{steps[-1][0]!r}])"
+        reason = f"it is a pipeline; read its last step, {one}, of rows that those before gave"
         raise ReadError(kind, "", reason)
     if not hasattr(estimator, "coefs_"):
         raise ReadError(kind, "", "it is no fitted MLPClassifier or MLPRegressor")
