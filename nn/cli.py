@@ -55,7 +55,8 @@ def _parser(program: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the programs").set_defaults(do=_list)
     commands.add_parser("draw", help="draw the graph of a function, a Value or a model in a file")
-    page = commands.add_parser("playground", help="open the page that runs in a browser")
+    told = "open the page that runs in a browser, in a checkout"
+    page = commands.add_parser("playground", help=told)
     page.set_defaults(do=lambda chosen: _playground())
     commands.add_parser("bench", help="measure it beside its peers, in a checkout")
     port = commands.add_parser("fixtures", help="write graphs as JSON, to test another engine with")
