@@ -112,7 +112,7 @@ def test_blocks_are_shuffled_within_a_window() -> None:
     assert (order != loader.epoch(random.Random(2))[0]).any()
     with pytest.raises(ValueError, match="set shuffle=True"):
         DataLoader(TensorDataset(X), block_size=10)
-    with pytest.raises(ValueError, match="window is at least 1, not 0"):
+    with pytest.raises(ValueError, match="window is a whole number of at least 1, not 0"):
         DataLoader(TensorDataset(X), shuffle=True, block_size=10, window=0)
 
 
