@@ -307,7 +307,8 @@ class Plain(Interpreter):
                 slope = partial(*operands, out) if callable(partial) else partial
                 y = pass_on(adjoint, slope) if exact else adjoint * slope
                 passed.append((-0.0 if exact else 0.0) if op.cuts_at(k, operands) else y)
-            self.put(to, np.array(passed).reshape(to.shape), adds)
+            found = np.array(passed).reshape(to.shape)
+            to[:] = to + found if adds else found
 
         return run
 

@@ -1,13 +1,13 @@
 """The driver: what runs a program's parts in order, emitted with them.
 
-`drive(job)` runs steps. In each, S forwards; then, chunk by chunk of lanes, the examples are read,
-L goes forwards and backwards; then S backwards. Inputs that are read in place are not copied for
-that: a row of addresses says where each example has them. A chunk that is not full is filled up
-with copies of its first example, to which no adjoint arrives. In training the step ends with an
-update by the rule, a function at an address; without one the steps are parts of a batch, whose
-gradients follow each other, as do the numbers of their examples. `done` says how many steps were
-done: all, or those before an update in which a guard failed, a nan was seen, or the weights' sum is
-0; nothing is kept of that.
+`drive(job)` runs steps, or the one step of a program that can't be trained. In each, S forwards;
+then, chunk by chunk of lanes, the examples are read, L goes forwards and backwards; then S
+backwards. Inputs that are read in place are not copied for that: a row of addresses says where each
+example has them. A chunk that is not full is filled up with copies of its first example, to which
+no adjoint arrives. In training the step ends with an update by the rule, a function at an address;
+without one the steps are parts of a batch, whose gradients follow each other, as do the numbers of
+their examples. `done` says how many steps were done then: all, or those before an update in which a
+guard failed, a nan was seen, or the weights' sum is 0; nothing is kept of that.
 
 The Python of it is `interpreter.drive`, line by line: its slow twin.
 """
@@ -125,11 +125,13 @@ class _Driver:
 
     def function(self) -> Function:
         f = self.f
+        if not self.frame.training:  # there is one step then: LLVM has half as much to do
+            self.step(f.index(0))
+            return f
         steps = self.word("steps")
         f.put_word(0, "%job", self.e.job("done"))
-        if self.frame.training:
-            self.training, self.rule = self.flag("training"), self.flag("rule")
-            self.theta, self.gradient = self.numbers_that_move()
+        self.training, self.rule = self.flag("training"), self.flag("rule")
+        self.theta, self.gradient = self.numbers_that_move()
 
         def one(step: Any) -> tuple[Lanes, Sequence[Lanes]]:
             ok = self.step(step)
@@ -138,8 +140,7 @@ class _Driver:
             return ok & f.holds("slt", later, steps), ()
 
         f.when(f.holds("sgt", steps, 0), lambda: f.until(one, ()))
-        if self.frame.training:
-            self.give_back(steps)
+        self.give_back(steps)
         return f
 
     def step(self, step: Lanes) -> Lanes:
