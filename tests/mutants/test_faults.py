@@ -67,16 +67,15 @@ def test_every_kind_of_fault_is_found_once_and_nothing_else() -> None:
 @pytest.mark.parametrize("path", ["engine/ops.py", "engine/calculus.py", "nn/train.py"])
 def test_a_fault_is_another_program(path: str) -> None:
     source = (Path(__file__).parents[2] / path).read_text()
-    sound = _program(source)
-    for fault in faults_of(path, source)[::10]:
-        assert _program(fault.applied(source)) != sound, fault
-
-
-def _program(source: str) -> list[str]:
-    """What it says, statement by statement: most are in other programs, too."""
-    ends = [statement.end_lineno for statement in ast.parse(source).body]
     lines = source.splitlines(keepends=True)
-    return [_said("".join(lines[a:b])) for a, b in itertools.pairwise([0, *ends])]
+    ends = [0, *(statement.end_lineno for statement in ast.parse(source).body)]
+    for fault in faults_of(path, source)[::10]:
+        faulty = fault.applied(source).splitlines(keepends=True)
+        first, last = next(span for span in itertools.pairwise(ends) if fault.line <= span[1])
+        rest = len(lines) - last
+        assert faulty[:first] == lines[:first] and faulty[len(faulty) - rest :] == lines[last:]
+        said = _said("".join(faulty[first : len(faulty) - rest]))
+        assert said != _said("".join(lines[first:last])), fault
 
 
 @functools.cache
