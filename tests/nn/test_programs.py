@@ -1,5 +1,6 @@
 """The programs: the same on both paths, what each reports, and what each checks by hand."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,7 @@ def options_of(name: str, **more: object) -> Options:
 # --- one definition, two paths --------------------------------------------------------------
 
 
+@functools.cache
 def problems() -> dict[str, Problem]:
     """Every program's, with few points."""
     found = {name: load(name).problem(options_of(name)) for name in SMALL}
