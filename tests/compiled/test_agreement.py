@@ -409,8 +409,14 @@ def flat(matrices: Any) -> list[float]:
 @FUNCTIONS
 @COUNTS
 @DTYPES
-@pytest.mark.parametrize("order", [1, 2], ids=["order 1", "order 2"])
-@pytest.mark.parametrize("reduce", [None, "sum", "mean"])
+@pytest.mark.parametrize(
+    ("reduce", "order"),
+    [
+        *((reduce, order) for order in (1, 2) for reduce in (None, "sum")),
+        ("mean", 1),
+        pytest.param("mean", 2, marks=pytest.mark.slow),  # the sum's, and the mean's of order 1
+    ],
+)
 @pytest.mark.usefixtures("_small_chunks")
 def test_functions_of_parameters_and_examples(
     name: str, count: int, dtype: str, order: int, reduce: Any
