@@ -27,7 +27,7 @@
     }
     const { liveClass, liveStyle } = svg.dataset;
     if (liveClass) svg.setAttribute("class", liveClass);
-    if (liveStyle) svg.style.cssText = liveStyle;
+    svg.style.cssText = liveStyle || image.style.cssText;
     image.replaceWith(svg);
   }
 })();

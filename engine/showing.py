@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -23,28 +24,35 @@ from typing import Any
 # What draws objects of a class, by its name, where that lies above the class: told by `engine`.
 pictures: dict[str, Callable[[Any], Shown]] = {}
 _PX = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # a unit of SVG in pixels of a page
+_LETTERS = re.compile(r'font(?:-size="|: )([0-9.]+)')  # their sizes, as attributes or rules
+_SMALLEST = 10.0  # pixels: one can read it, and numbers, which are larger, easily
 
 
 @dataclass(frozen=True)
 class Still:
     """A static picture: SVG as a text or PNG as bytes, and what it shows, for those who can't see.
 
-    `width` is in pixels. In a page that runs scripts an SVG takes the place of its image, so that
-    one can hover and select; there it takes the colours of `dark`, by the light ones, if the page
-    is dark.
+    `width` is in pixels, and `least` that to which a page may narrow it, 0 for any. In a page that
+    runs scripts an SVG takes the place of its image, so that one can hover and select; there it
+    takes the colours of `dark`, by the light ones, if the page is dark.
     """
 
     content: str | bytes
     alt: str
     width: float
     dark: Mapping[str, str] = field(default_factory=dict)
+    least: float = 0.0
 
     @classmethod
     def of_svg(cls, svg: str, alt: str, dark: Mapping[str, str] | None = None) -> Still:
-        """A picture as wide as its SVG says."""
+        """A picture as wide as its SVG says, narrowed as far as its letters can be read."""
         size = re.search(r'<svg\b[^>]*?\bwidth="([0-9.]+)(pt|px|)"', svg)
-        width = float(size[1]) * _PX[size[2]] if size else 0.0
-        return cls(svg, alt, width, dark or {})
+        unit = _PX[size[2]] if size else 0.0
+        width = float(size[1]) * unit if size else 0.0
+        letters = min(map(float, _LETTERS.findall(svg)), default=math.inf) * unit
+        return cls(
+            svg, alt, width, dark or {}, width * min(1.0, _SMALLEST / letters) if size else 0
+        )
 
     @property
     def kind(self) -> str:
@@ -63,6 +71,8 @@ class Still:
         live = f" data-dark='{json.dumps(dict(self.dark))}'"
         if self.kind == "image/png":
             live = ' style="max-width:100%;height:auto"'
+        elif self.least:
+            live += f' style="min-width:{self.least:.0f}px"'
         width = f' width="{self.width:.0f}"' if self.width else ""
         return (
             f'<img class="gradloom-still"{width} alt="{html.escape(self.alt)}"{live} '

@@ -97,9 +97,10 @@ class Player(Shown):
         colour = 2 if self.theme == "dark" else 1  # an image does not know the page's colours
         style = re.sub(r"light-dark\(([^,]+), ([^)]+)\)", lambda m: str(m[colour]), _style())
         style = style.split("/* --- what a step does")[0].replace(".gradloom-player", ".gl-image")
-        # It grows with the page; smaller one could not read it, and scrolls.
-        fits = f"min(100%, {_VIEW * width / height:.0f}vh)"
-        size = f"width: clamp({width:.0f}px, {fits}, {1.25 * width:.0f}px)"
+        # It grows with the page; smaller one could not read it, and scrolls. (JupyterLab narrows
+        # what is wider than the page, but for what has a min-width.)
+        fits = f"min(100%, {_VIEW * width / height:.0f}vh, {1.25 * width:.0f}px)"
+        size = f"min-width: {width:.0f}px; width: {fits}"
         svg = (
             '<svg xmlns="http://www.w3.org/2000/svg" role="img" '
             f'aria-label="{html.escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '

@@ -21,6 +21,10 @@ X, t = nn.data.moons(60)
 model = nn.MLP(2, [8, 8, 1], rng=rng)
 history = nn.fit(model, X, t.ravel(), loss=nn.BCEWithLogitsLoss(), epochs=12, path="scalar",
                  optimizer=nn.SGD(model.parameters(), lr=0.1), callbacks=[nn.LivePlot(0.0)])"""
+WIDE = """\
+z = 0.5 * (engine.sigmoid(2.0 * (w * x + b) + 1.0) - 3.0) ** 2
+z.backward()
+display(engine.draw(z), engine.step_through(z))"""
 LAST_LINES = (  # of cells: each is to show one picture
     "history",
     "history.plot()",
@@ -30,7 +34,7 @@ LAST_LINES = (  # of cells: each is to show one picture
     "nn.plots.decision_boundary(lambda grid: grid[:, 0], X, t)",
     "nn.draw_network(model).figure",
 )
-CELLS = (DRAWN, PLAYED, TRAINED, *LAST_LINES)
+CELLS = (DRAWN, PLAYED, TRAINED, WIDE, *LAST_LINES)
 PATIENCE = 60_000  # milliseconds: a machine may be busy
 
 
@@ -115,6 +119,26 @@ def test_the_graph_is_drawn(lab: Any, keep_picture: Callable[..., bytes]) -> Non
     size = picture.bounding_box()
     assert size["width"] > 300 and size["height"] > 60
     keep_picture(lab, "jupyterlab-graph")
+
+
+LETTERS = "svg => [...svg.querySelectorAll('text')].map(t => t.getBoundingClientRect().height)"
+SCROLLS = """svg => {
+    for (let part = svg; part; part = part.parentElement)
+        if (part.scrollWidth > part.clientWidth && getComputedStyle(part).overflowX === "auto")
+            return true;
+    return false;
+}"""
+
+
+def test_letters_of_a_wide_graph_are_not_made_smaller_than_one_can_read(lab: Any) -> None:
+    """JupyterLab narrows pictures to its page; these scroll instead."""
+    lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    pictures = cell(lab, 3).locator(".jp-OutputArea-output svg:has(.gl-grad), .gradloom-graph")
+    pictures.nth(1).wait_for()
+    for picture in pictures.all():
+        assert picture.bounding_box()["width"] > 1100  # more than the page has
+        assert min(filter(None, picture.evaluate(LETTERS))) > 10.0  # pixels, of a line
+        assert picture.evaluate(SCROLLS)
 
 
 def test_the_player_steps(lab: Any, keep_picture: Callable[..., bytes]) -> None:
