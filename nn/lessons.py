@@ -101,6 +101,7 @@ def check(exercise: str, answer: Any) -> None:
     >>> check("1.1", -12.0)
     1.1 is not right yet: it is right but for its sign.
     """
+    exercise = str(exercise)  # some write 1.1 without the quotes
     if exercise not in _EXERCISES:
         known = ", ".join(sorted(_EXERCISES, key=float))
         raise KeyError(f"there is no exercise {exercise!r}: they are {known}")
@@ -115,7 +116,8 @@ def check(exercise: str, answer: Any) -> None:
             wrong = look(answer)
     except Exception as error:  # of the answer, which may be any function
         wrong = f"it raised {type(error).__name__}: {error}"
-    print(f"{exercise} is not right yet: {wrong}." if wrong else f"{exercise} is right.")
+    end = "" if wrong.endswith((".", "?")) else "."
+    print(f"{exercise} is not right yet: {wrong}{end}" if wrong else f"{exercise} is right.")
 
 
 def _gives_dots(answer: Any) -> bool:
@@ -136,7 +138,7 @@ def _off(answer: Any, right: float, hint: str) -> str:
         if math.isclose(answer, factor * right, rel_tol=1e-6):
             return f"it is {name} what it should be; {hint}"
     if math.isclose(answer, right, rel_tol=0.02):
-        return "it is close, but rounded or not exact"
+        return f"it is close, but rounded or not exact; {hint}"
     return hint
 
 
@@ -200,7 +202,9 @@ def _flat(f: Any) -> str:
         return wrong
     a = Value(1.0)
     uses = sum(operand is a for node in _nodes(f(a)) for operand, _ in node._operands())
-    return "" if uses >= 3 else f"a is used {uses} times, and three are asked for"
+    if uses >= 3:
+        return ""
+    return f"a is used {('never', 'once', 'twice')[uses]}, and three times are asked for"
 
 
 def _nodes(root: Any) -> list[Value]:
@@ -338,7 +342,7 @@ def _share_minus_one(f: Any) -> str:
 def _list_off(answer: list[Any], right: list[float]) -> str:
     found = [x.data if isinstance(x, Value) else float(x) for x in answer]
     if len(found) != len(right):
-        return f"it gives {len(found)} numbers, not {len(right)}"
+        return f"it gives a list of {len(found)}, not of {len(right)}"
     for k, (a, b) in enumerate(zip(found, right, strict=True)):
         if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12):
             return f"number {k} is {a:.6g}, not {b:.6g}"

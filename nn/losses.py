@@ -404,7 +404,7 @@ def check_length(output: list[Any], target: Any) -> None:
     if not isinstance(target, list) or len(output) != len(target):
         what = f"{len(target)}" if isinstance(target, list) else f"one number, {target!r}"
         if len(output) == 1 and not isinstance(target, list):
-            what += "; if each row of y is one number, use y.reshape(-1, 1), or [[t] for t in y]"
+            what += ", and not a list of it; use y.reshape(-1, 1), or [[t] for t in y]"
         numbers = "1 number" if len(output) == 1 else f"{len(output)} numbers"
         raise ValueError(f"the output has {numbers} here, the target {what}")
 

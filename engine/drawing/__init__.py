@@ -121,8 +121,9 @@ def _values(given: Value | Sequence[Value], name: str) -> tuple[Value, ...]:
     values = tuple(given) if isinstance(given, list | tuple) else (given,)
     for value in values:
         if not isinstance(value, Value):
+            advice = "; draw what it returns" if callable(value) else ""
             raise TypeError(
-                f"{name} takes a Value, or a list of them, not a {type(value).__name__}"
+                f"{name} takes a Value, or a list of them, not a {type(value).__name__}{advice}"
             )
     return values
 

@@ -205,7 +205,8 @@ def step_through(
     leaves | x.grad = ∂v1/∂x = 6
     """
     if not isinstance(root, Value):
-        raise TypeError(f"step_through takes a Value, not a {type(root).__name__}")
+        advice = "; take one of it, [0]" if isinstance(root, list | tuple) else ""
+        raise TypeError(f"step_through takes a Value, not a {type(root).__name__}{advice}")
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
     if limit is not None and (not isinstance(limit, int) or not 1 <= limit <= LARGEST):

@@ -177,6 +177,8 @@ def test_only_values_are_drawn() -> None:
         engine.draw(Value(1.0)).render("gout")
     with pytest.raises(TypeError, match="not a NoneType"):
         engine.draw(None)
+    with pytest.raises(TypeError, match="not a Linear; draw what it returns"):
+        engine.draw(nn.Linear(1, 1))
 
 
 def test_micrograds_draw_dot_has_its_arguments() -> None:

@@ -248,6 +248,8 @@ def test_a_large_graph_is_folded_and_a_step_stands_for_many() -> None:
 def test_what_is_no_value_and_other_options_are_refused() -> None:
     with pytest.raises(TypeError, match="not a float"):
         engine.step_through(1.0)
+    with pytest.raises(TypeError, match=r"not a list; take one of it, \[0\]"):
+        engine.step_through([Value(1.0)])
     with pytest.raises(ValueError, match="theme"):
         engine.step_through(Value(1.0), theme="blue")
     for limit in (0, 1001, 2.5):

@@ -69,7 +69,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 12.1, "close, but rounded"),
     ("1.2", lambda x: x * x, "its slope at 2 is 4, not 7"),
     ("1.2", 7.0, "a function of one number is asked for, not a float"),
-    ("1.3", lambda a: (a - 1) ** 2, "a is used 1 times"),
+    ("1.2", lambda x: None, "does it lack a return statement?\n"),
+    ("1.3", lambda a: 7.0, "a is used never"),
+    ("1.3", lambda a: (a - 1) ** 2, "a is used once, and three times"),
     ("2.1", -0.2, "right but for its sign"),
     ("2.2", 31, "count the weights"),
     ("2.3", engine.relu, "its slope is 0: it would be dead"),
@@ -79,7 +81,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("8.1", 0.5, "twice what it should be; with a = σ(z)"),
     ("8.2", lambda: 1 / 0, "a number is asked for, not a function"),
     ("5.2", lambda x, y: 1 / 0, "it raised ZeroDivisionError"),
-    ("6.1", 128.0, "close, but rounded or not exact"),
+    ("6.1", 128.0, "close, but rounded or not exact; each of the 64 hidden units"),
     ("6.1", 65, "and there is a bias"),
     ("6.2", lambda x, y: x + y, "at (1, 1) it is 2, not 0"),
     ("6.2", lambda x, y: float(x.data != y.data), "it leaves the graph"),
@@ -135,7 +137,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("20.1", 2.0, "log to base e"),
     ("20.2", 27**3, "each of the 27³ rows"),
     ("20.3", lambda scores, k: engine.softmax(scores), "number 2 is 0.17529, not -0.82471"),
-    ("20.3", lambda scores, k: [0.0], "it gives 1 numbers, not 3"),
+    ("20.3", lambda scores, k: [0.0], "it gives a list of 1, not of 3"),
     ("20.3", 1.0, "a function of scores and k"),
     ("21.1", 600, "close, but rounded"),
     ("21.1", 200, "and a bias"),
@@ -145,7 +147,7 @@ WRONG: list[tuple[str, Any, str]] = [
         lambda w, xs: [w[1] * a + w[0] * b for a, b in itertools.pairwise(xs)],
         "the kernel is turned round",
     ),
-    ("21.3", lambda w, xs: xs, "it gives 4 numbers, not 3"),
+    ("21.3", lambda w, xs: xs, "it gives a list of 4, not of 3"),
     ("21.3", 1.0, "a function of a kernel and a signal"),
 ]
 
@@ -176,8 +178,13 @@ def test_a_wrong_answer_is_told_what_is_off(
 
 
 def test_another_exercise_is_named() -> None:
-    with pytest.raises(KeyError, match=r"no exercise '9.9': they are 1.1, 1.2"):
+    in_order = r"no exercise '9.9': they are 1.1, 1.2, .* 5.2, 6.1, .* 9.2, 10.1, "
+    with pytest.raises(KeyError, match=in_order):
         lessons.check("9.9", 1.0)
+
+
+def test_an_exercise_may_be_named_without_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, 1.1, 12.0) == "1.1 is right.\n"
 
 
 def test_every_exercise_is_in_its_notebook_and_the_other_way_round() -> None:

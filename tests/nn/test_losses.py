@@ -55,7 +55,7 @@ def test_a_loss_of_logits_is_told_that_a_sigmoid_is_missing() -> None:
     ("y", "t", "message"),
     [
         ([1.0, 2.0], [1.0], "the output has 2 numbers here, the target 1"),
-        ([1.0], 1.0, "the output has 1 number here, the target one number"),
+        ([1.0], 1.0, "1 number here, the target one number, 1.0, and not a list"),
         (1.0, [1.0], "the output is one number, the target a list of 1"),
         ([[1.0], [2.0]], [[1.0], [2.0, 3.0]], "1 number here, the target 2"),
     ],
