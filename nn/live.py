@@ -148,15 +148,16 @@ class LivePlot(Shown):
         epochs, contents = list(self.frames), list(self.frames.values())
         still = Still(contents[-1], f"Training up to epoch {epochs[-1]}", 0.0)
         body = f'<div class="gradloom-film">{still.html()}</div>'
-        encoded = json.dumps([base64.b64encode(content).decode() for content in contents])
-        return bundle(repr(self), still, body, [_FILM % (encoded, _MILLISECONDS)])
+        others = json.dumps([base64.b64encode(content).decode() for content in contents[:-1]])
+        return bundle(repr(self), still, body, [_FILM % (others, _MILLISECONDS)])
 
 
 _FILM = """
 for (const film of document.querySelectorAll(".gradloom-film:not([data-live])")) {
   film.dataset.live = "";
-  const frames = %s, image = film.querySelector("img"), bar = document.createElement("input");
-  const show = () => { image.src = "data:image/png;base64," + frames[bar.value]; };
+  const image = film.querySelector("img"), bar = document.createElement("input");
+  const frames = [...%s.map((frame) => "data:image/png;base64," + frame), image.src];
+  const show = () => { image.src = frames[bar.value]; };
   Object.assign(bar, {type: "range", min: 0, max: frames.length - 1, value: 0, oninput: show});
   bar.setAttribute("aria-label", "Frame");
   bar.style = "display:block;width:100%%;max-width:40em;margin-top:1em";

@@ -1,5 +1,6 @@
 """Whatever shows itself, in pages that run scripts and in pages that don't, light and dark."""
 
+import base64
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_an_exported_notebook_shows_it(
             box = picture.bounding_box()
             assert box["width"] > 150 and box["height"] > 40
     keep_picture(page, f"exported-{kind}-{'live' if runs else 'static'}")
+
+
+def test_a_film_has_every_frame_at_its_place_of_the_slider(tmp_path: Path, open_page: Open) -> None:
+    (live := film()).save(tmp_path / "film.html")
+    page = open_page(tmp_path / "film.html")
+    seen = []
+    for k in range(3):
+        page.get_by_label("Frame").fill(str(k))
+        _, _, data = page.locator("img").get_attribute("src").partition(",")
+        seen.append(base64.b64decode(data))
+    assert seen == list(live.frames.values())
 
 
 @pytest.mark.parametrize("kind", ["drawing", "player"])
