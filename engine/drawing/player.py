@@ -262,7 +262,7 @@ def _item(step: dict[str, Any]) -> str:
     )
     notes = "".join(f'<p class="gl-said">{html.escape(note)}</p>' for note in step["notes"])
     return (
-        f'<li><span class="gl-head"><span class="gl-phase">{phase}</span> <span class="gl-title">'
+        f'<li><span class="gl-head"><span class="gl-phase">{phase}:</span> <span class="gl-title">'
         f"{html.escape(step['title'])}</span></span>{lines}{notes}</li>\n"
     )
 
