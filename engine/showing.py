@@ -25,7 +25,7 @@ from typing import Any
 pictures: dict[str, Callable[[Any], Shown]] = {}
 _PX = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # a unit of SVG in pixels of a page
 _LETTERS = re.compile(r'font(?:-size="|: )([0-9.]+)')  # their sizes, as attributes or rules
-_SMALLEST = 10.0  # pixels: one can read it, and numbers, which are larger, easily
+_SMALLEST = 12.0  # pixels, which are 9 points
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,8 @@ class Still:
         unit = _PX[size[2]] if size else 0.0
         width = float(size[1]) * unit if size else 0.0
         letters = min(map(float, _LETTERS.findall(svg)), default=math.inf) * unit
-        return cls(
-            svg, alt, width, dark or {}, width * min(1.0, _SMALLEST / letters) if size else 0
-        )
+        least = width * min(1.0, _SMALLEST / letters) if size else 0.0
+        return cls(svg, alt, width, dark or {}, least)
 
     @property
     def kind(self) -> str:
@@ -72,7 +71,7 @@ class Still:
         if self.kind == "image/png":
             live = ' style="max-width:100%;height:auto"'
         elif self.least:
-            live += f' style="min-width:{self.least:.0f}px"'
+            live += f' style="max-width:100%;height:auto;min-width:{self.least:.0f}px"'
         width = f' width="{self.width:.0f}"' if self.width else ""
         return (
             f'<img class="gradloom-still"{width} alt="{html.escape(self.alt)}"{live} '
@@ -80,7 +79,7 @@ class Still:
         )
 
     def scrolled(self) -> str:
-        """The image in its full size, to be scrolled where the page is narrower."""
+        """The image, smaller where the page is narrower; where it could not be read, to scroll."""
         return f'<div style="overflow:auto">{self.html()}</div>'
 
 
@@ -138,7 +137,8 @@ def page_part(body: str, scripts: Sequence[str] = ()) -> str:
 
 def words(text: str) -> str:
     """A text of several lines as it stands in a page."""
-    return f'<pre style="white-space:pre-wrap">{html.escape(text)}</pre>'
+    style = "margin:0;white-space:pre-wrap;font-family:monospace"  # a ^^^ is below what it marks
+    return f'<pre style="{style}">{html.escape(text)}</pre>'
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ import html
 from engine.drawing.picture import Arrow, Box, Cluster, Key, Picture
 from engine.drawing.theme import LIGHT, Theme, number_text, plain, row_text, title_text
 
-FONT = "Helvetica"
+FONT, SIZE = "Helvetica", 10  # points: 9 are left of them where a page makes it smaller
 _THICK = 3.0  # the width of what is marked
 _DASH = "\N{EM DASH}"
 _CIRCLES = 300  # boxes, up to which operations stand before their results
@@ -22,16 +22,15 @@ _CIRCLES = 300  # boxes, up to which operations stand before their results
 class Texts:
     """How texts are written into labels: as what they say, never as markup.
 
-    `size` is the font's; `anchor` is what stays in its place where a reader's font has another
-    width: "start", "middle" or "end" of the text.
+    `anchor` is what stays in its place where a reader's font has another width: "start", "middle"
+    or "end" of the text.
     """
 
-    def __call__(self, text: str, size: int = 11, anchor: str = "middle") -> str:
+    def __call__(self, text: str, anchor: str = "middle") -> str:
         lines = plain(text).split("\n")
-        written = "<BR/>".join(self.line(line, size, anchor) for line in lines) if text else " "
-        return written if size == 11 else f'<FONT POINT-SIZE="{size}">{written}</FONT>'
+        return "<BR/>".join(self.line(line, anchor) for line in lines) if text else " "
 
-    def line(self, line: str, size: int, anchor: str) -> str:
+    def line(self, line: str, anchor: str) -> str:
         """One line of a text."""
         return html.escape(line).replace("\\", "\\\\")  # Graphviz has escapes of its own
 
@@ -60,15 +59,16 @@ class _Source:
             "rankdir": rankdir,
             "bgcolor": theme.background,
             "fontname": FONT,
+            "fontsize": str(SIZE),
             "nodesep": "0.15",
-            "ranksep": "0.5" if picture.is_folded else "0.3",
+            "ranksep": "0.4" if picture.is_folded else "0.22",
         }
         if len(picture.boxes) > _CIRCLES:  # Graphviz would take minutes over a prettier layout
             graph |= {"nslimit": "1", "nslimit1": "1", "mclimit": "0.3", "splines": "line"}
         foot = self._foot()
         if foot:
             graph |= {"label": foot, "labelloc": "b", "labeljust": "l"}
-        fonts = {"fontname": FONT, "fontsize": "11", "fontcolor": theme.ink}
+        fonts = {"fontname": FONT, "fontsize": str(SIZE), "fontcolor": theme.ink}
         arrows = {"color": theme.arrow, "arrowsize": "0.6"} | fonts
         lines = ["graph" + _written(graph), "node" + _written(fonts), "edge" + _written(arrows)]
         lines += self._boxes()
@@ -86,7 +86,7 @@ class _Source:
         """How an arrow differs from the others."""
         look = {}
         if arrow.label:
-            text = self._coloured(self.text(arrow.label, 9), self.theme.ink)
+            text = self._coloured(self.text(arrow.label), self.theme.ink)
             look["label"] = f'<TABLE BORDER="0" CELLPADDING="3"><TR><TD>{text}</TD></TR></TABLE>'
         if arrow.shade is not None:
             look["color"] = self.theme.shade(arrow.shade, stroke=True)
@@ -126,9 +126,14 @@ class _Source:
     def _frame(self, cluster: Cluster) -> str:
         fill, border = self.theme.frame
         times = f" × {cluster.repeats:,}" if cluster.repeats > 1 else ""
-        look = {"color": border, "fillcolor": fill, "style": "rounded,filled", "fontsize": "11"}
+        look = {
+            "color": border,
+            "fillcolor": fill,
+            "style": "rounded,filled",
+            "fontsize": str(SIZE),
+        }
         look |= {"fontcolor": self.theme.muted, "labelloc": "t", "labeljust": "l"}
-        return _written({"label": self.text(cluster.name + times, anchor="start"), **look})
+        return _written({"label": self.text(cluster.name + times, "start"), **look})
 
     def _box(self, box: Box) -> list[str]:
         if box.kind in ("literal", "more"):
@@ -177,8 +182,8 @@ class _Source:
         for row in box.rows:
             colour = theme.gradient if row.name == "grad" and box.shade is None else ink
             name_colour = theme.muted if box.shade is None else ink
-            name = self._coloured(self.text(row.name, 9, "start"), name_colour)
-            number = self._coloured(self.text(row_text(row), anchor="end"), colour)
+            name = self._coloured(self.text(row.name, "start"), name_colour)
+            number = self._coloured(self.text(row_text(row), "end"), colour)
             rows += f'<TR><TD ALIGN="LEFT">{name}</TD><TD ALIGN="RIGHT">{number}</TD></TR>'
         width = "1"
         if box.is_marked:
@@ -201,7 +206,7 @@ class _Source:
                 f"{cells}</TR></TABLE>"
             )
         if self.picture.caption:
-            lines.append(self._small(self.picture.caption, "start"))
+            lines.append(self._muted(self.picture.caption, "start"))
         if not lines:
             return ""
         rows = "".join(f'<TR><TD ALIGN="LEFT">{line}</TD></TR>' for line in lines)
@@ -210,18 +215,18 @@ class _Source:
     def _key(self, key: Key) -> str:
         theme = self.theme
         if key.sample == "note":
-            return f"<TD>{self._small(key.text)}</TD>"
+            return f"<TD>{self._muted(key.text)}</TD>"
         if key.sample == "shade":
-            text = self._coloured(self.text(key.text, 9), theme.ink)
+            text = self._coloured(self.text(key.text), theme.ink)
             return f'<TD BGCOLOR="{theme.shade(float(key.value))}">{text}</TD>'
         if key.sample == "family":
             fill = theme.families.get(str(key.value), theme.scope)[0]
-            return f'<TD BGCOLOR="{fill}">{self._small(key.text)}</TD>'
+            return f'<TD BGCOLOR="{fill}">{self._muted(key.text)}</TD>'
         dash = self._coloured(f"<B>{self.text(_DASH)}</B>", theme.mark)
-        return f"<TD>{dash} {self._small(key.text, 'start')}</TD>"
+        return f"<TD>{dash} {self._muted(key.text, 'start')}</TD>"
 
-    def _small(self, text: str, anchor: str = "middle") -> str:
-        return self._coloured(self.text(text, 9, anchor), self.theme.muted)
+    def _muted(self, text: str, anchor: str = "middle") -> str:
+        return self._coloured(self.text(text, anchor), self.theme.muted)
 
     def _coloured(self, text: str, colour: str) -> str:
         return f'<FONT COLOR="{colour}">{text}</FONT>'

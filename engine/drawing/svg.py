@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 
-from engine.drawing.dot import FONT, Texts, to_dot
+from engine.drawing.dot import FONT, SIZE, Texts, to_dot
 from engine.drawing.picture import Picture
 from engine.drawing.theme import DARK, LIGHT, Theme, dark_of_light, markup, title_text
 from engine.drawing.widths import room
@@ -36,11 +36,11 @@ class StandIns(Texts):
     def __init__(self) -> None:
         self._lines: list[tuple[str, str, float]] = []  # with its anchor, and its place there
 
-    def line(self, line: str, size: int, anchor: str) -> str:
+    def line(self, line: str, anchor: str) -> str:
         """What stands for a line of text in a label, until `replaced`."""
         wide, narrow = _letters(max(room(line, 1.0), _NARROW))  # no text is empty for Graphviz
         share = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
-        self._lines.append((line, anchor, share * size * (wide * _WIDE + narrow * _NARROW)))
+        self._lines.append((line, anchor, share * SIZE * (wide * _WIDE + narrow * _NARROW)))
         face = f"{FONT},{_FACE}{len(self._lines) - 1}"
         return f'<FONT FACE="{face}">{"w" * wide}{"," * narrow}</FONT>'
 

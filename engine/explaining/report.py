@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.explaining.words import number
 from engine.lines import Line
-from engine.showing import Told
+from engine.showing import Told, words
 
 _ITEMS = 4  # names and causes that are written out of many
 _WIDTH = 96
@@ -188,7 +188,7 @@ class Explanation(Told):
             )
             text = "\n".join(line for part in below for line in indented(*part))
             if text:
-                yield f'<pre style="margin:0;white-space:pre-wrap">{html.escape(text)}</pre>'
+                yield words(text)
         yield "</div>"
 
 

@@ -11,6 +11,7 @@ import pytest
 import engine
 import nn
 from engine import Value
+from sanitised import Sanitised, svg_in
 
 Open = Callable[..., Any]
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(21, 24, 29)"
@@ -117,6 +118,37 @@ def test_nothing_of_an_image_is_cut_off(kind: str, tmp_path: Path, open_page: Op
     assert len(parts) > 10
     for left, top, right, bottom in parts:
         assert left >= whole[0] and top >= whole[1] and right <= whole[2] and bottom <= whole[3]
+
+
+@pytest.mark.parametrize("width", [1700, 1000, 390])
+@pytest.mark.parametrize("runs", [True, False], ids=["scripts", "no-scripts"])
+def test_letters_of_a_wide_drawing_stay_at_9_points_and_it_scrolls(
+    width: int, runs: bool, tmp_path: Path, open_page: Open, keep_picture: Any
+) -> None:
+    output = nn.MLP(1, [2, 1], rng=random.Random(7))([-1.0])
+    output.backward()
+    path = engine.draw(output).save(tmp_path / "drawing.html")
+    size = {"width": width, "height": 800}
+    page = open_page(path, java_script_enabled=runs, viewport=size)
+    drawing = page.locator("svg:has(text)" if runs else "img")
+    natural, drawn = 10.0, drawing.bounding_box()["width"]
+    full = float(svg_in(Sanitised(path.read_text()).images[0]).get("width", "").rstrip("pt"))
+    assert natural * drawn / (full * 4 / 3) >= 8.99  # points
+    host = drawing.locator("xpath=..")
+    scrolls, reach = host.evaluate(
+        "host => [host.scrollWidth - host.clientWidth, host.clientWidth]"
+    )
+    assert bool(scrolls) == (width < 1700) and reach < width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width  # the page doesn't
+    keep_picture(page, f"wide-drawing-{width}-{'live' if runs else 'static'}")
+
+
+def test_marks_are_below_what_they_mark(tmp_path: Path, open_page: Open) -> None:
+    (path := tmp_path / "page.html").write_text(
+        f"<meta charset=utf-8>{SHOWN['explanation']()._repr_html_()}", "utf-8"
+    )
+    for text in open_page(path).locator("pre").all():
+        assert text.evaluate("text => getComputedStyle(text).fontFamily") == "monospace"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
