@@ -48,10 +48,11 @@ def headline(blocks: Blocks) -> str:
         for x in folded(some):
             every += x.body if isinstance(x, Repeat) else [x]
     products = sum(ROWS[i.kind].is_product for i in every)
-    return (
-        f"{blocks.recorded} scalar operations became {plural(len(every), 'instruction')}, "
-        f"{plural(products, 'matrix product')}"
+    recorded, became = (
+        plural(blocks.recorded, "scalar operation"),
+        plural(len(every), "instruction"),
     )
+    return f"{recorded} became {became}, {plural(products, 'matrix product')}"
 
 
 def titles(blocks: Blocks) -> list[str]:

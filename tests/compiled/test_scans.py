@@ -109,7 +109,7 @@ def test_a_million_steps_are_one_instruction() -> None:
     value, gradient = program.value_and_grad(1.0)
     assert value == pytest.approx(1.0 - (1.0 - 1e-6) ** 1_000_000, rel=1e-9)
     assert gradient == pytest.approx((1.0 - 1e-6) ** 999_999, rel=1e-9)
-    assert "4000000 scalar operations became 2 instructions" in str(program)
+    assert "4,000,000 scalar operations became 2 instructions" in str(program)
 
 
 def test_each_example_takes_as_many_steps_as_it_needs() -> None:
