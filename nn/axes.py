@@ -8,18 +8,38 @@ made, not before.
 from __future__ import annotations
 
 import io
+import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import FancyBboxPatch
 
+from engine.drawing.theme import LIGHT
 from engine.showing import Shown, Still, bundle
+
+_PAD = 0.12  # inches
 
 
 class ShownFigure(Shown, Figure):
-    """A figure that is a picture where a notebook shows it."""
+    """A figure that is a picture where a notebook shows it; its lines have `colours` in turn."""
+
+    def __init__(self, *args: Any, colours: Sequence[str], **look: Any) -> None:
+        tidy = ConstrainedLayoutEngine(compress=True, w_pad=_PAD, h_pad=_PAD)
+        super().__init__(*args, layout=tidy, **look)
+        self.colours = colours
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if shell is not None:  # pyplot has it show PNGs of its own, without our card
+            shell.display_formatter.formatters["image/png"].for_type(ShownFigure, lambda _: None)
+
+    def add_subplot(self, *args: Any, **look: Any) -> Axes:
+        ax: Axes = super().add_subplot(*args, **look)
+        ax.set_prop_cycle(color=self.colours)
+        return ax
 
     def _bundle(self) -> dict[str, str]:
         manager = self.canvas.manager
@@ -40,11 +60,34 @@ class ShownAxes(Shown, Axes):
 
 
 def still_of(figure: Figure, alt: str = "") -> Still:
-    """A picture of a figure, for a page."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)  # which somebody may have set
+    """A picture of a figure, for a page: on a card of its own, as that may be dark."""
+    buffer, paper = io.BytesIO(), figure.patch  # which may be any patch, whatever its type says
+    if figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0):  # a style may have another one
+        figure.patch = _card(figure)  # type: ignore[assignment]
+    try:
+        figure.savefig(buffer, format="png", dpi=figure.dpi)  # which somebody may have set
+    finally:
+        figure.patch = paper
     width = figure.get_figwidth() * figure.dpi
     return Still(buffer.getvalue(), alt or repr(figure), width)
+
+
+def _card(figure: Figure) -> FancyBboxPatch:
+    """What is behind a figure: light, with a frame, and round corners that let the page through."""
+    width, height = figure.get_size_inches()
+    x, y = 0.5 / figure.dpi / width, 0.5 / figure.dpi / height  # half of the frame
+    fill, border = LIGHT.frame
+    return FancyBboxPatch(
+        (x, y),
+        1.0 - 2.0 * x,
+        1.0 - 2.0 * y,
+        boxstyle=f"round,pad=0,rounding_size={0.1 / width}",
+        mutation_aspect=width / height,
+        transform=figure.transSubfigure,
+        facecolor=fill,
+        edgecolor=border,
+        linewidth=72.0 / figure.dpi,
+    )
 
 
 def of_its_own(**look: Any) -> Axes:

@@ -27,7 +27,8 @@ from nn.module import Module, evaluating, values_of
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
 _PAGE = 6.5  # inches of text across a page: a wider figure is shown smaller, and its letters too
-_BAR = {"fraction": 0.046, "pad": 0.04}  # a colour bar as high as a square of Axes
+_BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 2, "frameon": False}
+_BAR = {"fraction": 0.046, "pad": 0.04, "aspect": 30}  # a colour bar as high as a square of Axes
 
 
 def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -> Any:
@@ -42,7 +43,7 @@ def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -
     from nn import axes  # which imports it
 
     make = axes.of_pyplot if pyplot else axes.of_its_own
-    return make(figsize=(width, height), dpi=120, layout="compressed")
+    return make(figsize=(width, height), dpi=120, colours=_COLOURS)
 
 
 def _axes(ax: Any, width: float = 6.0, height: float = 4.0) -> Any:
@@ -104,9 +105,9 @@ def decision_boundary(
     `score` maps an array (n, 2) to n numbers between 0 and 1; the boundary is drawn at 0.5. The
     points whose row of `wrong` is true are ringed.
     """
-    ax = _axes(ax, 5.6, 5.0)
     X, labels = np.asarray(X), np.asarray(y).ravel()
     xs, ys, grid = _plane(X, steps)
+    ax = _axes(ax, 5.6, 1.3 + _height(X))
     scores = np.asarray(score(grid)).reshape(steps, steps)
     beyond = "both" if scores.min() < 0.0 or scores.max() > 1.0 else "neither"
     look = {"cmap": "RdBu_r", "alpha": 0.6, "extend": beyond}
@@ -135,10 +136,8 @@ def decision_boundary(
             linewidth=1.3,
             label="predicted wrong",
         )
-    ax.set_xlabel("x1")
-    ax.set_ylabel("x2")
-    ax.set_aspect("equal")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncol": 3, "borderaxespad": 4.5}
+    ax.set(xlabel="x₁", ylabel="x₂", aspect="equal")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncol": 4, "borderaxespad": 4.5}
     ax.legend(**below, frameon=False, fontsize=9, columnspacing=1.0)
     return ax
 
@@ -183,12 +182,13 @@ def overfitting_curves(
     for (name, (steps, train, test)), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
-        ax.plot(steps, low, color=colour, label=f"{name}: {high[-1] - low[-1]:.0f} points apart")
+        ax.plot(
+            steps, low, color=colour, label=f"{name}: {abs(high[-1] - low[-1]):.0f} points apart"
+        )
         ax.fill_between(steps, low, high, color=colour, alpha=0.08, linewidth=0)
     ax.plot([], [], color="gray", linestyle="--", linewidth=1.2, label="training")
     ax.plot([], [], color="gray", label="held out")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 2}
-    ax.legend(**below, frameon=False, fontsize=9)
+    ax.legend(**_BELOW, fontsize=9)
     return _percent(ax, xlabel)
 
 
@@ -221,11 +221,11 @@ def confusion_matrix(counts: Any, *, names: Sequence[str] = (), ax: Any = None) 
 def prediction_scatter(X: Any, predicted: Any, *, ax: Any = None) -> Any:
     """Draw points of the plane, (n, 2), in the colours of what a model predicts at each."""
     X, predicted = np.asarray(X), np.asarray(predicted).ravel()
-    ax = _axes(ax, 5.6, 4.6)
+    ax = _axes(ax, 5.6, 0.9 + _height(X))
     edge = {"edgecolor": "gray", "linewidth": 0.4}  # or else what is near a half is not seen
     points = ax.scatter(*X.T, c=predicted, s=18, cmap="RdBu_r", vmin=-0.2, vmax=1.2, **edge)
     ax.figure.colorbar(points, ax=ax, label="prediction", extend="both", **_BAR)
-    ax.set(xlabel="x1", ylabel="x2", aspect="equal")
+    ax.set(xlabel="x₁", ylabel="x₂", aspect="equal")
     return ax
 
 
@@ -395,6 +395,8 @@ def unit_responses(
     >>> [panel.get_title() for panel in ax.child_axes]
     ['$h_{1}$', '$h_{2}$', '$h_{3}$']
     """
+    from matplotlib.ticker import MaxNLocator
+
     X = np.asarray(X, float)
     if X.ndim != 2 or X.shape[1] != 2:
         raise ValueError(f"unit_responses draws examples of two numbers, not {X.shape}")
@@ -424,10 +426,13 @@ def unit_responses(
             panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
         panel.set_title(name, fontsize=9)
-        lowest = unit + across >= units
-        panel.tick_params(labelsize=9, labelleft=unit % across == 0, labelbottom=lowest)
+        first, lowest = unit % across == 0, unit + across >= units
+        panel.tick_params(labelsize=9, labelleft=first, labelbottom=lowest)
+        panel.set_xlabel("x₁" * lowest, fontsize=9, labelpad=1.0)
+        panel.set_ylabel("x₂" * first, fontsize=9, labelpad=1.0)
         panel.locator_params(nbins=3)
-    ax.figure.colorbar(image, ax=ax, label="the unit's output", **_BAR)
+    bar = ax.figure.colorbar(image, ax=ax, label="the unit's output", ticks=MaxNLocator(6), **_BAR)
+    bar.ax.set_ylim(min(over.min(), 0.0), max(over.max(), 0.0))
     return ax
 
 
@@ -441,6 +446,12 @@ def _trouble(at: Any, over: Any) -> str:
     if low == 0.0 and off >= 0.9:
         return f": off for {off:.0%}"
     return f": saturated for {off + on:.0%}" if low != 0.0 and off + on >= 0.9 else ""
+
+
+def _height(X: Any) -> float:
+    """Inches for a plane with these points that is 3.9 wide, whose axes have one scale."""
+    across, up = np.ptp(X, axis=0)
+    return float(np.clip(3.9 * up / (across or 1.0), 1.2, 5.0))
 
 
 def _plane(X: Any, steps: int) -> tuple[Any, Any, Any]:
@@ -498,7 +509,7 @@ def descents(
             points = np.array([points[0], engine.compile(f, in_axes=0)(points[0])])
         name = f"learning rate {rate:g}{'' if left is None else f': leaves at step {left}'}"
         ax.plot(*points, "o-", markersize=4, linewidth=1.2, color=colour, label=name)
-    ax.legend(fontsize=9)
+    ax.legend(**_BELOW, fontsize=9)
     return ax
 
 
@@ -529,8 +540,8 @@ def _draw_loss(ax: Any, f: Callable[..., Any], low: Any, high: Any) -> None:
         ax.set_ylim(np.nanmin(loss) - margin, np.nanmax(loss) + margin)
         return
     levels = np.quantile(loss[np.isfinite(loss)], np.linspace(0.0, 1.0, 16)[1:-1] ** 2)
-    lines = ax.contour(*places, loss.reshape(101, 101), np.unique(levels), cmap="Greys_r")
-    ax.clabel(lines, fontsize=9, fmt="%.3g")
+    lines = ax.contour(*places, loss.reshape(101, 101), np.unique(levels), colors="0.7")
+    ax.clabel(lines, fontsize=9, fmt="%.3g", colors="0.3")
     ax.set(xlabel="first weight", ylabel="second weight", xlim=(low[0], high[0]))
     ax.set_ylim(low[1], high[1])
 

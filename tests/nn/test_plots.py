@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import engine
@@ -120,6 +122,8 @@ def test_scores_beyond_0_and_1_have_the_colours_of_the_ends(score: float) -> Non
 def test_overfitting_is_told_in_points() -> None:
     ax = plots.overfitting_curves({"plain": ([0, 10], [0.5, 0.96], [0.5, 0.77])})
     assert "plain: 19 points apart" in [text.get_text() for text in ax.get_legend().get_texts()]
+    ax = plots.overfitting_curves({"more data": ([0, 10], [0.5, 0.9], [0.5, 0.93])})
+    assert "more data: 3 points apart" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_a_confusion_matrix_has_its_counts_written_in() -> None:
@@ -142,6 +146,7 @@ def test_each_unit_has_a_panel_that_says_what_is_wrong_with_it() -> None:
     ax = plots.unit_responses(layer, points, np.arange(20) % 2)
     titles = [panel.get_title().partition(": ")[2] for panel in ax.child_axes]
     assert titles == ["dead, 0 for all", "", "off for 90%", "0.5 for all"]
+    assert ax.figure.axes[-1].get_ylim()[0] == 0.0  # the colours that there are, and no others
     layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
     layer.load_state_dict({"0.weight": [[99.0, 0.0], [1.0, 0.0]], "0.bias": [-9.0, 0.0]})
     first, second = plots.unit_responses(layer, points).child_axes
@@ -317,6 +322,50 @@ def test_a_plot_is_a_picture_as_the_last_line_of_a_cell(name: str) -> None:
         assert size_of(bundle["image/png"]) == pytest.approx(
             120 * ax.figure.get_size_inches(), abs=1
         )
+
+
+def pixels_of(png: bytes) -> Any:
+    """Rows of pixels, each of red, green, blue and how opaque it is, from 0 to 1."""
+    return pyplot.imread(io.BytesIO(png))
+
+
+def test_a_plot_stands_on_a_card_in_a_page_and_on_white_in_a_file(tmp_path: Path) -> None:
+    ax = plots.loss_curve([1.0, 0.5])
+    card = pixels_of(base64.b64decode(ax._repr_mimebundle_()["image/png"]))
+    corners, inside = card[[0, 0, -1, -1], [0, -1, 0, -1]], card[10, 10]
+    assert (corners[:, 3] < 0.5).all()  # through which one sees the page
+    assert inside[3] == 1.0 and 0.9 < inside[:3].min() < 1.0
+    assert (pixels_of(plots.save(ax, tmp_path / "plot.png").read_bytes())[[0, 10], 0] == 1.0).all()
+    with pyplot.style.context("dark_background"):  # whose ink is light
+        dark = plots.loss_curve([1.0, 0.5])._repr_mimebundle_()["image/png"]
+    assert (pixels_of(base64.b64decode(dark))[0, 0] == [0.0, 0.0, 0.0, 1.0]).all()
+
+
+def test_a_figure_shows_itself_where_pyplot_would_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    formatter = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
+    formatter.formatters["image/png"].for_type(Figure, lambda figure: "pyplot's")  # as it is told
+    shell = SimpleNamespace(display_formatter=formatter)
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    for shown in ((ax := plots.loss_curve([1.0, 0.5])), ax.figure):
+        data, _ = formatter.format(shown)
+        assert size_of(data["image/png"]) == (720, 480)
+
+
+def test_lines_have_colours_that_all_can_tell_apart_in_every_panel() -> None:
+    figure = plots.new_axes().figure
+    figure.clear()
+    colours = [[ax.plot([0, 1])[0].get_color() for _ in range(4)] for ax in figure.subplots(1, 2)]
+    assert colours[0] == colours[1] == ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
+
+
+def test_a_flat_plane_is_a_flat_picture() -> None:
+    flat, square = (np.array([[0.0, 0.0], [4.0, up]]) for up in (1.0, 4.0))
+    for plot in (
+        lambda X: plots.decision_boundary(lambda grid: grid[:, 0], X, [0, 1]),
+        lambda X: plots.prediction_scatter(X, [0, 1]),
+    ):
+        low, high = (plot(X).figure.get_figheight() for X in (flat, square))
+        assert high - low == pytest.approx(0.9 * 3.9 * (1 - 1 / 4), rel=0.2)
 
 
 def test_a_plot_is_as_fine_as_somebody_has_set_it() -> None:
