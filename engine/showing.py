@@ -138,6 +138,7 @@ def page_part(body: str, scripts: Sequence[str] = ()) -> str:
 def words(text: str) -> str:
     """A text of several lines as it stands in a page."""
     style = "margin:0;white-space:pre-wrap;font-family:monospace"  # a ^^^ is below what it marks
+    style += ";font-size:inherit"  # also on slides
     return f'<pre style="{style}">{html.escape(text)}</pre>'
 
 

@@ -245,7 +245,7 @@ def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any
     for unit, image in enumerate(weight.reshape(-1, height, width)):
         top, left = (unit // across) * (height + 1), (unit % across) * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    ax = _axes(ax, _PAGE, _PAGE * down / across + 0.4)
+    ax = _axes(ax, _PAGE, 0.8 * _PAGE * down / across + 0.5)  # beside it is the colour bar
     # a few large weights are not to make all others pale
     most = float(np.quantile(np.abs(weight), 0.995)) or 1.0
     drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)

@@ -13,3 +13,16 @@ config.ClearMetadataPreprocessor.preserve_nb_metadata_mask = {
     "kernelspec",
     ("language_info", "name"),
 }
+
+
+def begin_slides(notebook, resources):
+    """Begin a slide at each text; the code and the pictures below it belong to it."""
+    for cell in notebook.cells:
+        begins = cell.cell_type == "markdown"
+        cell.metadata["slideshow"] = {"slide_type": "slide" if begins else "-"}
+    return notebook, resources
+
+
+# jupyter nbconvert --to slides --config notebooks/nbconvert_config.py notebooks/02-*.ipynb
+config.SlidesExporter.preprocessors = [begin_slides]
+config.SlidesExporter.reveal_scroll = True

@@ -74,6 +74,15 @@ def test_a_second_run_would_change_no_metadata(path: Path) -> None:
     assert all(cell["metadata"] == {} for cell in code_cells(notebook))
 
 
+def test_each_text_begins_a_slide() -> None:
+    nbconvert = pytest.importorskip("nbconvert")
+    loader = pytest.importorskip("traitlets.config.loader")
+    config = loader.PyFileConfigLoader("nbconvert_config.py", str(FOLDER)).load_config()
+    text, _ = nbconvert.SlidesExporter(config=config).from_filename(str(PATHS[0]))
+    cells = json.loads(PATHS[0].read_text())["cells"]
+    assert text.count("<section><section>") == sum(c["cell_type"] == "markdown" for c in cells)
+
+
 @pytest.mark.notebook
 @each
 def test_it_runs_and_shows_what_is_committed(
