@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import LogFormatterSciNotation
 
 from engine.drawing.theme import LIGHT
 from engine.showing import Shown, Still, bundle
@@ -51,12 +53,34 @@ class ShownFigure(Shown, Figure):
 
 
 class ShownAxes(Shown, Axes):
-    """Axes that are their figure where a notebook shows them."""
+    """Axes that are their figure where a notebook shows them; logarithmic ones with 0.03."""
+
+    def set_xscale(self, value: Any, **look: Any) -> None:
+        super().set_xscale(value, **look)
+        _write_plainly(self.xaxis)
+
+    def set_yscale(self, value: Any, **look: Any) -> None:
+        super().set_yscale(value, **look)
+        _write_plainly(self.yaxis)
 
     def _bundle(self) -> dict[str, str]:
         figure = self.get_figure(root=True)
         shown = figure._bundle() if isinstance(figure, ShownFigure) else {}
         return {**shown, "text/plain": repr(self)}
+
+
+class _PlainNumbers(LogFormatterSciNotation):
+    """Writes 0.03 on a logarithmic axis, not 3 × 10⁻², where that is no longer."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos)
+        return f"{x:g}" if text and 1e-4 <= x < 1e5 else text
+
+
+def _write_plainly(axis: Axis) -> None:
+    if axis.get_scale() == "log":
+        axis.set_major_formatter(_PlainNumbers())
+        axis.set_minor_formatter(_PlainNumbers())
 
 
 def still_of(figure: Figure, alt: str = "") -> Still:

@@ -20,7 +20,6 @@ from nn.module import Module, evaluating
 
 _SHOWN = 16  # circles of a column at most; of more, the first and the last ones
 _ROOM_FOR_TEXT = 12  # circles up to which each has its number written in it
-_SHADES = "PuOr_r"  # of activations, from negative to positive; weights have RdBu_r
 _PICTURE = (-0.3, 4.4)  # where an example that is a picture is, and its height in circles
 
 
@@ -145,7 +144,7 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
         column.heights,
         s=650 if written else 170,
         c=numbers,
-        cmap=_SHADES,
+        cmap=plots.SHADES,
         vmin=-most,
         vmax=most,
         edgecolor="black",
@@ -155,7 +154,8 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
     if written:
         for a, height in zip(numbers, column.heights, strict=True):
             ink = "white" if abs(a) > 0.6 * most else "black"
-            number = f"{a:.2f}" if abs(a) < 10.0 else f"{a:.0f}"
+            number = f"{a:z.2f}" if abs(a) < 10.0 else f"{a:.0f}"
+            number = number.replace("-", "\N{MINUS SIGN}")
             ax.text(place, height, number, ha="center", va="center", fontsize=9, color=ink)
     if len(column.shown) < column.size:
         ax.text(place, 0.0, "⋮", ha="center", va="center", fontsize=16)

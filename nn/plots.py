@@ -25,7 +25,8 @@ from nn.examples import checked_data
 from nn.module import Module, evaluating, values_of
 
 _ORANGE, _BLUE = "#d55e00", "#0072b2"
-_COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
+COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # of runs, in turn
+SHADES = "PuOr_r"  # of activations, from negative to positive; weights have RdBu_r
 _PAGE = 6.5  # inches of text across a page: a wider figure is shown smaller, and its letters too
 _BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncol": 2, "frameon": False}
 _BAR = {"fraction": 0.046, "pad": 0.04, "aspect": 30}  # a colour bar as high as a square of Axes
@@ -35,7 +36,8 @@ def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -
     """Return the Axes of a new figure, which is drawn without a screen.
 
     They show themselves as the last line of a notebook's cell. With `pyplot`, as the plots here
-    make them, `plt.show()` shows them as well.
+    make them, `plt.show()` shows them as well. Lines take colours in turn that the colour-blind can
+    tell apart, and the numbers of logarithmic axes are written plainly.
 
     Raises ImportError with what to install where matplotlib is missing.
     """
@@ -43,7 +45,7 @@ def new_axes(width: float = 6.0, height: float = 4.0, *, pyplot: bool = False) -
     from nn import axes  # which imports it
 
     make = axes.of_pyplot if pyplot else axes.of_its_own
-    return make(figsize=(width, height), dpi=120, colours=_COLOURS)
+    return make(figsize=(width, height), dpi=120, colours=COLOURS)
 
 
 def _axes(ax: Any, width: float = 6.0, height: float = 4.0) -> Any:
@@ -179,11 +181,14 @@ def overfitting_curves(
     what was learnt by heart only.
     """
     ax = _axes(ax, _PAGE, 4.6)
-    for (name, (steps, train, test)), colour in zip(curves.items(), cycle(_COLOURS), strict=False):
+    for (name, (steps, train, test)), colour in zip(curves.items(), cycle(COLOURS), strict=False):
         high, low = 100.0 * np.asarray(train), 100.0 * np.asarray(test)
         ax.plot(steps, high, color=colour, linestyle="--", linewidth=1.2)
+        apart = f"{abs(high[-1] - low[-1]):.0f}"
         ax.plot(
-            steps, low, color=colour, label=f"{name}: {abs(high[-1] - low[-1]):.0f} points apart"
+            *(steps, low),
+            color=colour,
+            label=f"{name}: {apart} point{'s' * (apart != '1')} apart",
         )
         ax.fill_between(steps, low, high, color=colour, alpha=0.08, linewidth=0)
     ax.plot([], [], color="gray", linestyle="--", linewidth=1.2, label="training")
@@ -419,9 +424,9 @@ def unit_responses(
         left, top = (unit % across) * wide, 1.0 - (unit // across) * high
         panel = ax.inset_axes([left, top - high, 0.9 * wide, 0.8 * high])
         image = panel.contourf(
-            xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 21), cmap="PuOr_r"
+            xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 21), cmap=SHADES
         )
-        for label, colour in zip(np.unique(labels), cycle(_COLOURS), strict=False):
+        for label, colour in zip(np.unique(labels), cycle(COLOURS), strict=False):
             ink = "black" if y is None else colour
             panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
@@ -501,7 +506,7 @@ def descents(
         low, high = np.subtract(end, reach), np.add(end, reach)
     ax = _axes(ax, 6.4, 4.6)
     _draw_loss(ax, f, low, high)
-    for rate, (run, _), colour in zip(rates, runs, cycle(_COLOURS), strict=False):
+    for rate, (run, _), colour in zip(rates, runs, cycle(COLOURS), strict=False):
         outside = (k for k, at in enumerate(run) if not ((low <= at) & (at <= high)).all())
         left = next(outside, None)
         points = np.array(run[: None if left is None else left + 1]).T

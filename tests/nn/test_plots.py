@@ -124,6 +124,33 @@ def test_overfitting_is_told_in_points() -> None:
     assert "plain: 19 points apart" in [text.get_text() for text in ax.get_legend().get_texts()]
     ax = plots.overfitting_curves({"more data": ([0, 10], [0.5, 0.9], [0.5, 0.93])})
     assert "more data: 3 points apart" in [text.get_text() for text in ax.get_legend().get_texts()]
+    ax = plots.overfitting_curves({"L2": ([0, 10], [0.5, 0.96], [0.5, 0.95])})
+    assert ax.get_legend().get_texts()[0].get_text() == "L2: 1 point apart"
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([0.09, 0.024], {"0.03", "0.04", "0.06"}),
+        ([1e3, 1.0], {"1", "10", "100", "1000"}),
+        ([1e9, 1.0], {"$\\mathdefault{10^{6}}$"}),
+    ],
+)
+def test_a_logarithmic_axis_has_plain_numbers(losses: list[float], expected: set[str]) -> None:
+    ax = plots.loss_curve(losses)
+    ax.figure.canvas.draw()
+    written = {t.get_text() for t in ax.yaxis.get_ticklabels(which="both")}
+    assert expected <= written
+    ax.semilogy([1.0, 2.0], [0.3, 0.03])  # which makes the axis anew
+    ax.figure.canvas.draw()
+    written = {t.get_text() for t in ax.yaxis.get_ticklabels(which="both")}
+    assert written & {"0.1", "0.01"}
+
+
+def test_lines_take_colours_that_the_colour_blind_can_tell_apart() -> None:
+    ax = plots.new_axes()
+    lines = [ax.plot([0, 1], [k, k])[0].get_color() for k in range(8)]
+    assert tuple(lines) == (*plots.COLOURS, *plots.COLOURS[:2])
 
 
 def test_a_confusion_matrix_has_its_counts_written_in() -> None:
@@ -244,9 +271,14 @@ def test_every_weight_is_an_edge_and_every_activation_a_number() -> None:
     assert sorted(edges.get_array()) == sorted([*W1.ravel(), *W2.ravel()])
     hidden = [tanh.data for tanh in NETWORK[1](NETWORK[0](x))]
     numbers = [1.0, -2.0, *hidden, NETWORK(x)[0].data]
-    assert [f"{number:.2f}" for number in numbers] == [
+    assert [f"{number:.2f}".replace("-", "\N{MINUS SIGN}") for number in numbers] == [
         text for text in written(ax) if text[-1].isdigit() and "\n" not in text
     ]
+
+
+def test_a_number_in_a_circle_is_never_minus_zero() -> None:
+    x = [-0.001, -2.0]
+    assert written(nn.draw_network(nn.Linear(2, 1), x))[:2] == ["0.00", "\N{MINUS SIGN}2.00"]
 
 
 def test_a_colour_of_a_circle_is_one_activation_in_all_columns() -> None:
