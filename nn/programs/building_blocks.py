@@ -19,7 +19,7 @@ import engine
 import nn
 from nn import plots
 from nn.programs import Options, Report
-from nn.programs.problem import Problem, counted, finished
+from nn.programs.problem import Problem, counted, finished, saved
 
 SUMMARY = "layers, activations, losses and optimisers, one by one on small numbers"
 POINTS, EPOCHS = 250, 50
@@ -147,16 +147,19 @@ def _draw(out: Path, histories: dict[str, nn.History]) -> list[Path]:
     for activation, style in zip(ACTIVATIONS[:-1], ("-", "--", "-", "-"), strict=True):
         with engine.no_grad():
             graphs.plot(xs, activation(xs.tolist()), style, label=type(activation).__name__)
-    graphs.set(xlabel="x", ylabel="activation of x", ylim=(-1.2, 2.2), title="Activations")
+    graphs.set(xlabel="x", ylabel="activation of x", ylim=(-1.2, 2.2))
     graphs.grid(alpha=0.3)
     graphs.legend(frameon=False)
     curves = plots.new_axes()
     for name, history in histories.items():
-        curves.semilogy(range(1, len(history.loss) + 1), history.loss, label=name)
-    curves.set(xlabel="epoch", ylabel="mean squared error", title="Four optimisers, one task")
+        style = "o-" if len(history.loss) == 1 else "-"
+        curves.semilogy(range(1, len(history.loss) + 1), history.loss, style, label=name)
+    curves.set(xlabel="epoch", ylabel="mean squared error")
+    curves.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     curves.grid(alpha=0.3, which="both")
     curves.legend(frameon=False)
-    return [
-        plots.save(graphs, out / "building-blocks-activations.png"),
-        plots.save(curves, out / "building-blocks-optimisers.png"),
-    ]
+    pictures = {
+        "activations": (graphs, "Activations"),
+        "optimisers": (curves, "Four optimisers, one task"),
+    }
+    return saved(out, "building-blocks", pictures)

@@ -82,15 +82,13 @@ def _draw(out: Path, p: Problem, watched: Watched) -> list[Path]:
 
     wrong = nn.predict(p.model, p.X_test).argmax(axis=1) != labels
     boundary = plots.decision_boundary(score, p.X_test, labels, wrong=wrong, steps=300)
-    boundary.set_title("Circles: held-out points")
     curves = plots.accuracy_curve(
         watched.steps, watched.train, watched.test, best=watched.best, xlabel="step"
     )
-    curves.set_title("Circles: accuracy")
     network = nn.draw_network(p.model, p.X_test[0])
-    network.set_title("Circles: the network, on one held-out point")
-    return [
-        plots.save(boundary, out / "circles-boundary.png"),
-        plots.save(curves, out / "circles-accuracy.png"),
-        plots.save(network, out / "circles-network.png"),
-    ]
+    pictures = {
+        "boundary": (boundary, "Circles: held-out points"),
+        "accuracy": (curves, "Circles: accuracy"),
+        "network": (network, "Circles: the network, on one held-out point"),
+    }
+    return common.saved(out, "circles", pictures)

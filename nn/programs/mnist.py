@@ -150,17 +150,15 @@ def _draw(out: Path, p: Problem, found: Digits, history: nn.History) -> list[Pat
     """Write the accuracies by epoch, which digits are taken for which, and the weights."""
     train, test = (history.metrics.get(name, []) for name in ("accuracy", "val_accuracy"))
     curve = plots.accuracy_curve(history.evaluated, train, test)
-    curve.set_title(f"Digits of {found.source}: accuracy")
     predicted = nn.predict(p.model, p.X_test)
     matrix = plots.confusion_matrix(nn.metrics.confusion_matrix(p.y_test, predicted))
-    matrix.set_title(f"Digits of {found.source}: held out")
     images = plots.weight_images(p.model.state_dict()["0.weight"], found.shape)
-    images.set_title("What each of the 50 hidden units looks for")
     network = nn.draw_network(p.model, p.X_test[0], shape=found.shape)
-    network.set_title(f"Digits of {found.source}: the network, on a {found.y_test[0]:.0f}")
-    return [
-        plots.save(curve, out / "mnist-accuracy.png"),
-        plots.save(matrix, out / "mnist-confusion.png"),
-        plots.save(images, out / "mnist-weights.png"),
-        plots.save(network, out / "mnist-network.png"),
-    ]
+    digits = f"Digits of {found.source}"
+    pictures = {
+        "accuracy": (curve, f"{digits}: accuracy"),
+        "confusion": (matrix, f"{digits}: held out"),
+        "weights": (images, "What each of the 50 hidden units looks for"),
+        "network": (network, f"{digits}: the network, on a {found.y_test[0]:.0f}"),
+    }
+    return common.saved(out, "mnist", pictures)

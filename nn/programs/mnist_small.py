@@ -133,11 +133,9 @@ def _draw(
     curves = plots.overfitting_curves(
         {named[name]: (run.steps, run.train, run.test) for name, run in runs.items()}
     )
-    curves.set_title(f"{len(found.X)} digits: training against held out")
-    pictures = [plots.save(curves, out / "mnist-small-overfitting.png")]
+    pictures = {"overfitting": (curves, f"{len(found.X)} digits: training against held out")}
     for name in ("plain", "L2"):
         weights = answers[name].model.state_dict()["0.weight"]
-        images = plots.weight_images(weights, found.shape)
-        images.set_title(f"What each of the {HIDDEN} hidden units looks for: {named[name]}")
-        pictures.append(plots.save(images, out / f"mnist-small-weights-{name.lower()}.png"))
-    return pictures
+        title = f"What each of the {HIDDEN} hidden units looks for: {named[name]}"
+        pictures[f"weights-{name.lower()}"] = plots.weight_images(weights, found.shape), title
+    return common.saved(out, "mnist-small", pictures)

@@ -145,7 +145,7 @@ def run(options: Options) -> Report:
     }
     pictures = []
     if options.out is not None:
-        pictures = [_draw(options.out, history.step_loss)]
+        pictures = _draw(options.out, history.step_loss)
     return Report(figures, _text(figures, comparison, history.step_loss), pictures)
 
 
@@ -169,13 +169,13 @@ def _text(figures: dict[str, Any], comparison: nn.Comparison | None, step_loss: 
     return "\n".join(lines)
 
 
-def _draw(out: Path, step_loss: list[float]) -> Path:
+def _draw(out: Path, step_loss: list[float]) -> list[Path]:
     """Write the loss curve: each update, and the mean of those around it."""
     curve = plots.new_axes()
     curve.plot(range(1, len(step_loss) + 1), step_loss, linewidth=0.5, alpha=0.4, label="update")
     size = max(1, len(step_loss) // 20)
     means = [np.mean(step_loss[k : k + size]) for k in range(len(step_loss) - size + 1)]
     curve.plot(np.arange(len(means)) + 0.5 * (size + 1), means, label=f"mean of {size}")
-    curve.set(xlabel="update", ylabel="mean loss per position", title="Names: training loss")
+    curve.set(xlabel="update", ylabel="mean loss per position")
     curve.legend(frameon=False)
-    return plots.save(curve, out / "names-gpt-loss.png")
+    return common.saved(out, "names-gpt", {"loss": (curve, "Names: training loss")})

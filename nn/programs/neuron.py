@@ -108,8 +108,6 @@ def _least_squares(X: Any, y: Any) -> list[float]:
 
 def _draw(out: Path, p: Problem, history: nn.History) -> list[Path]:
     """Write the cost by step, and the line with the held-out points."""
-    curve = plots.loss_curve(history.loss)
-    curve.set_title("Neuron: training cost")
     wrong = ((nn.predict(p.model, p.X_test) >= 0.5) != (p.y_test >= 0.5)).ravel()
     boundary = plots.decision_boundary(
         lambda grid: np.clip(nn.predict(p.model, grid), 0.0, 1.0),
@@ -117,8 +115,8 @@ def _draw(out: Path, p: Problem, history: nn.History) -> list[Path]:
         wrong=wrong,
         steps=200,
     )
-    boundary.set_title("Neuron: held-out points")
-    return [
-        plots.save(curve, out / "neuron-cost.png"),
-        plots.save(boundary, out / "neuron-boundary.png"),
-    ]
+    pictures = {
+        "cost": (plots.loss_curve(history.loss), "Neuron: training cost"),
+        "boundary": (boundary, "Neuron: held-out points"),
+    }
+    return common.saved(out, "neuron", pictures)

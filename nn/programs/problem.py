@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 import nn
+from nn import plots
 from nn.metrics import accuracy
 from nn.programs import Options
 
@@ -163,6 +165,15 @@ def counted(count: int, unit: str) -> str:
     if count == 1:
         unit = unit.removesuffix("es" if unit.endswith("ches") else "s")
     return f"{count:,} {unit}"
+
+
+def saved(out: Path, program: str, pictures: dict[str, tuple[Any, str]]) -> list[Path]:
+    """Write plots, by name Axes and their title, to a folder; return the files' paths."""
+    paths = []
+    for name, (ax, title) in pictures.items():
+        ax.set_title(title)
+        paths.append(plots.save(ax, out / f"{program}-{name}.png"))
+    return paths
 
 
 def data_lines(problem: Problem, samples: int = 0) -> list[str]:

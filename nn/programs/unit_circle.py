@@ -110,21 +110,18 @@ def _advice(p: Problem, epochs: int) -> str:
 
 def _draw(out: Path, p: Problem, history: nn.History, wrong: Any) -> list[Path]:
     """Write the loss curve, the decision boundary, and the graph of one example's loss."""
-    curve = plots.loss_curve(history.loss)
-    curve.set_title("Unit circle: training loss")
     boundary = plots.decision_boundary(
         lambda grid: nn.predict(p.model, grid), p.X_test, p.y_test, wrong=wrong, steps=300
     )
-    boundary.set_title("Unit circle: held-out points")
-    pictures = [
-        plots.save(curve, out / "unit-circle-loss.png"),
-        plots.save(boundary, out / "unit-circle-boundary.png"),
-    ]
+    pictures = {
+        "loss": (plots.loss_curve(history.loss), "Unit circle: training loss"),
+        "boundary": (boundary, "Unit circle: held-out points"),
+    }
     inputs = [engine.Value(x, label=f"x{i}") for i, x in enumerate(p.X_test[0], 1)]
     example = p.loss(p.model(inputs), p.y_test[0])
     example.label = "loss"
     p.model.label_parameters()
     p.model.zero_grad()
     example.backward()
-    pictures.append(engine.draw(example).save(out / "unit-circle-graph.svg"))
-    return pictures
+    graph = engine.draw(example).save(out / "unit-circle-graph.svg")
+    return [*common.saved(out, "unit-circle", pictures), graph]

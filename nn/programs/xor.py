@@ -175,21 +175,21 @@ def _draw(
     curve = plots.loss_curve(epoch_error)
     curve.lines[0].set_label("2-64-1")
     epochs, style = range(1, len(linear_error) + 1), "o-" if len(linear_error) == 1 else "-"
-    curve.semilogy(epochs, linear_error, style, color="#d55e00", label="2-1, no hidden layer")
+    curve.semilogy(
+        epochs, linear_error, style, color=plots.COLOURS[1], label="2-1, no hidden layer"
+    )
     curve.legend(frameon=False)
-    curve.set(ylabel="error summed over the batches", title="XOR: training error")
-    scatters = []
-    for trained, title in ((p, "2-64-1"), (linear, "2-1, no hidden layer")):
+    curve.set_ylabel("error summed over the batches")
+    pictures = {"error": (curve, "XOR: training error")}
+    for name, trained, title in (
+        ("prediction", p, "2-64-1"),
+        ("linear", linear, "2-1, no hidden layer"),
+    ):
         scatter = plots.prediction_scatter(p.X, nn.predict(trained.model, p.X))
         scatter.axhline(0.5, color="black", linewidth=0.8, linestyle=":")
         scatter.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
-        scatter.set_title(f"XOR: prediction of {title}")
-        scatters.append(scatter)
+        pictures[name] = scatter, f"XOR: prediction of {title}"
     network = nn.draw_network(p.model, p.X[0])
-    network.set_title("XOR: the network, on one point")
-    return [
-        plots.save(curve, out / "xor-error.png"),
-        plots.save(scatters[0], out / "xor-prediction.png"),
-        plots.save(scatters[1], out / "xor-linear.png"),
-        plots.save(network, out / "xor-network.png"),
-    ]
+    return common.saved(
+        out, "xor", pictures | {"network": (network, "XOR: the network, on one point")}
+    )

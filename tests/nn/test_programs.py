@@ -4,12 +4,14 @@ import functools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import engine
 import nn
+from nn import plots
 from nn.cli import main
 from nn.programs import PROGRAMS, Options, Report, load, mnist, mnist_small
 from nn.programs.handwritten import handwritten
@@ -190,6 +192,15 @@ def test_a_plane_is_no_xor_and_a_hidden_layer_is() -> None:
     assert report.figures["linear_train_loss"] == pytest.approx(0.25, rel=0.05)
     assert "1,000 points, 60 epochs of 200 batches: 12,000 updates in" in report.text
     assert "  0.weight   64 x 2\n" in report.text and report.text.count("\npoint      (") == 5
+
+
+def test_one_epoch_is_seen_as_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(plots, "save", lambda ax, path: drawn.setdefault(path.stem, ax) and path)
+    load("building-blocks").run(Options(epochs=1, quiet=True, out=tmp_path))
+    curves = drawn["building-blocks-optimisers"]
+    assert curves.get_title() and [line.get_marker() for line in curves.lines] == ["o"] * 4
+    assert [tick for tick in curves.get_xticks() if 0.5 < tick < 1.5] == [1.0]
 
 
 def test_one_of_a_thing_is_told_in_the_singular() -> None:
