@@ -14,7 +14,7 @@ from engine.modes import Scope
 from engine.value import Value
 
 _SHORT = {"weight": "w", "bias": "b"}
-_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_SUBSCRIPTS = str.maketrans("0123456789()", "₀₁₂₃₄₅₆₇₈₉₍₎")
 
 
 def short_names(values: Sequence[Value], *, unique: bool = False) -> dict[Value, str]:
@@ -23,7 +23,7 @@ def short_names(values: Sequence[Value], *, unique: bool = False) -> dict[Value,
     Parameters are called as their module calls them, w₁, w₂ and b. A number that leaves a unit,
     one of several modules in a list such as the neurons of a layer, is h with the unit's number,
     and one that leaves the outermost module is y. With `unique`, those of the second module of the
-    same names are numbered ₍2₎, in the order of computation, for texts that have no frames.
+    same names are numbered ₍₂₎, in the order of computation, for texts that have no frames.
     """
     labels = {value.label for value in values}
     nameless = {value for value in values if not value.label}
@@ -35,9 +35,14 @@ def short_names(values: Sequence[Value], *, unique: bool = False) -> dict[Value,
         count = 1 + max((used[name] for name in own.values()), default=0)
         several = unique and (count > 1 or not labels.isdisjoint(own.values()))
         used.update(own.values())
-        again = f"₍{count}₎" if several else ""
+        again = numbering(count) if several else ""
         names |= {value: name + again for value, name in own.items()}
     return names
+
+
+def numbering(count: int) -> str:
+    """What tells the second of a name from the first: ₍₂₎."""
+    return f"({count})".translate(_SUBSCRIPTS)
 
 
 def numbered(scope: Scope) -> str:

@@ -82,11 +82,19 @@ def _source(
             add(j)
         lines.append("}")
 
-    lines += [f"b{i} [width={w / 72:.4f}, height={h / 72:.4f}]" for i, (w, h) in enumerate(sizes)]
+    # Within frames Graphviz places from below, and outside from above: first is to be above.
+    framed = {i for frame in frames for i in frame.boxes}
+    lines += [
+        f"b{i} [width={sizes[i][0] / 72:.4f}, height={sizes[i][1] / 72:.4f}]"
+        for i in sorted(range(len(sizes)), key=lambda i: (i in framed, -i if i in framed else i))
+    ]
     for k in reversed(range(len(frames))):  # from below
         if k not in inner:
             add(k)
-    lines += [f"b{a} -> b{b} [id=e{k}, tailport=e, headport=w]" for k, (a, b) in enumerate(arrows)]
+    lines += [
+        f"b{a} -> b{b} [id=e{k}, tailport=e, headport=w]"
+        for k, (a, b) in [*enumerate(arrows)][:: -1 if frames else 1]
+    ]
     lines += [f"b{a} -> b{b} [style=invis]" for a, b in waits]
     return "\n".join([*lines, "}"])
 

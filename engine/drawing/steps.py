@@ -15,7 +15,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from engine.drawing.formula import ATOM, Term, partial, written
-from engine.drawing.names import short_names
+from engine.drawing.names import numbering, short_names
 from engine.drawing.theme import number_text, plain
 from engine.graph import topological_order
 from engine.ops import TABLE, Op
@@ -273,7 +273,7 @@ def _names(values: Sequence[Value], given: Mapping[Value, str]) -> list[str]:
         label = in_line(value.label)
         if label:
             used[label] = used.get(label, 0) + 1
-            again = f"₍{used[label]}₎" if used[label] > 1 else ""
+            again = numbering(used[label]) if used[label] > 1 else ""
             names.append(_isolated(label + again))
         else:
             names.append(given.get(value, ""))

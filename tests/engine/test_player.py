@@ -122,15 +122,15 @@ def test_a_neuron_is_one_sum_in_the_names_of_its_module() -> None:
     )
     passed = [step for step in steps if step["phase"] == "backward" and step["node"] == "out"]
     lines = passed[0]["text"].splitlines()
-    assert "b₍4₎.grad += out.grad = 1" in lines
-    assert len(lines) == 7 and lines[0].startswith("w₁₍4₎.grad += out.grad × h₁")
+    assert "b₍₄₎.grad += out.grad = 1" in lines
+    assert len(lines) == 7 and lines[0].startswith("w₁₍₄₎.grad += out.grad × h₁")
 
 
 def test_parameters_are_called_as_their_modules_call_them() -> None:
     first = engine.step_through(network()).steps[0]["text"]
     assert [line.split(" = ")[0] for line in first.splitlines()] == [
-        *("x1", "x2", "w₁", "w₂", "b", "w₁₍2₎", "w₂₍2₎", "b₍2₎", "w₁₍3₎", "w₂₍3₎", "b₍3₎"),
-        *("w₁₍4₎", "w₂₍4₎", "w₃₍4₎", "b₍4₎"),
+        *("x1", "x2", "w₁", "w₂", "b", "w₁₍₂₎", "w₂₍₂₎", "b₍₂₎", "w₁₍₃₎", "w₂₍₃₎", "b₍₃₎"),
+        *("w₁₍₄₎", "w₂₍₄₎", "w₃₍₄₎", "b₍₄₎"),
     ]
     dense = nn.Linear(1, 2)
     y1, y2 = dense([Value(1.0, label="x")])
@@ -138,6 +138,19 @@ def test_parameters_are_called_as_their_modules_call_them() -> None:
     assert {line.split(" = ")[0] for line in text.splitlines()} == {
         *("x", "w₁₁", "w₂₁", "b₁", "b₂")
     }
+
+
+def test_inputs_and_units_stand_below_each_other_in_their_order() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    [y] = model([Value(0.5, label="x1"), Value(-1.0, label="x2")])
+    boxes = [g for g in drawn(engine.step_through(y)).iter() if g.get("class") == "gl-box"]
+    heights = {}
+    for box in boxes:
+        name = next(text for text in box if "gl-name" in text.get("class", ""))
+        heights[name.text or ""] = float(box.get("transform", "").rstrip(")").split()[-1])
+    assert heights["x1"] < heights["x2"]
+    units = [next(h for name, h in heights.items() if f"+ b{k}" in name) for k in "₁₂₃"]
+    assert units == sorted(units) and len({*units}) == 3
 
 
 def test_what_is_no_sum_of_products_is_told_operation_by_operation() -> None:
@@ -223,7 +236,7 @@ def test_a_lone_leaf_and_a_constant_have_steps_too() -> None:
 
 def test_names_are_told_apart() -> None:
     a, b, c = Value(1.0, label="x"), Value(2.0, label="x"), Value(3.0, label="v1")
-    assert said(a * b + c, "forward") == "v2 = x × x₍2₎ = 1 × 2 = 2\nv3 = v2 + v1 = 2 + 3 = 5"
+    assert said(a * b + c, "forward") == "v2 = x × x₍₂₎ = 1 × 2 = 2\nv3 = v2 + v1 = 2 + 3 = 5"
 
 
 # --- folded -------------------------------------------------------------------------------------
