@@ -39,24 +39,24 @@ def to_dot(
     picture: Picture, rankdir: str = "LR", theme: Theme = LIGHT, texts: Texts | None = None
 ) -> str:
     """Return the DOT source of a picture. Its nodes are called as the boxes are."""
-    return _Source(picture, theme, texts or Texts()).whole(rankdir)
+    return _Source(picture, theme, texts or Texts(), rankdir).whole()
 
 
 class _Source:
     """Writes the source of one picture."""
 
-    def __init__(self, picture: Picture, theme: Theme, texts: Texts) -> None:
-        self.picture, self.theme, self.text = picture, theme, texts
+    def __init__(self, picture: Picture, theme: Theme, texts: Texts, rankdir: str) -> None:
+        self.picture, self.theme, self.text, self.rankdir = picture, theme, texts, rankdir
         few = not picture.is_folded and len(picture.boxes) <= _CIRCLES
         self.circles = {box.id for box in picture.boxes if few and box.kind == "operation"}
-
-    def whole(self, rankdir: str) -> str:
-        picture, theme = self.picture, self.theme
         # Within frames Graphviz places from below what it turns: what comes first is to be above.
         turned = rankdir in ("LR", "RL") and picture.clusters and not picture.is_folded
-        step = self.step = -1 if turned else 1
+        self.step = -1 if turned else 1
+
+    def whole(self) -> str:
+        picture, theme, step = self.picture, self.theme, self.step
         graph = {
-            "rankdir": rankdir,
+            "rankdir": self.rankdir,
             "bgcolor": theme.background,
             "fontname": FONT,
             "fontsize": str(SIZE),
