@@ -89,7 +89,8 @@ class LiftingPlayer(Shown):
         if k == 0:
             graph = Graph(*self.passes.root_values)
             picture = fold(graph, limit=_BOXES)
-            caption = f"{len(graph.nodes):,} nodes, in {len(picture.boxes)} boxes"
+            boxes = f"{len(picture.boxes)} box{'es' * (len(picture.boxes) != 1)}"
+            caption = f"{len(graph.nodes):,} nodes, in {boxes}"
             parts.append(self._drawn(replace(picture, caption=caption)))
         if step.table is not None:
             parts.append(_table(step.table))
