@@ -52,6 +52,7 @@ function answer(data) {
 const request = () => ({
   code: $("code").value, settings, view,
   theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light",
+  rankdir: matchMedia("(max-width: 760px)").matches ? "TB" : "LR",  // a phone is higher than wide
 });
 
 function next() {
@@ -103,7 +104,7 @@ function show(found, milliseconds) {
   }
   const what = [found.result === undefined ? "Done" : found.name + found.result];
   what.push(`in ${milliseconds.toFixed(0)} ms`, ...(found.note ? [found.note] : []));
-  if (found.result === undefined && !found.shown) what.push("no Value to draw: end with one, such as y");
+  if (found.result === undefined && !found.shown && !found.printed) what.push("no Value to draw: end with one, such as y");
   say(what.join(", "));
   if (found.picture) draw(found.picture);
   if (found.player) $("player").srcdoc = found.player;
@@ -144,7 +145,11 @@ function sliders(leaves) {
   }
 }
 
-const short = (number) => typeof number === "string" ? number : number.toPrecision(4);  // inf, nan
+function short(number) {
+  if (typeof number === "string") return number;  // inf, nan
+  const size = Math.abs(number), plain = size === 0 || (size >= 1e-3 && size < 1e4);
+  return (plain ? number.toPrecision(4) : number.toExponential(2)).replaceAll("-", "−");
+}
 
 function slider(leaf) {
   const row = document.createElement("label"), bar = document.createElement("input");

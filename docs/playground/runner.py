@@ -23,12 +23,12 @@ _LONGEST = 20_000  # characters that are printed
 _NODES = 3_000  # of a graph whose player is made
 
 
-def run(code: str, settings: str, view: str, theme: str) -> str:
+def run(code: str, settings: str, view: str, theme: str, rankdir: str) -> str:
     """Run a program; `settings`, in JSON, gives leaves other data by their labels.
 
-    `view` is "picture" or "player", `theme` "light" or "dark". Returns JSON: the `picture` or the
-    `player` of the last Value, its `leaves`, what was printed, what the last line shows, and an
-    `error` with its line, as far as there are these.
+    `view` is "picture" or "player", `theme` "light" or "dark", `rankdir` "LR" or "TB", the way of
+    the picture. Returns JSON: the `picture` or the `player` of the last Value, its `leaves`, what
+    was printed, what the last line shows, and an `error` with its line, as far as there are these.
     """
     printed = io.StringIO()
     linecache.cache[FILE] = (len(code), None, code.splitlines(keepends=True), FILE)
@@ -40,7 +40,7 @@ def run(code: str, settings: str, view: str, theme: str) -> str:
             root = _root(last, names)
             found = {
                 "shown": _shown(last),
-                **(_looked_at(root, view, theme) if root is not None else {}),
+                **(_looked_at(root, view, theme, rankdir) if root is not None else {}),
             }
             name = next((k for k, v in names.items() if v is root), root.label if root else "")
             found["name"] = f"{name} = " if name else ""
@@ -109,7 +109,7 @@ def _shown(last: Any) -> str:
     return page or f"<pre>{html.escape(repr(last))}</pre>"
 
 
-def _looked_at(root: Value, view: str, theme: str) -> dict[str, str]:
+def _looked_at(root: Value, view: str, theme: str, rankdir: str) -> dict[str, str]:
     """The last Value with its gradients, and its graph as it is looked at."""
     graph = engine.Graph(root)
     if not any(node.grad for node in graph.nodes):
@@ -120,7 +120,7 @@ def _looked_at(root: Value, view: str, theme: str) -> dict[str, str]:
             return {**found, "note": f"no player: there are over {_NODES:,} numbers"}
         player: Any = engine.step_through(root, theme=theme)  # type: ignore[arg-type]
         return {**found, "player": page_of("Player", theme, player._repr_html_())}
-    drawing: Any = engine.draw(root, theme=theme)  # type: ignore[arg-type]
+    drawing: Any = engine.draw(root, theme=theme, rankdir=rankdir)  # type: ignore[arg-type]
     return {**found, "picture": drawing.render("svg").decode()}
 
 

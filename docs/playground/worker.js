@@ -37,7 +37,8 @@ self.onmessage = async ({data}) => {
       self.postMessage({ready: true});
     } else {
       const began = performance.now();
-      const found = JSON.parse(run(data.code, JSON.stringify(data.settings), data.view, data.theme));
+      const {code, settings, view, theme, rankdir} = data;
+      const found = JSON.parse(run(code, JSON.stringify(settings), view, theme, rankdir));
       self.postMessage({id: data.id, found, milliseconds: performance.now() - began});
     }
   } catch (error) {

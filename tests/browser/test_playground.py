@@ -116,6 +116,18 @@ def test_inf_and_nan_are_shown_beside_their_sliders(playground: Playground) -> N
     assert playground.page.inner_text("#leaves .grad") == "grad inf"
 
 
+def test_a_small_gradient_stays_in_its_line(playground: Playground) -> None:
+    playground.run("from engine import Value\nx = Value(-8.0, label='x')\ny = -(3e-6 * x)")
+    row = playground.page.locator("#leaves label")
+    assert row.locator(".grad").inner_text() == "grad −3.00e−6"
+    assert row.locator("output").inner_text() == "−8.000" and row.bounding_box()["height"] < 30
+
+
+def test_what_prints_need_not_draw(playground: Playground) -> None:
+    assert "no Value to draw" in playground.run("x = 1")
+    assert "no Value" not in playground.run("print(1)")
+
+
 def test_layers_losses_and_optimisers_train_without_numpy(playground: Playground) -> None:
     code = """
 import random, nn
@@ -189,13 +201,23 @@ def test_an_address_that_is_cut_off_is_told(chromium: Any, folder: Path) -> None
     page.close()
 
 
-def test_it_fits_a_phone(chromium: Any, folder: Path, keep_picture: Any) -> None:
-    page = chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+def test_it_fits_a_phone_and_a_thumb(chromium: Any, folder: Path, keep_picture: Any) -> None:
+    look: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+    page = chromium.new_page(**look, has_touch=True, is_mobile=True)
     playground = Playground(page)
     playground.open(folder)
     wide = "document.documentElement.scrollWidth <= innerWidth"
     assert page.evaluate(wide) and playground.errors == []
+    controls = page.locator("button:visible, select, #leaves input, summary")
+    assert controls.count() == 11
+    assert all(control.bounding_box()["height"] >= 44 for control in controls.all())
     keep_picture(page, "playground-phone")
+    boxes = {
+        name: page.locator("#picture text", has_text=name).first.bounding_box()
+        for name in ("x1", "out")
+    }
+    assert boxes["out"]["y"] > boxes["x1"]["y"] + 300  # downwards, where there is more room
+    assert all(box["x"] + box["width"] < 390 for box in boxes.values())
     page.close()
 
 
