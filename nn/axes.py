@@ -70,11 +70,12 @@ class ShownAxes(Shown, Axes):
 
 
 class _PlainNumbers(LogFormatterSciNotation):
-    """Writes 0.03 on a logarithmic axis, not 3 × 10⁻², where that is no longer."""
+    """Writes 0.03 on a logarithmic axis, not 3 × 10⁻², where no number of it gets long."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos)
-        return f"{x:g}" if text and 1e-4 <= x < 1e5 else text
+        low, high = sorted(self.axis.get_view_interval())  # type: ignore[union-attr]
+        return f"{x:g}" if text and low >= 1e-4 and high <= 1e5 else text
 
 
 def _write_plainly(axis: Axis) -> None:

@@ -142,7 +142,7 @@ def _draw_circles(ax: Any, place: int, column: _Column, most: float) -> Any:
     circles = ax.scatter(
         [place] * len(column.shown),
         column.heights,
-        s=650 if written else 170,
+        s=780 if written else 170,
         c=numbers,
         cmap=plots.SHADES,
         vmin=-most,

@@ -250,7 +250,8 @@ def weight_images(weight: Any, shape: tuple[int, int], *, ax: Any = None) -> Any
     for unit, image in enumerate(weight.reshape(-1, height, width)):
         top, left = (unit // across) * (height + 1), (unit % across) * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    ax = _axes(ax, _PAGE, 0.8 * _PAGE * down / across + 0.5)  # beside it is the colour bar
+    across_page = 0.84 * _PAGE  # beside it is the colour bar
+    ax = _axes(ax, _PAGE, across_page * sheet.shape[0] / sheet.shape[1] + 0.5)
     # a few large weights are not to make all others pale
     most = float(np.quantile(np.abs(weight), 0.995)) or 1.0
     drawn = ax.imshow(sheet, cmap="RdBu_r", vmin=-most, vmax=most)
@@ -426,9 +427,10 @@ def unit_responses(
         image = panel.contourf(
             xs, ys, over[:, unit].reshape(steps, steps), np.linspace(-most, most, 21), cmap=SHADES
         )
-        for label, colour in zip(np.unique(labels), cycle(COLOURS), strict=False):
+        for label, colour, marker in zip(np.unique(labels), cycle(COLOURS), cycle("osD^v")):
             ink = "black" if y is None else colour
-            panel.scatter(*X[labels == label].T, s=9, color=ink, edgecolor="white", linewidth=0.3)
+            look = {"s": 16, "edgecolor": "white", "linewidth": 0.8, "marker": marker}
+            panel.scatter(*X[labels == label].T, color=ink, **look)
         name = f"$h_{{{unit + 1}}}${_trouble(at[:, unit], over[:, unit])}"
         panel.set_title(name, fontsize=9)
         first, lowest = unit % across == 0, unit + across >= units
