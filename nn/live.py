@@ -136,10 +136,9 @@ class LivePlot(Shown):
         return buffer.getvalue()
 
     def _page(self) -> str:
-        return (
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Training</title>'
-            f"</head>\n<body>{self._bundle()['text/html']}</body></html>\n"
-        )
+        from engine.drawing.player import page_of
+
+        return page_of("Training", "light", self._bundle()["text/html"])
 
     def _bundle(self) -> dict[str, str]:
         """The last frame as a picture; where scripts run, all of them with a slider."""
@@ -160,7 +159,7 @@ for (const film of document.querySelectorAll(".gradloom-film:not([data-live])"))
   const show = () => { image.src = frames[bar.value]; };
   Object.assign(bar, {type: "range", min: 0, max: frames.length - 1, value: 0, oninput: show});
   bar.setAttribute("aria-label", "Frame");
-  bar.style = "display:block;width:100%%;max-width:40em;margin-top:1em";
+  bar.style = "display:block;width:100%%;max-width:40em;height:44px;margin:0";
   film.append(bar);
   show();
   const timer = setInterval(() => {
