@@ -278,9 +278,19 @@ def test_it_survives_nbconvert(player: Any, tmp_path: Path, open_page: Open) -> 
     text, _ = nbconvert.HTMLExporter(**nothing).from_notebook_node(notebook)
     path = tmp_path / "notebook.html"
     path.write_text(text, "utf-8")
-    page = open_page(path)
+    page = open_page(path, viewport={"width": 700, "height": 600})
+    stage = page.locator(".gl-stage")
+    natural = stage.evaluate("(svg) => svg.viewBox.baseVal.width")
+    assert stage.bounding_box()["width"] >= natural > 700  # it scrolls, and is not made smaller
     page.get_by_label("Last step").click()
     says(page, player.steps[-1])
+
+
+def test_its_buttons_are_large_enough_for_a_thumb(path: Path, open_page: Open) -> None:
+    page = open_page(path, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for control in page.locator(".gl-controls button, .gl-controls input, .gl-all summary").all():
+        assert control.bounding_box()["height"] >= 44
 
 
 def test_a_large_graph_is_scrolled_to_where_something_happens(
