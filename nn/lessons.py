@@ -62,6 +62,8 @@ _NUMBERS: dict[str, tuple[float, str]] = {
         50.0**-0.5,
         "the variance of a sum of 50 products is 50 · s² times that of the numbers",
     ),
+    "22.1": (1_600_000.0, "the error shrinks with the root of the number of paths"),
+    "23.1": (288.0, "each value of a setting goes with each of all others"),
 }
 
 
@@ -355,3 +357,20 @@ def _convolved(f: Any) -> str:
     if found == [5.0, 13.0, 14.0]:
         return "the kernel is turned round, as in mathematics; layers of networks leave it as it is"
     return _list_off(found, [7.0, 17.0, 7.0])
+
+
+@_exercise("22.2", "a price")
+def _put(f: Any) -> str:
+    today = math.exp(-0.02)
+    for price in (80.0, 99.0, 120.0):
+        found, right = f(Value(price)), today * max(100.0 - price, 0.0)
+        found = found.data if isinstance(found, Value) else float(found)
+        if not math.isclose(found, right, abs_tol=1e-12):
+            return f"at {price:g} it is {found:.6g}, not {right:.6g}"
+    return _slope_off(f, 80.0, -today)
+
+
+@_exercise("23.2", "a list of losses")
+def _median_of_those_that_ended(f: Any) -> str:
+    losses = [0.3, math.nan, 0.1, 0.2, 9.0, math.nan]
+    return _list_off([f(losses)], [0.25]) and f"of {losses} it is {f(losses):g}, not 0.25"

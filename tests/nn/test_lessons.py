@@ -62,6 +62,10 @@ RIGHT: dict[str, Any] = {
     "21.1": 8 * (3 * 5 * 5 + 1),
     "21.2": 1 / math.sqrt(50),
     "21.3": lambda w, xs: [engine.dot(w, xs[k : k + len(w)]) for k in range(len(xs) - len(w) + 1)],
+    "22.1": 1_600_000,
+    "22.2": lambda price: math.exp(-0.02) * engine.maximum(100.0 - price, 0.0),
+    "23.1": 12 * 3 * 2 * 4,
+    "23.2": lambda losses: float(np.nanmedian(losses)),
 }
 WRONG: list[tuple[str, Any, str]] = [
     ("1.1", 6.0, "it is half what it should be"),
@@ -149,6 +153,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     ("21.3", lambda w, xs: xs, "it gives a list of 4, not of 3"),
     ("21.3", 1.0, "a function of a kernel and a signal"),
+    ("22.1", 800_000, "half what it should be; the error shrinks"),
+    ("22.2", lambda price: engine.maximum(100.0 - price, 0.0), "at 80 it is 20, not 19.604"),
+    ("22.2", lambda price: math.exp(-0.02) * max(100.0 - price.data, 0.0), "its slope at 80"),
+    ("23.1", 24, "with each of all others"),
+    ("23.2", np.median, "it is nan, not 0.25"),
 ]
 
 
