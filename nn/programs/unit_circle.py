@@ -74,7 +74,7 @@ def run(options: Options) -> Report:
         **common.compared(comparison),
     }
     wrong = ((predicted >= 0.5) != (p.y_test >= 0.5)).ravel()
-    pictures = [] if options.out is None else _draw(options.out, p, history, wrong)
+    pictures = [] if options.out is None else _draw(options.out, p, history, predicted, wrong)
     lines = [*common.data_lines(p, SHOWN), *common.lines(figures, comparison)]
     lines += _lines(p, held_out, wrong, len(history.loss))
     return Report(figures, "\n".join(lines), pictures)
@@ -108,17 +108,23 @@ def _advice(p: Problem, epochs: int) -> str:
     return "another --seed starts elsewhere" if epochs >= EPOCHS else "more --epochs may help"
 
 
-def _draw(out: Path, p: Problem, history: nn.History, wrong: Any) -> list[Path]:
-    """Write the loss curve, the decision boundary, and the graph of one example's loss."""
+def _draw(out: Path, p: Problem, history: nn.History, predicted: Any, wrong: Any) -> list[Path]:
+    """Write the loss curve, the decision boundary, and the graph of the least sure answer's loss.
+
+    Far from the boundary all gradients are 0, as far as one can see.
+    """
     boundary = plots.decision_boundary(
         lambda grid: nn.predict(p.model, grid), p.X_test, p.y_test, wrong=wrong, steps=300
     )
+    turn = np.linspace(0.0, 2.0 * np.pi, 100)
+    boundary.plot(np.cos(turn), np.sin(turn), "k--", linewidth=0.8)
     pictures = {
         "loss": (plots.loss_curve(history.loss), "Unit circle: training loss"),
-        "boundary": (boundary, "Unit circle: held-out points"),
+        "boundary": (boundary, "Unit circle: held-out points, the true circle dashed"),
     }
-    inputs = [engine.Value(x, label=f"x{i}") for i, x in enumerate(p.X_test[0], 1)]
-    example = p.loss(p.model(inputs), p.y_test[0])
+    row = int(np.abs(predicted - 0.5).argmin())
+    inputs = [engine.Value(x, label=f"x{i}") for i, x in enumerate(p.X_test[row], 1)]
+    example = p.loss(p.model(inputs), p.y_test[row])
     example.label = "loss"
     p.model.label_parameters()
     p.model.zero_grad()
