@@ -23,6 +23,12 @@ from nn.scalar_path import BatchLoss, one_value
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def _stay_finite(slots: Array, update: Update) -> bool:
+    """Whether nothing that an optimiser keeps has become inf or nan: what was may stay so."""
+    finite = np.isfinite(slots)
+    return bool(finite.all() or (finite | ~np.isfinite(update.slots(slots.dtype))).all())
+
+
 class LoopPath:
     """What compiled paths have in common: a loop, which makes many updates in one call."""
 
@@ -69,7 +75,7 @@ class LoopPath:
         if watching and not (
             np.isfinite(losses[:, 0]).all()
             and np.isfinite(theta).all()
-            and (np.isfinite(slots) | ~np.isfinite(update.slots(theta.dtype))).all()
+            and _stay_finite(slots, update)
         ):
             theta[:], gradient[:] = before
             if back_to is not None:

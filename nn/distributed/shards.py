@@ -42,6 +42,7 @@ class Step:
         bounds = _divided(self.whole[1], count)
         return list(itertools.pairwise(bounds))
 
+    @np.errstate(all="ignore")  # inf and nan are looked for later
     def sums(self, path: Inner, share: Node) -> list[BatchLoss]:
         """The sums of the nodes that these shards consist of, computed in this thread alone."""
         bounds, some = _divided(len(self.rows), self.whole[1]), range(*share)
@@ -50,6 +51,7 @@ class Step:
         shards = {(k, k + 1): part for k, part in zip(some, parts, strict=True)}
         return [summed(node, shards.get) for node in nodes(self.whole, share)]
 
+    @np.errstate(all="ignore")
     def total(self, shares: Sequence[Node], sums: Sequence[BatchLoss]) -> BatchLoss:
         """The sum of all shards, out of those of the nodes of all shares, in their order."""
         own = [node for share in shares for node in nodes(self.whole, share)]
@@ -90,8 +92,7 @@ def summed(node: Node, known: Callable[[Node], BatchLoss | None]) -> BatchLoss:
         return own
     left, right = (summed(half, known) for half in _halves(node))
     gradient = left.gradient
-    with np.errstate(all="ignore"):  # inf and nan are looked for later
-        gradient += right.gradient
+    gradient += right.gradient
     return BatchLoss(left.total + right.total, left.weight + right.weight, gradient)
 
 
