@@ -1,12 +1,14 @@
-"""Work in MPI's ranks, measured: `python -m benchmarks.ranks step ROWS`, or `collective SIZE`.
+"""Work in MPI's ranks, measured: `python -m benchmarks.ranks digits ROWS`, or `collective SIZE`.
 
-`step` is an update of a training, by its seconds and the parameters; without --mpi it is the usual
-training, in one thread. `collective` is what the ranks tell each other in a step, SIZE bytes from
-each; without --mpi it is what they do with it, adding up two of them. The first rank prints JSON.
+`digits` and the other `TRAININGS` are updates, by their seconds and the parameters; without --mpi
+it is the usual training, in one thread. `collective` is what the ranks tell each other in a step,
+SIZE bytes from each; without --mpi it is what they do with it, adding up two of them. The first
+rank prints JSON.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,11 +18,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-BATCH = 2_048
+
+class Training(NamedTuple):
+    """What is trained, and on how many examples at once."""
+
+    model: str
+    batch: int
+
+
+TRAININGS = {
+    "lstm": Training("nn.LSTM(8, 32), sequences of 32", 512),
+    "tanh": Training("32-64-64-1, tanh", 8_192),
+    "digits": Training("784-50-10", 2_048),
+}
 _TIMES = 20  # that a collective is repeated
 
 
@@ -38,28 +52,62 @@ def measured(ranks: int, what: str, size: int) -> dict[str, Any]:
     return found
 
 
-def step(rows: int, on: Any) -> dict[str, Any]:
-    """Train on digits that are noise."""
+def step(what: str, rows: int, on: Any) -> dict[str, Any]:
+    """Train on numbers that mean nothing."""
     import nn
 
-    rng = np.random.default_rng(0)
-    X, y = rng.random((rows, 784)), rng.integers(10, size=rows).astype(float)
-    layers = (nn.Linear(784, 50, rng=random.Random(0)), nn.Linear(50, 10, rng=random.Random(1)))
-    model = nn.Sequential(layers[0], nn.ReLU(), layers[1])
+    told, rng = TRAININGS[what], np.random.default_rng(0)
+    model, loss, X, y = {"digits": _digits, "tanh": _tanh, "lstm": _lstm}[what](rng, rows)
     optimizer = nn.SGD(model.parameters(), lr=0.01)
     ends: list[float] = []
     nn.fit(
         *(model, X, y),
-        loss=nn.CrossEntropyLoss(),
+        loss=loss,
         optimizer=optimizer,
-        epochs=6,
-        batch_size=BATCH,
+        epochs=12,
+        batch_size=told.batch,
         callbacks=[lambda *_: ends.append(time.perf_counter())],
         progress=False,
         on=on,
     )
-    seconds = float(np.diff(ends).min()) / -(-rows // BATCH) if ends else 0.0  # the first rank's
+    seconds = float(np.diff(ends).min()) / -(-rows // told.batch) if ends else 0.0  # the leader's
     return {"seconds": seconds, "parameters": [p.data for p in model.parameters()]}
+
+
+def _digits(rng: Any, rows: int) -> tuple[Any, ...]:
+    import nn
+
+    layers = (nn.Linear(784, 50, rng=random.Random(0)), nn.Linear(50, 10, rng=random.Random(1)))
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1])
+    X, y = rng.random((rows, 784)), rng.integers(10, size=rows).astype(float)
+    return model, nn.CrossEntropyLoss(), X, y
+
+
+def _tanh(rng: Any, rows: int) -> tuple[Any, ...]:
+    import nn
+
+    sizes = itertools.pairwise((32, 64, 64, 1))
+    layers = [nn.Linear(n, m, rng=random.Random(n + m)) for n, m in sizes]
+    model = nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2])
+    X = rng.random((rows, 32))
+    return model, nn.MSELoss(), X, X[:, :1] * X[:, 1:2]
+
+
+def _lstm(rng: Any, rows: int) -> tuple[Any, ...]:
+    import nn
+
+    class Mean(nn.Module):
+        """One number for a sequence."""
+
+        def __init__(self) -> None:
+            self.lstm = nn.LSTM(8, 32, rng=random.Random(0))
+            self.head = nn.Linear(32, 1, rng=random.Random(1))
+
+        def forward(self, xs: Any) -> Any:
+            return self.head(self.lstm(xs)[0][-1])
+
+    X = rng.normal(size=(rows, 32, 8))
+    return Mean(), nn.MSELoss(), X, X[:, :, 0].mean(axis=1, keepdims=True)
 
 
 def collective(size: int, on: Any) -> dict[str, Any]:
@@ -92,7 +140,7 @@ def main(what: str, size: str, *options: str) -> None:
         from nn.distributed import mpi
 
         on = mpi()
-    found = {"step": step, "collective": collective}[what](int(size), on)
+    found = collective(int(size), on) if what == "collective" else step(what, int(size), on)
     if on is None or on.leads:
         print(json.dumps(found))
 

@@ -22,6 +22,7 @@ from benchmarks.harness import OURS, Asked, Contender, Figure, Row, Scale
 
 ONE = "one process, one thread"
 POOL = "concurrent.futures, two processes"
+ONE_RANK = f"{OURS}, one rank"
 ONE_WORKER = f"{OURS}, one Dask worker"
 RANKS = 2
 ADDED = f"{OURS}, adding two"
@@ -33,16 +34,18 @@ def rows(scale: Scale) -> Iterator[Row]:
     """A step, a Monte Carlo, tasks of a second, and a file larger than memory."""
     if not INSTALLED:
         return
-    size = ranks.BATCH * scale.of(8, 2, 1)
-    yield Row(
-        "two-ranks",
-        f"784-50-10, batch {ranks.BATCH:,}, a step, {RANKS} MPI ranks",
-        {
-            OURS: functools.partial(stepping, RANKS, size),
-            ONE: functools.partial(stepping, 0, size),
-        },
-        asked=[Asked(1.6, ONE)],
-    )
+    for name, (model, batch) in ranks.TRAININGS.items():
+        size = batch * scale.of(8, 2, 1)
+        yield Row(
+            f"two-ranks-{name}",
+            f"{model}, batch {batch:,}, a step, {RANKS} MPI ranks",
+            {
+                OURS: functools.partial(stepping, RANKS, name, size),
+                ONE_RANK: functools.partial(stepping, 1, name, size),
+                ONE: functools.partial(stepping, 0, name, size),
+            },
+            asked=[Asked(1.6, ONE)],
+        )
     paths = scale.of(10_000_000, 200_000, 2_000)
     with ExitStack() as stack:
         greeks = functools.partial(pricing, stack, paths, paths // 80, heston.CALLS)
@@ -102,11 +105,11 @@ def _gathering(size: int) -> Row:
     )
 
 
-def stepping(count: int, size: int) -> Contender:
+def stepping(count: int, name: str, size: int) -> Contender:
     """So many ranks; 0 are one process without MPI."""
     return Contender(
-        lambda: ranks.measured(count, "step", size)["seconds"],
-        lambda: ranks.measured(count, "step", size)["parameters"],
+        lambda: ranks.measured(count, name, size)["seconds"],
+        lambda: ranks.measured(count, name, size)["parameters"],
         clocked=True,
     )
 
