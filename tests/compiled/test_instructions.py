@@ -437,7 +437,7 @@ def check_functions(programs: Sequence[Program], exact_scalars: Sequence[bool] =
             return
         run(actual)
         tolerance = TOGETHER[program.dtype]
-        assert (actual.done, expected.done) == (1, 1)
+        assert expected.done == 1  # emitted, what can't be trained counts no steps
         assert not np.isnan(expected.work.outputs).any()
         assert_close(actual.work.outputs, expected.work.outputs, tolerance, "outputs")
         pairs = [*zip(gradients_of(actual), gradients_of(expected), strict=True)]
