@@ -185,10 +185,13 @@ def _keep(key: str, content: bytes) -> dict[str, str]:
 
 def _sums(key: str, step: Step, share: Node) -> _Answer:
     """Compute a share."""
+    import dask
     from distributed import get_worker
 
     worker = get_worker().address
-    with _lock:
+    # Rows of Dask's arrays are computed here: the scheduler of a client's settings, which workers
+    # may inherit, asks for a client (Dask 2026.8.0).
+    with _lock, dask.config.set(scheduler="synchronous"):
         if key not in _contents:
             return _Answer(worker)
         try:

@@ -153,7 +153,10 @@ def test_rows_from_files_and_chunks_give_the_bits_of_memory(tmp_path: Path) -> N
     call = "print(json.dumps(streamed(nn.distributed.mpi())), flush=True)"
     out, errors = ranks(2, call, tmp_path)
     assert [json.loads(line) for line in out.splitlines()] == [alone] * 2, errors
-    with cluster(2) as (_, client):
+    import dask
+
+    # workers inherit it, as they do after a client that was there before
+    with dask.config.set(scheduler="dask.distributed"), cluster(2) as (_, client):
         assert streamed(nn.distributed.dask(client)) == alone
 
 
