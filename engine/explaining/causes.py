@@ -399,7 +399,7 @@ class Inquiry:
         else:
             operands = node._operands()
         texts = [
-            f"{self._name(operand)} = {number(x)}" if self._name(operand) else number(x)
+            f"{name} = {words.operand(x)}" if (name := self._name(operand)) else words.operand(x)
             for operand, x in operands[:4]
         ]
         more = ", …" if len(operands) > 4 else ""

@@ -23,6 +23,16 @@ def number(x: float) -> str:
     return f"{x + 0.0:.6g}"
 
 
+def operand(x: float) -> str:
+    """As `number`, but a fraction that six digits would make a whole number is given in full.
+
+    >>> operand(2.0), operand(-1 / 3), operand(1.0000000000000002)
+    ('2', '-0.333333', '1.0000000000000002')
+    """
+    short = number(x)
+    return repr(x) if math.isfinite(x) and float(short) % 1 == 0.0 != x % 1 else short
+
+
 def times(count: int) -> str:
     """How often, in words.
 

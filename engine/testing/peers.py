@@ -55,6 +55,8 @@ def _fields(
         return np.concatenate([np.asarray(y, dtype=np.float64).ravel() for y in call(split(x))])
 
     name = getattr(f, "__name__", type(f).__name__)
+    if isinstance(owner := getattr(f, "__self__", None), type):  # Function.apply
+        name = f"{owner.__name__}.{name}"
     x = np.concatenate([a.ravel().astype(np.float64) for a in arrays])
     entries = _names(arrays, names)
     with defined(name, entries, x):

@@ -149,6 +149,11 @@ def test_a_gradient_that_is_not_finite_is_led_back_to_its_edge(name: str, way: s
     assert found.k == 0 and not engine.find_nonfinite(f, *good)
 
 
+def test_an_operand_just_outside_of_the_domain_is_told_from_the_border() -> None:
+    found = engine.find_nonfinite(engine.acos, 1.0 + 2.0**-52)
+    assert "= 1.0000000000000002) is nan" in found.text or "(1.0000000000000002)" in found.text
+
+
 def test_an_overflow_going_back_is_told_from_an_infinite_slope() -> None:
     found = engine.find_nonfinite(overflow, 0.5, 1.0)
     assert not found  # tanh(0.5) * 1e200 is as large as it may be

@@ -63,6 +63,7 @@ def test_torch_two_inputs_of_a_function() -> None:
     assert error.name == "Product" and error.input.startswith("argument 1[")
     assert error.output == "output[0]" and error.given == 5.0
     assert error.expected == pytest.approx(2.0)
+    assert wrong(Product.apply, a, b).name == "Product.apply"
 
 
 # --- JAX --------------------------------------------------------------------------------------
