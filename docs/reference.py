@@ -106,8 +106,11 @@ def operation(op: Op, folder: Path) -> Iterable[str]:
     if places:
         yield f"- Corners or jumps in the plot: at {names[0]} = {places}."
     yield ""
-    yield f"![{op.name} and its derivative](plots/{op.name}.svg)"
-    plot(op, names, folder / "plots" / f"{op.name}.svg")
+    for k in range(op.arity):
+        if op.samples[k][0] != op.samples[k][1]:  # it may be any number
+            path = f"plots/{op.name}-{names[k]}.svg"
+            yield f"![{op.name} and its derivative by {names[k]}]({path})"
+            plot(op, names, k, folder / path)
 
 
 def plain(doc: str) -> str:
@@ -124,7 +127,8 @@ def as_cell(doc: str) -> str:
 
 
 def middle(interval: Sequence[float]) -> float:
-    return sum(interval) / 2.0
+    """Where an operand is held; not at 0, where products and powers show nothing."""
+    return sum(interval) / 2.0 or interval[1] / 2.0
 
 
 def view(op: Op, k: int) -> tuple[float, float]:
@@ -167,33 +171,30 @@ def derivative(op: Op, k: int) -> Callable[..., float]:
     return at
 
 
-def plot(op: Op, names: Sequence[str], path: Path) -> None:
-    """Draw a row along each of its operands that may be any number."""
-    along = [k for k in range(op.arity) if op.samples[k][0] != op.samples[k][1]]
-    style = {"svg.fonttype": "none", "svg.hashsalt": op.name, "font.size": 9}
+def plot(op: Op, names: Sequence[str], k: int, path: Path) -> None:
+    """Draw a row along operand k."""
+    style = {"svg.fonttype": "none", "svg.hashsalt": path.stem, "font.size": 9}
     grey = dict.fromkeys(("text.color", "axes.edgecolor", "xtick.color", "ytick.color"), "#888")
     with matplotlib.rc_context(style | grey):
-        figure = Figure(figsize=(3.4 * len(along), 2.2), layout="constrained")
-        for k, axes in zip(along, np.atleast_1d(figure.subplots(1, len(along))), strict=True):
-            low, high = view(op, k)
-            xs = np.linspace(low, high, SAMPLES)
-            at = [middle(interval) for interval in op.samples]
-            held = ", ".join(
-                f"{n} = {x:g}" for n, x in zip(names, at, strict=True) if n != names[k]
-            )
-            values = curve(op.forward, xs, list(at), k)
-            slopes = curve(derivative(op, k), xs, list(at), k)
-            steps = np.abs(np.diff(values)) > 0.4 * max(1.0, np.nanmax(np.abs(values)) / 4)
-            broken = np.insert(np.array(values, float), 1 + np.flatnonzero(steps), math.nan)
-            axes.plot(np.insert(xs, 1 + np.flatnonzero(steps), math.nan), broken, color="#3d86e8")
-            axes.plot(xs, slopes, color="#e8833a", linestyle="--")
-            for place in kinks(op, low, high, op.samples, k):
-                axes.axvline(place, color="#888", linewidth=0.8, linestyle=":")
-            axes.axhline(0.0, color="#888", linewidth=0.5)
-            axes.set_ylim(*np.clip(axes.get_ylim(), -6.0, 6.0))
-            axes.set_title(f"by {names[k]}" + f", {held}" * bool(held), fontsize=9)
-            axes.patch.set_alpha(0.0)
-            axes.spines[["top", "right"]].set_visible(False)
+        figure = Figure(figsize=(3.4, 2.2), layout="constrained")
+        axes = figure.subplots()
+        low, high = view(op, k)
+        xs = np.linspace(low, high, SAMPLES)
+        at = [middle(interval) for interval in op.samples]
+        held = ", ".join(f"{n} = {x:g}" for n, x in zip(names, at, strict=True) if n != names[k])
+        values = curve(op.forward, xs, list(at), k)
+        slopes = curve(derivative(op, k), xs, list(at), k)
+        steps = np.abs(np.diff(values)) > 0.4 * max(1.0, np.nanmax(np.abs(values)) / 4)
+        broken = np.insert(np.array(values, float), 1 + np.flatnonzero(steps), math.nan)
+        axes.plot(np.insert(xs, 1 + np.flatnonzero(steps), math.nan), broken, color="#3d86e8")
+        axes.plot(xs, slopes, color="#e8833a", linestyle="--")
+        for place in kinks(op, low, high, op.samples, k):
+            axes.axvline(place, color="#888", linewidth=0.8, linestyle=":")
+        axes.axhline(0.0, color="#888", linewidth=0.5)
+        axes.set_ylim(*np.clip(axes.get_ylim(), -6.0, 6.0))
+        axes.set_title(f"by {names[k]}" + f", {held}" * bool(held), fontsize=9)
+        axes.patch.set_alpha(0.0)
+        axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
