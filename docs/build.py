@@ -116,14 +116,16 @@ def both_themes() -> Iterator[None]:
 
 
 def by_theme(folder: Path, shown: re.Match[str]) -> str:
-    """A picture in Markdown; as two, one for each theme, where there are two."""
+    """A picture in Markdown; as two, one for each theme, where there are two: they scroll on narrow
+    pages."""
     alt, name = " ".join(shown[1].split()), shown[2]
     if not (folder / f"{name}-dark.svg").exists():
         return shown[0]
     pair = (("light", f"{name}.svg"), ("dark", f"{name}-dark.svg"))
-    return "\n".join(
+    images = "\n".join(
         f"```{{image}} {file}\n:alt: {alt}\n:class: only-{theme}\n```\n" for theme, file in pair
     )
+    return f"::::{{div}} drawing\n{images}\n::::"
 
 
 def build_playground(folder: Path) -> bool:
