@@ -129,12 +129,17 @@ def by_theme(folder: Path, shown: re.Match[str]) -> str:
 
 
 def build_playground(folder: Path) -> bool:
-    """Build the playground unless it is there; return whether it is."""
-    if not (folder / "index.html").exists() and shutil.which("npm"):
+    """Build the playground unless it is there, as the sources are now; return whether it is."""
+    page = folder / "index.html"
+    sources = (
+        p for name in ("engine", "nn", "docs/playground") for p in (ROOT / name).rglob("*.*")
+    )
+    changed = max(p.stat().st_mtime for p in sources if "__pycache__" not in p.parts)
+    if not (page.exists() and page.stat().st_mtime > changed) and shutil.which("npm"):
         script = ROOT / "docs" / "playground" / "build.py"
         once = {**os.environ, "npm_config_fetch_retries": "0"}  # without a network at once, too
         subprocess.run([sys.executable, str(script), str(folder)], env=once, check=False)
-    return (folder / "index.html").exists()
+    return page.exists()
 
 
 if __name__ == "__main__":
