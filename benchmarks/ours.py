@@ -441,12 +441,15 @@ PASSES = ("tracing", "lowering", "machine code")
 def block(f: Callable[[Any], Any], rows: Array) -> Contender:
     """A function of one number on a block of rows and lanes, by the code at its address: what a
     program does between its arguments, which lie there as an array, and its results."""
+    from engine.compiled import threads
+
     program = engine.compile(lambda x: [f(number) for number in x], in_axes=0)
-    program(rows.T)
-    arguments, found = program._prepared((rows.T,), {})
-    path = found.paths[0]
-    machine, _ = found.machine(path, program._wanted(arguments, (rows.T,)), False, True)
-    machine.run(np.zeros(0), rows.T, np.arange(rows.shape[1]), (0, 0))
+    with threads.alone():  # all lanes in one chunk
+        program(rows.T)
+        arguments, found = program._prepared((rows.T,), {})
+        path = found.paths[0]
+        machine, _ = found.machine(path, program._wanted(arguments, (rows.T,)), False, True)
+        machine.run(np.zeros(0), rows.T, np.arange(rows.shape[1]), (0, 0))
     ready, width = machine._ready[0], rows.shape[1]
     if ready.drive is None or ready.width != width:
         raise ValueError(f"a chunk has {ready.width} lanes, and the block {width}")

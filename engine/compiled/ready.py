@@ -51,18 +51,18 @@ class Maker:
     ) -> None:
         self.blocks, self.dtype, self.native = blocks, np.dtype(dtype), native
         self.outputs = [(int(space), int(row)) for space, row in blocks.outputs]
-        # The pool has words about the run under way: each machine has its own. The driver's list of
-        # outputs is at its end.
+        self._wanted = list(wanted)  # space and row
+        self.columns = [row for space, row in wanted if space == L]  # adjoints to be asked for
+        # The pool has words about the run under way: each machine has its own. The driver's lists
+        # are at its end.
         self._listed = len(blocks.lists.pool)
-        pool = driver.pool_with_outputs(blocks.lists.pool, self.outputs)
+        pool = driver.pool_with_lists(blocks.lists.pool, self.outputs, self.columns)
         self.lists = dataclasses.replace(blocks.lists, pool=pool)
         self.instructions = _with_guards(blocks)
         checks = [(check.row, check.order, check.length) for check in blocks.checks]
         self.checks = np.array(checks, np.int64).reshape(-1, 3)
         with np.errstate(all="ignore"):
             self.expected = np.array([check.number for check in blocks.checks]).astype(dtype)
-        self._wanted = list(wanted)  # space and row
-        self.columns = [row for space, row in wanted if space == L]  # adjoints to be asked for
         self._operations_of: dict[bool, Array] = {}
 
     @functools.cached_property

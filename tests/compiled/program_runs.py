@@ -23,7 +23,7 @@ from engine import Value
 from engine.compiled import assembly, blas, objects, updates
 from engine.compiled.blocks import ZERO, Array, Instruction, L, S, View
 from engine.compiled.interpreter import Interpreter, Work
-from engine.compiled.native.driver import Outline, pool_with_outputs
+from engine.compiled.native.driver import Outline, pool_with_lists
 from engine.compiled.native.function import PARAMETERS, Function
 from engine.compiled.native.job import AT
 from engine.compiled.native.layout import Layout
@@ -115,7 +115,7 @@ def state_of(
         mean=False,
         losses=np.full((steps, 2), np.nan),
     )
-    pool = pool_with_outputs(program.lists.pool, program.outputs)
+    pool = pool_with_lists(program.lists.pool, program.outputs, program.columns)
     state = State(program, *buffers, pool, work)
     state.vs[: inputs[S]] = [rng.uniform(-1.5, 1.5) for _ in range(inputs[S])]
     asked = {row for space, row in program.wanted if space == S}
@@ -149,7 +149,7 @@ def frame_of(program: Program) -> Outline:
         program.rows,
         program.inputs,
         program.outputs,
-        len(program.lists.pool),  # where a machine's pool lists its outputs
+        len(program.lists.pool),  # where a machine's pool has its lists
         program.columns,
         program.checks is not None and len(program.checks) > 0,
         program.backward,

@@ -17,6 +17,7 @@ from compiled.instruction_programs import Maker, Program
 from compiled.program_runs import State, emitted, interpret, state_of, text_of
 from engine.compiled import jitted
 from engine.compiled.blocks import NAN_SEEN, NOT_FINITE, STEP, L, S, View
+from engine.compiled.native.driver import FEW
 from nn.optim import rules
 
 pytestmark = pytest.mark.skipif(jitted.DISABLED, reason="nothing is emitted without Numba")
@@ -306,6 +307,33 @@ def test_examples_of_any_size_are_read(inputs: int, in_order: bool) -> None:
     weights = np.arange(1.0, inputs + 1.0)
     np.testing.assert_allclose(value, X @ weights, rtol=1e-13, atol=1e-13)
     np.testing.assert_array_equal(gradient, np.tile(weights, (19, 1)))
+
+
+def program_of_many(count: int) -> Program:
+    """tanh of so many inputs of S and of L, with the gradient by each."""
+    maker = Maker(random.Random(0), WIDTH, count + 1)  # before them one that is an index elsewhere
+    outputs, wanted = [], []
+    for space in (S, L):
+        maker.constants[space].clear()
+        maker.add("map", maker.new(space, count), View(space, 1, count), name="tanh")
+        outputs += [(space, count + 1 + row) for row in range(count)]
+        wanted += [(space, 1 + row) for row in range(count)]
+    random.Random(count).shuffle(outputs)
+    return maker.function("float64", outputs=outputs, wanted=wanted, training=True)
+
+
+def test_outputs_and_gradients_by_example_are_written_out_only_if_they_are_few() -> None:
+    program = program_of_many(FEW + 5)
+    (run,) = emitted([program])
+    for seed in range(3):
+        state = state_of(program, random.Random(seed), 11, full=False)
+        state.work.training = False
+        state.work.weights[:] = np.arange(1.0, len(state.work.weights) + 1.0)
+        actual = compare(state, run)
+        assert not np.isnan(actual.work.outputs).any()
+        assert (actual.work.lane_gradient != 0.0).all()
+    sizes = [text_of(program_of_many(count)).count("\n") for count in (600, 1200)]
+    assert sizes[1] - sizes[0] < 10
 
 
 def test_what_drivers_share_is_in_no_program() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from engine.compiled.native.function import Function
 from engine.compiled.native.layout import STRIPS, Layout
 from engine.compiled.native.numbers import Lanes
 
-FEW = 16  # outputs of S that are given one by one; further ones in a loop
+FEW = 16  # outputs of a space, and gradients by example, that are written out; more in a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Outline:
     rows: tuple[int, int]  # of S and of L
     inputs: tuple[int, int]  # how many of S and of L come first
     outputs: Sequence[tuple[int, int]]  # space and row
-    listed: int  # where the pool has those of S but the first few: the places, then the rows
+    listed: int  # where the pool has what `pool_with_lists` puts there
     columns: Sequence[int]  # rows of L whose adjoints are asked for, example by example
     checked: bool
     backward: bool  # whether there is an adjoint at all
@@ -55,19 +56,22 @@ class Outline:
         return self.lanes or self.training
 
 
-Places = list[tuple[int, int]]
+Places = list[tuple[int, int]]  # among outputs, or gradients by example; and rows
 
 
-def few_and_listed(outputs: Sequence[tuple[int, int]]) -> tuple[Places, Places]:
-    """The places and rows of outputs of S: those that are given one by one, and the others."""
-    shared = [(k, row) for k, (space, row) in enumerate(outputs) if space == S]
-    return shared[:FEW], shared[FEW:]
+def _lists(outputs: Sequence[tuple[int, int]], columns: Sequence[int]) -> tuple[Places, ...]:
+    """What the driver goes through: the outputs of S, those of L, and what is asked by example."""
+    of_space = [[(k, row) for k, (space, row) in enumerate(outputs) if space == s] for s in (S, L)]
+    return (*of_space, [*enumerate(columns)])
 
 
-def pool_with_outputs(pool: Array, outputs: Sequence[tuple[int, int]]) -> Array:
-    """The pool of a machine, which has at its end the outputs that are listed."""
-    _, listed = few_and_listed(outputs)
-    return np.concatenate([pool, np.array(listed, np.int64).T.ravel()])
+def pool_with_lists(
+    pool: Array, outputs: Sequence[tuple[int, int]], columns: Sequence[int]
+) -> Array:
+    """The pool of a machine, which has at its end all of each list but the first few: the places,
+    then the rows."""
+    rest = [np.array(some[FEW:], np.int64).T.ravel() for some in _lists(outputs, columns)]
+    return np.concatenate([pool, *rest])
 
 
 def drive(e: Layout, frame: Outline) -> Function:
@@ -79,6 +83,9 @@ class _Driver:
     def __init__(self, e: Layout, frame: Outline) -> None:
         self.e, self.frame = e, frame
         self.f = Function(e.number)
+        lists = _lists(frame.outputs, frame.columns)
+        starts = accumulate((2 * len(some[FEW:]) for some in lists), initial=frame.listed)
+        self.of_shared, self.of_lanes, self.by_example = zip(starts, lists, strict=False)
         for name in ("pool", "ops", "vs", "gs", "vl", "gl"):
             pointer = self.f.pointer("%job", e.job(name))
             self.f.lines.append(f" %{name} = getelementptr i8, ptr {pointer}, i64 0")
@@ -121,6 +128,15 @@ class _Driver:
             self.f.when(self.training, in_training)
         self.f.when(~self.training, else_)
 
+    def each(self, listed: tuple[int, Places], body: Callable[[Any, Any], None]) -> None:
+        """Do something for each of a list: with its place, and its row."""
+        f, (at, places) = self.f, listed
+        for k, row in places[:FEW]:
+            body(k, row)
+        rest = len(places[FEW:])
+        if rest:
+            f.loop(rest, lambda i: body(f.word("%pool", i + at), f.word("%pool", i + (at + rest))))
+
     # --- the whole ---
 
     def function(self) -> Function:
@@ -156,7 +172,7 @@ class _Driver:
         backward = self.flag("backward") if frame.backward else None
         if frame.backward:
             nothing = f.literal(self.e.lists.nothing)
-            self.each_shared_output(lambda _, row: f.store(nothing, "%gs", row))
+            self.each(self.of_shared, lambda _, row: f.store(nothing, "%gs", row))
         self.call("forward_shared")
         watching = f.holds("ne", f.word("%pool", NOT_FINITE), 0)
         f.when(watching, self.watch_shared)
@@ -167,7 +183,7 @@ class _Driver:
             held = self.chunks(step, backward, watching)
         weights = self.at("weights")
         given = (weights, held, backward)
-        self.each_shared_output(lambda k, row: self.shared_output(step, k, row, *given))
+        self.each(self.of_shared, lambda k, row: self.shared_output(step, k, row, *given))
         ok: Lanes = f.holds("eq", 0, 0)
         if frame.training and len(frame.outputs) > 1:
             total = f.load_double(self.at("losses"), step * 2 + 1)  # there is one where it counts
@@ -219,9 +235,7 @@ class _Driver:
             self.call("forward_lanes", start, w)
             given = ("%vl", "%pool", frame.rows[L], width, w)
             f.when(watching, lambda: self.routine("watch", *given))
-            for k, (space, row) in enumerate(frame.outputs):
-                if space == L:
-                    self.lane_output(step, k, row, start, w)
+            self.each(self.of_lanes, lambda k, row: self.lane_output(step, k, row, start, w))
             if backward is None:
                 return [held]
 
@@ -259,7 +273,7 @@ class _Driver:
                 given = (f.address("%vl", begin * width), count, width, first, w, column)
                 self.routine("read_columns", "%job", *given)
 
-    def lane_output(self, step: Lanes, k: int, row: int, start: Lanes, w: Lanes) -> None:
+    def lane_output(self, step: Lanes, k: Any, row: Any, start: Lanes, w: Lanes) -> None:
         """Give an output of the examples at hand, or add them up in training."""
         f, numbers = self.f, self.f.address("%vl", row * self.e.lanes)
 
@@ -271,19 +285,22 @@ class _Driver:
             place = self.word("columns") * k + start
             self.routine("copy", numbers, f.address(self.at("outputs"), place), w)
 
-        self.either(add_up if k < 2 else None, give)
+        self.either(add_up if isinstance(k, int) and k < 2 else None, give)
 
     def seed_lanes(self, start: Lanes, w: Lanes) -> None:
         """Set the adjoints of outputs: weights, where guards held."""
         f, width, weights = self.f, self.e.lanes, self.at("weights")
-        outputs = [(k, row) for k, (space, row) in enumerate(self.frame.outputs) if space == L]
-        places = {row: f.address("%gl", row * width) for _, row in outputs}
-        for place in places.values():
-            self.routine("fill", place, f.literal(self.e.lists.nothing), width)
-        fail = f.word_address(self.at("fail"), start)
-        for k, row in outputs:
+        nothing, fail = f.literal(self.e.lists.nothing), f.word_address(self.at("fail"), start)
+
+        def clear(_: Any, row: Any) -> None:
+            self.routine("fill", f.address("%gl", row * width), nothing, width)
+
+        def seed(k: Any, row: Any) -> None:
             given = (f.load(weights, k), int(self.frame.checked), w)
-            self.routine("seed", places[row], fail, *given)
+            self.routine("seed", f.address("%gl", row * width), fail, *given)
+
+        self.each(self.of_lanes, clear)
+        self.each(self.of_lanes, seed)
 
     def held(self, start: Lanes, w: Lanes) -> Lanes:
         """For how many of the examples at hand all guards held."""
@@ -300,26 +317,16 @@ class _Driver:
 
     def lane_gradients(self, start: Lanes, w: Lanes) -> None:
         """Give the gradients that are asked for example by example."""
-        f, columns = self.f, self.frame.columns
-        for k, row in enumerate(columns):
-            out = f.address(self.at("lane_gradient"), start * len(columns) + k)
+        f, columns = self.f, len(self.frame.columns)
+
+        def give(k: Any, row: Any) -> None:
+            out = f.address(self.at("lane_gradient"), start * columns + k)
             gradient = f.address("%gl", row * self.e.lanes)
-            self.routine("give_gradient", gradient, out, "%pool", len(columns), w)
+            self.routine("give_gradient", gradient, out, "%pool", columns, w)
+
+        self.each(self.by_example, give)
 
     # --- S, after the lanes ---
-
-    def each_shared_output(self, body: Callable[[Any, Any], None]) -> None:
-        """Do something for each output of S: its place among the outputs, and its row."""
-        f, (few, listed) = self.f, few_and_listed(self.frame.outputs)
-        for k, row in few:
-            body(k, row)
-        if listed:
-            at, count = self.frame.listed, len(listed)
-
-            def one(i: Any) -> None:
-                body(f.word("%pool", i + at), f.word("%pool", i + (at + count)))
-
-            f.loop(count, one)
 
     def shared_output(
         self,
