@@ -15,6 +15,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from engine import modes
@@ -286,12 +287,6 @@ def _number(x: Any) -> Any:
     return x.detach() if isinstance(x, Value) else x
 
 
-def _looking_inside() -> bool:
-    """Whether a recorder wants the nodes that a checkpointed function makes."""
-    recorder = modes.state.recorder if modes.tracing else None
-    return recorder is not None and recorder.looks_inside
-
-
 def own_node(x: Number) -> Value:
     """A node of its own for an input, so that the same Value reached in another way, through a
     closure, is not mistaken for it."""
@@ -310,11 +305,21 @@ class _Call:
     ) -> None:
         self._connected = modes.state.recording  # whether results keep their operands
         call = modes.begin_call()
-        if self._connected:
-            self._run(f, list(args), chosen, keywords or {})
-        else:
-            with modes.enable_grad():
-                self._run(f, list(args), chosen, keywords or {})
+        given = list(args)
+        self.inputs: list[Value] = []
+        self.rebuilds: list[Callable[[Iterable[Any]], Any]] = []
+        with _AS_IT_IS if self._connected else modes.enable_grad():
+            for i in chosen:
+                numbers, rebuild = flatten(args[i])
+                nodes = [own_node(x) for x in numbers]
+                given[i] = rebuild(nodes)
+                self.inputs += nodes
+                self.rebuilds.append(rebuild)
+            try:
+                self.result = f(*given, **keywords or {})
+            except TypeError as error:
+                check_arguments(f, args, keywords or {}, error)
+                raise
         if self.result is None:
             raise TypeError("the function returned None; does it lack a return statement?")
         self.outputs, self.rebuild_outputs = flatten(self.result)
@@ -329,31 +334,10 @@ class _Call:
             if outside:  # what does not depend on the inputs needs no sweep
                 self.nodes = _depending(self.nodes, self.inputs)
 
-    def _run(
-        self, f: Callable[..., Any], args: list[Any], chosen: Sequence[int], keywords: Any
-    ) -> None:
-        given = list(args)
-        self.inputs: list[Value] = []
-        self.rebuilds: list[tuple[int, Callable[[list[Any]], Any]]] = []
-        for i in chosen:
-            leaves, rebuild = flatten(args[i])
-            nodes = [own_node(x) for x in leaves]
-            args[i] = rebuild(nodes)
-            self.inputs += nodes
-            self.rebuilds.append((len(nodes), rebuild))
-        try:
-            self.result = f(*args, **keywords)
-        except TypeError as error:
-            check_arguments(f, given, keywords, error)
-            raise
-
     def structured(self, derivatives: Sequence[Any], single: bool) -> Any:
         """Put one derivative an input into the structure of the arguments."""
-        rest = list(derivatives)
-        trees = []
-        for count, rebuild in self.rebuilds:
-            trees.append(rebuild(rest[:count]))
-            rest = rest[count:]
+        rest = iter(derivatives)  # of which each takes what it needs
+        trees = [rebuild(rest) for rebuild in self.rebuilds]
         return trees[0] if single else tuple(trees)
 
     def plain(self, y: Any) -> Any:
@@ -392,6 +376,7 @@ class _Call:
         return self.outputs[0]
 
 
+_AS_IT_IS = nullcontext()
 _get_op = operator.attrgetter("op")
 
 
@@ -476,11 +461,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     >>> jacobian(lambda p: [p[0] * p[1], p[0] + p[1]])([2.0, 3.0])
     [[3.0, 2.0], [1.0, 1.0]]
     """
-    return _jacobian("jacobian", f, argnums)
-
-
-def _jacobian(name: str, f: Callable[..., Any], argnums: int | Sequence[int]) -> Callable[..., Any]:
-    check_transform(name, f, argnums)
+    check_transform("jacobian", f, argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **keywords: Any) -> Any:
@@ -704,7 +685,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def checkpointed(*args: Any, **keywords: Any) -> Any:
         g = functools.partial(f, **keywords)
         # a replay keeps no nodes, so there is nothing to save
-        saving = modes.state.recording and not is_traced() and not _looking_inside()
+        saving = modes.state.recording and not is_traced()
+        if saving and modes.tracing and modes.state.recorder is not None:
+            saving = not modes.state.recorder.looks_inside
         return _Segment(g, args).results() if saving else g(*args)
 
     return checkpointed

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -27,7 +27,7 @@ Rebuild = Callable[[Iterator[Any]], Any]
 ENDLESS = "what holds itself, or is nested hundreds of times, is no structure of numbers"
 
 
-def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def flatten(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     """Return the leaves of `tree`, and a function that puts other leaves in their places.
 
     Raises TypeError for a leaf that is no number and no Value.
@@ -42,16 +42,14 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
         return parts, rebuild_parts
     leaves: list[Any] = []
     for part in parts:
-        if isinstance(part, ndarray):
-            for item in part.ravel().tolist():
-                _check_leaf(item)
-                leaves.append(item)
-        else:
-            leaves.append(part)
+        items = part.ravel().tolist() if isinstance(part, ndarray) else [part]
+        for item in items:
+            _check_leaf(item)
+        leaves += items
     # Of the parts only the shapes are kept: leaves may hold large graphs.
     shapes = [part.shape if isinstance(part, ndarray) else None for part in parts]
 
-    def rebuild(others: list[Any]) -> Any:
+    def rebuild(others: Iterable[Any]) -> Any:
         rest = iter(others)
         return rebuild_parts(
             [
@@ -77,7 +75,7 @@ def flatten_argument(
         return None
 
 
-def flatten_parts(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def flatten_parts(tree: Any) -> tuple[list[Any], Callable[[Iterable[Any]], Any]]:
     """The same with an array as one part, not number by number."""
     parts: list[Any] = []
     try:
@@ -193,7 +191,7 @@ def vars_by_field(record: Any) -> dict[str, Any]:
 def record_maker(record: Any) -> Callable[[dict[str, Any]], Any]:
     """How to make a dataclass like this one, with other things in some of its fields."""
     kind, numbers = type(record), simplified(record)
-    kept = vars_of(record) | vars_by_field(record)
+    kept = getattr(record, "__dict__", {}) | vars_by_field(record)  # beside slots, and in them
     kept = {name: x for name, x in kept.items() if name not in numbers}
 
     def again(others: dict[str, Any]) -> Any:
@@ -203,11 +201,6 @@ def record_maker(record: Any) -> Callable[[dict[str, Any]], Any]:
         return made
 
     return again
-
-
-def vars_of(item: Any) -> dict[str, Any]:
-    """The attributes that an object has beside its slots."""
-    return getattr(item, "__dict__", {})
 
 
 def flatten_like(tree: Any, like: Any, name: str) -> list[Any]:
