@@ -337,26 +337,6 @@ class Value(Copied, RowMethods):
 
     # --- operators ---
 
-    if not TYPE_CHECKING:  # which `rows` tells, as the methods that are made from the table
-        __add__ = _operator(TABLE["add"])
-        __radd__ = _reflected(TABLE["add"])
-        __sub__ = _operator(TABLE["sub"])
-        __rsub__ = _reflected(TABLE["sub"])
-        __mul__ = _operator(TABLE["mul"])
-        __rmul__ = _reflected(TABLE["mul"])
-        __truediv__ = _operator(TABLE["div"])
-        __rtruediv__ = _reflected(TABLE["div"])
-        __mod__ = _operator(TABLE["remainder"])
-        __rmod__ = _reflected(TABLE["remainder"])
-        __floordiv__ = _operator(TABLE["floor_divide"])
-        __rfloordiv__ = _reflected(TABLE["floor_divide"])
-        __rpow__ = _reflected(TABLE["pow"])
-        __neg__ = _unary(TABLE["neg"])
-        __abs__ = _unary(TABLE["abs"])
-        __floor__ = _unary(TABLE["floor"])
-        __ceil__ = _unary(TABLE["ceil"])
-        __trunc__ = _unary(TABLE["trunc"])
-
     _power = _operator(TABLE["pow"])
 
     def __pos__(self) -> Value:
@@ -565,19 +545,27 @@ def check_domain(op: Op, data: float, operands: Sequence[tuple[Value | None, flo
     if not modes.state.raising or math.isfinite(data):
         return
     if all(math.isfinite(x) for _, x in operands):
-        raise DomainError(_domain_message(op, data, operands))
-
-
-def _domain_message(op: Op, data: float, operands: Sequence[tuple[Value | None, float]]) -> str:
-    call, named = told(op.name, operands)
-    return f"{call} is {data}{named}, {user_line()}"
+        call, named = told(op.name, operands)
+        raise DomainError(f"{call} is {data}{named}, {user_line()}")
 
 
 # --- the other methods, from the table ------------------------------------------------------
 
 
+# The rows that operators are, by Python's names of these.
+_OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "mod": "remainder"}
+_OPERATORS |= {"floordiv": "floor_divide", "pow": "pow"}
+
+
 def _add_methods() -> None:
-    """Give Value a method for each row of one or two operands, under its name and aliases."""
+    """Give Value its operators, and a method for each row of one or two operands, under its name
+    and aliases."""
+    for name, row in _OPERATORS.items():
+        if name != "pow":  # which is written out above
+            setattr(Value, f"__{name}__", _operator(TABLE[row]))
+        setattr(Value, f"__r{name}__", _reflected(TABLE[row]))
+    for name in ("neg", "abs", "floor", "ceil", "trunc"):
+        setattr(Value, f"__{name}__", _unary(TABLE[name]))
     for op in TABLE.values():
         assert op.forward is not None
         if op.arity <= 2:  # `where` begins with a condition: a function only
