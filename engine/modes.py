@@ -15,14 +15,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from contextlib import ContextDecorator, contextmanager, suppress
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal
 from weakref import ReferenceType
 
 from engine import locks
-from engine.errors import TraceError, user_line
+from engine.errors import TraceError, one_of, user_line
 
 watched = 0
 tracing = 0
@@ -271,8 +271,7 @@ class errstate(_Watched):  # noqa: N801, NumPy's name
 
     def __init__(self, policy: Literal["raise", "ignore"]) -> None:
         super().__init__()
-        if policy not in ("raise", "ignore"):
-            raise ValueError(f'errstate takes "raise" or "ignore", not {policy!r}')
+        one_of("errstate's policy", policy, "raise", "ignore")
         self._value = policy == "raise"
 
 
@@ -323,21 +322,22 @@ def refuse_in_trace(what: str) -> None:
         )
 
 
-@contextmanager
-def traced_by(trace: Any) -> Iterator[None]:
+def traced_by(trace: Any) -> AbstractContextManager[None]:
     """Have comparisons, reads of data and the like reported to `trace`, or with None to no one."""
-    with _observed(_trace, trace, counts=False):
-        yield
+    return _observed(_trace, trace, counts=False)
 
 
-@contextmanager
-def recorded_by(recorder: Any) -> Iterator[None]:
+def recorded_by(recorder: Any) -> AbstractContextManager[None]:
     """Have nodes that are made, numbers that are read and comparisons reported to `recorder`.
 
     What is computed is the same, with every node seen: shortcuts that make nodes unseen are off.
     """
-    with _observed(_recorder, recorder, counts=True):
-        yield
+    return _observed(_recorder, recorder, counts=True)
+
+
+def inlining() -> AbstractContextManager[None]:
+    """Have compiled functions called as they are, on Values."""
+    return _observed(_inlined, True, counts=False)
 
 
 @contextmanager
@@ -355,10 +355,3 @@ def _observed(setting: _Setting, observer: Any, counts: bool) -> Iterator[None]:
         with _lock:
             tracing -= 1
             special = watched + tracing
-
-
-@contextmanager
-def inlining() -> Iterator[None]:
-    """Have compiled functions called as they are, on Values."""
-    with _observed(_inlined, True, counts=False):
-        yield

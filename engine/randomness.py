@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 _MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: splitmix64's increment
@@ -45,11 +45,9 @@ def manual_seed(seed: int) -> None:
     stream.seed, stream.step, stream.example, stream.call = seed, 0, 0, 0
 
 
-@contextmanager
-def drawing(seed: int, step: int, example: int = 0) -> Iterator[None]:
+def drawing(seed: int, step: int, example: int = 0) -> AbstractContextManager[None]:
     """Set the counters for a while: `nn.fit` does so for every step and example."""
-    with redrawing((seed, step, example, 0)):
-        yield
+    return redrawing((seed, step, example, 0))
 
 
 def counters() -> tuple[int, int, int, int]:
