@@ -25,7 +25,7 @@ from engine.calculus import (
     recorded_args,
     ruled,
 )
-from engine.errors import GraphError
+from engine.errors import GraphError, one_of, whole
 from engine.functions import FUNCTIONS, Number, clamp, dot, maximum, minimum, where
 from engine.iteration import is_met, scan, where_is, while_loop
 from engine.solutions import EPSILON, Numbers, Posed, as_operands, now, number_of, numbers_of, told
@@ -86,11 +86,15 @@ def integrate(
     '0.135335'
     """
     times = _times(t)
-    options = _Options(steps, rtol, atol, max_steps)
-    options.check()
-    if not isinstance(derivative, str) or derivative not in ("steps", "adjoint"):
-        raise ValueError(f'integrate\'s derivative is "steps" or "adjoint", not {derivative!r}')
-    problem = _Problem(f, y0, times[0], parameters, options)
+    steps = None if steps is None else whole("integrate's steps", steps)
+    if not (rtol >= 10.0 * EPSILON and atol >= 0.0):
+        raise ValueError(
+            f"integrate's rtol is {10.0 * EPSILON:.1e} or more, which is what rounding allows, "
+            f"and its atol is not negative; they are {rtol!r} and {atol!r}"
+        )
+    one_of("integrate's derivative", derivative, "steps", "adjoint")
+    options = _Options(steps, rtol, atol, whole("integrate's max_steps", max_steps))
+    problem = _Problem(options, f, y0, parameters, times[0])
     return problem.at(times, adjoint=derivative == "adjoint")
 
 
@@ -100,31 +104,12 @@ class _Options(NamedTuple):
     atol: float
     max_steps: int
 
-    def check(self) -> None:
-        """Raise ValueError for what is out of range."""
-        told = {"max_steps": self.max_steps, "steps": 1 if self.steps is None else self.steps}
-        for name, count in told.items():
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"integrate's {name} is a whole number, 1 or more, not {count!r}")
-        if not (self.rtol >= 10.0 * EPSILON and self.atol >= 0.0):
-            raise ValueError(
-                f"integrate's rtol is {10.0 * EPSILON:.1e} or more, which is what rounding allows, "
-                f"and its atol is not negative; they are {self.rtol!r} and {self.atol!r}"
-            )
-
 
 class _Problem(Posed):
     """dy/dt = f(t, y, p), on flat lists of numbers, and how to integrate it."""
 
-    def __init__(
-        self,
-        f: Callable[..., Any],
-        y0: Any,
-        t0: Number,
-        parameters: tuple[Any, ...],
-        options: _Options,
-    ) -> None:
-        super().__init__("integrate", f, y0, parameters, t0)
+    def __init__(self, options: _Options, *posed: Any) -> None:
+        super().__init__("integrate", *posed)
         self.options = options
 
     def at(self, times: list[Number], *, adjoint: bool) -> list[Any]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence, Sized
-from numbers import Integral
 from typing import Any
 
 from engine import modes
 from engine.conditions import Condition, as_number
-from engine.errors import user_line
+from engine.errors import user_line, whole
 from engine.trees import flatten, flatten_like, is_array
 from engine.value import Value
 
@@ -72,8 +71,7 @@ def while_loop(
     for f, name in ((condition, "a condition"), (step, "a step")):
         if not callable(f):
             raise TypeError(f"while_loop takes {name}, a function of the carry, not {f!r}")
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ValueError(f"while_loop's limit is a number of steps, 1 or more, not {limit!r}")
+    limit = whole("while_loop's limit", limit)
     if modes.tracing and modes.state.trace is not None:
         found = modes.state.trace.while_loop(condition, step, carry, limit)
         if found is not None:
@@ -159,10 +157,8 @@ def _entries(step: Step, xs: Any, length: int | None) -> Sequence[Any]:
     """What the steps are given, one each."""
     if not callable(step):
         raise TypeError(f"scan takes a step, a function of the carry and of x, not {step!r}")
-    if length is not None and (isinstance(length, bool) or not isinstance(length, Integral)):
-        raise TypeError(f"scan's length is a number of steps, not {length!r}")
-    if length is not None and length < 0:
-        raise ValueError(f"scan's length is a number of steps, not {length}")
+    if length is not None:
+        length = whole("scan's length", length, 0)
     if xs is None:
         if length is None:
             raise ValueError("scan needs xs, or length, to know how many steps there are")
@@ -233,8 +229,5 @@ def where_is(f: Any, t: int | None) -> str:
 
 
 def _told(result: Any) -> str:
-    if result is None:
-        return "None"
-    if isinstance(result, list | tuple):
-        return f"a {type(result).__name__} of {len(result)}"
-    return f"a {type(result).__name__}"
+    size = f" of {len(result)}" if isinstance(result, list | tuple) else ""
+    return "None" if result is None else f"a {type(result).__name__}{size}"

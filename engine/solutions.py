@@ -26,7 +26,7 @@ from engine.calculus import (
     ruled,
     vjp,
 )
-from engine.errors import check_number
+from engine.errors import check_number, whole
 from engine.functions import FUNCTIONS, Number, detach, dot, maximum, where
 from engine.iteration import is_met, unchanging, where_is, while_loop
 from engine.randomness import counters
@@ -172,14 +172,12 @@ class Equation(Posed):
     def solution(self, step: Step, tolerance: float, max_steps: int) -> Any:
         """Iterate, and give the solution the rule of its derivative."""
         check_number("tolerance", tolerance)
-        check_number("max_steps", max_steps)
+        max_steps = whole(f"{self.name}'s max_steps", max_steps)
         if not tolerance >= 2.0 * EPSILON:
             raise ValueError(
                 f"{self.name}'s tolerance is relative and {2.0 * EPSILON:.1e} or more, which is "
                 f"what rounding allows, not {tolerance!r}"
             )
-        if not isinstance(max_steps, int) or isinstance(max_steps, bool) or max_steps < 1:
-            raise ValueError(f"{self.name}'s max_steps is 1 or more, not {max_steps!r}")
 
         def next_carry(carry: Any) -> Any:
             xs, change, _, count = carry

@@ -71,7 +71,7 @@ OPTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     "partials": (lambda: engine.custom_op("f", abs, 1.0), "custom_op takes a name"),
     "a name": (lambda: engine.custom_op(3, abs, [abs]), "custom_op takes a name"),
     "tolerance": (lambda: engine.solve(abs, 1.0, tolerance="a"), "tolerance is a number"),
-    "length": (lambda: engine.scan(abs, 1.0, length=np.ones(2)), "scan's length is a number"),
+    "length": (lambda: engine.scan(abs, 1.0, length=np.ones(2)), "scan's length is a whole number"),
     "an array": (lambda: engine.where(True, np.ones((2, 3)), 1.0), r"x\[0\]|one number|array"),
     "Linear": (lambda: nn.Linear(2.0, 3), "in_features is a whole number of at least 1"),
     "MLP": (lambda: nn.MLP([2], [3]), "nin is a whole number"),

@@ -360,7 +360,7 @@ BAD: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "a negative length": (
         lambda x: engine.scan(lambda c, _: (c, None), x, length=-1),
         ValueError,
-        r"length is a number of steps, not -1",
+        r"length is a whole number of at least 0, not -1",
     ),
     "xs of several lists in a dict": (
         lambda x: engine.scan(lambda c, _: (c, None), x, {"a": [1.0]}),
@@ -397,7 +397,7 @@ BAD: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "no limit": (
         lambda x: engine.while_loop(lambda c: c < 9.0, lambda c: c * 2.0, x, limit=0),
         ValueError,
-        r"limit is a number of steps, 1 or more, not 0",
+        r"limit is a whole number of at least 1, not 0",
     ),
     "a loop that never ends": (
         lambda x: engine.while_loop(lambda c: c > 0.0, lambda c: c * 1.5, x, limit=50),
