@@ -117,7 +117,7 @@ class Graph:
     ((), (), (0, 1))
     """
 
-    __slots__ = ("_edges", "nodes", "operands", "roots")
+    __slots__ = ("nodes", "operands", "roots")
 
     def __init__(self, *roots: Value) -> None:
         nodes: list[Node] = []
@@ -145,18 +145,15 @@ class Graph:
         self.nodes = tuple(nodes)
         self.operands = tuple(operands)
         self.roots = tuple(index[root] for root in roots)
-        self._edges: tuple[Edge, ...] | None = None
 
     @property
     def edges(self) -> tuple[Edge, ...]:
         """All edges, those of a node in the order of its operands."""
-        if self._edges is None:
-            self._edges = tuple(
-                Edge(source, i, k)
-                for i, sources in enumerate(self.operands)
-                for k, source in enumerate(sources)
-            )
-        return self._edges
+        return tuple(
+            Edge(source, i, k)
+            for i, sources in enumerate(self.operands)
+            for k, source in enumerate(sources)
+        )
 
     def __repr__(self) -> str:
         return f"Graph({len(self.nodes)} nodes, {sum(map(len, self.operands))} edges)"

@@ -76,9 +76,7 @@ def to_json(x: Value | Iterable[Value]) -> str:
                 if operand is None:
                     nodes.append({"op": "literal", "data": number})
                 operands.append(len(nodes) - 1 if operand is None else place[operand])
-            if any(
-                repr(nodes[k]["data"]) != repr(z) for k, z in zip(operands, numbers, strict=True)
-            ):
+            if repr([nodes[k]["data"] for k in operands]) != repr(numbers):
                 node["numbers"] = numbers
         if value.label:
             node["label"] = value.label
@@ -118,13 +116,10 @@ def from_json(text: str) -> Any:
             nodes.append(_node(entry, f"node {place}", nodes))
 
     def root(place: Any) -> Value:
-        if (
-            type(place) is int
-            and 0 <= place < len(nodes)
-            and (value := nodes[place][0]) is not None
-        ):
-            return value
-        raise ValueError(f"the root {place!r} is the place of no leaf and no operation")
+        value = nodes[place][0] if type(place) is int and 0 <= place < len(nodes) else None
+        if value is None:
+            raise ValueError(f"the root {place!r} is the place of no leaf and no operation")
+        return value
 
     found = document.get("root")
     return [root(place) for place in found] if isinstance(found, list) else root(found)
