@@ -18,6 +18,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from engine import modes
+from engine.calculus import flatten_arguments
 from engine.copying import set_operands
 from engine.errors import TraceError, shown, user_frame
 from engine.trees import flatten, flatten_argument, is_array, is_record, simplified
@@ -189,18 +190,22 @@ def named_leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, tree
 
 
+def leaves_of(wrt: Any) -> list[tuple[str, Any]]:
+    """The leaves of a module's parameters, or of a nested structure, with their names."""
+    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
+        return [x for name, p in wrt.named_parameters() for x in named_leaves(p, name)]
+    return list(named_leaves(wrt, "wrt"))
+
+
 def named_values(wrt: Any, what: str) -> dict[Value, str]:
     """The Values in a module's parameters, or in a nested structure, with their names.
 
     Raises TypeError, naming the function `what`, where there are none, or where there are others.
     """
-    if hasattr(wrt, "named_parameters"):  # a module, which this layer does not know
-        found = [x for name, p in wrt.named_parameters() for x in named_leaves(p, name)]
-    else:
+    if not hasattr(wrt, "named_parameters"):
         flatten(wrt)  # raises TypeError for what holds no numbers
-        found = list(named_leaves(wrt, "wrt"))
     names: dict[Value, str] = {}
-    for name, leaf in found:
+    for name, leaf in leaves_of(wrt):
         if not isinstance(leaf, Value):
             raise TypeError(
                 f"wrt has the Values whose gradients are asked, and {name} is {leaf!r}; "
@@ -232,6 +237,16 @@ def argument_names(f: Callable[..., Any], count: int) -> list[str]:
     return [*names, *(f"argument {i}" for i in range(len(names), count))][:count]
 
 
+def named_arguments(
+    f: Callable[..., Any], args: Sequence[Any]
+) -> tuple[list[Any], list[str], Callable[[list[Any]], list[Any]]]:
+    """The numbers in the arguments, their names, and how to put others in their places."""
+    leaves, rebuild = flatten_arguments(args)
+    called = zip(args, argument_names(f, len(args)), strict=True)
+    trees = [pair for pair in called if flatten_argument(pair[0]) is not None]
+    return leaves, [name for tree in trees for name, _ in named_leaves(*tree)], rebuild
+
+
 def named_inputs(
     f: Callable[..., Any], args: Sequence[Any], wrt: Any, needed_by: str = ""
 ) -> tuple[list[Any], dict[Value, str]]:
@@ -242,27 +257,19 @@ def named_inputs(
     """
     if wrt is not None:
         return list(args), named_values(wrt, needed_by or "find_nonfinite")
+    leaves, called, rebuild = named_arguments(f, args)
+    pairs = zip(leaves, called, strict=True)
+    values = [x if isinstance(x, Value) else computed_leaf(x, name) for x, name in pairs]
     names: dict[Value, str] = {}
-    given: list[Any] = []
-    for arg, argument in zip(args, argument_names(f, len(args)), strict=True):
-        flat = flatten_argument(arg)
-        if flat is None:
-            given.append(arg)
-            continue
-        leaves, rebuild = flat
-        values = []
-        for (name, _), leaf in zip(named_leaves(arg, argument), leaves, strict=True):
-            value = leaf if isinstance(leaf, Value) else computed_leaf(leaf, name)
-            taken = value.label in names.values()
-            names.setdefault(value, name if taken else value.label or name)
-            values.append(value)
-        given.append(rebuild(values))
+    for value, name in zip(values, called, strict=True):
+        taken = value.label in names.values()
+        names.setdefault(value, name if taken else value.label or name)
     if needed_by and not names:
         raise TypeError(
             f"{needed_by} needs inputs whose gradients are asked: numbers as arguments, or "
             "wrt=model, or wrt=[w, b] for Values that the function uses"
         )
-    return given, names
+    return rebuild(values), names
 
 
 def name_of(f: Callable[..., Any]) -> str:
@@ -275,3 +282,13 @@ def refuse_in_trace(what: str) -> None:
     """Raise TraceError where a function is being compiled."""
     if modes.tracing and modes.state.trace is not None:
         raise TraceError(f"{what} runs a function to look at it; call it outside of engine.compile")
+
+
+def check_function(what: str, f: Any, wrt: str = ", wrt=model") -> None:
+    """Raise TypeError for what `what` can't run, and TraceError as `refuse_in_trace`."""
+    refuse_in_trace(what)
+    if not callable(f) or isinstance(f, Value):
+        raise TypeError(
+            f"{what} takes a function, which it runs, not a {type(f).__name__}: write "
+            f"{what}(f, *args), or {what}(lambda: loss(model(x), y){wrt})"
+        )

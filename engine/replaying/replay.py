@@ -26,10 +26,10 @@ from engine.lines import (
     Recorder,
     Spot,
     argument_names,
+    check_function,
     name_of,
     named_leaves,
     named_values,
-    refuse_in_trace,
     spot,
 )
 from engine.ops import TABLE
@@ -95,12 +95,7 @@ class Run:
 
 def run_once(what: str, f: Callable[..., Any], args: Sequence[Any], wrt: Any) -> Run:
     """Run f on its arguments, for the function `what` that the user called. Raises as that does."""
-    refuse_in_trace(what)
-    if not callable(f) or isinstance(f, Value):
-        raise TypeError(
-            f"{what} takes a function, which it runs, not a {type(f).__name__}: write "
-            f"{what}(f, *args), or {what}(lambda: loss(model(x), y), wrt=model)"
-        )
+    check_function(what, f)
     given: list[Any] = []
     inputs: dict[Value, str] = {}
     exactly: dict[Value, Any] = {}
