@@ -14,7 +14,6 @@ To read the code, begin with `value` and `ops`, then `graph` and `calculus`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine import deferred, functions, showing
@@ -38,8 +37,9 @@ from engine.errors import (
     GraphError,
     ReplayError,
     TraceError,
+    one_of,
 )
-from engine.graph import Graph
+from engine.graph import Graph, topological_order
 from engine.integration import integrate
 from engine.iteration import scan, while_loop
 from engine.modes import enable_grad, errstate, no_grad, scope
@@ -55,12 +55,12 @@ if TYPE_CHECKING:  # what is made from the table, or loaded on first use
     from engine.compiled.program import Program, compile
     from engine.compiled.sparse import sparse_hessian, sparse_jacobian, sparsity
     from engine.compiled.threads import get_num_threads, set_num_threads
-    from engine.drawing import Drawing, Player
-    from engine.explaining import Explanation, Kink, Nonfinite
+    from engine.drawing import Drawing, step_through
+    from engine.explaining import explain, find_nonfinite, kinks
     from engine.graph_json import from_json, to_json
-    from engine.lifting import LiftingPlayer
+    from engine.lifting import show_lifting
     from engine.lines import Recorder
-    from engine.profiling import Profile
+    from engine.profiling import profile
     from engine.replaying import accuracy, exact
     from engine.rows import *  # noqa: F403
 
@@ -74,8 +74,12 @@ if not TYPE_CHECKING:
             "engine.compiled.program": ("Program", "compile"),
             "engine.compiled.sparse": ("sparse_hessian", "sparse_jacobian", "sparsity"),
             "engine.compiled.threads": ("get_num_threads", "set_num_threads"),
-            "engine.replaying": ("accuracy", "exact"),
+            "engine.drawing": ("step_through",),
+            "engine.explaining": ("explain", "find_nonfinite", "kinks"),
             "engine.graph_json": ("from_json", "to_json"),
+            "engine.lifting": ("show_lifting",),
+            "engine.profiling": ("profile",),
+            "engine.replaying": ("accuracy", "exact"),
             "engine.testing": (),
         },
     )
@@ -106,8 +110,7 @@ def draw(
     """
     from engine.drawing import draw_graph  # drawing is loaded on first use
 
-    if fold not in ("scopes", "blocks"):
-        raise ValueError(f'fold is "scopes" or "blocks", not {fold!r}')
+    one_of("fold", fold, "scopes", "blocks")
     if callable(root):  # as a Value is not
         from engine.compiled.program import Program
 
@@ -130,111 +133,8 @@ def draw_dot(root: Value, format: str = "svg", rankdir: str = "LR") -> Drawing:
     return draw(root, format=format, rankdir=rankdir)
 
 
-def step_through(root: Value, **options: Any) -> Player:
-    """Return a player that goes through the forward and backward pass behind `root`.
-
-    See `engine.drawing.step_through` for the options. In Jupyter the result shows itself; it also
-    has `.save("player.html")`, one file that needs no network, and `.steps` as plain data.
-    """
-    from engine.drawing import step_through
-
-    return step_through(root, **options)
-
-
-def show_lifting(program: Program, **options: Any) -> LiftingPlayer:
-    """Return a player of compilation: from recorded scalars, pass by pass, to instructions.
-
-    See `engine.lifting.show_lifting`. In Jupyter the result shows itself; `.save("lifting.html")`
-    writes one file that needs no network, in which each instruction opens to its scalars.
-    """
-    from engine.lifting import show_lifting
-
-    return show_lifting(program, **options)
-
-
-def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
-    """Return why each gradient of `f(*args)` is what it is: zero, nan, inf, huge, tiny or fine.
-
-    See `engine.explaining.explain_gradients` for the options, among them `wrt=model`. It runs f
-    once, with source lines recorded. Print the result; in Jupyter it shows itself.
-
-    >>> print(explain(lambda x: (x - 1.0).relu(), 0.5))
-    the result = 0, from 2 operations and 1 input
-    <BLANKLINE>
-    ZERO  x: gradient 0
-      relu(-0.5) has the derivative 0: the operand is not above 0, where relu is flat
-    ...
-    """
-    from engine.explaining import explain_gradients
-
-    return explain_gradients(f, *args, **options)
-
-
-def kinks(f: Callable[..., Any], *args: Any, **options: Any) -> list[Kink]:
-    """Return where `f(*args)` is not smooth, or within `eps` of it, with the slopes of both sides.
-
-    See `engine.explaining.kinks_near` for the options, `eps` and `wrt`. Print an entry: it names
-    the operation, the distance, and the source line.
-
-    >>> print(kinks(lambda x: (x - 1.0).relu(), 1.0)[0])
-    relu(0) is at its tie, where the derivative is 0 below it and 1 above
-    ...
-    """
-    from engine.explaining import kinks_near
-
-    return kinks_near(f, *args, **options)
-
-
-def find_nonfinite(subject: Any, *args: Any, **options: Any) -> Nonfinite:
-    """Return where the first number that is not finite was born, forwards or backwards.
-
-    `subject` is a Value, or several in a list: then their graph is looked at as it was recorded,
-    and the source line is known where a recorder was on meanwhile (`lines=`, as in `draw`). Or it
-    is a function, run once with `args` on Values, as `explain` does, with `wrt=` for the Values
-    whose gradients count if not all do; with `dtype=` float32 its numbers are rounded to that. Or
-    it is a compiled `Program`, batched or not, with the arguments of a call: it is run, and of the
-    first example at fault the function itself. Other keywords go to the function.
-
-    Forwards that is the first operation, in order of evaluation, whose result is inf or nan and
-    whose operands are finite, of those that made a result inf or nan. Where all results are finite,
-    their gradients are looked at (those of their sum): named is the operation that first passed on
-    inf or nan out of a finite gradient. What was not chosen, as the arm that `where` did not take,
-    counts for nothing. The report is true where something was found; print it for the operation,
-    its operands by their labels, the line, and what to write instead.
-
-    Raises TypeError for what holds no numbers, and for an option that is not for the subject;
-    ValueError for another `dtype`; and what the function raises.
-
-    >>> def distance(x, y):
-    ...     return (x * x + y * y).sqrt()
-    >>> found = find_nonfinite(distance, 0.0, 0.0)
-    >>> found.kind, found.operation, found.adjoint, found.partial
-    ('backward', 'sqrt', 1.0, inf)
-    >>> bool(find_nonfinite(distance, 3.0, 4.0))
-    False
-    """
-    from engine.explaining import find
-
-    return find(subject, *args, **options)
-
-
-def profile(f: Callable[..., Any], *args: Any, **options: Any) -> Profile:
-    """Return the nodes, bytes and time of `f(*args)` and its gradient, by source line.
-
-    See `engine.profiling.profile_lines` for the options, and for how time is measured.
-
-    >>> profile(lambda x: (x * x).exp(), 2.0).nodes
-    2
-    """
-    from engine.profiling import profile_lines
-
-    return profile_lines(f, *args, **options)
-
-
 def trace(root: Value) -> tuple[set[Value], set[tuple[Value, Value]]]:
     """Return the nodes below `root`, and the edges (operand, node), as micrograd's function."""
-    from engine.graph import topological_order
-
     nodes = topological_order((root,))
     return set(nodes), {(operand, node) for node in nodes for operand in node._prev}
 

@@ -1,7 +1,7 @@
 """Where a computation spends its nodes, its bytes and its time: by source line, scope or operation.
 
-`profile_lines` runs a function several times: plainly, to measure the time as it is; and once
-under a `lines.Recorder`, to see which line makes which nodes. Nothing in the core imports this.
+`profile` runs a function several times: plainly, to measure the time as it is; and once under a
+`lines.Recorder`, to see which line makes which nodes. Nothing in the core imports this.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gc
 import html
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -17,9 +18,9 @@ from typing import Any, Literal
 
 from engine import modes
 from engine.calculus import flatten_arguments
-from engine.errors import user_frame
+from engine.errors import one_of, user_frame, whole
 from engine.graph import collector_paused, topological_order
-from engine.lines import Line, Recorder, Spot, name_of, refuse_in_trace, spot
+from engine.lines import Line, Recorder, Spot, check_function, name_of, spot
 from engine.showing import Told, aligned, table
 from engine.sweep import passed, reverse_sweep
 from engine.trees import flatten
@@ -95,13 +96,13 @@ class Profile(Told):
         return [f"… and {len(rest):,} more {self.by}{plural}, with {nodes:,} nodes; see .rows"]
 
 
-def profile_lines(
+def profile(
     f: Callable[..., Any],
     *args: Any,
     by: Literal["line", "scope", "operation"] = "line",
     repeat: int = 3,
 ) -> Profile:
-    """Run `f(*args)` and its reverse sweep, and say what each source line makes and takes.
+    """Return the nodes, bytes and time of `f(*args)` and its gradient, by source line.
 
     Numbers in the arguments become Values; anything else is handed on as it is, and f may use
     Values of its own, such as a model's. With `by="scope"` rows are scopes, such as the modules
@@ -121,20 +122,13 @@ def profile_lines(
     >>> def f(x):
     ...     y = x * x + 1.0
     ...     return y.log()
-    >>> profile = profile_lines(f, 2.0)
-    >>> profile.nodes, sorted(row.nodes for row in profile.rows)
+    >>> found = profile(f, 2.0)
+    >>> found.nodes, sorted(row.nodes for row in found.rows)
     (3, [1, 2])
     """
-    refuse_in_trace("profile")
-    if not callable(f) or isinstance(f, Value):
-        raise TypeError(
-            f"profile takes a function, which it runs again, not a {type(f).__name__}: write "
-            "profile(f, *args), or profile(lambda: loss(model(x), y))"
-        )
-    if by not in ("line", "scope", "operation"):
-        raise ValueError(f'by is "line", "scope" or "operation", not {by!r}')
-    if repeat < 1:
-        raise ValueError(f"repeat is at least 1, not {repeat}")
+    check_function("profile", f, "")
+    one_of("by", by, "line", "scope", "operation")
+    whole("repeat", repeat)
     leaves, rebuild = flatten_arguments(args)
     given = rebuild([x if isinstance(x, Value) else computed_leaf(x) for x in leaves])
     forward = backward = math.inf
@@ -153,8 +147,11 @@ def profile_lines(
         with modes.recorded_by(clock):
             clock.start()
             result = f(*given)
-        steps = _backward_steps(_roots(f, result), clock)
-    return _summed(name_of(f), by, clock, steps, forward, backward)
+        back = _backward_steps(_roots(f, result), clock) or 1.0
+    rows = clock.rows(by, forward, backward / back)
+    kept = sum(entry.kept for entry in clock.made_at.values())
+    nodes, size = sum(row.nodes for row in rows), sum(row.bytes for row in rows)
+    return Profile(name_of(f), by, tuple(rows), nodes, kept, size, forward, backward)
 
 
 def _roots(f: Callable[..., Any], result: Any) -> list[Value]:
@@ -188,7 +185,7 @@ class _Clock(Recorder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made_at: dict[_Key, _Made] = {}
+        self.made_at: dict[_Key, _Made] = defaultdict(_Made)
         self.keys: dict[int, _Key] = {}  # by id; a node freed since is overwritten by its follower
         self._before = 0.0
 
@@ -199,82 +196,55 @@ class _Clock(Recorder):
         now = perf_counter()
         scope = node.scope
         assert node.op is not None
-        key = (
-            spot(user_frame()),
-            "" if scope is None else "/".join(scope.path),
-            node.op.name,
-        )
-        entry = self.made_at.get(key)
-        if entry is None:
-            entry = self.made_at[key] = _Made()
+        path = "" if scope is None else "/".join(scope.path)
+        key = (spot(user_frame()), path, node.op.name)
+        entry = self.made_at[key]
         entry.nodes += 1
         entry.bytes += bytes_of(node)
         entry.forward += now - self._before
         self.keys[id(node)] = key
         self._before = perf_counter()
 
-    def cut(self, node: Value, leaf: Value, reason: str) -> None:
-        pass
+    def _nothing(self, *args: Any, **keywords: Any) -> None:
+        """What is not made costs nothing."""
 
-    def read(self, node: Value) -> None:
-        pass
+    cut = read = compared = _nothing
 
-    def compared(self, name: str, node: Value, other: Any, swapped: bool) -> None:
-        pass
+    def rows(self, by: str, forward: float, scale: float) -> list[Row]:
+        """A row for what belongs together: seconds forward are `forward` in all, back scaled."""
+        scale_ahead = forward / (sum(entry.forward for entry in self.made_at.values()) or 1.0)
+        sums: dict[tuple[str, str], _Made] = defaultdict(_Made)
+        for key, entry in self.made_at.items():
+            made = sums[_row_name(by, key, self)]
+            made.nodes += entry.nodes
+            made.bytes += entry.bytes
+            made.forward += entry.forward * scale_ahead
+            made.backward += entry.backward * scale
+        rows = [Row(*title, m.nodes, m.bytes, m.forward, m.backward) for title, m in sums.items()]
+        return sorted(rows, key=lambda row: (-row.forward - row.backward, row.name))
 
 
-def _backward_steps(roots: Sequence[Value], clock: _Clock) -> dict[_Key | None, float]:
-    """A reverse sweep with a clock: seconds by what was made where."""
+def _backward_steps(roots: Sequence[Value], clock: _Clock) -> float:
+    """A reverse sweep that tells the clock what takes how long. Returns the seconds in all."""
     nodes = topological_order(roots)
     adjoints = dict.fromkeys(roots, 1.0)
-    spent: dict[_Key | None, float] = {}
+    total = 0.0
     for node in reversed(nodes):
         if node.op is None:
             continue
-        key = clock.keys.get(id(node))
-        if key is not None:
-            clock.made_at[key].kept += 1
         adjoint = adjoints.get(node)
         begin = perf_counter()
         if adjoint is not None:
             for (operand, _), g in zip(node._operands(), passed(node, adjoint), strict=True):
                 if operand is not None and g is not None:
                     adjoints[operand] = adjoints.get(operand, 0.0) + g
-        spent[key] = spent.get(key, 0.0) + perf_counter() - begin
-    return spent
-
-
-def _summed(
-    name: str,
-    by: str,
-    clock: _Clock,
-    steps: dict[_Key | None, float],
-    forward: float,
-    backward: float,
-) -> Profile:
-    """Add up what belongs to one row, and scale the times to the totals of the plain runs."""
-    for key, seconds in steps.items():
+        spent = perf_counter() - begin
+        total += spent
+        key = clock.keys.get(id(node))
         if key is not None:
-            clock.made_at[key].backward += seconds
-    ahead = sum(entry.forward for entry in clock.made_at.values()) or 1.0
-    back = sum(steps.values()) or 1.0
-    sums: dict[tuple[str, str], list[_Made]] = {}
-    for key, entry in clock.made_at.items():
-        sums.setdefault(_row_name(by, key, clock), []).append(entry)
-    rows = [
-        Row(
-            *title,
-            sum(entry.nodes for entry in entries),
-            sum(entry.bytes for entry in entries),
-            sum(entry.forward for entry in entries) * forward / ahead,
-            sum(entry.backward for entry in entries) * backward / back,
-        )
-        for title, entries in sums.items()
-    ]
-    rows.sort(key=lambda row: (-row.forward - row.backward, row.name))
-    kept = sum(entry.kept for entry in clock.made_at.values())
-    nodes, size = sum(row.nodes for row in rows), sum(row.bytes for row in rows)
-    return Profile(name, by, tuple(rows), nodes, kept, size, forward, backward)
+            clock.made_at[key].kept += 1
+            clock.made_at[key].backward += spent
+    return total
 
 
 def _row_name(by: str, key: _Key, clock: _Clock) -> tuple[str, str]:
@@ -315,4 +285,4 @@ def _seconds(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} us"
 
 
-__all__ = ["Profile", "Row", "bytes_of", "profile_lines", "size_in_words"]
+__all__ = ["Profile", "Row", "bytes_of", "profile", "size_in_words"]

@@ -185,7 +185,8 @@ def step_through(
 
     At each step it shows the node, its rule with the numbers in it, and which gradients add up
     where; backwards it starts with the gradient 1 at `root`. Nobody's `grad` is changed or read.
-    It is run by its buttons, or by the keys ← → Home End and space.
+    It is run by its buttons, or by the keys ← → Home End and space. In Jupyter it shows itself;
+    `.save("player.html")` writes one file that needs no network, and `.steps` is plain data.
 
     A graph of more than 24 numbers is folded, to at most 60 boxes: a box then stands for several
     operations, such as a neuron's sum, and so does its step. With `limit`, at most 1,000, it is

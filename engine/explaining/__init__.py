@@ -15,22 +15,23 @@ from engine import modes
 from engine.errors import check_number
 from engine.explaining.causes import Inquiry
 from engine.explaining.flow import Flow, trace_back
-from engine.explaining.nonfinite import Nonfinite, find
+from engine.explaining.nonfinite import Nonfinite, find_nonfinite
 from engine.explaining.report import Cause, Explanation, Finding
 from engine.explaining.ties import Kink, TieRecorder
-from engine.lines import Recorder, name_of, named_inputs, refuse_in_trace
+from engine.lines import Recorder, check_function, name_of, named_inputs
 from engine.value import Value, to_float
 
 
-def explain_gradients(
+def explain(
     f: Callable[..., Any],
     *args: Any,
     wrt: Any = None,
     huge: float = 1e4,
     tiny: float = 1e-7,
 ) -> Explanation:
-    """Run `f(*args)`, differentiate it, and say why each gradient is what it is.
+    """Return why each gradient of `f(*args)` is what it is: zero, nan, inf, huge, tiny or fine.
 
+    It runs f once, with source lines recorded. Print the result; in Jupyter it shows itself.
     Arguments are numbers, Values, and nested lists, tuples, dicts and arrays of them; anything
     else is handed on as it is. With `wrt`, the inputs are its Values instead: a module's
     parameters, a Value, or a nested structure of Values that f uses. `f` returns one number.
@@ -45,16 +46,17 @@ def explain_gradients(
 
     >>> def f(w, x):
     ...     return (w * x).relu()
-    >>> explanation = explain_gradients(f, -1.5, 2.0)
+    >>> explanation = explain(f, -1.5, 2.0)
     >>> explanation["w"].status, explanation["w"].causes[0].text
     ('zero', 'relu(-3) has the derivative 0: the operand is not above 0, where relu is flat')
+    >>> print(explain(lambda x: (x - 1.0).relu(), 0.5))
+    the result = 0, from 2 operations and 1 input
+    <BLANKLINE>
+    ZERO  x: gradient 0
+      relu(-0.5) has the derivative 0: the operand is not above 0, where relu is flat
+    ...
     """
-    refuse_in_trace("explain")
-    if not callable(f) or isinstance(f, Value):
-        raise TypeError(
-            f"explain takes a function, which it runs again, not a {type(f).__name__}: write "
-            "explain(f, *args), or explain(lambda: loss(model(x), y), wrt=model)"
-        )
+    check_function("explain", f)
     given, names = named_inputs(f, args, wrt, "explain")
     recorder = Recorder()
     with modes.recorded_by(recorder), modes.enable_grad(), modes.errstate("ignore"):
@@ -71,22 +73,26 @@ def explain_gradients(
     return Explanation(name_of(f), output, gradients, operations, inquiry.findings())
 
 
-def kinks_near(f: Callable[..., Any], *args: Any, eps: float = 1e-6, wrt: Any = None) -> list[Kink]:
-    """Return the operations and comparisons in `f(*args)` that are within `eps` of a tie.
+def kinks(f: Callable[..., Any], *args: Any, eps: float = 1e-6, wrt: Any = None) -> list[Kink]:
+    """Return where `f(*args)` is not smooth, or within `eps` of it, with the slopes of both sides.
+
+    Those are the operations and comparisons that are near a tie. Print an entry: it names the
+    operation, the distance, and the source line.
 
     A tie is where an operation jumps or has a corner: relu at 0, a maximum of equal numbers, a
     floor at a whole one. How near is told by the operands: ``eps * max(1, |operand|)``. Arguments
-    and `wrt` are as in `explain_gradients`.
+    and `wrt` are as in `explain`.
 
     Raises TypeError where f is no function or there are no inputs, and what f raises.
 
-    >>> (kink,) = kinks_near(lambda x: (x - 1.0).relu() + x.abs(), 1.0 + 1e-9)
+    >>> (kink,) = kinks(lambda x: (x - 1.0).relu() + x.abs(), 1.0 + 1e-9)
     >>> kink.operation, kink.left, kink.right
     ('relu', 0.0, 1.0)
+    >>> print(kinks(lambda x: (x - 1.0).relu(), 1.0)[0])
+    relu(0) is at its tie, where the derivative is 0 below it and 1 above
+    ...
     """
-    refuse_in_trace("kinks")
-    if not callable(f) or isinstance(f, Value):
-        raise TypeError(f"kinks takes a function, which it runs, not a {type(f).__name__}")
+    check_function("kinks", f)
     check_number("eps", eps)
     if not eps >= 0.0:
         raise ValueError(f"eps is a distance, 0 or more, not {eps!r}")
@@ -118,7 +124,7 @@ __all__ = [
     "Flow",
     "Kink",
     "Nonfinite",
-    "explain_gradients",
-    "find",
-    "kinks_near",
+    "explain",
+    "find_nonfinite",
+    "kinks",
 ]

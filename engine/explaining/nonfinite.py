@@ -91,7 +91,7 @@ _NO_LINES = (
 )
 
 
-def find(
+def find_nonfinite(
     subject: Any,
     *args: Any,
     wrt: Any = None,
@@ -99,7 +99,33 @@ def find(
     dtype: Any = None,
     **keywords: Any,
 ) -> Nonfinite:
-    """Return where the first number that is not finite was born: see `engine.find_nonfinite`."""
+    """Return where the first number that is not finite was born, forwards or backwards.
+
+    `subject` is a Value, or several in a list: then their graph is looked at as it was recorded,
+    and the source line is known where a recorder was on meanwhile (`lines=`, as in `draw`). Or it
+    is a function, run once with `args` on Values, as `explain` does, with `wrt=` for the Values
+    whose gradients count if not all do; with `dtype=` float32 its numbers are rounded to that. Or
+    it is a compiled `Program`, batched or not, with the arguments of a call: it is run, and of the
+    first example at fault the function itself. Other keywords go to the function.
+
+    Forwards that is the first operation, in order of evaluation, whose result is inf or nan and
+    whose operands are finite, of those that made a result inf or nan. Where all results are finite,
+    their gradients are looked at (those of their sum): named is the operation that first passed on
+    inf or nan out of a finite gradient. What was not chosen, as the arm that `where` did not take,
+    counts for nothing. The report is true where something was found; print it for the operation,
+    its operands by their labels, the line, and what to write instead.
+
+    Raises TypeError for what holds no numbers, and for an option that is not for the subject;
+    ValueError for another `dtype`; and what the function raises.
+
+    >>> def distance(x, y):
+    ...     return (x * x + y * y).sqrt()
+    >>> found = find_nonfinite(distance, 0.0, 0.0)
+    >>> found.kind, found.operation, found.adjoint, found.partial
+    ('backward', 'sqrt', 1.0, inf)
+    >>> bool(find_nonfinite(distance, 3.0, 4.0))
+    False
+    """
     refuse_in_trace("find_nonfinite")
     recorder_for(dtype)  # what is no dtype of these is said first
     if isinstance(subject, Value) or not callable(subject):

@@ -112,7 +112,8 @@ def show_lifting(
     Its steps are the scalars that the function recorded; what is left of them without constants,
     repetitions and what nothing uses; the sums of products found; the levels; the groups on them;
     and the instructions, each with the scalars that it stands for and their source lines. It shows
-    the path used last, and for that runs the function once more, on one example.
+    the path used last, and for that runs the function once more, on one example. In Jupyter it
+    shows itself; `.save("lifting.html")` writes one file that needs no network.
 
     Raises TypeError for anything but a Program, ValueError for another `theme`, and TraceError
     where it was not called yet, or the function by now does something else than when it was traced.

@@ -427,7 +427,7 @@ def test_words_are_about_operations_that_exist() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: explain(Value(1.0)), "explain takes a function, which it runs again, not a Value"),
+        (lambda: explain(Value(1.0)), "explain takes a function, which it runs, not a Value"),
         (lambda: explain(lambda: Value(1.0)), "needs inputs whose gradients are asked"),
         (lambda: explain(lambda x: None, 1.0), "lack a return statement"),
         (lambda: explain(lambda x: [x, x], 1.0), "needs one number as result"),

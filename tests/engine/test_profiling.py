@@ -93,7 +93,7 @@ def test_a_function_without_nodes_has_no_rows() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: engine.profile(Value(1.0)), TypeError, "takes a function, which it runs again"),
+        (lambda: engine.profile(Value(1.0)), TypeError, "takes a function, which it runs"),
         (lambda: engine.profile(lambda x: None, 1.0), TypeError, "lack a return statement"),
         (lambda: engine.profile(lambda x: "no", 1.0), TypeError, "not a str: 'no'"),
         (lambda: engine.profile(f, 1.0, 2, by="file"), ValueError, 'by is "line", "scope"'),
