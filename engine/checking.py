@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from engine.calculus import grad, jacobian
 from engine.differences import Slopes, slopes
-from engine.errors import GradcheckError, check_number
+from engine.errors import GradcheckError, check_number, told
 from engine.functions import sum
 from engine.graph import topological_order
 from engine.modes import no_grad
@@ -119,23 +119,21 @@ class _Check:
         analytic = self._analytic()
         for i, x in enumerate(self.numbers):
             h = self.eps * max(1.0, math.fabs(x))
-            above, below = (
-                self._outputs(self._moved(i, x + h)),
-                self._outputs(self._moved(i, x - h)),
-            )
+            above, below = (self._outputs(self._moved(i, at)) for at in (x + h, x - h))
             for o, (down, middle, up) in enumerate(zip(below, centre, above, strict=True)):
-                found = slopes(x, h, down, middle, up)
+                found, given, text = slopes(x, h, down, middle, up), analytic[o][i], ""
                 jumps = not self._agree(found.left, found.right)
                 jumps = jumps and self._jumps_as_far(o, i, 8.0 * h, found)
-                if not self._agree(analytic[o][i], found.central):
-                    reason = self._kink(found) if jumps else self._fault(centre)
-                    raise self._error(
-                        *(o, i),
-                        f"the engine's derivative is {analytic[o][i]!r}, the numerical one "
-                        f"{found.central!r}. {reason}",
-                    )
+                if not self._agree(given, found.central):
+                    text = f"the engine's derivative is {given!r}, the numerical one "
+                    text += f"{found.central!r}. {'' if jumps else self._fault(centre)}"
                 if jumps:
-                    raise self._error(o, i, self._kink(found))
+                    text += (
+                        f"The input sits at a kink: the slope is {found.left:.6g} from the left "
+                        f"and {found.right:.6g} from the right. Check the function at another point"
+                    )
+                if text:
+                    raise GradcheckError(f"output {o} by input {i} (= {x!r}): {text}")
 
     def _moved(self, i: int, x: float) -> list[float]:
         return [*self.numbers[:i], x, *self.numbers[i + 1 :]]
@@ -172,15 +170,6 @@ class _Check:
         longer = slopes(x, h, *(self._outputs(self._moved(i, at))[o] for at in (x - h, x, x + h)))
         return 0.5 < (longer.right - longer.left) / (found.right - found.left) < 2.0
 
-    def _error(self, o: int, i: int, text: str) -> GradcheckError:
-        return GradcheckError(f"output {o} by input {i} (= {self.numbers[i]!r}): {text}")
-
-    def _kink(self, found: Slopes) -> str:
-        return (
-            f"The input sits at a kink: the slope is {found.left:.6g} from the left and "
-            f"{found.right:.6g} from the right. Check the function at another point"
-        )
-
     def _fault(self, centre: Sequence[float]) -> str:
         """What is wrong: the function, or the first node whose own differences disagree."""
         if not all(map(math.isfinite, centre)):
@@ -190,7 +179,7 @@ class _Check:
         outputs = flatten(self._call(self.numbers))[0]
         fault = first_fault([y for y in outputs if isinstance(y, Value)], self._disagreement)
         if fault is not None:
-            return fault.text
+            return fault[1]
         return (
             "Each node's own derivative is right: does the function leave the graph, by .data, "
             "detach or float arithmetic, or jump there?"
@@ -202,18 +191,12 @@ class _Check:
         return None if self._agree(given, numerical) else numerical
 
 
-class Fault(NamedTuple):
-    """A node whose own partial is wrong, and a sentence that says so."""
-
-    node: Value
-    text: str
-
-
 def first_fault(
     outputs: Sequence[Value],
     disagreement: Callable[[Callable[[float], float], float, float], float | None],
-) -> Fault | None:
-    """The first node behind `outputs` whose own partial is wrong, if there is one.
+) -> tuple[Value, str] | None:
+    """The first node behind `outputs` whose own partial is wrong, and a sentence that says so, if
+    there is one.
 
     ``disagreement(f, x, partial)`` is the slope of f at x as differences have it, or None where it
     agrees with the partial.
@@ -222,21 +205,18 @@ def first_fault(
         op = node.op
         if op is None or op.forward is None or op.pullback is not None:
             continue
-        numbers = [x for _, x in node._operands()]
-        partials = [p or 0.0 for p in partials_of(node, op)]
-        for k, (operand, x) in enumerate(node._operands()):
-            if operand is None:
+        operands = node._operands()
+        numbers = [x for _, x in operands]
+        for k, p in enumerate(partials_of(node, op)):
+            if operands[k][0] is None:
                 continue
-            before, after = numbers[:k], numbers[k + 1 :]
-            along = partial(_along, op.forward, before, after)
-            numerical = disagreement(along, x, partials[k])
+            along = partial(_along, op.forward, numbers[:k], numbers[k + 1 :])
+            numerical = disagreement(along, numbers[k], p or 0.0)
             if numerical is not None:
                 label = f" labelled {node.label!r}" if node.label else ""
-                call = f"{op.name}({', '.join(f'{n!r}' for n in numbers)})"
-                return Fault(
-                    node,
-                    f"The first node at fault is {call}{label}: its partial by operand {k} "
-                    f"is {partials[k]!r}, differences give {numerical!r}",
+                return node, (
+                    f"The first node at fault is {told(op.name, operands)[0]}{label}: its partial "
+                    f"by operand {k} is {p or 0.0!r}, differences give {numerical!r}"
                 )
     return None
 

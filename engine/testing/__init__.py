@@ -11,7 +11,7 @@
 There is no tolerance and no step to choose: each numerical derivative comes with an error bar (see
 `differences`), and a gradient is wrong if it lies outside. `graphs`, `plain` and `peers` bring all
 into one form, a `Subject`; `search` looks for an entry that is wrong, `diagnosis` says what is
-wrong there, `check` is the way through. `import engine` loads none of it.
+wrong there. `import engine` loads none of it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.testing import peers
-from engine.testing.check import wrong_gradient
+import numpy as np
+
+from engine.testing.diagnosis import diagnosed, unsteady
 from engine.testing.graphs import of_graph, of_program
+from engine.testing.peers import of_peer
 from engine.testing.plain import derivative_of, of_plain
-from engine.testing.search import WrongGradientError
-from engine.testing.subjects import Subject
+from engine.testing.search import Search, WrongGradientError
+from engine.testing.subjects import Array, BadShapeError, Subject, defined, place
 from engine.value import Value
 
 __all__ = ["WrongGradientError", "assert_gradients"]
@@ -64,11 +66,10 @@ def assert_gradients(
     """
     __tracebackhide__ = True
     subject = _subject(f, args, jac, wrt)
-    wrong = wrong_gradient(subject, seed)
-    if wrong is None and hess is not None:
-        wrong = wrong_gradient(derivative_of(subject, "hess", hess), seed)
-    if wrong is None and hessp is not None:
-        wrong = wrong_gradient(derivative_of(subject, "hessp", hessp), seed)
+    wrong = _wrong_gradient(subject, seed)
+    for name, claimed in (("hess", hess), ("hessp", hessp)):
+        if wrong is None and claimed is not None:
+            wrong = _wrong_gradient(derivative_of(subject, name, claimed), seed)
     if wrong is not None:
         raise wrong
 
@@ -78,9 +79,45 @@ def _subject(f: Callable[..., Any], args: tuple[Any, ...], jac: Any, wrt: Any) -
         raise TypeError(f"assert_gradients takes a function, not {f!r}: assert_gradients(f, x)")
     if jac is not None and jac is not False:
         return of_plain(f, args, jac)
-    theirs = peers.adapter(f, args)
+    theirs = of_peer(f, args)
     if theirs is not None:
-        return Subject(**theirs)
+        return theirs
     if type(f).__module__ == "engine.compiled.program":
         return of_program(f, args, wrt)
     return of_graph(f, args, wrt)
+
+
+def _wrong_gradient(subject: Subject, seed: int) -> WrongGradientError | None:
+    """What is wrong with the gradient of a subject, if anything is."""
+    values = _values_at(subject)
+    again = subject.values(subject.x)
+    if not np.allclose(values, again, rtol=1e3 * subject.precision, atol=0.0):
+        o = int(np.argmax(values != again))
+        return WrongGradientError(
+            subject,
+            "random",
+            f"Two calls of {subject.name} with the same numbers gave {values[o].item()!r} and "
+            f"{again[o].item()!r}: it draws random numbers or remembers something; give it a seed",
+        )
+    looking = Search(subject, seed)
+    try:
+        wrong = looking.wrong_entries()
+        return unsteady(looking, wrong) or (diagnosed(looking, wrong) if wrong else None)
+    except BadShapeError as error:
+        return WrongGradientError(subject, error.kind, f"{error}")
+
+
+def _values_at(subject: Subject) -> Array:
+    """The values at the point, which are asked to be there."""
+    with defined(subject.name, subject.names, subject.x):
+        values = subject.values(subject.x)
+    if values.size == 0:
+        raise TypeError(f"{subject.name} returned no numbers, so there is nothing to differentiate")
+    if not np.isfinite(values).all():
+        o = int(np.argmin(np.isfinite(values)))
+        raise ValueError(
+            f"{subject.name} is not finite at {place(subject.names, subject.x)}: "
+            f"{subject.outputs[o] or 'its result'} is {values[o].item()!r}; choose a point inside "
+            "of its domain"
+        )
+    return values

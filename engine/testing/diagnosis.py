@@ -14,9 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from engine.testing.search import MOST_ENTRIES, Entry, Line, Search, WrongGradientError
-from engine.testing.subjects import Array
-from engine.testing.verdicts import Verdict, number
+from engine.testing.search import (
+    MOST_ENTRIES,
+    Entry,
+    Line,
+    Search,
+    Verdict,
+    WrongGradientError,
+    number,
+)
+from engine.testing.subjects import Array, place
 
 _LISTED = 6  # wrong entries that a message names
 
@@ -46,39 +53,36 @@ def unsteady(search: Search, wrong: Sequence[Entry]) -> WrongGradientError | Non
         again = search.claimed(search.x, weights)
         j = int(np.argmax(before != after))
         numbers = f"{before[j].item()!r}, and later {after[j].item()!r}"
-        says = f"For the same x it gave {numbers}, by {_name(search, j)}"
+        name = subject.names[j]
+        says = f"For the same x it gave {numbers}, by {name}"
+        kind, text = "random", "it draws random numbers; give it a seed"
         if _close(search, after, again):
+            kind = "stale"
             text = "it depends on what was computed before: a value kept from another point"
-            return WrongGradientError(subject, "stale", f"{says}: {text}", input=_name(search, j))
-        text = "it draws random numbers; give it a seed"
-        return WrongGradientError(subject, "random", f"{says}: {text}", input=_name(search, j))
+        return WrongGradientError(subject, kind, f"{says}: {text}", input=name)
     if wrong:
         return None
-    for x in _nearby(search, 1):
-        try:
-            elsewhere = search.claimed(x, weights)
-        except (ArithmeticError, ValueError):
-            continue
-        same = np.array_equal(elsewhere, before)
-        if same and any(_refuted(p.verdict) for p in _probes(search, [x], weights=weights)):
-            text = (
-                f"At another point, {_point(search, x)}, it gives exactly what it gave before, "
-                "which is wrong there: a value kept from the first call"
-            )
-            return WrongGradientError(subject, "stale", text)
-        if not _close(search, search.claimed(search.x, weights), before):
-            text = "Called at another point and then here again, it gives something else"
-            return WrongGradientError(subject, "stale", f"{text}: a value kept from another call")
+    [x] = _nearby(search, 1)
+    try:
+        elsewhere = search.claimed(x, weights)
+    except (ArithmeticError, ValueError):
+        return None
+    same = np.array_equal(elsewhere, before)
+    if same and any(not p.verdict.agrees for p in _probes(search, [x], weights=weights)):
+        text = (
+            f"At another point, {_point(search, x)}, it gives exactly what it gave before, which "
+            "is wrong there: a value kept from the first call"
+        )
+        return WrongGradientError(subject, "stale", text)
+    if not _close(search, search.claimed(search.x, weights), before):
+        text = "Called at another point and then here again, it gives something else"
+        return WrongGradientError(subject, "stale", f"{text}: a value kept from another call")
     return None
 
 
 def _close(search: Search, a: Array, b: Array) -> bool:
     """Whether two gradients differ by rounding alone."""
     return np.allclose(a, b, rtol=1e3 * search.subject.precision, atol=0.0, equal_nan=True)
-
-
-def _refuted(verdict: Verdict) -> bool:
-    return verdict.conclusive and not verdict.agrees and verdict.found.kind == "smooth"
 
 
 # --- the function is to blame -------------------------------------------------------------------
@@ -201,19 +205,19 @@ def _factor(search: Search, probes: Sequence[Probe]) -> tuple[str, str] | None:
 
 def _factor_words(search: Search, c: float) -> str:
     """By what the claimed gradient is too large, if c times it is right."""
+    rows = next((s[0] for s in search.subject.shapes if len(s) == 2), 0)
     sizes = {
-        "the number of entries": float(len(search.x)),
-        "the number of results": search.outputs,
-        "the number of rows": next((s[0] for s in search.subject.shapes if len(s) == 2), 0),
+        "that is the number of entries": float(len(search.x)),
+        "that is the number of results": search.outputs,
+        "that is the number of rows": rows,
     }
+    sizes = {name: n for name, n in sizes.items() if n > 2}
+    sizes |= {"a square or a half forgotten": 2.0, "degrees and radians": 180 / math.pi}
     size = math.fabs(c)
     text = f"{1 / size:.6g} times too large" if size < 1.0 else f"{size:.6g} times too small"
     if c < 0.0:
         text += ", and of the wrong sign"
     for name, n in sizes.items():
-        if n > 2 and any(math.isclose(size, at, rel_tol=1e-3) for at in (n, 1.0 / n)):
-            return f"{text} (that is {name})"
-    for name, n in (("a square or a half forgotten", 2.0), ("degrees and radians", 180 / math.pi)):
         if any(math.isclose(size, at, rel_tol=1e-3) for at in (n, 1.0 / n)):
             return f"{text} ({name})"
     return text
@@ -371,7 +375,7 @@ def _error(search: Search, entry: Entry, kind: str, text: str, where: str) -> Wr
     if entry.input < 0:
         says = " in a direction"
     else:
-        fields |= {"input": _name(search, entry.input), "output": subject.outputs[entry.output]}
+        fields |= {"input": subject.names[entry.input], "output": subject.outputs[entry.output]}
         of = f" for {fields['output']}" if fields["output"] else ""
         says = f"{of} by {fields['input']} (= {search.x[entry.input].item()!r})"
     given = f": it is {number(entry.verdict.given)}"
@@ -390,16 +394,11 @@ def _bar(slope: Any) -> str:
     return f"{number(slope.value)} ± {slope.error:.1g}"
 
 
-def _name(search: Search, j: int) -> str:
-    return search.subject.names[j]
-
-
 def _names(search: Search, entries: Sequence[Entry]) -> str:
-    names = list(dict.fromkeys(_name(search, e.input) for e in entries))
+    names = list(dict.fromkeys(search.subject.names[e.input] for e in entries))
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
 
 
 def _point(search: Search, x: Array) -> str:
-    pairs = zip(search.subject.names[:3], x.tolist(), strict=False)
-    return ", ".join(f"{n} = {v:.4g}" for n, v in pairs) + (", …" if len(x) > 3 else "")
+    return place(search.subject.names, x, 3, ".4g")

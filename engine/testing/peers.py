@@ -1,24 +1,23 @@
 """Functions of PyTorch, JAX, autograd and CasADi as subjects; none of them is imported here.
 
 Each is recognised by the module that its type comes from, so it has been imported already where
-there is anything to recognise. In: a callable and its arguments. Out: the fields of a `Subject`.
+there is anything to recognise. In: a callable and its arguments. Out: a `Subject`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from engine.testing.subjects import defined
-
-Fields = dict[str, Any]
+from engine.testing.subjects import Subject, defined, named_outputs
 
 
-def adapter(f: Callable[..., Any], args: Sequence[Any]) -> Fields | None:
-    """The fields of a subject for a function of another library; None for any other function."""
+def of_peer(f: Callable[..., Any], args: Sequence[Any]) -> Subject | None:
+    """A function of another library; None for any other function."""
     kinds = type(f).__mro__ + (f.__mro__ if isinstance(f, type) else ())
     homes = {kind.__module__.partition(".")[0] for kind in kinds}
     homes |= {type(arg).__module__.partition(".")[0] for arg in args}
@@ -30,13 +29,13 @@ def adapter(f: Callable[..., Any], args: Sequence[Any]) -> Fields | None:
     return None
 
 
-def _fields(
+def _subject(
     f: Any,
     inputs: Sequence[Any],
     names: Sequence[str],
     call: Callable[[list[Any]], list[Any]],
     pull: Callable[[list[Any], list[Any]], list[Any]],
-) -> Fields:
+) -> Subject:
     """A subject of functions on lists of arrays: `inputs` are those to differentiate by.
 
     `call` gives the results; `pull(inputs, weights)` the gradient, None for an input that has none.
@@ -77,17 +76,9 @@ def _fields(
             ]
         )
 
-    several = sum(y.size for y in outputs) > 1
-    return {
-        "name": name,
-        "x": x,
-        "names": entries,
-        "shapes": shapes,
-        "values": values,
-        "pull": pull_flat,
-        "precision": max(eps),
-        "outputs": _names(outputs, _counted(len(outputs))) if several else [""],
-    }
+    several = ["output"] if len(outputs) == 1 else named_outputs(len(outputs))
+    results = _names(outputs, several) if sum(y.size for y in outputs) > 1 else [""]
+    return Subject(name, x, entries, shapes, values, pull_flat, max(eps), results)
 
 
 def _names(arrays: Sequence[Any], names: Sequence[str]) -> list[str]:
@@ -98,10 +89,6 @@ def _names(arrays: Sequence[Any], names: Sequence[str]) -> list[str]:
     ]
 
 
-def _counted(count: int) -> list[str]:
-    return ["output"] if count == 1 else [f"output {i}" for i in range(count)]
-
-
 def _is_float(a: Any) -> bool:
     return isinstance(a, float) or getattr(getattr(a, "dtype", None), "kind", "") == "f"
 
@@ -109,7 +96,7 @@ def _is_float(a: Any) -> bool:
 # --- PyTorch ----------------------------------------------------------------------------------
 
 
-def _torch(f: Any, args: Sequence[Any]) -> Fields:
+def _torch(f: Any, args: Sequence[Any]) -> Subject:
     torch: Any = sys.modules["torch"]
     call = getattr(f, "apply", f) if isinstance(f, type) else f
     given = [torch.as_tensor(a) if _is_float(a) else a for a in args]
@@ -146,8 +133,7 @@ def _torch(f: Any, args: Sequence[Any]) -> Fields:
 
     inputs = [given[i].detach().numpy() for i in places]
     inputs += [p.detach().numpy() for p in parameters.values()]
-    names = [*_arguments(f, places), *parameters]
-    return _fields(f, inputs, names, values, pull)
+    return _subject(f, inputs, [*_arguments(places), *parameters], values, pull)
 
 
 def _tensors(torch: Any, tree: Any) -> list[Any]:
@@ -160,14 +146,14 @@ def _tensors(torch: Any, tree: Any) -> list[Any]:
     raise TypeError(f"assert_gradients needs tensors from the function, not {tree!r}")
 
 
-def _arguments(f: Any, places: Sequence[int]) -> list[str]:
+def _arguments(places: Sequence[int]) -> list[str]:
     return ["x"] if len(places) == 1 else [f"argument {i}" for i in places]
 
 
 # --- JAX --------------------------------------------------------------------------------------
 
 
-def _jax(f: Any, args: Sequence[Any]) -> Fields:
+def _jax(f: Any, args: Sequence[Any]) -> Subject:
     jax: Any = sys.modules["jax"]
     leaves, structure = jax.tree_util.tree_flatten(tuple(args))
     leaves = [jax.numpy.asarray(a) if _is_float(a) else a for a in leaves]
@@ -186,14 +172,14 @@ def _jax(f: Any, args: Sequence[Any]) -> Fields:
         return list(back(seeds))
 
     inputs = [np.asarray(leaves[i]) for i in places]
-    names = _arguments(f, places)
-    return _fields(f, inputs, names, lambda a: run(*map(jax.numpy.asarray, a)), pull)
+    names = _arguments(places)
+    return _subject(f, inputs, names, lambda a: run(*map(jax.numpy.asarray, a)), pull)
 
 
 # --- autograd -----------------------------------------------------------------------------------
 
 
-def _autograd(f: Any, args: Sequence[Any]) -> Fields:
+def _autograd(f: Any, args: Sequence[Any]) -> Subject:
     autograd: Any = sys.modules["autograd"]
 
     def call(arrays: Any) -> Any:
@@ -204,13 +190,13 @@ def _autograd(f: Any, args: Sequence[Any]) -> Fields:
         return list(back(weights[0]))
 
     inputs = [np.asarray(a, dtype=np.float64) for a in args]
-    return _fields(f, inputs, _arguments(f, range(len(args))), lambda a: [call(a)], pull)
+    return _subject(f, inputs, _arguments(range(len(args))), lambda a: [call(a)], pull)
 
 
 # --- CasADi -------------------------------------------------------------------------------------
 
 
-def _casadi(f: Any, args: Sequence[Any]) -> Fields:
+def _casadi(f: Any, args: Sequence[Any]) -> Subject:
     casadi: Any = sys.modules["casadi"]
     back = f.reverse(1)
 
@@ -221,8 +207,8 @@ def _casadi(f: Any, args: Sequence[Any]) -> Fields:
         return [np.asarray(g) for g in back.call([*arrays, *call(arrays), *weights])]
 
     inputs = [np.asarray(casadi.DM(a)) for a in args]
-    fields = _fields(f, inputs, [f.name_in(i) for i in range(len(args))], call, pull)
-    return fields | {"name": f.name()}
+    subject = _subject(f, inputs, [f.name_in(i) for i in range(len(args))], call, pull)
+    return replace(subject, name=f.name())
 
 
 _ADAPTERS = {"torch": _torch, "jax": _jax, "jaxlib": _jax, "autograd": _autograd, "casadi": _casadi}

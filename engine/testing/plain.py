@@ -35,8 +35,11 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
     def point(x: Any) -> Any:
         return x.astype(dtype).reshape(shape) if shape else x.item()
 
+    def arguments(x: Array) -> Sequence[Any]:
+        return (point(x), *args[1:])
+
     def results(x: Any) -> Any:
-        return _array(name_of(f), whole(point(x), *args[1:]))
+        return _array(name_of(f), whole(*arguments(x)))
 
     def values(x: Array) -> Array:
         made = results(x)
@@ -58,11 +61,8 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
     names = [name for name, _ in named_leaves(given, argument_names(f, 1)[0])]
     with defined(name_of(f), names, x):
         first = results(x)
-    precision = float(max(np.finfo(dtype).eps, _rounding(first)))
-
-    def arguments(x: Array) -> Sequence[Any]:
-        return (point(x), *args[1:])
-
+    rounding = np.finfo(first.dtype).eps if first.dtype.kind == "f" else DOUBLE
+    precision = float(max(np.finfo(dtype).eps, rounding))
     return Subject(
         name_of(f),
         x,
@@ -90,11 +90,6 @@ def _part(f: Callable[..., Any], k: int) -> Callable[..., Any]:
         return results[k]
 
     return part
-
-
-def _rounding(result: Any) -> float:
-    """Of the numbers that came out."""
-    return float(np.finfo(result.dtype).eps) if result.dtype.kind == "f" else DOUBLE
 
 
 def _array(name: str, made: Any) -> Any:

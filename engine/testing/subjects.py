@@ -57,10 +57,10 @@ def named_outputs(count: int) -> list[str]:
     return [""] if count == 1 else [f"output {i}" for i in range(count)]
 
 
-def place(names: Sequence[str], x: Array, most: int = 4) -> str:
+def place(names: Sequence[str], x: Array, most: int = 4, digits: str = "") -> str:
     """A point in words: the first entries with their names."""
     pairs = zip(names[:most], x.tolist(), strict=False)
-    return ", ".join(f"{n} = {v!r}" for n, v in pairs) + (", …" if len(names) > most else "")
+    return ", ".join(f"{n} = {v:{digits}}" for n, v in pairs) + (", …" if len(names) > most else "")
 
 
 @contextmanager
