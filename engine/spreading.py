@@ -129,10 +129,7 @@ def pairwise(parts: Iterable[tuple[int, T]], add: Callable[[T, T], T]) -> T:
         raise ValueError("there is nothing to add")
     # What is left has no partner: the subtrees of ever smaller size, from left to right.
     left = [part for _, part in sorted(kept.items())]
-    total = left[0]
-    for part in left[1:]:
-        total = add(part, total)
-    return total
+    return functools.reduce(lambda total, part: add(part, total), left)
 
 
 def _gone(on: Any, reason: Any) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from inspect import Parameter, signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine import locks, modes
 from engine.copying import Copied, set_operands
@@ -386,15 +386,15 @@ class Value(Copied, RowMethods):
     def __int__(self) -> int:
         return int(self.data)
 
-    def __float__(self) -> float:
-        raise TypeError(_NOT_A_FLOAT)
+    def __float__(self) -> NoReturn:
+        """Raise TypeError, also for the ratio that `statistics` asks for, and fractions."""
+        raise TypeError(
+            "a Value does not turn into a plain number by itself, because its derivative would be "
+            "lost; use engine.exp(v) or v.exp() instead of math.exp(v), engine.mean(values) "
+            "instead of that of statistics, and v.data for the plain number"
+        )
 
-    def __complex__(self) -> complex:
-        raise TypeError(_NOT_A_FLOAT)
-
-    def as_integer_ratio(self) -> tuple[int, int]:
-        """Raise TypeError: `statistics` asks for it, and fractions."""
-        raise TypeError(_NOT_A_FLOAT)
+    __complex__ = as_integer_ratio = __float__
 
     def __index__(self) -> int:
         if modes.tracing and modes.state.trace is not None:
@@ -407,13 +407,6 @@ class Value(Copied, RowMethods):
             "a Value is no index and no count; int(v) gives the plain number, and "
             "engine.take(sequence, v) the entry"
         )
-
-
-_NOT_A_FLOAT = (
-    "a Value does not turn into a plain number by itself, because its derivative would be lost; "
-    "use engine.exp(v) or v.exp() instead of math.exp(v), engine.mean(values) instead of that of "
-    "statistics, and v.data for the plain number"
-)
 
 
 # --- leaves: where they come from -------------------------------------------------------------
