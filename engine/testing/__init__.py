@@ -26,7 +26,7 @@ from engine.testing.graphs import of_graph, of_program
 from engine.testing.peers import of_peer
 from engine.testing.plain import derivative_of, of_plain
 from engine.testing.search import Search, WrongGradientError
-from engine.testing.subjects import Array, BadShapeError, Subject, defined, place
+from engine.testing.subjects import Array, BadShapeError, Subject, defined, named_outputs, place
 from engine.value import Value
 
 __all__ = ["WrongGradientError", "assert_gradients"]
@@ -108,9 +108,10 @@ def _wrong_gradient(subject: Subject, seed: int) -> WrongGradientError | None:
 
 
 def _values_at(subject: Subject) -> Array:
-    """The values at the point, which are asked to be there."""
+    """The values at the point, which are asked to be there, and are counted."""
     with defined(subject.name, subject.names, subject.x):
         values = subject.values(subject.x)
+    subject.outputs = subject.outputs or named_outputs(len(values))
     if values.size == 0:
         raise TypeError(f"{subject.name} returned no numbers, so there is nothing to differentiate")
     if not np.isfinite(values).all():

@@ -21,7 +21,7 @@ from engine.leaves import set_leaves
 from engine.lines import Recorder, argument_names, leaves_of, name_of, named_arguments, named_leaves
 from engine.sweep import reverse_sweep
 from engine.testing.search import judged
-from engine.testing.subjects import Array, Subject, defined, named_outputs
+from engine.testing.subjects import Array, Subject
 from engine.trees import flatten, flatten_argument, flatten_parts
 from engine.value import Value, computed_leaf, to_float
 
@@ -93,17 +93,13 @@ def _subject(
             return run(x[:count].tolist(), *more)
 
     numbers = [to_float(x.data if isinstance(x, Value) else x) for x in [*leaves, *held]]
-    x, names = np.array(numbers, dtype=np.float64), [*names, *(name for name, _ in own)]
-    with defined(name_of(f), names, x):
-        results = len(at(x, values))
     return Subject(
         name_of(f),
-        x,
-        names,
+        np.array(numbers, dtype=np.float64),
+        [*names, *(name for name, _ in own)],
         shapes + [()] * len(own),
         lambda x: at(x, values),
         lambda x, weights: at(x, pull, weights),
-        outputs=named_outputs(results),
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine.differences import DOUBLE
 from engine.lines import argument_names, name_of, named_leaves
-from engine.testing.subjects import Array, BadShapeError, Subject, defined, named_outputs
+from engine.testing.subjects import Array, BadShapeError, Subject, defined
 
 
 def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
@@ -71,8 +71,7 @@ def of_plain(f: Callable[..., Any], args: Sequence[Any], jac: Any) -> Subject:
         values,
         _pulled("jac", claimed, arguments, first.shape, shape),
         precision,
-        named_outputs(first.size),
-        imaginary if precision == DOUBLE else None,
+        imaginary=imaginary if precision == DOUBLE else None,
         arguments=arguments,
         fixed=not callable(claimed),
     )

@@ -44,7 +44,7 @@ class Subject:
     values: Callable[[Array], Array]
     pull: Callable[[Array, Array], Array]
     precision: float = DOUBLE
-    outputs: list[str] = field(default_factory=list)  # names; ["..."] where there is one number
+    outputs: list[str] = field(default_factory=list)  # names; [] until they are counted
     imaginary: Callable[[npt.NDArray[np.complex128]], Any] | None = None
     suspect: Callable[[], tuple[str, str] | None] = lambda: None
     what: str = "gradient"
