@@ -98,29 +98,14 @@ class _Source:
 
     def _boxes(self) -> list[str]:
         """All boxes, each in its frame, and frames inside of their parents."""
-        inside: dict[str | None, list[Box]] = {None: []}
-        children: dict[str | None, list[Cluster]] = {None: []}
-        for cluster in self.picture.clusters:
-            inside[cluster.id], children[cluster.id] = [], []
-            children[cluster.parent].append(cluster)
-        for box in self.picture.boxes[:: self.step]:
-            inside[box.cluster].append(box)
-
         lines = []
-        pending: list[Cluster | str | None] = [None]  # a str ends the frame it follows
-        while pending:
-            cluster_or_end = pending.pop()
-            if isinstance(cluster_or_end, str):
-                lines.append(cluster_or_end)
-                continue
-            name = None
-            if cluster_or_end is not None:
-                name = cluster_or_end.id
-                lines += [f"subgraph cluster_{name} {{", f"graph{self._frame(cluster_or_end)}"]
-                pending.append("}")
-            for box in inside[name]:
-                lines += self._box(box)
-            pending += children[name][::-1] if self.step > 0 else children[name]
+        for item in self.picture.nested(self.step):
+            if isinstance(item, Box):
+                lines += self._box(item)
+            elif item is None:
+                lines.append("}")
+            else:
+                lines += [f"subgraph cluster_{item.id} {{", f"graph{self._frame(item)}"]
         return lines
 
     def _frame(self, cluster: Cluster) -> str:

@@ -7,8 +7,8 @@ Texts in them are data, never markup.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,6 +100,24 @@ class Picture:
     def is_folded(self) -> bool:
         """Whether any box stands for several nodes."""
         return any(box.kind == "fold" for box in self.boxes)
+
+    def nested(self, step: int = 1) -> Iterator[Box | Cluster | None]:
+        """Yield the boxes in no frame, and then frames, each before what is in it, with None at its
+        end; with a `step` of -1 the last ones first."""
+        boxes: dict[str | None, list[Box]] = defaultdict(list)
+        for box in self.boxes[::step]:
+            boxes[box.cluster].append(box)
+        frames: dict[str | None, list[Cluster | None]] = defaultdict(list)
+        for cluster in self.clusters[::-step]:
+            frames[cluster.parent].append(cluster)
+        yield from boxes[None]
+        pending = frames[None]
+        while pending:
+            frame = pending.pop()
+            yield frame
+            if frame is not None:
+                yield from boxes[frame.id]
+                pending += [None, *frames[frame.id]]
 
     def waits(self) -> list[tuple[str, str]]:
         """Pairs of boxes of which the second, a leaf, is to stand behind the first.

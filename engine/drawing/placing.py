@@ -10,20 +10,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from engine.drawing.picture import Box, Picture
 from engine.drawing.render import render_source
 from engine.errors import DrawingError
 
 Point = tuple[float, float]
 _MARGIN = 8.0
 _ROW_GAP, _COLUMN_GAP = 14.0, 46.0
-
-
-class Frame(NamedTuple):
-    """A named frame around boxes and other frames, given by their indices."""
-
-    name: str
-    boxes: Sequence[int]
-    frames: Sequence[int] = ()
 
 
 class Placing(NamedTuple):
@@ -36,100 +29,85 @@ class Placing(NamedTuple):
     frames: list[tuple[float, float, float, float]]
 
 
-def place(
-    sizes: Sequence[tuple[float, float]],
-    arrows: Sequence[tuple[int, int]],
-    frames: Sequence[Frame] = (),
-    *,
-    waits: Sequence[tuple[int, int]] = (),
-    ordered: bool = True,
-) -> Placing:
-    """Return a layout. `arrows` lead from box to box; `waits` are further pairs of boxes of which
-    the second is to stand behind the first.
+def place(picture: Picture, sizes: Sequence[tuple[float, float]]) -> Placing:
+    """Return a layout of a picture whose boxes have these sizes.
 
-    With `ordered`, those to a box arrive in the order given, for what is no sum: which takes
-    Graphviz much longer where many arrive.
+    Arrows to a box arrive in their order but in a folded picture: for its sums that means nothing,
+    and takes Graphviz much longer where many arrive.
 
-    >>> layout = place([(40, 20), (40, 20)], [(0, 1)])
+    >>> from engine.drawing.picture import Arrow, Box
+    >>> picture = Picture((Box("a", "leaf"), Box("b", "leaf")), (Arrow("a", "b"),))
+    >>> layout = place(picture, [(40, 20), (40, 20)])
     >>> layout.centres[0][0] < layout.centres[1][0]
     True
     """
     try:
-        found = json.loads(render_source(_source(sizes, arrows, frames, waits, ordered), "json"))
+        found = json.loads(render_source(_source(picture, sizes), "json"))
     except DrawingError:
-        return _in_columns(sizes, arrows)
-    return _read(found, len(sizes), len(arrows), len(frames))
+        return _in_columns(picture, sizes)
+    return _read(picture, found)
 
 
-def _source(
-    sizes: Sequence[tuple[float, float]],
-    arrows: Sequence[tuple[int, int]],
-    frames: Sequence[Frame],
-    waits: Sequence[tuple[int, int]],
-    ordered: bool,
-) -> str:
+def _source(picture: Picture, sizes: Sequence[tuple[float, float]]) -> str:
     """The boxes as Graphviz source: no texts but for the width of the frames' names."""
-    inner = {j for frame in frames for j in frame.frames}
+    ordered = ", ordering=in" * (not picture.is_folded)
     lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.65; edge [arrowhead=none]"]
-    lines.append(f"node [shape=box, fixedsize=true{', ordering=in' * ordered}]")
-
-    def add(k: int) -> None:
-        # Scopes are nested as deep as somebody wrote `with`: recursion is short here.
-        width = "n" * min(len(frames[k].name), 40)
-        lines.append(f'subgraph cluster_{k} {{ label="{width}"; labeljust=l; fontsize=11; margin=9')
-        lines.extend(f"b{i}" for i in frames[k].boxes)
-        for j in reversed(frames[k].frames):
-            add(j)
-        lines.append("}")
-
+    lines.append(f"node [shape=box, fixedsize=true{ordered}]")
     # Within frames Graphviz places from below, and outside from above: first is to be above.
-    framed = {i for frame in frames for i in frame.boxes}
+    boxes = [*zip(picture.boxes, sizes, strict=True)]
+    framed = [pair for pair in boxes if pair[0].cluster is not None]
     lines += [
-        f"b{i} [width={sizes[i][0] / 72:.4f}, height={sizes[i][1] / 72:.4f}]"
-        for i in sorted(range(len(sizes)), key=lambda i: (i in framed, -i if i in framed else i))
+        f"{box.id} [width={width / 72:.4f}, height={height / 72:.4f}]"
+        for box, (width, height) in [
+            *(pair for pair in boxes if pair[0].cluster is None),
+            *reversed(framed),
+        ]
     ]
-    for k in reversed(range(len(frames))):  # from below
-        if k not in inner:
-            add(k)
+    for item in picture.nested(-1):
+        if isinstance(item, Box):
+            lines.append(item.id)
+        elif item is None:
+            lines.append("}")
+        else:
+            label = "n" * min(len(item.name), 40)
+            lines.append(f'subgraph cluster_{item.id} {{ label="{label}"; labeljust=l; fontsize=11')
+            lines.append("margin=9")
     lines += [
-        f"b{a} -> b{b} [id=e{k}, tailport=e, headport=w]"
-        for k, (a, b) in [*enumerate(arrows)][:: -1 if frames else 1]
+        f"{arrow.source} -> {arrow.target} [id=e{k}, tailport=e, headport=w]"
+        for k, arrow in [*enumerate(picture.arrows)][:: -1 if picture.clusters else 1]
     ]
-    lines += [f"b{a} -> b{b} [style=invis]" for a, b in waits]
+    lines += [f"{a} -> {b} [style=invis]" for a, b in picture.waits()]
     return "\n".join([*lines, "}"])
 
 
-def _read(found: dict[str, Any], boxes: int, arrows: int, frames: int) -> Placing:
+def _read(picture: Picture, found: dict[str, Any]) -> Placing:
     _, _, width, height = _numbers(found["bb"])
 
     def point(x: float, y: float) -> Point:
         return x + _MARGIN, height - y + _MARGIN
 
-    centres: list[Point] = [(0.0, 0.0)] * boxes
-    rectangles = [(0.0, 0.0, 0.0, 0.0)] * frames
-    for item in found.get("objects", ()):
-        name = item["name"]
-        if name.startswith("cluster_") and "bb" in item:
-            left, bottom, right, top = _numbers(item["bb"])
-            at = point(left, top)
-            rectangles[int(name.removeprefix("cluster_"))] = (*at, right - left, top - bottom)
-        elif name.startswith("b"):
-            x, y = _numbers(item["pos"])
-            centres[int(name[1:])] = point(x, y)
-    curves: list[list[Point]] = [[] for _ in range(arrows)]
-    for item in found.get("edges", ())[:arrows]:
-        pairs = [_numbers(pair) for pair in item["pos"].split()]
-        curves[int(item["id"][1:])] = [point(x, y) for x, y in pairs]
-    return Placing(width + 2 * _MARGIN, height + 2 * _MARGIN, centres, curves, rectangles)
+    objects = {item["name"]: item for item in found.get("objects", ())}
+    centres = [point(*_numbers(objects[box.id]["pos"])) for box in picture.boxes]
+    frames = []
+    for cluster in picture.clusters:
+        left, bottom, right, top = _numbers(objects[f"cluster_{cluster.id}"]["bb"])
+        frames.append((*point(left, top), right - left, top - bottom))
+    edges = {item["id"]: item["pos"] for item in found.get("edges", ()) if "id" in item}
+    curves = [
+        [point(*_numbers(pair)) for pair in edges[f"e{k}"].split()]
+        for k in range(len(picture.arrows))
+    ]
+    return Placing(width + 2 * _MARGIN, height + 2 * _MARGIN, centres, curves, frames)
 
 
 def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _in_columns(sizes: Sequence[tuple[float, float]], arrows: Sequence[tuple[int, int]]) -> Placing:
+def _in_columns(picture: Picture, sizes: Sequence[tuple[float, float]]) -> Placing:
     """Each box one column behind its last operand, and operands close to where they are used."""
-    count = len(sizes)
+    count, index = len(sizes), {box.id: i for i, box in enumerate(picture.boxes)}
+    arrows = [(index[arrow.source], index[arrow.target]) for arrow in picture.arrows]
     column = [0] * count
     for a, b in sorted(arrows, key=lambda arrow: arrow[1]):  # the boxes come in topological order
         column[b] = max(column[b], column[a] + 1)

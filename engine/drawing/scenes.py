@@ -31,7 +31,7 @@ class Scenes:
             [operations[b] for b in self.active],
             [title_of(picture.boxes[b]) for b in self.active],
         )
-        index = self.index = {box.id: b for b, box in enumerate(picture.boxes)}
+        index = {box.id: b for b, box in enumerate(picture.boxes)}
         self.arrow_ends = [(index[a.source], index[a.target]) for a in picture.arrows]
         # By box: the nodes whose gradients it shows, which are those used elsewhere.
         shown = [box.outputs or box.members for box in picture.boxes]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.drawing.formula import sign
-from engine.drawing.picture import Arrow, Box, Picture
-from engine.drawing.placing import Frame, place
+from engine.drawing.picture import Arrow, Box
+from engine.drawing.placing import place
 from engine.drawing.scenes import Scenes, title_of
 from engine.drawing.steps import in_line
 from engine.drawing.theme import number_text, row_text
@@ -49,10 +49,7 @@ def draw_stage(scenes: Scenes) -> tuple[float, float, str]:
     """The picture's width, height and content."""
     picture = scenes.picture
     shapes = [_shape(box, b, scenes) for b, box in enumerate(picture.boxes)]
-    sizes = [(shape.whole, shape.height) for shape in shapes]
-    ordered = not picture.is_folded
-    waits = [(scenes.index[a], scenes.index[b]) for a, b in picture.waits()]
-    layout = place(sizes, scenes.arrow_ends, _frames(picture), waits=waits, ordered=ordered)
+    layout = place(picture, [(shape.whole, shape.height) for shape in shapes])
     parts = [
         f'<rect class="gl-frame" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8"/>'
         f'<text class="gl-frame-name" x="{x + 9:.1f}" y="{y + 16:.1f}">{_short(cluster.name, 40)}'
@@ -65,19 +62,6 @@ def draw_stage(scenes: Scenes) -> tuple[float, float, str]:
         parts.append(_box(picture.boxes[b], shape, centre, is_leaf=b not in active))
     parts += [_note_place(curve) for curve in layout.curves]  # last, so that nothing covers them
     return layout.width, layout.height, "\n".join(parts)
-
-
-def _frames(picture: Picture) -> list[Frame]:
-    index = {cluster.id: k for k, cluster in enumerate(picture.clusters)}
-    boxes: list[list[int]] = [[] for _ in index]
-    frames: list[list[int]] = [[] for _ in index]
-    for b, box in enumerate(picture.boxes):
-        if box.cluster is not None:
-            boxes[index[box.cluster]].append(b)
-    for k, cluster in enumerate(picture.clusters):
-        if cluster.parent is not None:
-            frames[index[cluster.parent]].append(k)
-    return [Frame(c.name, b, f) for c, b, f in zip(picture.clusters, boxes, frames, strict=True)]
 
 
 def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:

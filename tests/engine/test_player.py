@@ -15,7 +15,7 @@ import pytest
 import engine
 import nn
 from engine import DrawingError, GraphError, Value
-from engine.drawing import Player, placing
+from engine.drawing import Arrow, Box, Picture, Player, placing
 from engine.drawing.formula import Term, partial, written
 from engine.drawing.theme import number_text
 from engine.ops import TABLE
@@ -402,7 +402,8 @@ def test_without_a_renderer_boxes_stand_in_columns(monkeypatch: pytest.MonkeyPat
         raise DrawingError("no renderer")
 
     monkeypatch.setattr(placing, "render_source", none)
-    plan = placing.place([(40, 20)] * 4, [(0, 2), (1, 2), (2, 3), (0, 3)])
+    arrows = tuple(Arrow(a, b) for a, b in ("ac", "bc", "cd", "ad"))
+    plan = placing.place(Picture(tuple(Box(k, "leaf") for k in "abcd"), arrows), [(40, 20)] * 4)
     xs = [x for x, _ in plan.centres]
     assert xs[0] == xs[1] < xs[2] < xs[3] < plan.width
     assert len({*plan.centres}) == 4 and len(plan.curves) == 4
