@@ -37,6 +37,12 @@ def check_folder_of(path: Path) -> None:
         raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
 
 
+def with_ending(path: str | os.PathLike[str], ending: str) -> Path:
+    """A path with this ending, such as "html", if it has none."""
+    path = Path(path)
+    return path if path.suffix.strip(".") else path.with_name(f"{path.name.rstrip('.')}.{ending}")
+
+
 def make_writable(folder: Path) -> None:
     """Make a folder, and try it: what can't be written is to be known before long work, not after.
 

@@ -136,7 +136,7 @@ class LivePlot(Shown):
         return buffer.getvalue()
 
     def _page(self) -> str:
-        from engine.drawing.player import page_of
+        from engine.drawing.svg import page_of
 
         return page_of("Training", "light", self._bundle()["text/html"])
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import engine
 from engine import Value
-from engine.drawing.player import page_of
+from engine.drawing.svg import page_of
 
 FILE = "playground.py"
 _LONGEST = 20_000  # characters that are printed

@@ -89,7 +89,7 @@ def draw_graph(
     if only is not None:
         part = f"{len(only):,} of {len(graph.nodes):,} nodes, {radius} steps around one"
         caption = f"{part}; {picture.caption}" if picture.caption else part
-        picture = paint.with_centre(replace(picture, caption=caption), centre)
+        picture = paint.with_marks(replace(picture, caption=caption), centre)
     flow = flow_of(graph, roots) if path or color in ("gradient", "derivative") else None
     if color == "derivative" and flow is not None:
         picture = paint.by_derivative(picture, graph, flow)

@@ -110,18 +110,13 @@ class _Source:
 
     def _frame(self, cluster: Cluster) -> str:
         fill, border = self.theme.frame
-        times = f" × {cluster.repeats:,}" if cluster.repeats > 1 else ""
-        look = {
-            "color": border,
-            "fillcolor": fill,
-            "style": "rounded,filled",
-            "fontsize": str(SIZE),
-        }
-        look |= {"fontcolor": self.theme.muted, "labelloc": "t", "labeljust": "l"}
-        return _written({"label": self.text(cluster.name + times, "start"), **look})
+        look = {"color": border, "fillcolor": fill, "style": "rounded,filled"}
+        look |= {"fontsize": str(SIZE), "fontcolor": self.theme.muted}
+        look |= {"labelloc": "t", "labeljust": "l"}
+        return _written({"label": self.text(title_text(cluster), "start"), **look})
 
     def _box(self, box: Box) -> list[str]:
-        if box.kind in ("literal", "more"):
+        if box.is_bare:
             label = self.text(box.title or number_text(box.rows[0].number))
             look = {"shape": "plain", "fontcolor": self.theme.muted, "margin": "0.05"}
             return [box.id + _written({"label": label, **look})]

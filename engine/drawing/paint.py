@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from engine.drawing.flow import Flow, strongest_path
-from engine.drawing.picture import Arrow, Box, Key, Picture, row_of
+from engine.drawing.picture import Arrow, Key, Picture, row_of
 from engine.drawing.theme import number_text, row_text
 from engine.graph import Graph
 
@@ -45,15 +45,18 @@ def by_number(picture: Picture, graph: Graph, flow: Flow | None) -> Picture:
     The widths of arrows are what passes along them: the operands' numbers, or gradients.
     """
     numbers = [node.data for node in graph.nodes] if flow is None else list(flow.adjoints)
-    of_box = {box.id: _typical([numbers[i] for i in _outputs(box)]) for box in picture.boxes}
-    literals = {box.id for box in picture.boxes if box.kind in ("literal", "more")}
-    scale = _Scale([x for name, x in of_box.items() if name not in literals])
+    of_box = {
+        box.id: _typical([numbers[i] for i in box.shown])
+        for box in picture.boxes
+        if not box.is_bare
+    }
+    scale = _Scale(of_box.values())
     boxes = []
     for box in picture.boxes:
-        if box.id not in literals:
+        if not box.is_bare:
             box = replace(box, shade=scale.shade(of_box[box.id]))
             if flow is not None:
-                row = row_of("grad", [numbers[i] for i in _outputs(box)])
+                row = row_of("grad", [numbers[i] for i in box.shown])
                 rows = [row if old.name == "grad" else old for old in box.rows]
                 if row not in rows:
                     rows.insert(1, row)
@@ -78,27 +81,20 @@ def by_number(picture: Picture, graph: Graph, flow: Flow | None) -> Picture:
 
 def by_derivative(picture: Picture, graph: Graph, flow: Flow) -> Picture:
     """Colour the arrows by the local derivatives, and write these on them where they are few."""
-    literals = {box.id for box in picture.boxes if box.kind in ("literal", "more")}
+    bare = {box.id for box in picture.boxes if box.is_bare}
     found = [
-        [] if arrow.source in literals else [flow.partials[i][k] for i, k in edges]
+        [] if arrow.source in bare else [flow.partials[i][k] for i, k in edges]
         for arrow, edges in zip(picture.arrows, _edges(picture, graph), strict=True)
     ]
     scale = _Scale([_typical(partials) for partials in found if partials])
     few = sum(map(bool, found)) <= LABELLED
     arrows = []
     for arrow, partials in zip(picture.arrows, found, strict=True):
-        if not partials:
-            arrows.append(arrow)
-            continue
-        text = row_text(row_of("", partials))
-        typical = _typical(partials)
-        coloured = replace(
-            arrow,
-            shade=scale.shade(typical),
-            label=text if few else "",
-            detail=f"local derivative {text}",
-        )
-        arrows.append(_weighted(coloured, typical, scale))
+        if partials:
+            text, typical = row_text(row_of("", partials)), _typical(partials)
+            told = {"label": text if few else "", "detail": f"local derivative {text}"}
+            arrow = _weighted(replace(arrow, shade=scale.shade(typical), **told), typical, scale)
+        arrows.append(arrow)
     return _with_legend(replace(picture, arrows=tuple(arrows)), scale.keys("local derivative"))
 
 
@@ -108,15 +104,10 @@ def with_path(picture: Picture, graph: Graph, flow: Flow) -> Picture:
     box_of = _box_of(picture)
     nodes = {i for edge in path for i in edge}
     ends = {(box_of.get(a), box_of.get(b)) for a, b in path}
-    boxes = [
-        replace(box, is_marked=True) if nodes.intersection(box.members) else box
-        for box in picture.boxes
-    ]
     arrows = [
         replace(arrow, is_marked=True) if (arrow.source, arrow.target) in ends else arrow
         for arrow in picture.arrows
     ]
-    new = replace(picture, boxes=tuple(boxes), arrows=tuple(arrows))
     text = "where most of the gradient passes"
     if path:
         leaf, user = path[-1]
@@ -127,14 +118,15 @@ def with_path(picture: Picture, graph: Graph, flow: Flow) -> Picture:
         text += f": {number_text(passed)} at its end" + (f", {label}" if label else "")
     else:
         text = "no gradient passes"
-    return _with_legend(new, [Key("mark", "", text)])
+    marked = with_marks(replace(picture, arrows=tuple(arrows)), nodes)
+    return _with_legend(marked, [Key("mark", "", text)])
 
 
-def with_centre(picture: Picture, nodes: Iterable[int]) -> Picture:
+def with_marks(picture: Picture, nodes: Iterable[int]) -> Picture:
     """Mark the boxes of these nodes."""
-    centre = set(nodes)
+    marked = set(nodes)
     boxes = [
-        replace(box, is_marked=True) if centre.intersection(box.members) else box
+        replace(box, is_marked=True) if marked.intersection(box.members) else box
         for box in picture.boxes
     ]
     return replace(picture, boxes=tuple(boxes))
@@ -146,7 +138,6 @@ class _Scale:
     def __init__(self, numbers: Iterable[float]) -> None:
         sizes = [abs(x) for x in numbers if math.isfinite(x)]
         self.largest = max(sizes, default=0.0)
-        self.has_infinite = False
 
     def shade(self, x: float) -> float | None:
         if math.isnan(x):
@@ -178,11 +169,6 @@ def _typical(numbers: Sequence[float]) -> float:
         return size
     mean = sum((x / size) ** 2 for x in numbers) / len(numbers)
     return math.copysign(size * math.sqrt(mean), sum(x / size for x in numbers))
-
-
-def _outputs(box: Box) -> tuple[int, ...]:
-    """The nodes whose numbers a box shows: those it was folded to, or all of a kind."""
-    return box.outputs or box.members
 
 
 def _box_of(picture: Picture) -> dict[int, str]:

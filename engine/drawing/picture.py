@@ -48,6 +48,16 @@ class Box:
     outputs: tuple[int, ...] = ()  # those whose numbers others use; all, where it is empty
     detail: str = ""  # more to read, on hovering
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a text without a box around."""
+        return self.kind in ("literal", "more")
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The nodes whose numbers it shows."""
+        return self.outputs or self.members
+
 
 @dataclass(frozen=True, slots=True)
 class Arrow:

@@ -54,14 +54,12 @@ def _source(picture: Picture, sizes: Sequence[tuple[float, float]]) -> str:
     lines = ["digraph {", "rankdir=LR; nodesep=0.2; ranksep=0.65; edge [arrowhead=none]"]
     lines.append(f"node [shape=box, fixedsize=true{ordered}]")
     # Within frames Graphviz places from below, and outside from above: first is to be above.
-    boxes = [*zip(picture.boxes, sizes, strict=True)]
-    framed = [pair for pair in boxes if pair[0].cluster is not None]
     lines += [
-        f"{box.id} [width={width / 72:.4f}, height={height / 72:.4f}]"
-        for box, (width, height) in [
-            *(pair for pair in boxes if pair[0].cluster is None),
-            *reversed(framed),
-        ]
+        f"{box.id} [width={sizes[i][0] / 72:.4f}, height={sizes[i][1] / 72:.4f}]"
+        for i, box in sorted(
+            enumerate(picture.boxes),
+            key=lambda place: (0, place[0]) if place[1].cluster is None else (1, -place[0]),
+        )
     ]
     for item in picture.nested(-1):
         if isinstance(item, Box):
@@ -70,8 +68,8 @@ def _source(picture: Picture, sizes: Sequence[tuple[float, float]]) -> str:
             lines.append("}")
         else:
             label = "n" * min(len(item.name), 40)
-            lines.append(f'subgraph cluster_{item.id} {{ label="{label}"; labeljust=l; fontsize=11')
-            lines.append("margin=9")
+            lines.append(f'subgraph cluster_{item.id} {{ label="{label}"')
+            lines.append("labeljust=l; fontsize=11; margin=9")
     lines += [
         f"{arrow.source} -> {arrow.target} [id=e{k}, tailport=e, headport=w]"
         for k, arrow in [*enumerate(picture.arrows)][:: -1 if picture.clusters else 1]

@@ -13,7 +13,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +22,10 @@ from engine.drawing.picture import Picture
 from engine.drawing.scenes import Scenes
 from engine.drawing.stage import draw_stage
 from engine.drawing.steps import Walk
-from engine.drawing.theme import DARK, LIGHT
-from engine.files import write_whole
+from engine.drawing.svg import page_of
+from engine.drawing.theme import DARK, LIGHT, THEMES, colours_of
+from engine.errors import one_of
+from engine.files import with_ending, write_whole
 from engine.graph import Graph
 from engine.showing import Shown, Still, bundle
 from engine.value import Value
@@ -42,7 +43,6 @@ _BUTTONS = (  # class, label, path of the icon
     ("gl-last", "Last step", "M16 4h3v16h-3zM4 4v16l11-8z"),
 )
 _RAMPS = ("shades", "strokes")  # of the theme, for pictures coloured by numbers
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 class Player(Shown):
@@ -71,11 +71,8 @@ class Player(Shown):
         The file is complete or not there. Raises OSError where it can't be written, and
         ValueError for a name with another ending than .html.
         """
-        return save_page(path, self._page())
-
-    def _page(self) -> str:
         title = f"Step by step: {self._scenes.walk.names[-1]}"
-        return page_of(title, self.theme, self._bundle()["text/html"])
+        return save_page(path, page_of(title, self.theme, self._bundle()["text/html"]))
 
     def _bundle(self) -> dict[str, str]:
         scenes, still = self._scenes, self._still()
@@ -148,27 +145,12 @@ def body_of(
     return body, [_file("player.js")]
 
 
-def page_of(title: str, theme: str, body: str) -> str:
-    """A whole HTML file with a player in it, and nothing from elsewhere."""
-    scheme = "light dark" if theme == "auto" else theme
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f'<meta name="color-scheme" content="{scheme}">\n<title>{html.escape(title)}</title>\n'
-        "<style>body { margin: 16px auto; max-width: 1400px; padding: 0 12px; }</style>\n"
-        f'</head>\n<body class="gradloom-page">\n{body}\n</body>\n</html>\n'
-    )
-
-
 def save_page(path: str | os.PathLike[str], page: str) -> Path:
     """Write a player's page, wholly or not at all; see `Player.save`.
 
     Raises ValueError for a name that ends in something other than .html or .htm.
     """
-    path = Path(path)
-    if not path.suffix:
-        path = path.with_name(f"{path.name.rstrip('.')}.html")
+    path = with_ending(path, "html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
     write_whole(path, page.encode())
@@ -208,8 +190,7 @@ def step_through(
     if not isinstance(root, Value):
         advice = "; take one of it, [0]" if isinstance(root, list | tuple) else ""
         raise TypeError(f"step_through takes a Value, not a {type(root).__name__}{advice}")
-    if theme not in ("auto", "light", "dark"):
-        raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
+    one_of("theme", theme, "auto", *THEMES)
     if limit is not None and (not isinstance(limit, int) or not 1 <= limit <= LARGEST):
         raise ValueError(f"limit is a whole number of boxes from 1 to {LARGEST:,}, not {limit!r}")
     return Player(root, limit, theme)
@@ -218,21 +199,13 @@ def step_through(
 @cache
 def _style() -> str:
     """The rules, and before them the colours of all drawings by their roles, light and dark."""
-    names = []
-    for entry in fields(LIGHT):
-        role = getattr(LIGHT, entry.name)
-        if entry.name in _RAMPS:
-            continue
-        if isinstance(role, dict):
-            pairs = [(name, role[name], getattr(DARK, entry.name)[name]) for name in role]
-        else:
-            pairs = [(entry.name, role, getattr(DARK, entry.name))]
-        for name, light, dark in pairs:
-            if isinstance(light, str):
-                light, dark = (light,), (dark,)
-            for end, a, b in zip(("", "-line"), light, dark, strict=False):
-                names.append(f"--{name}{end}: light-dark({a}, {b});")
-    return f".gradloom-player {{ {' '.join(names)} }}\n{_file('player.css')}"
+    light, dark = colours_of(LIGHT), colours_of(DARK)
+    rules = [
+        f"--{role}: light-dark({light[role]}, {dark[role]});"
+        for role in light
+        if not role.startswith(_RAMPS)
+    ]
+    return f".gradloom-player {{ {' '.join(rules)} }}\n{_file('player.css')}"
 
 
 @cache

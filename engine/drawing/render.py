@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.svg import drawn, page, still_of
+from engine.drawing.svg import drawn, page_of, still_of
 from engine.drawing.theme import THEMES, Theme
 from engine.drawing.tree import to_tree
-from engine.errors import DrawingError
-from engine.files import check_folder_of, write_whole
+from engine.errors import DrawingError, one_of
+from engine.files import check_folder_of, with_ending, write_whole
 from engine.showing import Shown, Still, bundle, page_part, words
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ class Drawing(Shown):
     def __init__(
         self, picture: Picture, rankdir: str = "LR", theme: str = "auto", format: str = "svg"
     ) -> None:
-        if rankdir not in ("LR", "TB", "RL", "BT"):
-            raise ValueError(f'rankdir is "LR", "TB", "RL" or "BT", not {rankdir!r}')
-        if theme not in ("auto", *THEMES):
-            raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
+        one_of("rankdir", rankdir, "LR", "TB", "RL", "BT")
+        one_of("theme", theme, "auto", *THEMES)
         _check_format(format)
         self.picture = picture
         self.rankdir = rankdir
@@ -109,15 +107,12 @@ class Drawing(Shown):
                 body = page_part(self.still.scrolled())
             except DrawingError as error:  # without Graphviz it is the tree
                 body = f"<p>{html.escape(str(error))}</p>\n<pre>{html.escape(str(self))}</pre>"
-            return page(body, self.theme, title).encode()
+            return page_of(title, self.theme, body).encode()
         return render_source(self.source, format)
 
     @functools.cached_property
     def _svg(self) -> str:
-        def render(source: str) -> str:
-            return render_source(source, "svg").decode()
-
-        return drawn(self.picture, self.rankdir, self._colours, render)
+        return drawn(self.picture, self.rankdir, self._colours, render_source)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, in the format of its ending, and return its path.
@@ -125,13 +120,9 @@ class Drawing(Shown):
         The file is complete or not there: it is written under another name first. Raises
         DrawingError as `render` does, and OSError where the file can't be written.
         """
-        path = Path(path)
-        ending = path.suffix.lstrip(".").lower()
-        if not ending:
-            ending = self.format
-            path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
+        path = with_ending(path, self.format)
         check_folder_of(path)  # before a layout that may take long
-        write_whole(path, self.render(ending))
+        write_whole(path, self.render(path.suffix[1:].lower()))
         return path
 
     @property

@@ -33,9 +33,7 @@ class Scenes:
         )
         index = {box.id: b for b, box in enumerate(picture.boxes)}
         self.arrow_ends = [(index[a.source], index[a.target]) for a in picture.arrows]
-        # By box: the nodes whose gradients it shows, which are those used elsewhere.
-        shown = [box.outputs or box.members for box in picture.boxes]
-        self.outputs = [[walked[m] for m in members if m in walked] for members in shown]
+        self.outputs = [[walked[m] for m in box.shown if m in walked] for box in picture.boxes]
         self._arrows = {
             (*ends, arrow.operand): a
             for a, (ends, arrow) in enumerate(zip(self.arrow_ends, picture.arrows, strict=True))

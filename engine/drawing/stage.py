@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from engine.drawing.formula import sign
-from engine.drawing.picture import Arrow, Box
+from engine.drawing.picture import Arrow, Box, Cluster
 from engine.drawing.placing import place
 from engine.drawing.scenes import Scenes, title_of
 from engine.drawing.steps import in_line
-from engine.drawing.theme import number_text, row_text
+from engine.drawing.theme import number_text, row_text, title_text
 from engine.drawing.widths import room
 
 _ROW, _PAD, _GAP = 17.0, 9.0, 7.0
@@ -52,8 +53,8 @@ def draw_stage(scenes: Scenes) -> tuple[float, float, str]:
     layout = place(picture, [(shape.whole, shape.height) for shape in shapes])
     parts = [
         f'<rect class="gl-frame" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8"/>'
-        f'<text class="gl-frame-name" x="{x + 9:.1f}" y="{y + 16:.1f}">{_short(cluster.name, 40)}'
-        f"{f' × {cluster.repeats}' if cluster.repeats > 1 else ''}</text>"
+        f'<text class="gl-frame-name" x="{x + 9:.1f}" y="{y + 16:.1f}">'
+        f"{_frame_name(cluster)}</text>"
         for cluster, (x, y, w, h) in zip(picture.clusters, layout.frames, strict=False)
     ]
     parts += [_arrow(a, curve) for a, curve in zip(picture.arrows, layout.curves, strict=True)]
@@ -137,8 +138,6 @@ def _at(x: float, y: float) -> str:
 
 
 def _arrow(arrow: Arrow, curve: Sequence[tuple[float, float]]) -> str:
-    if not curve:
-        return '<g class="gl-arrow"></g>'
     (x0, y0), *rest = [(round(x, 1), round(y, 1)) for x, y in curve]
     x, y = rest[-1]
     points = " ".join(f"{x:g},{y:g}" for x, y in [*rest[:-1], (x - 3, y)])
@@ -152,8 +151,6 @@ def _arrow(arrow: Arrow, curve: Sequence[tuple[float, float]]) -> str:
 def _note_place(curve: Sequence[tuple[float, float]]) -> str:
     """An empty text at the middle of an arrow, for what flows back along it."""
     k = len(curve) // 6 * 3  # the first point of a cubic in the middle
-    if len(curve) < 4:
-        return '<text class="gl-note"></text>'
     if (len(curve) - 1) // 3 % 2:  # an odd number of pieces: the middle of the middle one
         k = (len(curve) - 1) // 6 * 3
         p = curve[k : k + 4]
@@ -172,5 +169,5 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _short(text: str, length: int) -> str:
-    return html.escape(_cut(in_line(text), length))
+def _frame_name(cluster: Cluster) -> str:
+    return html.escape(title_text(replace(cluster, name=_cut(in_line(cluster.name), 40))))

@@ -21,6 +21,7 @@ from engine.showing import Still
 _CLASS = "gradloom-graph"
 _FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
 _FACE = "gradloom"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _TEXT = re.compile(rf'<text ([^>]*?) x="([^"]*)"([^>]*) font-family="{FONT},{_FACE}(\d+)"([^>]*)>')
 # w and the comma are as wide in Helvetica as in Times, by which some builds measure, and in bold.
 _WIDE, _NARROW = 0.722, 0.264
@@ -62,10 +63,10 @@ def _letters(length: float) -> tuple[int, int]:
     return min(pairs, key=lambda pair: pair[0] * _WIDE + pair[1] * _NARROW)
 
 
-def drawn(picture: Picture, rankdir: str, theme: Theme, render: Callable[[str], str]) -> str:
+def drawn(picture: Picture, rankdir: str, theme: Theme, render: Callable[[str, str], bytes]) -> str:
     """Return a picture as SVG, with tooltips, a title and a description; `render` is Graphviz."""
     texts = StandIns()
-    svg = render(to_dot(picture, rankdir, theme, texts))
+    svg = render(to_dot(picture, rankdir, theme, texts), "svg").decode()
     details = {name: text for name, text in _details(picture).items() if text}
 
     def tooltip(match: re.Match[str]) -> str:
@@ -106,8 +107,7 @@ def _details(picture: Picture) -> dict[str, str]:
         found[f"{arrow.source}->{arrow.target}"] = arrow.detail
         found[f"{arrow.source}->op_{arrow.target}"] = arrow.detail
     for cluster in picture.clusters:
-        times = f" × {cluster.repeats:,}" if cluster.repeats > 1 else ""
-        found[f"cluster_{cluster.id}"] = f"{cluster.name}{times}: {cluster.count:,} nodes"
+        found[f"cluster_{cluster.id}"] = f"{title_text(cluster)}: {cluster.count:,} nodes"
     return found
 
 
@@ -119,14 +119,16 @@ def still_of(svg: str, picture: Picture, theme: str) -> Still:
     return Still.of_svg(svg, f"Computation graph: {described(picture)}", dark)
 
 
-def page(body: str, theme: str, title: str) -> str:
-    """A whole HTML file with the picture in it, and nothing from elsewhere."""
+def page_of(title: str, theme: str, body: str) -> str:
+    """A whole HTML file with a picture or a player in it, and nothing from elsewhere."""
     scheme = "light dark" if theme == "auto" else theme
     paper = f"light-dark({LIGHT.background}, {DARK.background})"
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{markup(title)}</title>\n"
-        f"<style>:root{{color-scheme:{scheme}}}body{{margin:1em;background:{paper}}}</style>\n"
-        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>:root{{color-scheme:{scheme}}}body{{margin:1em;background:{paper}}}"
+        ".gradloom-page>.gradloom-player{max-width:1400px;margin:0 auto}</style>\n"
+        f'</head>\n<body class="gradloom-page">\n{body}\n</body>\n</html>\n'
     )

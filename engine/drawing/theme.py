@@ -6,7 +6,7 @@ import html
 import math
 from dataclasses import dataclass, fields
 
-from engine.drawing.picture import Box, Row
+from engine.drawing.picture import Box, Cluster, Row
 
 STEPS = 5  # of shade on either side of 0
 
@@ -106,18 +106,20 @@ THEMES = {"light": LIGHT, "dark": DARK}
 
 def dark_of_light() -> dict[str, str]:
     """The dark colour for each light one."""
-    return dict(zip(colours_of(LIGHT), colours_of(DARK), strict=True))
+    light, dark = colours_of(LIGHT), colours_of(DARK)
+    return {light[role]: dark[role] for role in light}
 
 
-def colours_of(theme: Theme) -> list[str]:
-    """All colours of a theme, role by role."""
-    found: list[str] = []
+def colours_of(theme: Theme) -> dict[str, str]:
+    """All colours of a theme by their roles: "leaf" and "leaf-line" are fill and border."""
+    found: dict[str, str] = {}
     for entry in fields(theme):
         colours = getattr(theme, entry.name)
-        if isinstance(colours, dict):
-            found += [colour for pair in colours.values() for colour in pair]
-        else:
-            found += [colours] if isinstance(colours, str) else colours
+        named = colours if isinstance(colours, dict) else {entry.name: colours}
+        for name, several in named.items():
+            several = [several] if isinstance(several, str) else several
+            ends = ["", "-line"] if len(several) < 3 else map(str, range(len(several)))
+            found |= {name + end: colour for end, colour in zip(ends, several, strict=False)}
     return found
 
 
@@ -136,9 +138,10 @@ def row_text(row: Row) -> str:
     return f"{number_text(row.number)} … {number_text(row.high)}"
 
 
-def title_text(box: Box) -> str:
-    """What a box is, and how many of it there are."""
-    return f"{box.title} × {box.repeats:,}" if box.repeats > 1 else box.title
+def title_text(part: Box | Cluster) -> str:
+    """What a box or a frame is, and how many of it there are."""
+    title = part.title if isinstance(part, Box) else part.name
+    return f"{title} × {part.repeats:,}" if part.repeats > 1 else title
 
 
 def plain(text: str) -> str:

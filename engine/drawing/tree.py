@@ -24,7 +24,6 @@ def to_tree(picture: Picture, depth: int = DEPTH, lines: int = LINES) -> str:
     """
     box_of = {box.id: box for box in picture.boxes}
     operands: dict[str, list[str]] = {box.id: [] for box in picture.boxes}
-    frames = {cluster.id: cluster for cluster in picture.clusters}
     for arrow in picture.arrows:
         operands[arrow.target].append(arrow.source)
     used = {arrow.source for arrow in picture.arrows}
@@ -33,9 +32,8 @@ def to_tree(picture: Picture, depth: int = DEPTH, lines: int = LINES) -> str:
     ]
     paths: dict[str | None, str] = {None: ""}
     for cluster in picture.clusters:  # parents come first
-        times = f" × {cluster.repeats:,}" if cluster.repeats > 1 else ""
         outer = paths[cluster.parent]
-        paths[cluster.id] = (f"{outer} / " if outer else "") + frames[cluster.id].name + times
+        paths[cluster.id] = (f"{outer} / " if outer else "") + title_text(cluster)
     written: list[str] = []
     seen: set[str] = set()
     # what is to be written: the box, what stands before it, before what is below it, its level
@@ -63,7 +61,7 @@ def to_tree(picture: Picture, depth: int = DEPTH, lines: int = LINES) -> str:
 
 
 def _line(box: Box, frame: str) -> str:
-    if box.kind == "literal" or box.kind == "more":
+    if box.is_bare:
         return box.title or number_text(box.rows[0].number)
     names = [name.replace("\n", " ") for name in (box.label, title_text(box)) if name]
     text = ": ".join(names)

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from engine.compiled.program import Program
 from engine.drawing import Drawing, Picture, fold
-from engine.drawing.player import body_of, page_of, save_page
-from engine.drawing.theme import markup
+from engine.drawing.player import body_of, save_page
+from engine.drawing.svg import page_of
+from engine.drawing.theme import THEMES, markup
 from engine.drawing.tree import to_tree
-from engine.errors import DrawingError
+from engine.errors import DrawingError, one_of
 from engine.graph import Graph
 from engine.lifting.by_instructions import picture_of
 from engine.lifting.passes import Opened, Passes, Scalar, Table
@@ -136,8 +137,7 @@ def show_lifting(
             f"show_lifting takes a Program, which engine.compile returns, not a "
             f"{type(program).__name__}"
         )
-    if theme not in ("auto", "light", "dark"):
-        raise ValueError(f'theme is "auto", "light" or "dark", not {theme!r}')
+    one_of("theme", theme, "auto", *THEMES)
     return LiftingPlayer(program, theme)
 
 

@@ -238,7 +238,7 @@ def test_where_nothing_is_trusted_an_image_is_left_and_no_word_of_it() -> None:
         ("svg", b"<?xml"),
         ("png", b"\x89PNG"),
         ("dot", b"digraph"),
-        ("html", b"<!DOCTYPE html>"),
+        ("html", b"<!doctype html>"),
         ("txt", b"tanh = "),
     ],
 )
@@ -352,7 +352,7 @@ def test_every_colour_of_a_light_picture_has_a_dark_one(color: str) -> None:
 
 def test_a_light_colour_has_one_dark_colour() -> None:
     pairs: dict[str, set[str]] = {}
-    for light, dark in zip(colours_of(LIGHT), colours_of(DARK), strict=True):
+    for light, dark in zip(colours_of(LIGHT).values(), colours_of(DARK).values(), strict=True):
         pairs.setdefault(light, set()).add(dark)
     assert all(len(dark) == 1 for dark in pairs.values())
     families = {op.family for op in TABLE.values()} | {"custom", "reduction"}
