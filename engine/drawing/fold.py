@@ -10,12 +10,14 @@ boxes. Only the steps before the last two keep the graph without cycles.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from engine.drawing.boxes import assembled, leaf_keys
-from engine.drawing.parts import Order, Part, Parts, Rolled, Scopes, contracted, stem
+from engine.drawing.names import chain
+from engine.drawing.parts import Order, Part, Parts, Rolled, contracted, stem
 from engine.drawing.picture import Picture
 from engine.graph import Graph
 from engine.modes import Scope
@@ -79,20 +81,28 @@ class _Fold:
         self, graph: Graph, groups: Mapping[int, str] | None, only: Collection[int] | None
     ) -> None:
         self.graph = graph
-        self.groups = groups
+        self.is_grouped = groups is not None
         self.only = None if only is None else frozenset(only)
-        self.scopes = Scopes(graph)
         self.shown = [node for node in graph.nodes if self.only is None or node.index in self.only]
+        self.chain: Callable[[Scope | None], tuple[Scope, ...]] = cache(chain)
+        self.scopes = [node.scope for node in graph.nodes]
+        self.deepest = 0
+        if groups is None:
+            self.deepest = max(len(self.chain(scope)) for scope in {*self.scopes})
+        else:
+            named = {name: Scope(name, None) for name in groups.values()}
+            places = range(len(graph.nodes))
+            self.scopes = [named[groups[i]] if i in groups else None for i in places]
 
     def picture(self, depth: int | None, plainly: int, limit: int) -> Picture:
         """Return the picture; it is folded beyond `plainly` boxes, to at most `limit`."""
         numbers = sum(node.kind != "literal" for node in self.shown)
-        if depth is not None or self.groups is not None or numbers <= plainly:
+        grouped = self.is_grouped
+        if depth is not None or grouped or numbers <= plainly:
             plain = self._each_operation()
-            if depth is not None or self.groups is not None:
-                plain = self._scopes_folded(plain, self.scopes.deepest if depth is None else depth)
+            if depth is not None or grouped:
+                plain = self._scopes_folded(plain, depth or 0)
             rolled = self._nothing_rolled(plain)
-            grouped = self.groups is not None
             leaves = leaf_keys(self.graph, plain, rolled, folded=grouped, rolls=grouped)
             shown = {
                 key
@@ -114,7 +124,7 @@ class _Fold:
             if boxes + len({key for key in leaves.values() if key is not None}) <= limit:
                 break
         more = f"limit={10 * limit}"
-        if 0 <= step.depth < self.scopes.deepest:
+        if 0 <= step.depth < self.deepest:
             more = f"depth={step.depth + 1}"
         caption = f"{len(self.shown):,} nodes, folded to {{}}: draw(…, {more}) shows more"
         return assembled(self.graph, self.shown, step.parts, step.rolled, leaves, caption)
@@ -122,8 +132,7 @@ class _Fold:
     def _steps(self, depth: int | None, limit: int) -> Iterator[_Step]:
         """Yield foldings, each coarser than the one before."""
         sums = self._sums_folded()
-        deepest = self.scopes.deepest
-        at_most = deepest if depth is None else min(depth, deepest)
+        at_most = self.deepest if depth is None else min(depth, self.deepest)
         at_least = min(1, at_most) if depth is None else at_most
         for shown in range(at_most, at_least - 1, -1):
             parts = self._scopes_folded(sums, shown)
@@ -150,7 +159,36 @@ class _Fold:
 
     def _each_operation(self) -> Parts:
         """Each operation as a part of its own."""
-        return self._contracted_nodes([node.index for node in self.graph.nodes], {})
+        return self._parts(range(len(self.graph.nodes)), {})
+
+    def _parts(self, head: Sequence[int], made: Mapping[int, Part]) -> Parts:
+        """Operations of one head as one part: that of `made`, or the only one of its head."""
+        of_node = [-1] * len(self.graph.nodes)
+        parts: list[Part] = []
+        place: dict[int, int] = {}
+        for node in self.shown:
+            i = node.index
+            if node.kind != "operation":
+                continue
+            if head[i] in place:
+                parts[place[head[i]]].size += 1
+            else:
+                place[head[i]] = len(parts)
+                own = made.get(head[i]) or Part(node.op, node.op, self.scopes[i], node.family)
+                parts.append(own)
+            of_node[i] = place[head[i]]
+        operands: list[dict[int, int]] = [{} for _ in parts]
+        leaves: dict[int, dict[int, int]] = {
+            node.index: defaultdict(int) for node in self.shown if node.kind != "operation"
+        }
+        for p, sources in zip(of_node, self.graph.operands, strict=True):
+            for source in sources if p >= 0 else ():
+                q = of_node[source]
+                if q < 0 and source in leaves:
+                    leaves[source][p] += 1
+                elif q not in (p, -1):
+                    operands[p][q] = operands[p].get(q, 0) + 1
+        return Parts(parts, operands, of_node, leaves)
 
     def _sums_folded(self) -> Parts:
         """Trees of additions, with the products that they add, as one part each; chains too."""
@@ -165,7 +203,6 @@ class _Fold:
         adds = [0] * len(nodes)
         products = [0] * len(nodes)
         squares = [0] * len(nodes)
-        groups = self.groups
         for node in reversed(nodes):
             i, op = node.index, node.op
             if node.family not in _FOLDABLE:
@@ -174,9 +211,8 @@ class _Fold:
             joins = (
                 above is not None
                 and not node.label
-                and node.scope is above.scope
+                and self.scopes[i] is self.scopes[above.index]
                 and above.family in _FOLDABLE
-                and (groups is None or groups.get(i) == groups.get(above.index))
             )
             if op in _SUMS or op in _CHAINS:
                 into = above if joins else None
@@ -194,95 +230,40 @@ class _Fold:
                 head[i] = head[above.index]
                 products[head[i]] += 1
                 squares[head[i]] += 1
-        titles: dict[int, tuple[str, str]] = {}
+        made: dict[int, Part] = {}
         for i, node in enumerate(nodes):
             h = head[i]
             if adds[h] < 2:
                 head[i] = i  # too short to be folded
             elif h == i:
                 terms = adds[h] + 1
+                title, loosely = _sum_title(terms, products[h], squares[h])
                 if node.op in _CHAINS:
-                    text = _CHAINS[node.op]
-                    titles[i] = (text.format(terms), text)
-                else:
-                    titles[i] = _sum_title(terms, products[h], squares[h])
-        return self._contracted_nodes(head, titles)
-
-    def _contracted_nodes(self, head: list[int], titles: dict[int, tuple[str, str]]) -> Parts:
-        graph, nodes, only = self.graph, self.graph.nodes, self.only
-        of_node = [-1] * len(nodes)
-        parts: list[Part] = []
-        place: dict[int, int] = {}
-        for node in nodes:
-            i = node.index
-            if node.kind != "operation" or (only is not None and i not in only):
-                continue
-            h = head[i]
-            if h in place:
-                of_node[i] = place[h]
-                parts[place[h]].size += 1
-                continue
-            of_node[i] = place[h] = len(parts)
-            scope = node.scope if self.groups is None else None
-            if h in titles:
-                title, loosely = titles[h]
-                part = Part(title, title, loosely, scope, "reduction")
-            else:
-                part = Part(node.op, node.op, node.op, scope, node.family)
-            parts.append(part)
-        operands: list[dict[int, int]] = [{} for _ in parts]
-        leaves: dict[int, dict[int, int]] = {}
-        for i, sources in enumerate(graph.operands):
-            p = of_node[i]
-            if p < 0:
-                continue
-            used = operands[p]
-            for source in sources:
-                q = of_node[source]
-                if q >= 0:
-                    if q != p:
-                        used[q] = used.get(q, 0) + 1
-                elif only is None or source in only:
-                    uses = leaves.setdefault(source, {})
-                    uses[p] = uses.get(p, 0) + 1
-        for node in self.shown:
-            if node.kind != "operation":
-                leaves.setdefault(node.index, {})
-        return Parts(parts, operands, of_node, leaves)
+                    loosely = _CHAINS[node.op]
+                    title = loosely.format(terms)
+                made[i] = Part(title, loosely, self.scopes[i], "reduction")
+        return self._parts(head, made)
 
     def _scopes_folded(self, parts: Parts, depth: int) -> Parts:
         """Each scope below the given depth as one part."""
         keys: list[Hashable] = []
-        scope_of: dict[Hashable, Part] = {}
-        member = [-1] * len(parts.parts)
-        if self.groups is not None:
-            for i, p in enumerate(parts.of_node):
-                if p >= 0:
-                    member[p] = i
+        made: dict[Hashable, Part] = {}
         for p, part in enumerate(parts.parts):
-            group = self.groups.get(member[p]) if self.groups is not None else None
-            if group is not None:
-                keys.append(("group", group))
-                scope_of[keys[-1]] = Part(group, group, group, None, "")
-                continue
-            folded = self.scopes.below(part.scope, depth)
-            if folded is None:
-                keys.append(p)
-            else:
-                keys.append(folded)
-                scope_of[folded] = Part(folded.name, folded.name, folded.name, folded.parent, "")
-        return contracted(parts, keys, scope_of)
+            around = self.chain(part.scope)
+            scope = around[depth] if len(around) > depth else None
+            if scope is not None and scope not in made:
+                made[scope] = Part(scope.name, scope.name, scope.parent, "")
+            keys.append(p if scope is None else scope)
+        return contracted(parts, keys, made)
 
     def _sliced(self, parts: Parts, order: Order, slices: int) -> Parts:
         """Slices of the computation, by the longest path to each part."""
         step = max(order.height, default=0) // slices + 1
-        keys: list[Hashable] = [height // step for height in order.height]
+        keys = [height // step for height in order.height]
         made: dict[Hashable, Part] = {}
-        for key in keys:
-            if key not in made:
-                assert isinstance(key, int)
-                title = f"steps {key * step + 1:,} to {(key + 1) * step:,}"
-                made[key] = Part(title, title, title, None, "")
+        for key in {*keys}:
+            title = f"steps {key * step + 1:,} to {(key + 1) * step:,}"
+            made[key] = Part(title, title, None, "")
         return contracted(parts, keys, made)
 
     # --- rolling up: which parts are alike ---
@@ -292,6 +273,7 @@ class _Fold:
 
     def _alike_rolled(self, parts: Parts, order: Order) -> Rolled:
         """Parts that do the same to the same kinds of things, in scopes that contain the same."""
+        path = cache(lambda scope: tuple(outer.name for outer in self.chain(scope)))
         number: dict[Hashable, int] = {}  # signatures as numbers, so that they don't grow
         signs = [0] * len(parts.parts)
         kinds: list[Counter[str]] = [Counter() for _ in parts.parts]
@@ -305,9 +287,9 @@ class _Fold:
             for q, count in parts.operands[p].items():
                 below[signs[q]] += count
             sign: Hashable = (
-                part.alike,
+                part.title,
                 part.size,
-                self.scopes.path(part.scope),
+                path(part.scope),
                 frozenset(below.items()),
                 frozenset(kinds[p].items()),
             )
@@ -317,9 +299,9 @@ class _Fold:
             if part.scope is not None:
                 contents.setdefault(part.scope, Counter())[signs[p]] += 1
         content_sign: dict[Scope, int] = {}
-        for scope in self.scopes.inner_first(contents):
-            found = contents.get(scope, Counter())
-            key = (scope.name, frozenset(found.items()))
+        every = {outer for scope in contents for outer in self.chain(scope)}
+        for scope in sorted(every, key=lambda scope: -len(self.chain(scope))):  # parents come last
+            key = (scope.name, frozenset(contents[scope].items()))
             content_sign[scope] = number.setdefault(key, len(number))
             if scope.parent is not None:
                 contents.setdefault(scope.parent, Counter())[content_sign[scope]] += 1
@@ -345,11 +327,11 @@ class _Fold:
             below: set[Hashable] = set(stems[p])
             for q in parts.operands[p]:
                 below |= made_of[q]
-            inside = set(self.scopes.chain(part.scope))
+            inside = set(self.chain(part.scope))
             for scope in inside:
                 entering.setdefault(scope, set()).update(stems[p])
             for q in parts.operands[p]:
-                for scope in inside.difference(self.scopes.chain(parts.parts[q].scope)):
+                for scope in inside.difference(self.chain(parts.parts[q].scope)):
                     entering[scope] |= made_of[q]
             if p in order.cyclic:
                 below.add(("cyclic", p))
@@ -368,10 +350,8 @@ class _Fold:
         """Parts of one kind that are equally far from the inputs, in scopes that begin there."""
         begin: dict[Scope, int] = {}
         for part, height in zip(parts.parts, order.height, strict=True):
-            scope = part.scope
-            while scope is not None and begin.get(scope, height + 1) > height:
-                begin[scope] = height
-                scope = scope.parent
+            for scope in self.chain(part.scope):
+                begin[scope] = min(height, begin.get(scope, height))
         keys: list[Hashable] = [
             (part.loosely, p if p in order.cyclic else height)
             for p, (part, height) in enumerate(zip(parts.parts, order.height, strict=True))
@@ -394,9 +374,9 @@ class _Fold:
         frame_of: dict[Scope, int] = {}
         known: dict[Hashable, int] = {}
         for part in parts.parts:
-            if part.scope is None or part.scope in frame_of:
-                continue
-            for scope in self.scopes.outer_first(part.scope, frame_of):
+            for scope in self.chain(part.scope):
+                if scope in frame_of:
+                    continue
                 parent = None if scope.parent is None else frame_of[scope.parent]
                 key = (parent, scope.name, sign(scope))
                 if key in known:

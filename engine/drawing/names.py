@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from engine.modes import Scope
@@ -53,6 +54,15 @@ def numbered(scope: Scope) -> str:
     return f"{scope.name} {place}" if len(alike) > 1 and place else scope.name
 
 
+def chain(scope: Scope | None) -> tuple[Scope, ...]:
+    """The scopes from the outermost one to this one."""
+    found: list[Scope] = []
+    while scope is not None:
+        found.append(scope)
+        scope = scope.parent
+    return tuple(reversed(found))
+
+
 def _owner(scope: Scope | None) -> Any:
     return None if scope is None or scope.owner is None else scope.owner()
 
@@ -63,13 +73,8 @@ def _parts(scope: Scope | None) -> list[tuple[str, Any]]:
 
 def _owners(values: Sequence[Value]) -> Iterator[Any]:
     """The modules that compute, each once, where it is done."""
-    owners: dict[int, Any] = {}
-    for value in values:
-        owner = _owner(value.scope)
-        if value.op is not None and owner is not None:
-            owners.pop(id(owner), None)
-            owners[id(owner)] = owner
-    return iter(owners.values())
+    found = [_owner(value.scope) for value in reversed(values) if value.op is not None]
+    return reversed({id(owner): owner for owner in found if owner is not None}.values())
 
 
 def _parameters(owner: Any) -> dict[Value, str]:
@@ -95,13 +100,13 @@ def _places(name: str, item: Any, at: tuple[int, ...]) -> dict[Value, str]:
 def _outputs(values: Sequence[Value]) -> Iterator[tuple[Value, str]]:
     """What leaves a unit, or the outermost module, if it is one number; in their order."""
     leaving: dict[tuple[bool, Scope], dict[Value, None]] = {}
-    inside: dict[Scope | None, tuple[Scope, ...]] = {None: ()}
+    modules = cache(lambda scope: [own for own in chain(scope) if own.owner is not None])
     uses = [(a, v.scope) for v in values if v.op is not None for a, _ in v._operands()]
     used = {a for a, _ in uses}
     uses += [(v, None) for v in values if v not in used]
     for value, user in uses:
         if value is not None and value.op is not None:
-            of, around = _modules(value.scope, inside), _modules(user, inside)
+            of, around = modules(value.scope), modules(user)
             for scope in of[:1] + of[-1:]:
                 if scope not in around:
                     leaving.setdefault((scope is not of[0], scope), {})[value] = None
@@ -109,20 +114,6 @@ def _outputs(values: Sequence[Value]) -> Iterator[tuple[Value, str]]:
         unit = _unit(scope) if within else ""
         if len(found) == 1 and unit is not None:
             yield next(iter(found)), f"h{unit}".translate(_SUBSCRIPTS) if within else "y"
-
-
-def _modules(
-    scope: Scope | None, known: dict[Scope | None, tuple[Scope, ...]]
-) -> tuple[Scope, ...]:
-    """The scopes of modules around, from the outermost one to this one."""
-    new: list[Scope] = []
-    while scope is not None and scope not in known:
-        new.append(scope)
-        scope = scope.parent
-    chain = known[scope]
-    for inner in reversed(new):
-        chain = known[inner] = (*chain, inner) if inner.owner is not None else chain
-    return chain
 
 
 def _unit(scope: Scope) -> str | None:

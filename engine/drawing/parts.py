@@ -7,10 +7,11 @@ and not for every step.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.graph import Graph, Node
+from engine.graph import Node
 from engine.modes import Scope
 
 
@@ -19,8 +20,7 @@ class Part:
     """Operations that are drawn as one box, as long as nothing is rolled up or folded further."""
 
     title: str
-    alike: str  # parts of one `alike` may be rolled up where they do the same
-    loosely: str  # … or nearly the same
+    loosely: str  # parts of one title may be rolled up where they do the same, else of one of these
     scope: Scope | None
     family: str
     size: int = 1
@@ -45,7 +45,7 @@ class Rolled:
     frames: list[tuple[Scope, int | None, int]]  # one of them, parent, how many are alike
 
 
-def contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]) -> Parts:
+def contracted(parts: Parts, keys: Sequence[Hashable], made: Mapping[Hashable, Part]) -> Parts:
     """Parts of one key as one part: that of `made`, or the only one of its key."""
     place: dict[Hashable, int] = {}
     new: list[Part] = []
@@ -56,8 +56,7 @@ def contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]
         else:
             place[key] = len(new)
             like = made.get(key, part)
-            fields = (like.title, like.alike, like.loosely, like.scope, like.family)
-            new.append(Part(*fields, size=part.size))
+            new.append(Part(like.title, like.loosely, like.scope, like.family, part.size))
         at.append(place[key])
     operands: list[dict[int, int]] = [{} for _ in new]
     for p, sources in enumerate(parts.operands):
@@ -66,9 +65,9 @@ def contracted(parts: Parts, keys: list[Hashable], made: Mapping[Hashable, Part]
                 operands[at[p]][at[q]] = operands[at[p]].get(at[q], 0) + count
     leaves: dict[int, dict[int, int]] = {}
     for leaf, uses in parts.leaves.items():
-        found = leaves[leaf] = dict[int, int]()
+        leaves[leaf] = defaultdict(int)
         for p, count in uses.items():
-            found[at[p]] = found.get(at[p], 0) + count
+            leaves[leaf][at[p]] += count
     return Parts(new, operands, [p if p < 0 else at[p] for p in parts.of_node], leaves)
 
 
@@ -98,49 +97,6 @@ class Order:
                     self.order.append(user)
         self.cyclic = set(range(count)).difference(self.order)
         self.order += sorted(self.cyclic)
-
-
-class Scopes:
-    """The scopes of a graph: how deep each is, and what encloses it."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._chains: dict[Scope | None, tuple[Scope, ...]] = {None: ()}
-        self._paths: dict[Scope | None, tuple[str, ...]] = {None: ()}
-        for node in graph.nodes:
-            if node.scope not in self._chains:
-                self.chain(node.scope)
-        self.deepest = max(map(len, self._chains.values()))
-
-    def chain(self, scope: Scope | None) -> tuple[Scope, ...]:
-        """The scopes from the outermost one to this one."""
-        new: list[Scope] = []
-        while scope is not None and scope not in self._chains:
-            new.append(scope)
-            scope = scope.parent
-        chain = self._chains[scope]
-        for inner in reversed(new):
-            chain = self._chains[inner] = (*chain, inner)
-        return chain
-
-    def path(self, scope: Scope | None) -> tuple[str, ...]:
-        """The names of these."""
-        if scope not in self._paths:
-            self._paths[scope] = tuple(outer.name for outer in self.chain(scope))
-        return self._paths[scope]
-
-    def below(self, scope: Scope | None, depth: int) -> Scope | None:
-        """The outermost scope around this one that is deeper than that many levels."""
-        chain = self.chain(scope)
-        return chain[depth] if len(chain) > depth else None
-
-    def inner_first(self, scopes: Collection[Scope]) -> list[Scope]:
-        """These scopes and all around them, each before its parent."""
-        every = {outer for scope in scopes for outer in self.chain(scope)}
-        return sorted(every, key=lambda scope: -len(self.chain(scope)))
-
-    def outer_first(self, scope: Scope | None, known: Mapping[Scope, int]) -> list[Scope]:
-        """This scope and those around it that are not known, each after its parent."""
-        return [outer for outer in self.chain(scope) if outer not in known]
 
 
 def stem(node: Node) -> str:
