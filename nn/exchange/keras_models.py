@@ -1,7 +1,8 @@
-"""Keras's models, read from .keras and .h5 files, by h5py alone, or from the objects.
+"""Keras's models, read from .keras and .h5 files, by h5py alone, or from the objects; and written.
 
 Each says its layers in JSON, and has their arrays under names that are not the same in the three:
-what finds a layer's arrays is a function of the layer's place.
+what finds a layer's arrays is a function of the layer's place. Written are files of Keras 3:
+.keras, a whole model, and .weights.h5, the numbers alone for a model of the same layers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from engine.files import write_whole
+from nn import layers
 from nn.containers import Sequential
 from nn.convolutions import AvgPool1d, AvgPool2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from nn.exchange.parts import (
@@ -31,6 +34,8 @@ from nn.exchange.parts import (
     normalized,
     package,
     row,
+    unwritable,
+    zipped,
 )
 from nn.layers import Flatten, Linear, LogSoftmax, Softmax
 from nn.module import Module
@@ -196,17 +201,14 @@ def _layer(path: File, layer: Any, weights: Weights, place: Place) -> list[Modul
     if kind == "Activation":
         return _activation(path, name, config["activation"])
     if kind in _PLAIN:
-        ours, arguments, usual = _PLAIN[kind](config)
+        ours, names, usual = _PLAIN[kind]
         if any(config.get(key, value) != value for key, value in usual.items()):
-            reason = f"nn's {ours} is as with {usual} alone"
-            raise ReadError(path, name, reason)
+            raise ReadError(path, name, f"nn's {ours} is as with {usual} alone")
+        if kind == "LeakyReLU" and "alpha" in config:  # as Keras 2 calls it
+            config = {"negative_slope": config["alpha"], **config}
+        arguments = {own: config[key] for key, own in names.items()}
         return [made(path, name, ours, {}, **arguments)]
     raise ReadError(path, name, f"nn has no layer for a {kind}")
-
-
-def _slope(config: Any) -> float:
-    """Of a LeakyReLU or an ELU: Keras 2 calls the one's alpha, too."""
-    return config["negative_slope"] if "negative_slope" in config else config["alpha"]  # type: ignore[no-any-return]
 
 
 def _convolution(path: File, layer: Any, kernel: Array, bias: Array | None) -> Module:
@@ -224,29 +226,20 @@ def _convolution(path: File, layer: Any, kernel: Array, bias: Array | None) -> M
     )
 
 
-# Of a layer without arrays: ours, its arguments, and what others must be as here.
-_Plain: TypeAlias = Callable[[Any], tuple[str, dict[str, Any], dict[str, Any]]]
-
-
-def _pooling(ours: str) -> _Plain:
-    return lambda config: (
-        ours,
-        {"kernel_size": config["pool_size"], "stride": config["strides"]},
-        {"padding": "valid", "data_format": "channels_last"},
-    )
-
-
-_PLAIN: dict[str, _Plain] = {
-    "AveragePooling1D": _pooling("AvgPool1d"),
-    "AveragePooling2D": _pooling("AvgPool2d"),
-    "Dropout": lambda config: ("Dropout", {"p": config["rate"]}, {}),
-    "ELU": lambda config: ("ELU", {"alpha": config["alpha"]}, {}),
-    "Flatten": lambda config: ("Flatten", {}, {}),
-    "LeakyReLU": lambda config: ("LeakyReLU", {"negative_slope": _slope(config)}, {}),
-    "MaxPooling1D": _pooling("MaxPool1d"),
-    "MaxPooling2D": _pooling("MaxPool2d"),
-    "ReLU": lambda config: ("ReLU", {}, {"max_value": None, "negative_slope": 0, "threshold": 0}),
-    "Softmax": lambda config: ("Softmax", {}, {"axis": -1}),
+_WINDOWS = {"pool_size": "kernel_size", "strides": "stride"}
+_WHOLE = {"padding": "valid", "data_format": "channels_last"}
+# Of a layer without arrays: ours, what Keras calls its arguments, and what others must be as here.
+_PLAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    "AveragePooling1D": ("AvgPool1d", _WINDOWS, _WHOLE),
+    "AveragePooling2D": ("AvgPool2d", _WINDOWS, _WHOLE),
+    "Dropout": ("Dropout", {"rate": "p"}, {}),
+    "ELU": ("ELU", {"alpha": "alpha"}, {}),
+    "Flatten": ("Flatten", {}, {}),
+    "LeakyReLU": ("LeakyReLU", {"negative_slope": "negative_slope"}, {}),
+    "MaxPooling1D": ("MaxPool1d", _WINDOWS, _WHOLE),
+    "MaxPooling2D": ("MaxPool2d", _WINDOWS, _WHOLE),
+    "ReLU": ("ReLU", {}, {"max_value": None, "negative_slope": 0, "threshold": 0}),
+    "Softmax": ("Softmax", {}, {"axis": -1}),
 }
 
 
@@ -365,3 +358,90 @@ def _sources(item: Any) -> Iterator[tuple[str, int]]:
     elif isinstance(item, list):
         for part in item:
             yield from _sources(part)
+
+
+# --- writing --------------------------------------------------------------------------------
+
+_WRITTEN = (layers.Dropout, layers.ELU, layers.Flatten, layers.LeakyReLU)  # by the table above
+_FUNCTIONS: dict[type[Module], str] = {
+    layers.GELU: "gelu",
+    layers.LogSoftmax: "log_softmax",
+    layers.ReLU: "relu",
+    layers.SELU: "selu",
+    layers.SiLU: "silu",
+    layers.Sigmoid: "sigmoid",
+    layers.Softmax: "softmax",
+    layers.Softplus: "softplus",  # with the usual settings: Keras has no others
+    layers.Tanh: "tanh",
+}
+
+
+def write(model: Module, path: Path, dtype: Any) -> None:
+    """Write a network to a .keras or .weights.h5 file, whose layers work in float64 or float32.
+
+    Raises ValueError for another name and for a layer that can't be written, with its name; OSError
+    where the file can't be written, and ImportError with what to install.
+    """
+    if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+        raise ValueError(f"{path} is written as .keras, or as .weights.h5 for the numbers alone")
+    configs, arrays = _told(model, np.dtype(dtype))
+    weights = _hdf5(arrays)
+    if path.suffix == ".keras":
+        told = {"module": "keras", "class_name": "Sequential", "registered_name": None}
+        files = {
+            "metadata.json": json.dumps({"keras_version": "3.0.0"}).encode(),
+            "config.json": json.dumps(
+                {**told, "config": {"name": "net", "layers": configs}}
+            ).encode(),
+            "model.weights.h5": weights,
+        }
+        weights = zipped(files)
+    write_whole(path, weights)
+
+
+def _told(model: Module, dtype: np.dtype[Any]) -> tuple[list[dict[str, Any]], dict[str, Array]]:
+    """What the config says of each layer, and all arrays by their places in the weights."""
+    configs: list[dict[str, Any]] = []
+    arrays: dict[str, Array] = {}
+    for name, layer in row(model):
+        if type(layer) is layers.Identity:
+            continue
+        if isinstance(layer, layers.Softplus) and (layer.beta != 1.0 or layer.threshold < 20.0):
+            raise unwritable(name, layer, "a file of Keras")
+        if type(layer) is layers.Linear:
+            count = sum(told["class_name"] == "Dense" for told in configs)
+            group = f"layers/dense_{count}" if count else "layers/dense"
+            state = layer.state_dict()
+            arrays[f"{group}/vars/0"] = state["weight"].T.astype(dtype)
+            if "bias" in state:
+                arrays[f"{group}/vars/1"] = state["bias"].astype(dtype)
+            if not count:
+                shape = {"batch_shape": [None, layer.in_features]}
+                configs.insert(0, _written("InputLayer", "input", dtype, shape))
+            config: dict[str, Any] = {"units": layer.out_features, "use_bias": "bias" in state}
+            config["activation"] = "linear"
+            told = _written("Dense", name, dtype, config)
+            told["build_config"] = {"input_shape": [None, layer.in_features]}
+        elif type(layer) in _WRITTEN:
+            kind = type(layer).__name__
+            config = {key: getattr(layer, own) for key, own in _PLAIN[kind][1].items()}
+            told = _written(kind, name, dtype, config)
+        elif type(layer) in _FUNCTIONS:
+            told = _written("Activation", name, dtype, {"activation": _FUNCTIONS[type(layer)]})
+        else:
+            raise unwritable(name, layer, "a file of Keras")
+        configs.append(told)
+    return configs, arrays
+
+
+def _written(kind: str, name: str, dtype: np.dtype[Any], config: dict[str, Any]) -> dict[str, Any]:
+    config = {"name": f"layer_{name}".replace(".", "_"), "dtype": dtype.name, **config}
+    return {"module": "keras.layers", "class_name": kind, "config": config, "registered_name": None}
+
+
+def _hdf5(arrays: dict[str, Array]) -> bytes:
+    content = BytesIO()
+    with package("h5py").File(content, "w") as file:
+        for place, array in arrays.items():
+            file[place] = array
+    return content.getvalue()

@@ -72,15 +72,19 @@ class _Graph:
 
     def parameters(self, layer: Module) -> list[str]:
         """The names of the tensors of a layer's parameters; tied ones have one."""
-        arrays = layer.state_dict()
-        return [self.parameter(item, name, arrays[name]) for name, item in layer.named_parameters()]
+        arrays, found = layer.state_dict(), []
+        for name, item in layer.named_parameters():
+            key = (arrays[name].shape, *values_of(item))
+            if key not in self.known:
+                self.known[key] = self.tensor(arrays[name], name)
+            found.append(self.known[key])
+        return found
 
-    def parameter(self, item: Any, name: str, array: Array) -> str:
-        """The name of the tensor of one parameter."""
-        key = (array.shape, *values_of(item))
-        if key not in self.known:
-            self.known[key] = self.tensor(array, name)
-        return self.known[key]
+    def need_float32(self, layer: Module, missing: str) -> None:
+        """Raise ValueError in float64, where onnxruntime has something `missing`."""
+        if self.dtype == np.float64:
+            told = f"ONNX in float64, in which onnxruntime has {missing}; float32 will do"
+            raise unwritable(self.name, layer, told)
 
     def file(self, y: str) -> bytes:
         """The whole file, in which y is the output."""
@@ -116,9 +120,8 @@ def _layer_norm(graph: _Graph, layer: LayerNorm, x: str) -> str:
 
 def _sliding(graph: _Graph, layer: Any) -> dict[str, Any]:
     """The attributes of windows that slide."""
-    if graph.dtype == np.float64 and not isinstance(layer, MaxPool1d | MaxPool2d):
-        told = "ONNX in float64, in which onnxruntime has none; float32 will do"
-        raise unwritable(graph.name, layer, told)
+    if not isinstance(layer, MaxPool1d | MaxPool2d):
+        graph.need_float32(layer, "none")
     names = {"kernel_size": "kernel_shape", "stride": "strides", "dilation": "dilations"}
     names |= {} if isinstance(layer.padding, str) else {"padding": "pads"}
     found = {name: getattr(layer, own, 1) for own, name in names.items()}
@@ -138,16 +141,13 @@ def _conv(graph: _Graph, layer: Any, x: str) -> str:
     return graph("Conv", x, *names, group=layer.groups, **windows)
 
 
-def _max_pool(graph: _Graph, layer: Any, x: str) -> str:
-    graph.shapes += [[None] * (layer.dims + 1)] * (not graph.shapes)
-    return graph("MaxPool", x, ceil_mode=int(layer.ceil_mode), **_sliding(graph, layer))
-
-
-def _avg_pool(graph: _Graph, layer: Any, x: str) -> str:
-    if layer.ceil_mode or layer.divisor_override:
-        raise unwritable(graph.name, layer, "ONNX, where a mean is of the whole window")
+def _pool(graph: _Graph, layer: Any, x: str) -> str:
     graph.shapes += [[None] * (layer.dims + 1)] * (not graph.shapes)
     windows = _sliding(graph, layer)
+    if isinstance(layer, MaxPool1d | MaxPool2d):
+        return graph("MaxPool", x, ceil_mode=int(layer.ceil_mode), **windows)
+    if layer.ceil_mode or layer.divisor_override:
+        raise unwritable(graph.name, layer, "ONNX, where a mean is of the whole window")
     return graph("AveragePool", x, count_include_pad=int(layer.count_include_pad), **windows)
 
 
@@ -157,9 +157,7 @@ def _flatten(graph: _Graph, layer: layers.Flatten, x: str) -> str:
 
 
 def _gelu(graph: _Graph, layer: layers.GELU, x: str) -> str:
-    if graph.dtype == np.float64:
-        told = "ONNX in float64, in which onnxruntime has no erf; float32 will do"
-        raise unwritable(graph.name, layer, told)
+    graph.need_float32(layer, "no erf")
     return graph("Gelu", x)
 
 
@@ -213,9 +211,8 @@ _LAYERS: dict[type[Module], Callable[[_Graph, Any, str], str]] = {
     layers.ELU: _elu,
     layers.GELU: _gelu,
     layers.SELU: _selu,
-    **dict.fromkeys([AvgPool1d, AvgPool2d], _avg_pool),
+    **dict.fromkeys([AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d], _pool),
     **dict.fromkeys([Conv1d, Conv2d], _conv),
-    **dict.fromkeys([MaxPool1d, MaxPool2d], _max_pool),
     layers.Dropout: _nothing,  # as in evaluation mode
     layers.Flatten: _flatten,
     layers.Identity: _nothing,

@@ -25,8 +25,8 @@ _OBJECTS = {
 }
 # By the end of a file's name: the module that writes it.
 _WRITERS = {
-    ".h5": "keras_writing",
-    ".keras": "keras_writing",
+    ".h5": "keras_models",
+    ".keras": "keras_models",
     ".onnx": "onnx_writing",
     ".pt": "torch_files",
     ".pth": "torch_files",
