@@ -19,6 +19,7 @@ from engine.drawing.names import short_names
 from engine.drawing.picture import Arrow, Box, Cluster, Key, Picture, Row
 from engine.drawing.player import Player, step_through
 from engine.drawing.render import Drawing
+from engine.errors import whole
 from engine.graph import Graph
 from engine.value import Value
 
@@ -69,21 +70,22 @@ def draw_graph(
     if color not in (None, *paint.COLOURS):
         raise ValueError(f"color is one of {', '.join(paint.COLOURS)}, or None, not {color!r}")
     for name, number, least in (("depth", depth, 0), ("limit", limit, 1), ("radius", radius, 0)):
-        if number is not None and (not isinstance(number, int) or number < least):
-            raise ValueError(f"{name} is a whole number from {least} on, not {number!r}")
+        if number is not None:
+            whole(name, number, least)
     graph = Graph(*roots)
+    places = index_of(graph, roots)
     centre: list[int] = []
-    only = None
-    if around is not None:
-        centre = _centre(graph, roots, _values(around, "around"))
-        only = neighbours(graph, centre, radius)
+    for value in () if around is None else _values(around, "around"):
+        if value not in places:
+            raise ValueError(f"around={value!r} is not in the graph of what is drawn")
+        centre.append(places[value])
+    only = None if around is None else neighbours(graph, centre, radius)
     if folding is None:
         picture = fold(graph, depth=depth, limit=limit, only=only)
     elif depth is None and only is None:
         picture = folding(graph, roots, limit)
     else:
         raise ValueError("depth= and around= are about scopes and nodes: leave them out, or fold=")
-    places = index_of(graph, roots)
     names = short_names(list(places))
     picture = paint.with_names(picture, {places[value]: name for value, name in names.items()})
     if only is not None:
@@ -126,14 +128,6 @@ def _values(given: Value | Sequence[Value], name: str) -> tuple[Value, ...]:
                 f"{name} takes a Value, or a list of them, not a {type(value).__name__}{advice}"
             )
     return values
-
-
-def _centre(graph: Graph, roots: Sequence[Value], around: Sequence[Value]) -> list[int]:
-    places = index_of(graph, roots)
-    for value in around:
-        if value not in places:
-            raise ValueError(f"around={value!r} is not in the graph of what is drawn")
-    return [places[value] for value in around]
 
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from engine.drawing.names import numbered
 from engine.drawing.parts import Part, Parts, Rolled, stem
@@ -69,7 +70,7 @@ def assembled(
     boxes, ids = writer.boxes(shown, keys)
     arrows = _arrows(graph, keys, ids, aggregated=bool(caption))
     if len(shown) < len(graph.nodes):
-        boxes, arrows = _with_rest(graph, keys, ids, boxes, arrows)
+        _add_rest(graph, keys, ids, boxes, arrows)
     counts: Counter[int] = Counter()
     for box in boxes:
         frame = None if box.cluster is None else int(box.cluster[1:])
@@ -170,38 +171,39 @@ class _Writer:
         if parameters:
             rows.append(Row("parameters", parameters))
         labels = {node.label for node in outputs}
-        return Box(
-            id=f"g{inside[-1]}",
-            kind="fold",
+        return self._folded(
+            inside,
             title=self._title(part, operations),
             label=labels.pop() if len(labels) == 1 else "",
             rows=tuple(rows),
-            count=len(inside),
             operations=len(operations),
             repeats=repeats,
             cluster=self._cluster(part),
             family=part.family,
-            is_root=any(node.index in self.roots for node in operations),
-            members=tuple(inside),
             outputs=tuple(node.index for node in outputs),
-            detail=_contents(found),
         )
 
     def _leaves(self, inside: list[int]) -> Box:
         """Leaves that are alike."""
         found = [self.nodes[i] for i in inside]
         names = {stem(node) or "leaves" for node in found}
+        return self._folded(
+            inside,
+            title=names.pop() if len(names) == 1 else "leaves",
+            rows=tuple(self._rows(found)),
+            repeats=len(inside),
+            cluster=self._frame(found[0]),
+        )
+
+    def _folded(self, inside: list[int], **told: Any) -> Box:
         return Box(
             id=f"g{inside[-1]}",
             kind="fold",
-            title=names.pop() if len(names) == 1 else "leaves",
-            rows=tuple(self._rows(found)),
             count=len(inside),
-            repeats=len(inside),
-            cluster=self._frame(found[0]),
-            is_root=inside[0] in self.roots,
+            is_root=not self.roots.isdisjoint(inside),
             members=tuple(inside),
-            detail=_contents(found),
+            detail=_contents([self.nodes[i] for i in inside]),
+            **told,
         )
 
     def _rows(self, nodes: Sequence[Node]) -> list[Row]:
@@ -272,31 +274,27 @@ def _arrows(
     ]
 
 
-def _with_rest(
+def _add_rest(
     graph: Graph,
     keys: list[Hashable],
     ids: dict[Hashable, str],
     boxes: list[Box],
     arrows: list[Arrow],
-) -> tuple[list[Box], list[Arrow]]:
-    """Boxes and arrows with an ellipsis wherever a part of a graph is cut off from the rest."""
-    before: Counter[Hashable] = Counter()
-    behind: Counter[Hashable] = Counter()
+) -> None:
+    """Add an ellipsis wherever a part of a graph is cut off from the rest."""
+    cut: Counter[tuple[str, Hashable]] = Counter()  # by what is before a box, or uses it
     for i, sources in enumerate(graph.operands):
         for source in sources:
             if keys[source] is None and keys[i] is not None:
-                before[keys[i]] += 1
+                cut["b", keys[i]] += 1
             elif keys[i] is None and keys[source] is not None:
-                behind[keys[source]] += 1
+                cut["u", keys[source]] += 1
     cluster = {box.id: box.cluster for box in boxes}
-    boxes, arrows = list(boxes), list(arrows)
-    for sign, cut in (("b", before), ("u", behind)):
-        for key, count in cut.items():
-            name, at = f"{sign}_{ids[key]}", ids[key]
-            detail = f"{count:,} edges, not shown"
-            boxes.append(Box(name, "more", "…", count=0, cluster=cluster[at], detail=detail))
-            arrows.append(Arrow(name, at, count) if sign == "b" else Arrow(at, name, count))
-    return boxes, arrows
+    for (sign, key), count in sorted(cut.items(), key=lambda item: item[0][0]):
+        name, at = f"{sign}_{ids[key]}", ids[key]
+        detail = f"{count:,} edges, not shown"
+        boxes.append(Box(name, "more", "…", count=0, cluster=cluster[at], detail=detail))
+        arrows.append(Arrow(name, at, count) if sign == "b" else Arrow(at, name, count))
 
 
 def _is_named(node: Node) -> bool:

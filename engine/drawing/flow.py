@@ -22,10 +22,6 @@ class Flow:
     partials: tuple[tuple[float, ...], ...]
     passed: tuple[tuple[float, ...], ...]
 
-    def along(self, target: int, operand: int) -> float:
-        """What passes back along an edge."""
-        return self.passed[target][operand]
-
 
 def index_of(graph: Graph, roots: Sequence[Value]) -> dict[Value, int]:
     """The index of each Value in the snapshot of its graph."""
@@ -74,7 +70,7 @@ def strongest_path(graph: Graph, flow: Flow) -> list[tuple[int, int]]:
         i = root
         while graph.operands[i] and i not in seen:
             seen.add(i)
-            passed = [abs(flow.along(i, k)) for k in range(len(graph.operands[i]))]
+            passed = [abs(g) for g in flow.passed[i]]
             k = max(range(len(passed)), key=lambda k: (passed[k], best[graph.operands[i][k]]))
             if not passed[k] > 0.0:
                 break

@@ -78,27 +78,23 @@ def written(op: Op, *operands: Term | float) -> Term:
     """
     terms = [x if isinstance(x, Term) else Term(number_text(x), x) for x in operands]
     value = op.forward(*[t.value for t in terms]) if op.forward is not None else math.nan
-    return Term(*_text(op, terms, value))
-
-
-def _text(op: Op, terms: Sequence[Term], value: float) -> tuple[str, float, int]:
     label = op.label
     if op.arity == 2 and not any(c.isalnum() for c in label):
         strength = _STRENGTHS.get(label, _COMPARED)
         left = terms[0].within(strength + (strength == _POWER), first=strength < _POWER)
         right = terms[1].within(strength + (label != "+"))
-        return f"{left} {sign(label)} {right}", value, strength
+        return Term(f"{left} {sign(label)} {right}", value, strength)
     if op.arity == 1:
         x = terms[0]
         if op is TABLE["neg"]:
-            return f"\N{MINUS SIGN}{x.within(_PRODUCT)}", value, _PRODUCT
+            return Term(f"\N{MINUS SIGN}{x.within(_PRODUCT)}", value, _PRODUCT)
         if op is TABLE["square"]:
-            return f"{x.within(ATOM)}²", value, _POWER
+            return Term(f"{x.within(ATOM)}²", value, _POWER)
         if op is TABLE["reciprocal"]:
-            return f"1 / {x.within(_POWER)}", value, _PRODUCT
+            return Term(f"1 / {x.within(_POWER)}", value, _PRODUCT)
         if op is TABLE["identity"]:
-            return x.text, value, x.strength
-    return f"{label}({', '.join(t.text for t in terms)})", value, ATOM
+            return Term(x.text, value, x.strength)
+    return Term(f"{label}({', '.join(t.text for t in terms)})", value)
 
 
 def _chosen(condition: Term | float, x: Term | float, y: Term | float) -> Term | float:

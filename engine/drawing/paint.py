@@ -65,7 +65,7 @@ def by_number(picture: Picture, graph: Graph, flow: Flow | None) -> Picture:
     passing = [
         _typical(
             [
-                flow.along(i, k) if flow is not None else numbers[graph.operands[i][k]]
+                flow.passed[i][k] if flow is not None else numbers[graph.operands[i][k]]
                 for i, k in edges
             ]
         )
@@ -111,9 +111,8 @@ def with_path(picture: Picture, graph: Graph, flow: Flow) -> Picture:
     text = "where most of the gradient passes"
     if path:
         leaf, user = path[-1]
-        passed = max(
-            (flow.along(user, k) for k, i in enumerate(graph.operands[user]) if i == leaf), key=abs
-        )
+        edges = zip(graph.operands[user], flow.passed[user], strict=True)
+        passed = max((g for i, g in edges if i == leaf), key=abs)
         label = graph.nodes[leaf].label
         text += f": {number_text(passed)} at its end" + (f", {label}" if label else "")
     else:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
 from engine.drawing.svg import drawn, page_of, still_of
-from engine.drawing.theme import THEMES, Theme
+from engine.drawing.theme import THEMES
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError, one_of
 from engine.files import check_folder_of, with_ending, write_whole
@@ -54,6 +54,7 @@ class Drawing(Shown):
         self.picture = picture
         self.rankdir = rankdir
         self.theme = theme
+        self._colours = THEMES["light" if theme == "auto" else theme]
         self.format = format
 
     @functools.cached_property
@@ -75,10 +76,6 @@ class Drawing(Shown):
         import graphviz
 
         return graphviz.Source(self.source, format="svg")
-
-    @property
-    def _colours(self) -> Theme:
-        return THEMES["light" if self.theme == "auto" else self.theme]
 
     def __repr__(self) -> str:
         return f"Drawing({self.picture!r}; print it, or see .save(path), .source)"

@@ -23,19 +23,12 @@ _ROW, _PAD, _GAP = 17.0, 9.0, 7.0
 _FORMULA = 50  # characters of a sum that is written in its box
 
 
-class _Badge(NamedTuple):
-    """The sign of an operation, to the left of its box."""
-
-    text: str
-    width: float
-
-
 class _Shape(NamedTuple):
     """A box as it is drawn: its texts, and how much room they take."""
 
     name: str
     is_made: bool  # whether the name is v1, v2, …, which nobody gave
-    badge: _Badge | None
+    badge: tuple[str, float] | None  # the sign of an operation, left of its box, and its width
     rows: list[tuple[str, str, str]]  # class, key, number
     width: float
     height: float
@@ -43,7 +36,7 @@ class _Shape(NamedTuple):
     @property
     def whole(self) -> float:
         """The width with the sign."""
-        return self.width + (self.badge.width + _GAP if self.badge else 0.0)
+        return self.width + (self.badge[1] + _GAP if self.badge else 0.0)
 
 
 def draw_stage(scenes: Scenes) -> tuple[float, float, str]:
@@ -85,7 +78,7 @@ def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
         name, is_made = walk.names[inside[-1]], not walk.values[inside[-1]].label.strip()
         if box.kind == "operation":
             text = _cut(sign(in_line(box.title)), 16)
-            badge = _Badge(text, max(26.0, _width(text) + 14))
+            badge = (text, max(26.0, _width(text) + 14))
     name = _cut(name, _FORMULA + 12)
     numbers = max(_width(text) for text in (data, "−0.0000", *grads))
     widest = max(_width(name), 34 + numbers)
@@ -105,15 +98,14 @@ def _box(box: Box, shape: _Shape, centre: tuple[float, float], *, is_leaf: bool)
     parts = [f"{head}<title>{_tooltip(box)}</title>"]
     x = 0.0
     if shape.badge is not None:
-        middle = shape.height / 2
+        (text, width), middle = shape.badge, shape.height / 2
         parts.append(
             f'<rect class="gl-sign" x="0" y="{middle - 13:.1f}" '
             f'style="--fill: var(--{box.family}); --edge: var(--{box.family}-line)" '
-            f'width="{shape.badge.width:.1f}" height="26" rx="13"/><text class="gl-op" '
-            f'x="{shape.badge.width / 2:.1f}" y="{middle + 4.5:.1f}">'
-            f"{html.escape(shape.badge.text)}</text>"
+            f'width="{width:.1f}" height="26" rx="13"/><text class="gl-op" '
+            f'x="{width / 2:.1f}" y="{middle + 4.5:.1f}">{html.escape(text)}</text>'
         )
-        x = shape.badge.width + _GAP
+        x = width + _GAP
     parts.append(
         f'<rect class="gl-body" x="{x:.1f}" y="0" width="{shape.width:.1f}" '
         f'height="{shape.height:.1f}" rx="7"/><text class="gl-name{" gl-made" * shape.is_made}" '
@@ -150,9 +142,8 @@ def _arrow(arrow: Arrow, curve: Sequence[tuple[float, float]]) -> str:
 
 def _note_place(curve: Sequence[tuple[float, float]]) -> str:
     """An empty text at the middle of an arrow, for what flows back along it."""
-    k = len(curve) // 6 * 3  # the first point of a cubic in the middle
+    k = (len(curve) - 1) // 6 * 3  # the first point of a cubic in the middle
     if (len(curve) - 1) // 3 % 2:  # an odd number of pieces: the middle of the middle one
-        k = (len(curve) - 1) // 6 * 3
         p = curve[k : k + 4]
         x, y = ((p[0][i] + 3 * p[1][i] + 3 * p[2][i] + p[3][i]) / 8 for i in (0, 1))
     else:

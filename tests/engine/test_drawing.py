@@ -191,8 +191,8 @@ def test_options_are_checked() -> None:
     for options, message in (
         ({"color": "red"}, "value, gradient, derivative"),
         ({"theme": "blue"}, '"auto", "light" or "dark"'),
-        ({"depth": -1}, "depth is a whole number from 0 on"),
-        ({"limit": 0}, "limit is a whole number from 1 on"),
+        ({"depth": -1}, "depth is a whole number of at least 0"),
+        ({"limit": 0}, "limit is a whole number of at least 1"),
         ({"radius": 1.5}, "radius is a whole number"),
         ({"around": Value(2.0)}, "not in the graph"),
     ):
