@@ -92,8 +92,8 @@ def by_derivative(picture: Picture, graph: Graph, flow: Flow) -> Picture:
     for arrow, partials in zip(picture.arrows, found, strict=True):
         if partials:
             text, typical = row_text(row_of("", partials)), _typical(partials)
-            told = {"label": text if few else "", "detail": f"local derivative {text}"}
-            arrow = _weighted(replace(arrow, shade=scale.shade(typical), **told), typical, scale)
+            arrow = replace(arrow, shade=scale.shade(typical), detail=f"local derivative {text}")
+            arrow = _weighted(replace(arrow, label=text if few else ""), typical, scale)
         arrows.append(arrow)
     return _with_legend(replace(picture, arrows=tuple(arrows)), scale.keys("local derivative"))
 

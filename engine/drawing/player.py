@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 from engine.drawing.fold import fold
 from engine.drawing.picture import Picture
-from engine.drawing.scenes import Scenes
-from engine.drawing.stage import draw_stage
+from engine.drawing.stage import Scenes, draw_stage
 from engine.drawing.steps import Walk
 from engine.drawing.svg import page_of
 from engine.drawing.theme import DARK, LIGHT, THEMES, colours_of
@@ -45,7 +44,26 @@ _BUTTONS = (  # class, label, path of the icon
 _RAMPS = ("shades", "strokes")  # of the theme, for pictures coloured by numbers
 
 
-class Player(Shown):
+class Stepped(Shown):
+    """What is stepped through in a browser, and saves itself as a page with `_title`."""
+
+    theme: str
+    _title: str
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one HTML file that needs nothing else, not even a network; return its path.
+
+        The file is complete or not there. Raises OSError where it can't be written, and
+        ValueError for a name with another ending than .html.
+        """
+        path = with_ending(path, "html")
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
+        write_whole(path, page_of(self._title, self.theme, self._bundle()["text/html"]).encode())
+        return path
+
+
+class Player(Stepped):
     """The forward and backward pass over a graph, to be stepped through in a browser.
 
     In Jupyter it shows itself; `save` writes a file of its own. `steps` has every step as plain
@@ -58,21 +76,13 @@ class Player(Shown):
         self.picture = fold(self.graph, limit=limit, plain=_PLAIN if limit is None else limit)
         self.theme = theme
         walk = Walk(root)
+        self._title = f"Step by step: {walk.names[-1]}"
         self._scenes = Scenes(walk, self.graph, self.picture)
         self.steps = self._scenes.steps
         self._drawn = draw_stage(self._scenes)
 
     def __repr__(self) -> str:
         return f"Player({len(self.steps)} steps; see .steps, .save(path))"
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one HTML file that needs nothing else, not even a network; return its path.
-
-        The file is complete or not there. Raises OSError where it can't be written, and
-        ValueError for a name with another ending than .html.
-        """
-        title = f"Step by step: {self._scenes.walk.names[-1]}"
-        return save_page(path, page_of(title, self.theme, self._bundle()["text/html"]))
 
     def _bundle(self) -> dict[str, str]:
         scenes, still = self._scenes, self._still()
@@ -143,18 +153,6 @@ def body_of(
         f'<script type="application/json">{given}</script>\n</div>'
     )
     return body, [_file("player.js")]
-
-
-def save_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a player's page, wholly or not at all; see `Player.save`.
-
-    Raises ValueError for a name that ends in something other than .html or .htm.
-    """
-    path = with_ending(path, "html")
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"a player is saved as .html, not as {path.suffix!r}")
-    write_whole(path, page.encode())
-    return path
 
 
 def step_through(

@@ -7,6 +7,7 @@ touched: the adjoints are those of a sweep of its own, which starts at 1.
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections import Counter
@@ -267,24 +268,18 @@ def _names(values: Sequence[Value], given: Mapping[Value, str]) -> list[str]:
 
     What has none is called as it is in `given`, or v1, v2, …
     """
-    used: dict[str, int] = {}
+    used: Counter[str] = Counter()
     names = []
     for value in values:
         label = in_line(value.label)
         if label:
-            used[label] = used.get(label, 0) + 1
+            used[label] += 1
             again = numbering(used[label]) if used[label] > 1 else ""
             names.append(_isolated(label + again))
         else:
             names.append(given.get(value, ""))
-    count = 0
-    for i, name in enumerate(names):
-        if not name:
-            count += 1
-            while f"v{count}" in used:
-                count += 1
-            names[i] = f"v{count}"
-    return names
+    free = (name for k in itertools.count(1) if (name := f"v{k}") not in used)
+    return [name or next(free) for name in names]
 
 
 def in_line(label: str) -> str:

@@ -7,28 +7,25 @@ JavaScript too.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from engine.compiled.program import Program
 from engine.drawing import Drawing, Picture, fold
-from engine.drawing.player import body_of, save_page
-from engine.drawing.svg import page_of
+from engine.drawing.player import Stepped, body_of
 from engine.drawing.theme import THEMES, markup
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError, one_of
 from engine.graph import Graph
 from engine.lifting.by_instructions import picture_of
 from engine.lifting.passes import Opened, Passes, Scalar, Table
-from engine.showing import Shown, Still, bundle, words
+from engine.showing import Still, bundle, words
 
 _BOXES = 24  # of the picture of what was recorded
 _LINES = 3  # source lines named beside an instruction
 
 
-class LiftingPlayer(Shown):
+class LiftingPlayer(Stepped):
     """The passes from recorded scalars to instructions, to be stepped through in a browser.
 
     In Jupyter it shows itself; `save` writes a file of its own. `steps` has every step as plain
@@ -39,6 +36,7 @@ class LiftingPlayer(Shown):
         self.theme = theme
         self.passes = Passes(program)
         self._name = program._name()
+        self._title = f"Lifting: {self._name}"
         self._last = picture_of(program)
         self.steps: list[dict[str, Any]] = []
         for step in self.passes.steps:
@@ -56,15 +54,6 @@ class LiftingPlayer(Shown):
     def __repr__(self) -> str:
         first, last = self.steps[0], self.steps[-1]
         return f"LiftingPlayer({first['title']}, {last['title']}; see .steps, .save(path))"
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one HTML file that needs nothing else, not even a network; return its path.
-
-        The file is complete or not there. Raises OSError where it can't be written, and
-        ValueError for a name with another ending than .html.
-        """
-        title = f"Lifting: {self._name}"
-        return save_page(path, page_of(title, self.theme, self._bundle()["text/html"]))
 
     def _bundle(self) -> dict[str, str]:
         steps = [

@@ -35,6 +35,7 @@ from nn.exchange.parts import (
     package,
     row,
     unwritable,
+    weighted,
     zipped,
 )
 from nn.layers import Flatten, Linear, LogSoftmax, Softmax
@@ -262,8 +263,8 @@ def _normalized(
     config, (*affine, mean, variance) = layer["config"], arrays
     name = config["name"]
     _check_axis(path, layer)
-    scale = affine.pop(0) if config["scale"] else np.ones_like(mean)
-    shift = affine.pop(0) if config["center"] else np.zeros_like(mean)
+    scale = affine.pop(0) if config["scale"] else 1.0
+    shift = affine.pop(0) if config["center"] else 0.0
     return normalized(path, name, before, scale, shift, mean, variance + config["epsilon"])
 
 
@@ -277,9 +278,9 @@ def _layer_norm(path: File, layer: Any, arrays: Sequence[Array]) -> Module:
     if not kept:
         reason = "it has neither scale nor center, and its size is not told"
         raise ReadError(path, config["name"], reason)
-    weight = found.setdefault("weight", np.ones_like(arrays[0]))
-    told = {"normalized_shape": [*weight.shape], "eps": config["epsilon"], "bias": "bias" in found}
-    return made(path, config["name"], "LayerNorm", found, **told)
+    weight = found.get("weight", np.ones_like(arrays[0]))
+    sizes = {"normalized_shape": [*weight.shape], "eps": config["epsilon"]}
+    return weighted(path, config["name"], "LayerNorm", weight, found.get("bias"), **sizes)
 
 
 def _check_axis(path: File, layer: Any) -> None:
@@ -377,11 +378,7 @@ _FUNCTIONS: dict[type[Module], str] = {
 
 
 def write(model: Module, path: Path, dtype: Any) -> None:
-    """Write a network to a .keras or .weights.h5 file, whose layers work in float64 or float32.
-
-    Raises ValueError for another name and for a layer that can't be written, with its name; OSError
-    where the file can't be written, and ImportError with what to install.
-    """
+    """Write a network, whose layers work in float64 or float32; raises as `routes.write` does."""
     if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
         raise ValueError(f"{path} is written as .keras, or as .weights.h5 for the numbers alone")
     configs, arrays = _told(model, np.dtype(dtype))

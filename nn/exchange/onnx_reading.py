@@ -19,7 +19,7 @@ from engine import Value
 from nn.containers import Sequential
 from nn.exchange.onnx_activations import MOST, activation_of, is_elementwise
 from nn.exchange.onnx_graphs import DOMAINS, Graph, Part, decimal, name_of
-from nn.exchange.parts import Array, activation, convolution, linear, made
+from nn.exchange.parts import Array, activation, convolution, linear, made, weighted
 from nn.layers import Flatten, LeakyReLU
 from nn.module import Module
 
@@ -251,11 +251,11 @@ class _Reader(Graph):
     def layer_norm(self, node: Any, told: dict[str, Any]) -> Module:
         """A LayerNormalization."""
         self.on_last_axis(node, told.get("axis", -1))
-        names = ("weight", "bias")[: len(node.input) - 1]
-        arrays = {name: self.row(node, place).reshape(-1) for place, name in enumerate(names, 1)}
-        own = {"eps": told.get("epsilon", 1e-5), "bias": "bias" in arrays}
-        own["normalized_shape"] = [arrays["weight"].size]
-        return made(self.file, name_of(node), "LayerNorm", arrays, **own)
+        weight, bias = self.row(node, 1).reshape(-1), None
+        if len(node.input) > 2 and node.input[2]:
+            bias = self.row(node, 2).reshape(-1)
+        sizes = {"normalized_shape": [weight.size], "eps": told.get("epsilon", 1e-5)}
+        return weighted(self.file, name_of(node), "LayerNorm", weight, bias, **sizes)
 
     def dropout(self, node: Any, told: dict[str, Any]) -> Module:
         """A Dropout, which does nothing in evaluation mode."""

@@ -25,12 +25,7 @@ _OPSET, _IR = 20, 10
 
 
 def write(model: Module, path: Path, dtype: Any) -> None:
-    """Write a model as it predicts, in float64 or float32, for any number of examples.
-
-    A file that was there is replaced when the new one is whole. Raises ValueError for a layer that
-    can't be written, with its name; OSError where the file can't be written, and ImportError with
-    what to install.
-    """
+    """Write a model as it predicts, for any number of examples; raises as `routes.write` does."""
     graph, y = _Graph(np.dtype(dtype)), "input"
     for graph.name, layer in row(model):
         if type(layer) not in _LAYERS:
@@ -194,10 +189,6 @@ def _softplus(graph: _Graph, layer: layers.Softplus, x: str) -> str:
     return graph("Where", graph("Greater", scaled, layer.threshold), x, y)
 
 
-def _silu(graph: _Graph, layer: layers.SiLU, x: str) -> str:
-    return graph("Mul", x, graph("Sigmoid", x))
-
-
 def _nothing(graph: _Graph, layer: Module, x: str) -> str:
     return x
 
@@ -221,7 +212,7 @@ _LAYERS: dict[type[Module], Callable[[_Graph, Any, str], str]] = {
     layers.Linear: _linear,
     layers.LogSoftmax: _named("LogSoftmax", axis=-1),
     layers.ReLU: _named("Relu"),
-    layers.SiLU: _silu,
+    layers.SiLU: lambda graph, layer, x: graph("Mul", x, graph("Sigmoid", x)),
     layers.Sigmoid: _named("Sigmoid"),
     layers.Softmax: _named("Softmax", axis=-1),
     layers.Softplus: _softplus,

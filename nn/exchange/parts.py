@@ -126,10 +126,9 @@ def linear(path: File, layer: str, weight: Array, bias: Array | None) -> Linear:
     """Return a Linear with these numbers, `weight` of shape (out, in). Raises ReadError."""
     if weight.ndim != 2:
         raise ReadError(path, layer, f"its weight has shape {weight.shape}, not (out, in)")
-    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     out_features, in_features = weight.shape
     sizes = {"in_features": in_features, "out_features": out_features}
-    found = made(path, layer, "Linear", arrays, **sizes, bias=bias is not None)
+    found = weighted(path, layer, "Linear", weight, bias, **sizes)
     assert isinstance(found, Linear)
     return found
 
@@ -139,19 +138,17 @@ def convolution(
 ) -> Module:
     """Return a Conv1d or Conv2d with these numbers, `weight` of shape (out, in / groups, sizes …),
     whose `windows` slide so. Raises ReadError."""
-    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     outputs, inputs, *size = weight.shape
-    sizes = {"in_channels": inputs * groups, "out_channels": outputs, "kernel_size": size}
-    told = {**sizes, "groups": groups, "bias": bias is not None, **windows}
-    return made(path, layer, f"Conv{len(size)}d", arrays, **told)
+    windows |= {"in_channels": inputs * groups, "out_channels": outputs, "groups": groups}
+    return weighted(path, layer, f"Conv{len(size)}d", weight, bias, kernel_size=size, **windows)
 
 
 def normalized(
     path: File,
     layer: str,
     before: list[Module],
-    scale: Array,
-    shift: Array,
+    scale: Array | float,
+    shift: Array | float,
     mean: Array,
     variance: Array,
 ) -> list[Module]:
@@ -165,9 +162,18 @@ def normalized(
     if "bias" not in arguments or len(state.get("weight", ())) != len(factor):
         return [*before, linear(path, layer, np.diag(factor), shift)]
     weight = state["weight"] * factor.reshape(-1, *[1] * (state["weight"].ndim - 1))
-    arrays = {"weight": weight, "bias": state.get("bias", 0.0 * factor) * factor + shift}
+    bias = state.get("bias", 0.0) * factor + shift
+    del arguments["bias"]
     kind = type(before[0]).__name__
-    return [made(path, layer, kind, arrays, **arguments | {"bias": True}), Identity()]
+    return [weighted(path, layer, kind, weight, bias, **arguments), Identity()]
+
+
+def weighted(
+    path: File, layer: str, kind: str, weight: Array, bias: Array | None, **arguments: Any
+) -> Module:
+    """Return a layer of nn's with a weight, and a bias or none, as `made` does."""
+    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    return made(path, layer, kind, arrays, bias=bias is not None, **arguments)
 
 
 def made(

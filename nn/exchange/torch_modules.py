@@ -110,8 +110,7 @@ def _normalized(
     if norm.running_mean is None:
         raise ReadError(source, name, "it keeps no running mean, and takes that of each batch")
     state = arrays(norm.state_dict())
-    ones = np.ones(norm.num_features)
-    scale, shift = state.get("weight", ones), state.get("bias", 0.0 * ones)
+    scale, shift = state.get("weight", 1.0), state.get("bias", 0.0)
     mean, variance = state["running_mean"], state["running_var"]
     found = normalized(source, name, before, scale, shift, mean, variance + norm.eps)
     if isinstance(found[-1], Linear) and not (rows and type(norm).__name__ == "BatchNorm1d"):
