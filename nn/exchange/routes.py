@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nn import saving
-from nn.exchange import keras_models, state_dicts, torch_files, torch_modules
+from nn.exchange import keras_models, state_dicts, torch_models
 from nn.exchange.parts import Array, ReadError, opened
 from nn.exchange.state_dicts import Activations
 from nn.module import Module
@@ -21,15 +21,15 @@ _OBJECTS = {
     "keras": "keras_models",
     "onnx": "onnx_reading",
     "sklearn": "sklearn_models",
-    "torch": "torch_modules",
+    "torch": "torch_models",
 }
 # By the end of a file's name: the module that writes it.
 _WRITERS = {
     ".h5": "keras_models",
     ".keras": "keras_models",
     ".onnx": "onnx_writing",
-    ".pt": "torch_files",
-    ".pth": "torch_files",
+    ".pt": "torch_models",
+    ".pth": "torch_models",
 }
 
 
@@ -90,7 +90,7 @@ def _in_file(path: Path, into: Module | None) -> Module | dict[str, Array]:
             archive = opened(path, content)
             if "config.json" in archive.namelist():
                 return keras_models.in_archive(path, archive)
-            return torch_files.state_dict(path, torch_files.tensors(path, archive))
+            return torch_models.state_dict(path, torch_models.tensors(path, archive))
         if content.startswith(b"\x89HDF\r\n"):
             return keras_models.in_hdf5(path, content)
         if content[8:9] == b"{":
@@ -102,7 +102,7 @@ def _in_file(path: Path, into: Module | None) -> Module | dict[str, Array]:
         raise
     except saving.CheckpointError as error:
         raise ReadError(path, "", error.reason) from None
-    if content.startswith(torch_files.OLD_MAGIC):
+    if content.startswith(torch_models.OLD_MAGIC):
         reason = "it has the format of PyTorch before 1.6; there, save it again as a zip file"
         raise ReadError(path, "", f"{reason}: torch.save(torch.load(path), path)")
     if content.startswith(b"\x80"):
@@ -115,7 +115,7 @@ def _in_file(path: Path, into: Module | None) -> Module | dict[str, Array]:
 def _in_object(source: Any, into: Module | None) -> Module | dict[str, Array]:
     """What an object is: a network, or the arrays of a state dict."""
     if isinstance(source, Mapping):
-        return torch_modules.arrays(source)
+        return torch_models.arrays(source)
     packages = [above.__module__.partition(".")[0] for above in type(source).__mro__]
     found = next((package for package in packages if package in _OBJECTS), None)
     if found is None:
@@ -124,7 +124,7 @@ def _in_object(source: Any, into: Module | None) -> Module | dict[str, Array]:
             f"scikit-learn, Keras or ONNX, or a state dict, not a {type(source).__name__}"
         )
     if found == "torch" and into is not None and hasattr(source, "state_dict"):
-        return torch_modules.arrays(source.state_dict())
+        return torch_models.arrays(source.state_dict())
     return _module(_OBJECTS[found]).read(source)  # type: ignore[no-any-return]
 
 

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import save as safetensors
 
 import nn
-from nn.exchange import torch_files
+from nn.exchange import torch_models
 
 W0, b0 = np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 4.0]]), np.array([0.1, -0.2, 0.3])
 W1 = np.array([[2.0, -1.0, 0.25]])
@@ -337,7 +337,7 @@ def test_damaged_files_are_refused_or_read_as_they_are(make: Any, path: Path) ->
 
 
 def test_other_files_are_refused_by_what_they_are(path: Path) -> None:
-    assert "format of PyTorch before 1.6" in refused(path, torch_files.OLD_MAGIC + b"...")
+    assert "format of PyTorch before 1.6" in refused(path, torch_models.OLD_MAGIC + b"...")
     assert "it is damaged at its beginning" in refused(path, b"hello")
     assert "no data.pkl" in refused(path, zipped({"a": b""}))
     assert "TorchScript" in refused(path, zipped({"net/data.pkl": b"", "net/constants.pkl": b""}))
