@@ -92,7 +92,10 @@ class Player(Stepped):
             still.html(),
             theme=self.theme,
             phase="leaves",
-            description=scenes.description(),
+            description=(
+                f"Computation of {scenes.walk.names[-1]} and its gradients, "
+                f"{len(self.picture.boxes)} boxes, {len(self.steps)} steps."
+            ),
             caption=_caption(self.picture),
         )
         return bundle(repr(self), still, body, scripts)
@@ -145,7 +148,7 @@ def body_of(
         f'<div class="gradloom-player" data-theme="{theme}" data-phase="{phase}" '
         'role="group" aria-roledescription="player" tabindex="0" '
         'data-lm-suppress-shortcuts="true" '  # JupyterLab leaves the keys to it
-        f'aria-label="{html.escape(description)}">\n'
+        f'aria-label="{html.escape(description)} Arrow keys go from step to step, space plays.">\n'
         f"<style>{_style()}</style>\n"
         f'<div class="gl-view">{view}</div>\n{caption}'
         '<details class="gl-all" open="open"><summary>All steps, to read or to jump to</summary>\n'

@@ -95,14 +95,6 @@ class Scenes:
     def _grads(self, b: int, totals: Sequence[float]) -> str:
         return row_text(row_of("grad", [totals[i] for i in self.outputs[b]]))
 
-    def description(self) -> str:
-        """What the player is, for those who don't see it."""
-        boxes = f"{len(self.picture.boxes)} boxes"
-        return (
-            f"Computation of {self.walk.names[-1]} and its gradients, {boxes}, "
-            f"{len(self.steps)} steps. Arrow keys go from step to step, space plays."
-        )
-
 
 def _change(
     phase: str,
@@ -192,15 +184,16 @@ def _shape(box: Box, b: int, scenes: Scenes) -> _Shape:
 
 def _box(box: Box, shape: _Shape, centre: tuple[float, float], *, is_leaf: bool) -> str:
     left, top = centre[0] - shape.whole / 2, centre[1] - shape.height / 2
+    group = f'<g class="gl-box" transform="translate({left:.1f} {top:.1f})"'
     if box.kind == "literal":
         text = f'<text class="gl-literal" x="{shape.whole / 2:.1f}" y="13" text-anchor="middle">'
-        return f'<g class="gl-box" {_at(left, top)}>{text}{html.escape(shape.name)}</text></g>'
+        return f"{group}>{text}{html.escape(shape.name)}</text></g>"
     kind = "root" if box.is_root else "leaf" if is_leaf else "number"
     if box.kind == "fold" and box.family and not box.is_root:
         kind = box.family
     style = f"--fill: var(--{kind}); --edge: var(--{kind}-line)"
-    head = f'<g class="gl-box" {_at(left, top)} style="{style}">'
-    parts = [f"{head}<title>{_tooltip(box)}</title>"]
+    told = box.detail if box.kind == "fold" else in_line(box.label) or box.title
+    parts = [f'{group} style="{style}"><title>{html.escape(told)}</title>']
     x = 0.0
     if shape.badge is not None:
         (text, width), middle = shape.badge, shape.height / 2
@@ -224,14 +217,6 @@ def _box(box: Box, shape: _Shape, centre: tuple[float, float], *, is_leaf: bool)
             f"{html.escape(text)}</text>"
         )
     return "".join([*parts, "</g>"])
-
-
-def _tooltip(box: Box) -> str:
-    return html.escape(box.detail if box.kind == "fold" else in_line(box.label) or box.title)
-
-
-def _at(x: float, y: float) -> str:
-    return f'transform="translate({x:.1f} {y:.1f})"'
 
 
 def _arrow(arrow: Arrow, curve: Sequence[tuple[float, float]]) -> str:

@@ -66,10 +66,7 @@ class LiftingPlayer(Stepped):
             "\n".join(self._panel(k) for k in range(len(steps))),
             theme=self.theme,
             phase="instructions",
-            description=(
-                f"How {self._name} was compiled: from {counts}, in {len(steps)} steps. Arrow keys "
-                "go from step to step, space plays."
-            ),
+            description=f"How {self._name} was compiled: from {counts}, in {len(steps)} steps.",
         )
         return bundle(repr(self), _still(self._last, self.theme), body, scripts)
 
