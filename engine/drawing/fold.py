@@ -88,7 +88,7 @@ class _Fold:
         self.scopes = [node.scope for node in graph.nodes]
         self.deepest = 0
         if groups is None:
-            self.deepest = max(len(self.chain(scope)) for scope in {*self.scopes})
+            self.deepest = max(len(self.chain(scope)) for scope in {None, *self.scopes})
         else:
             named = {name: Scope(name, None) for name in groups.values()}
             places = range(len(graph.nodes))

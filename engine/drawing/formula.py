@@ -103,19 +103,17 @@ def _chosen(condition: Term | float, x: Term | float, y: Term | float) -> Term |
     return x if held else y
 
 
-@functools.cache
-def _writers() -> dict[str, Callable[..., Any]]:
-    """The functions of all rows, by their names, on terms."""
-    writers: dict[str, Callable[..., Any]] = {
-        name: functools.partial(written, op) for name, op in TABLE.items()
-    }
-    # A step of the chain rule is a product to the reader.
-    return {**writers, "where": _chosen, "chain": functools.partial(written, TABLE["mul"])}
+# The functions of all rows, by their names, on terms.
+_WRITERS: dict[str, Callable[..., Any]] = {
+    **{name: functools.partial(written, op) for name, op in TABLE.items()},
+    "where": _chosen,
+    "chain": functools.partial(written, TABLE["mul"]),  # a step of the chain rule, to the reader
+}
 
 
 @functools.lru_cache(maxsize=256)
 def _writing(op: Op, k: int) -> Callable[..., Any]:
-    return rebind(op.partials[k], _writers())
+    return rebind(op.partials[k], _WRITERS)
 
 
 def partial(op: Op, k: int, operands: Sequence[Term], out: Term) -> Term | None:

@@ -320,11 +320,10 @@ def make_steps(
 
 
 def _start(walk: Walk) -> dict[str, Any]:
-    leaves = walk.leaves
-    data = [walk.values[i]._data for i in leaves]
-    lines = [f"{walk.names[i]} = {number_text(x)}" for i, x in zip(leaves, data, strict=True)]
+    data = [walk.values[i]._data for i in walk.leaves]
+    lines = [f"{walk.names[i]} = {number_text(x)}" for i, x in zip(walk.leaves, data, strict=True)]
     title = "The leaves have their numbers"
-    return _made("start", leaves, "", title, _first(lines, _LEAVES_LISTED), [], data=data)
+    return _made("start", walk.leaves, "", title, _first(lines), [], data=data)
 
 
 def _forward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
@@ -369,15 +368,14 @@ def _backward(walk: Walk, group: Sequence[int], title: str) -> dict[str, Any]:
 
 
 def _leaves(walk: Walk) -> dict[str, Any]:
-    leaves = walk.leaves
-    grads = [walk.grads[i] for i in leaves]
-    root = walk.names[-1]
+    grads = [walk.grads[i] for i in walk.leaves]
+    names, root = [walk.names[i] for i in walk.leaves], walk.names[-1]
     lines = [
-        f"{walk.names[i]}.grad = ∂{root}/∂{walk.names[i]} = {number_text(g)}"
-        for i, g in zip(leaves, grads, strict=True)
+        f"{name}.grad = ∂{root}/∂{name} = {number_text(g)}"
+        for name, g in zip(names, grads, strict=True)
     ]
     title = "The leaves have their gradients"
-    return _made("leaves", leaves, "", title, _first(lines, _LEAVES_LISTED), [], grads=grads)
+    return _made("leaves", walk.leaves, "", title, _first(lines), [], grads=grads)
 
 
 def _said(parts: Sequence[tuple[list[str], list[str]]], count: int) -> tuple[list[str], list[str]]:
@@ -389,9 +387,9 @@ def _said(parts: Sequence[tuple[list[str], list[str]]], count: int) -> tuple[lis
     return lines, notes
 
 
-def _first(lines: list[str], count: int) -> list[str]:
-    rest = len(lines) - count
-    return lines if rest <= 1 else [*lines[:count], f"… and {rest:,} more"]
+def _first(lines: list[str]) -> list[str]:
+    rest = len(lines) - _LEAVES_LISTED
+    return lines if rest <= 1 else [*lines[:_LEAVES_LISTED], f"… and {rest:,} more"]
 
 
 def _made(

@@ -38,23 +38,10 @@ class ReadError(CheckpointError):
 
 
 # Activations by their foreign names, in small letters without "_".
-_ACTIVATIONS = {
-    "elu": "ELU",
-    "gelu": "GELU",
-    "identity": "Identity",
-    "leakyrelu": "LeakyReLU",
-    "linear": "Identity",
-    "logistic": "Sigmoid",
-    "logsoftmax": "LogSoftmax",
-    "relu": "ReLU",
-    "selu": "SELU",
-    "sigmoid": "Sigmoid",
-    "silu": "SiLU",
-    "softmax": "Softmax",
-    "softplus": "Softplus",
-    "swish": "SiLU",
-    "tanh": "Tanh",
-}
+_OURS = ("ELU", "GELU", "Identity", "LeakyReLU", "LogSoftmax", "ReLU", "SELU", "SiLU", "Sigmoid")
+_OURS += ("Softmax", "Softplus", "Tanh")
+_ACTIVATIONS = {name.lower(): name for name in _OURS}
+_ACTIVATIONS |= {"linear": "Identity", "logistic": "Sigmoid", "swish": "SiLU"}
 
 
 # The types of numbers, by the names that safetensors has for them: NumPy's.
@@ -73,8 +60,7 @@ _DTYPES = {
 
 
 def numbers(content: bytes, dtype: str, order: str = "<") -> Array:
-    """Return the numbers in these bytes, of a dtype of those above. Raises KeyError for others, and
-    ValueError for a part of a number at the end."""
+    """Return the numbers in these bytes; KeyError for other dtypes, ValueError for half of one."""
     found: Array = np.frombuffer(content, np.dtype(order + _DTYPES[dtype]))
     return (found.astype("u4") << 16).view("f4") if dtype == "BF16" else found
 
@@ -112,8 +98,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def activation(path: File, layer: str, name: str, **arguments: Any) -> Module:
-    """Return the activation that other libraries call by this name, such as "leaky_relu". Raises
-    ReadError for others."""
+    """Return the activation of this foreign name, such as "leaky_relu". Raises ReadError."""
     if (key := name.lower().replace("_", "")) not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
         raise ReadError(path, layer, f"there is no layer for {name!r}, only for {known}")

@@ -374,10 +374,7 @@ def _normalized(
 
 
 def write(model: Module, path: Path, dtype: Any) -> None:
-    """Write a model's state dict as torch.save would, in float64 or float32: torch.load reads it.
-
-    Raises OSError where the file can't be written.
-    """
+    """Write a model's state dict as torch.save would; raises as `routes.write` does."""
     kind, order = ("Double", "<f8") if np.dtype(dtype) == np.float64 else ("Float", "<f4")
     files = {"net/data.pkl": b"", "net/byteorder": b"little", "net/version": b"3\n"}
     entries = []
