@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from engine.drawing.dot import to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.svg import drawn, page_of, still_of
-from engine.drawing.theme import THEMES
+from engine.drawing.svg import described, drawn, page_of
+from engine.drawing.theme import THEMES, dark_of_light
 from engine.drawing.tree import to_tree
 from engine.errors import DrawingError, one_of
 from engine.files import check_folder_of, with_ending, write_whole
@@ -125,7 +125,9 @@ class Drawing(Shown):
     @property
     def still(self) -> Still:
         """The picture as everything shows it. Raises DrawingError as `render` does."""
-        return still_of(self._svg, self.picture, self.theme)
+        pairs = dark_of_light() if self.theme == "auto" else {}
+        dark = {light: pairs[light] for light in sorted(pairs) if f'"{light}"' in self._svg}
+        return Still.of_svg(self._svg, f"Computation graph: {described(self.picture)}", dark)
 
     def _bundle(self) -> dict[str, str]:
         tree = str(self)

@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 from engine.drawing.dot import FONT, SIZE, Texts, to_dot
 from engine.drawing.picture import Picture
-from engine.drawing.theme import DARK, LIGHT, Theme, dark_of_light, markup, title_text
+from engine.drawing.theme import DARK, LIGHT, Theme, markup, title_text
 from engine.drawing.widths import room
-from engine.showing import Still
 
 _CLASS = "gradloom-graph"
 _FONTS = "Helvetica,Arial,Arimo,Liberation Sans,Nimbus Sans,DejaVu Sans Condensed,sans-serif"
@@ -67,7 +66,7 @@ def drawn(picture: Picture, rankdir: str, theme: Theme, render: Callable[[str, s
     """Return a picture as SVG, with tooltips, a title and a description; `render` is Graphviz."""
     texts = StandIns()
     svg = render(to_dot(picture, rankdir, theme, texts), "svg").decode()
-    details = {name: text for name, text in _details(picture).items() if text}
+    details = _details(picture)
 
     def tooltip(match: re.Match[str]) -> str:
         text = details.get(html.unescape(match[1]))
@@ -109,14 +108,6 @@ def _details(picture: Picture) -> dict[str, str]:
     for cluster in picture.clusters:
         found[f"cluster_{cluster.id}"] = f"{title_text(cluster)}: {cluster.count:,} nodes"
     return found
-
-
-def still_of(svg: str, picture: Picture, theme: str) -> Still:
-    """The picture of a page; with `theme` "auto" it has dark colours as well."""
-    pairs = dark_of_light() if theme == "auto" else {}
-    used = sorted(set(re.findall(r'(?:fill|stroke)="(#[0-9a-f]{6})"', svg)))
-    dark = {light: pairs[light] for light in used if light in pairs}
-    return Still.of_svg(svg, f"Computation graph: {described(picture)}", dark)
 
 
 def page_of(title: str, theme: str, body: str) -> str:
