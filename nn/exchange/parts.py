@@ -38,9 +38,8 @@ class ReadError(CheckpointError):
 
 
 # Activations by their foreign names, in small letters without "_".
-_OURS = ("ELU", "GELU", "Identity", "LeakyReLU", "LogSoftmax", "ReLU", "SELU", "SiLU", "Sigmoid")
-_OURS += ("Softmax", "Softplus", "Tanh")
-_ACTIVATIONS = {name.lower(): name for name in _OURS}
+_OURS = "ELU GELU Identity LeakyReLU LogSoftmax ReLU SELU SiLU Sigmoid Softmax Softplus Tanh"
+_ACTIVATIONS = {name.lower(): name for name in _OURS.split()}
 _ACTIVATIONS |= {"linear": "Identity", "logistic": "Sigmoid", "swish": "SiLU"}
 
 
