@@ -78,7 +78,7 @@ format: .venv/test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: about 15 minutes
+bench: .venv/peers  ## beside PyTorch, JAX, CasADi, autograd and micrograd: half an hour
 	$(BIN)/gradloom bench
 
 bench-quick: .venv/peers  ## the same in a minute, with rougher figures
