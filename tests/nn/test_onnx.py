@@ -192,6 +192,10 @@ ACTIVATIONS = {
     "Softplus": ("Softplus", [node("Softplus", "h", "y")]),
     "LogSoftmax": ("LogSoftmax", [node("LogSoftmax", "h", "y", axis=1)]),
     "LayerNormalization": ("LayerNorm", [node("LayerNormalization", "h B B", "y", epsilon=0.5)]),
+    "LayerNormalization with a bias named nothing": (
+        "LayerNorm",
+        [helper.make_node("LayerNormalization", ["h", "B", ""], ["y"], epsilon=0.5)],
+    ),
     "Gelu": ("GELU", [node("Gelu", "h", "y")]),
     "Gelu before opset 20": (
         "GELU",
