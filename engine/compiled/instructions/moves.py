@@ -31,6 +31,7 @@ class Gather(Row):
     """out = the rows of the operand, negated where a list says so."""
 
     kind, word, family, is_copy = "gather", "gather", "", True
+    back = "scatter"  # how adjoints of copies are added to those of the rows
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
@@ -40,12 +41,12 @@ class Gather(Row):
         """The adjoints of the copies are added to those of the rows."""
         g = a.arrived(i.out) if a.is_wanted(i.operands[0]) else None
         if g is not None:
-            a.add("scatter", i.operand(0), (g,))
+            a.add(self.back, i.operand(0), (g,))
 
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Row by row."""
         rows, signs = m.rows_and_signs(i.operands[0])
-        m.rows(i.out)[:] = signs * m.buffers[i.out.space][rows]
+        m.rows(i.out)[:] = signs * m.buffers[i.operand(0).space][rows]
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Run by run."""
@@ -71,25 +72,15 @@ class Gather(Row):
         c.row_by_row(i.out, lambda k: c.text(i.operands[0], k))
 
 
-class Broadcast(Row):
-    """out = the rows of the operand, which are of S, repeated in every lane."""
+class Broadcast(Gather):
+    """out = the rows of the operand, which are of S, repeated in every lane: so the sum over the
+    lanes is added to the adjoint of a row."""
 
-    kind, word, family, is_copy = "broadcast", "broadcast", "", True
+    kind, word, back = "broadcast", "broadcast", "total"
 
     def title(self, lists: Lists, i: Instruction) -> str:
         """How many."""
         return f"repeat {i.out.count} in every lane"
-
-    def adjoint(self, a: Adjoint, i: Instruction) -> None:
-        """The sum over the lanes is added to the adjoint of a row."""
-        g = a.arrived(i.out) if a.is_wanted(i.operands[0]) else None
-        if g is not None:
-            a.add("total", i.operand(0), (g,))
-
-    def run(self, m: Interpreter, i: Instruction) -> None:
-        """Row by row."""
-        rows, signs = m.rows_and_signs(i.operands[0])
-        m.rows(i.out)[:] = signs * m.buffers[S][rows]
 
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Row by row of each run."""
@@ -114,8 +105,6 @@ class Broadcast(Row):
         if layout and len(value.shape) == len(layout):
             value = algebra.index(value, (*[algebra.ALL] * len(layout), None))
         d.new(i.out, layout, value)
-
-    in_c = Gather.in_c
 
 
 def _copied(d: Derive, i: Instruction) -> tuple[tuple[int, ...], algebra.Expr]:
