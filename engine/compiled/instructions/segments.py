@@ -69,7 +69,7 @@ class Segment(_Operations):
 
     def writes(self, lists: Lists, i: Instruction) -> Iterator[View]:
         """The results of its operations; rows of constants may lie between them."""
-        for first, _, count in runs_of(lists.segments.out[_places(i)]):
+        for first, _, count in runs_of(lists.segments.out[_at(i)]):
             yield View(i.out.space, first, count)
 
     def reads(self, lists: Lists, i: Instruction) -> Iterator[View]:
@@ -164,19 +164,16 @@ class SegmentBack(_Operations):
 
     def note_read(self, e: Layout, i: Instruction, read: tuple[Array, Array]) -> None:
         """The operands and results of the operations that pass anything on."""
-        active = e.steps[_places(i).start : _places(i).stop] != 0
+        active = e.steps[_at(i)] != 0
         _note_operands(e.lists, i, read, active)
-        out = e.lists.segments.out[_places(i).start : _places(i).stop]
-        read[i.out.space & ~ADJOINT][out[active]] = True
+        read[i.out.space & ~ADJOINT][e.lists.segments.out[_at(i)][active]] = True
 
     def _loop(self, e: Layout, f: Function, i: Instruction) -> None:
         space = i.out.space & ~ADJOINT
         values, adjoints, width = e.buffer(space), e.buffer(i.out.space), e.width(space)
-        places = _places(i)
-        codes = e.lists.segments.code[places.start : places.stop]
-        active = e.steps[places.start : places.stop] != 0
+        codes, active = e.lists.segments.code[_at(i)], e.steps[_at(i)] != 0
         table = _rows_by_code()
-        last = places.stop - 1
+        last = sum(i.shape) - 1
 
         def operation(k: Lanes) -> list[Lanes]:
             at = f.binary("sub", f.index(last), k) * WORDS
@@ -249,15 +246,15 @@ class SegmentBack(_Operations):
 WORDS = 6  # of an operation, as the loop over segments reads them: columns, and its steps
 
 
-def _places(i: Instruction) -> range:
-    return range(i.shape[0], i.shape[0] + i.shape[1])
+def _at(i: Instruction) -> slice:
+    return slice(i.shape[0], i.shape[0] + i.shape[1])
 
 
 def _operations(lists: Lists, i: Instruction) -> Iterator[tuple[int, ...]]:
     """Place, code, out, a, b and c of each operation."""
-    s, places = lists.segments, _places(i)
-    columns = [x[places.start : places.stop].tolist() for x in (s.code, s.out, s.a, s.b, s.c)]
-    return zip(places, *columns, strict=True)
+    s, at = lists.segments, _at(i)
+    columns = [x[at].tolist() for x in (s.code, s.out, s.a, s.b, s.c)]
+    return zip(range(at.start, at.stop), *columns, strict=True)
 
 
 def _each(lists: Lists, i: Instruction) -> Iterator[tuple[int, Op, View, tuple[View, ...]]]:
@@ -270,7 +267,7 @@ def _each(lists: Lists, i: Instruction) -> Iterator[tuple[int, Op, View, tuple[V
 
 def _note_operands(lists: Lists, i: Instruction, read: tuple[Array, Array], which: Any) -> None:
     """Note the rows that some operations of a segment read."""
-    s, at = lists.segments, slice(_places(i).start, _places(i).stop)
+    s, at = lists.segments, _at(i)
     arity = coded()[1][s.code[at][which]]
     for k, column in enumerate((s.a, s.b, s.c)):
         read[i.out.space & ~ADJOINT][column[at][which][arity > k]] = True
@@ -298,8 +295,7 @@ def over_arrivals(a: Adjoint, i: Instruction) -> int:
 
 def _over(run: PlainLoop, a: Adjoint, i: Instruction, rows: bytearray, passing: list[int]) -> int:
     """Run a loop below over a segment, and return what it does."""
-    s, places = a.lists.segments, _places(i)
-    at, steps = slice(places.start, places.stop), a.made.steps
+    s, at, steps = a.lists.segments, _at(i), a.made.steps
     columns: list[Any] = [column[at] for column in (s.code, s.out, s.a, s.b, s.c, steps)]
     given: tuple[Any, Any] = (np.frombuffer(rows, np.uint8), np.array(passing, np.uint8))
     if not is_worth_it(i.shape[1]):
