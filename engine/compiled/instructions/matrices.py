@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from engine.compiled.blocks import ADJOINT, NOTED, TRANSPOSED, ZERO, Instruction, L, Lists, S, View
@@ -130,8 +132,7 @@ class Product(_Matrices):
         n, inner, cols = i.shape
         for k in range(n):
             for c in range(cols):
-                y = f.literal(0.0, e.lanes) if i.flags & ZERO else None
-                terms = []
+                terms = [f.literal(0.0, e.lanes)] * bool(i.flags & ZERO)
                 if bias is not None:
                     terms.append(f.widened(rows.read(bias.first + k, S), e.lanes))
                 if init is not None:
@@ -141,10 +142,7 @@ class Product(_Matrices):
                     weight = f.widened(rows.read(matrix.first + at, S), e.lanes)
                     x = block.first + j * cols + c
                     terms.append(weight * rows.read_in(block.space, x))
-                for term in terms:
-                    y = term if y is None else y + term
-                assert y is not None
-                out = i.out.first + k * cols + c
+                y, out = reduce(operator.add, terms), i.out.first + k * cols + c
                 if i.out.space & ADJOINT:
                     rows.add(out, y, i.adds)
                 else:
@@ -181,8 +179,7 @@ class Product(_Matrices):
         buffer, out = e.place(i.out)
 
         def begin(row: Any, c: Any, w: int, used: int) -> Lanes | None:
-            total = f.literal(0.0, w) if i.flags & ZERO else None
-            parts = []
+            parts = [f.literal(0.0, w)] * bool(i.flags & ZERO)
             if bias is not None:
                 parts.append(f.widened(f.load(e.buffer(S), row + bias.first), w))
             if init is not None:
@@ -190,9 +187,7 @@ class Product(_Matrices):
                 parts.append(f.load(source, row * columns + at + c, w, used))
             if i.adds:
                 parts.append(f.load(buffer, row * columns + out + c, w, used))
-            for part in parts:
-                total = part if total is None else total + part
-            return total
+            return reduce(operator.add, parts) if parts else None
 
         return begin
 
