@@ -48,7 +48,7 @@ from engine.compiled.lift.levels import (
 from engine.compiled.lift.lifted import Blocks, Check
 from engine.compiled.lift.loops import LEAST, reroll
 from engine.compiled.lift.marks import Nodes
-from engine.compiled.lift.nested import Lift, emit_loops, joined
+from engine.compiled.lift.nested import Lift, emit_loop, joined
 from engine.compiled.lift.products import Terms, emit_sums
 from engine.compiled.lift.rows import LONG, Rows
 from engine.compiled.lift.sums import Maxima, Sums, find_maxima, find_sums
@@ -86,7 +86,7 @@ def run_passes(
     given, the outputs are in that one."""
     nodes = Nodes.of(tape)
     nodes.mark([*lanes, *split], bool(lanes) if batched is None else batched)
-    sums, maxima, groups = _scheduled(nodes) if lifted else _apart(nodes)
+    sums, maxima, groups = _scheduled(nodes, lifted)
     rows, terms = Rows(nodes, sums.made, lanes, split), Terms(nodes, sums)
 
     def lift_step(step: Tape, lanes: list[int], in_lanes: bool) -> Blocks:
@@ -113,8 +113,12 @@ def run_passes(
     return blocks, rows, terms, groups
 
 
-def _scheduled(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
-    """Sums, chains of maxima and groups; of what is found to be narrow no sums."""
+def _scheduled(nodes: Nodes, lifted: bool) -> tuple[Sums, Maxima, Groups]:
+    """Sums, chains of maxima and groups; of what is found to be narrow no sums. If it is not to be
+    lifted, each operation of the scalar table by itself."""
+    if not lifted:
+        sums, maxima = Sums.none(nodes), Maxima.none(nodes)
+        return sums, maxima, schedule(nodes, sums, maxima, apart=True)
     sums, maxima = find_sums(nodes), find_maxima(nodes)
     groups = schedule(nodes, sums, maxima)
     if mark_narrow(nodes, maxima, groups):
@@ -123,12 +127,6 @@ def _scheduled(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
     if len(groups) >= LEAST:  # else there is no loop
         groups = in_order(nodes, groups)
     return sums, maxima, groups
-
-
-def _apart(nodes: Nodes) -> tuple[Sums, Maxima, Groups]:
-    """Each operation of the scalar table by itself."""
-    sums, maxima = Sums.none(nodes), Maxima.none(nodes)
-    return sums, maxima, schedule(nodes, sums, maxima, apart=True)
 
 
 def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima, lift_step: Lift) -> None:
@@ -148,24 +146,21 @@ def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima, lift_step: L
             g = max(done, g + 1)
             continue
         g += 1
+        long = rows.nodes.many and last - first >= LONG and (tag >= 0 or tag == TAG_SUM)
+        own = groups.members[first:last] if long else list(members[first:last])
         if tag >= 0:
-            if rows.nodes.many and last - first >= LONG:
-                emit.elementwise(rows, tag, space, groups.members[first:last])
-            else:
-                emit.elementwise(rows, tag, space, list(members[first:last]))
-            continue
-        if tag == TAG_SUM and rows.nodes.many and last - first >= LONG:
-            wide.emit_sums(rows, terms.sums, space, groups.members[first:last])
-            continue
-        own = list(members[first:last])
-        if tag == TAG_SUM:
+            emit.elementwise(rows, tag, space, own)
+        elif tag == TAG_SUM and long:
+            wide.emit_sums(rows, terms.sums, space, own)
+        elif tag == TAG_SUM:
             emit_sums(rows, terms, space, own)
         elif tag == TAG_TAKE:
             emit.takes(rows, space, own)
         elif tag == TAG_DRAW:
             emit.draws(rows, space, own)
         elif tag == TAG_LOOP:
-            emit_loops(rows, space, own, lift_step)
+            for node in own:
+                emit_loop(rows, space, node, lift_step)
         else:
             emit.maxima(rows, maxima, space, own)
 

@@ -35,13 +35,8 @@ _KEPT = 8_192  # numbers of a lane up to which the carry of every step is saved
 Lift = Callable[[Tape, list[int], bool], Blocks]  # of a step, its lanes, whether it is in L
 
 
-def emit_loops(rows: Rows, space: int, members: list[int], lift: Lift) -> None:
-    """Emit loops, whose nodes these are."""
-    for node in members:
-        _emit_loop(rows, space, node, lift)
-
-
-def _emit_loop(rows: Rows, space: int, node: int, lift: Lift) -> None:
+def emit_loop(rows: Rows, space: int, node: int, lift: Lift) -> None:
+    """Emit a loop, whose node this is."""
     nodes = rows.nodes
     looped: Looped = nodes.tape.loops[int(nodes.number[node])]
     scan, first = looped.scan, int(nodes.b[node])
