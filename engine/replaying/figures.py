@@ -164,17 +164,17 @@ class Figures:
                 raise ValueError(f'{x.label} is an interval, {number}: take numbers="interval"')
         finer = kind.finer()
         self.replay = Replay(run, finer or kind)
-        self._coarse = Replay(run, kind) if finer else None
+        self._replays = [self.replay, Replay(run, kind)] if finer else [self.replay]
 
     def value(self, y: Any, name: str = "value") -> Figure:
         """The figure of an output."""
         x = y._data if isinstance(y, Value) else float(y)
-        return self._figure(name, x, *(replay.number(y) for replay in self._replays()))
+        return self._figure(name, x, *(replay.number(y) for replay in self._replays))
 
     def gradient(self, y: Any, of: str = "") -> dict[Value, Figure]:
         """The figures of the derivatives by the inputs, of an output that has a name or none."""
         floats = adjoints(y)
-        found = [(replay, replay.adjoints(y)) for replay in self._replays()]
+        found = [(replay, replay.adjoints(y)) for replay in self._replays]
         return {
             x: self._figure(
                 f"gradient {name} of {of}" if of else f"gradient {name}",
@@ -187,13 +187,10 @@ class Figures:
     def nodes(self) -> Iterator[Figure]:
         """The figures of all operations behind the outputs."""
         for node in topological_order([y for y in self.run.outputs if isinstance(y, Value)]):
-            numbers = [replay.plain(node) for replay in self._replays()]
+            numbers = [replay.plain(node) for replay in self._replays]
             if node.op is not None and None not in numbers:  # else in an arm that is not taken
                 figure = self._figure(node.op.name, node._data, *numbers)
                 yield dataclasses.replace(figure, line=self.run.line(node))
-
-    def _replays(self) -> list[Replay]:
-        return [self.replay] if self._coarse is None else [self.replay, self._coarse]
 
     def _figure(self, name: str, x: float, number: Any, coarse: Any = None) -> Figure:
         kind = self.kind
