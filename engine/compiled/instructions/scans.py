@@ -75,7 +75,8 @@ class Scan(Row):
     def run(self, m: Interpreter, i: Instruction) -> None:
         """Step by step."""
         steps = _Steps(m, i)
-        carry, running = steps.first(), np.ones(steps.lanes, bool)
+        carry = m.buffers[steps.space][m.lists.rows(i.operand(CARRY))]
+        running = np.ones(steps.lanes, bool)
         taken = np.zeros(steps.lanes)
         inner, results, saved = steps.inner, steps.results, steps.saved
         for t in range(inner.count):
@@ -103,7 +104,7 @@ class Scan(Row):
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes."""
         loop = _Emission(e, f, i)
-        e.lane_strips(f, loop.space, lambda o, w: loop.at(o).forward(), loop.together)
+        e.lane_strips(f, loop.space, lambda o, w: loop.forward(o), loop.together)
 
 
 class ScanBack(Row):
@@ -153,7 +154,7 @@ class ScanBack(Row):
     def emit(self, e: Layout, f: Function, i: Instruction, *more: Instruction) -> None:
         """Vector of lanes by vector of lanes."""
         loop = _Emission(e, f, i)
-        e.lane_strips(f, loop.space, lambda o, w: loop.at(o).backward(), loop.together)
+        e.lane_strips(f, loop.space, lambda o, w: loop.backward(o), loop.together)
 
 
 def _together(e: Layout, space: int, inner: Inner) -> int:
@@ -190,12 +191,6 @@ class _Steps:
                 found = m.lists.rows(i.operand(k))
                 to = self.step.buffers[_SPACES[k]]
                 to[inner.inputs[k]] = m.buffers[_SPACES[k]][found]
-
-    def first(self) -> Array:
-        """The first carry."""
-        rows = self.m.lists.rows(self.i.operand(CARRY))
-        found: Array = self.m.buffers[self.space][rows]
-        return found
 
     def _entry(self, k: int, t: int) -> Array:
         """The rows of entry t."""
@@ -240,7 +235,7 @@ class _Steps:
 
 
 class _Emission:
-    """A loop at one vector of lanes, from offset `o` on.
+    """A loop at one vector of lanes.
 
     The carry, and on the way back its adjoint, are in buffers between steps. What is few is copied
     row by row, so that LLVM has it in registers.
@@ -263,7 +258,6 @@ class _Emission:
         self.layout = e.of_inner(own, self.widths[L], self.rooms)
         self.known: dict[tuple[int, int], Lanes] = {}  # rows that are the same in all steps
         self.ends = [row for _, row in self.inner.outputs]
-        self.o: Any = 0
 
     def _room(self, space: int, sizes: list[int]) -> str:
         """A buffer for the step's own rows, or the adjoints of these."""
@@ -272,11 +266,6 @@ class _Emission:
         first = self.out.first + self.out.count - self.inner.room
         place = first * self.e.width(self.space) + (sizes[S] if space & 1 == L else 0)
         return self.f.address(self.e.buffer(self.space | (space & ADJOINT)), place)
-
-    def at(self, o: Any) -> _Emission:
-        """The same at an offset."""
-        self.o = o
-        return self
 
     # --- rows ---
 
@@ -373,8 +362,9 @@ class _Emission:
 
     # --- a step ---
 
-    def begin(self) -> None:
-        """Have what is the same in all steps in place."""
+    def begin(self, o: Any) -> None:
+        """Have what is the same in all steps in place, for the lanes from offset `o` on."""
+        self.o = o
         before, self.f.rows = self.f.rows, {}
         for space in (S, L):
             for row, number in self.inner.constants[space].items():
@@ -416,10 +406,10 @@ class _Emission:
 
     # --- all of them ---
 
-    def forward(self) -> None:
+    def forward(self, o: Any) -> None:
         """All steps."""
         view = self.i.operands[CARRY]
-        self.begin()
+        self.begin(o)
         if view is not None:
             self._hold(self.carry, lambda j: self._load(self.space, self._row(view, j)))
         if self.inner.conditional:
@@ -487,10 +477,10 @@ class _Emission:
         self._store(taken, self.space, first)
         self._store(f.select(running != 0.0, none, one), self.space, first + 1)
 
-    def backward(self) -> None:
+    def backward(self, o: Any) -> None:
         """All steps, from the last to the first."""
         f, inner, out = self.f, self.inner, self.i.out
-        self.begin()
+        self.begin(o)
         self._hold(self.g, lambda j: self._load(out.space, j + out.first))
         taken, count, blocks = None, None, f.index(inner.saved)
         if inner.conditional:
