@@ -47,7 +47,7 @@ from engine.compiled.lift.levels import (
 )
 from engine.compiled.lift.lifted import Blocks, Check
 from engine.compiled.lift.loops import LEAST, reroll
-from engine.compiled.lift.marks import Nodes
+from engine.compiled.lift.marks import Column, Nodes
 from engine.compiled.lift.nested import Lift, emit_loop, joined
 from engine.compiled.lift.products import Terms, emit_sums
 from engine.compiled.lift.rows import LONG, Rows
@@ -147,7 +147,7 @@ def _emit(rows: Rows, groups: Groups, terms: Terms, maxima: Maxima, lift_step: L
             continue
         g += 1
         long = rows.nodes.many and last - first >= LONG and (tag >= 0 or tag == TAG_SUM)
-        own = groups.members[first:last] if long else list(members[first:last])
+        own: Column = groups.members[first:last] if long else list(members[first:last])
         if tag >= 0:
             emit.elementwise(rows, tag, space, own)
         elif tag == TAG_SUM and long:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from engine.compiled import blocks
 from engine.compiled.blocks import L, S
 from engine.compiled.lift.marks import Nodes
 from engine.compiled.lift.rows import Rows, dots, is_run, product
-from engine.compiled.lift.sums import Sums
-from engine.compiled.lift.terms import BIAS, CHAINS, FLAGS, INIT, MATRIX, PRODUCT, SINGLE, ZERO
+from engine.compiled.lift.sums import Sums, told
+from engine.compiled.lift.terms import BIAS, FLAGS, INIT, MATRIX, PRODUCT, SINGLE, ZERO
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ def _emit_matrix(rows: Rows, terms: Terms, space: int, matrix: Matrix) -> bool:
     a, b = rows.contiguous(S, left), rows.contiguous(space, right)
     out = rows.give(space, outputs)
     n, inner, cols = len(order), len(matrix.left[0]), len(places)
-    flags = _flags([terms.flags[of[i]] for i in outputs])
+    flags = told(reduce(or_, [terms.flags[of[i]] for i in outputs]))
     rows.append(product(space, out, (n, inner, cols), (a, b, bias, init), flags))
     return True
 
@@ -149,14 +150,8 @@ def _emit_dots(
         signed = [r if x >= 0 else ~r for r, x in zip(found, operands, strict=True)]
         lists.append(rows.listed(signed))
     out = rows.give(space, nodes)
-    flags = _flags([terms.flags[terms.of_node[i]] for i in nodes])
+    flags = told(reduce(or_, [terms.flags[terms.of_node[i]] for i in nodes]))
     rows.append(dots(space, out, len(nodes), products, singles, lists, flags))
-
-
-def _flags(flags: Sequence[int]) -> int:
-    """What is told of some sums: that 0.0 is a term, that steps of the chain rule are."""
-    noted = any(flag & CHAINS for flag in flags)
-    return (blocks.ZERO if flags[0] & ZERO else 0) | (blocks.NOTED if noted else 0)
 
 
 def _signed(row: Sequence[int], x: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.compiled import blocks
 from engine.compiled.lift import terms
 from engine.compiled.lift.marks import Column, Nodes
-from engine.compiled.lift.terms import FIELDS, MADE
+from engine.compiled.lift.terms import CHAINS, FIELDS, MADE, ZERO
 
 
 @dataclass(slots=True)
@@ -87,3 +88,9 @@ def find_maxima(nodes: Nodes) -> Maxima:
         *(*columns, nodes.new(count + 2), found.of_node, found.start, found.terms, count)
     )
     return found
+
+
+def told(flags: int) -> int:
+    """What an instruction says of its sums, of the flags of any: that 0.0 is a term, which it is of
+    all or none, and that steps of the chain rule are."""
+    return (blocks.ZERO if flags & ZERO else 0) | (blocks.NOTED if flags & CHAINS else 0)

@@ -11,21 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.compiled import blocks
 from engine.compiled.blocks import Array, L, S
 from engine.compiled.lift.rows import Rows, dots, is_run, product
-from engine.compiled.lift.sums import Sums
-from engine.compiled.lift.terms import (
-    BIAS,
-    CHAINS,
-    FLAGS,
-    INIT,
-    MATRIX,
-    NODE,
-    PRODUCT,
-    SINGLE,
-    ZERO,
-)
+from engine.compiled.lift.sums import Sums, told
+from engine.compiled.lift.terms import BIAS, FLAGS, INIT, MATRIX, NODE, PRODUCT, SINGLE, ZERO
 
 
 @dataclass(slots=True)
@@ -152,7 +141,7 @@ def _emit_matrix(rows: Rows, sums: Sums, space: int, matrix: _Matrix) -> bool:
         init = rows.contiguous(space, rows.rows_in(space, sums.field(INIT)[outputs].ravel()))
     a, b = rows.contiguous(S, left), rows.contiguous(space, right)
     out = rows.give(space, sums.field(NODE)[outputs].ravel())
-    flags = _flags(sums.field(FLAGS)[outputs].ravel())
+    flags = told(int(np.bitwise_or.reduce(sums.field(FLAGS)[outputs], axis=None)))
     rows.append(product(space, out, (n, inner, cols), (a, b, bias, init), flags))
     return True
 
@@ -175,14 +164,8 @@ def _emit_dots(rows: Rows, sums: Sums, space: int, numbers: Array) -> None:
         found = rows.rows_in(space, np.where(operands >= 0, operands, ~operands))
         lists.append(rows.listed(np.where(operands >= 0, found, ~np.asarray(found))))
     out = rows.give(space, sums.field(NODE)[numbers])
-    flags = _flags(sums.field(FLAGS)[numbers])
+    flags = told(int(np.bitwise_or.reduce(sums.field(FLAGS)[numbers])))
     rows.append(dots(space, out, len(numbers), products, single.shape[1], lists, flags))
-
-
-def _flags(flags: Array) -> int:
-    """What is told of some sums: that 0.0 is a term, that steps of the chain rule are."""
-    noted = (flags & CHAINS).any()
-    return (blocks.ZERO if flags[0] & ZERO else 0) | (blocks.NOTED if noted else 0)
 
 
 def _signed(row: Array, nodes: Array) -> Array:
