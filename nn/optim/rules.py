@@ -51,13 +51,8 @@ def adam(
     root of the second, eps, amsgrad. As in PyTorch, AMSGrad's maximum is of moments that are not
     yet corrected.
     """
-    sign, weight_decay, kept = settings[0], settings[1], settings[2]
-    share, beta2, share2 = settings[3], settings[4], settings[5]
     step_size, correction2, eps, amsgrad = settings[6], settings[7], settings[8], settings[9]
-    w = kept * w
-    g = decayed(w, sign * g, weight_decay)
-    exp_avg = blend(exp_avg, g, share)
-    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    w, g, exp_avg, exp_avg_sq = moments(w, g, exp_avg, exp_avg_sq, settings)
     second = exp_avg_sq
     if amsgrad != 0.0:
         max_exp_avg_sq = np.maximum(max_exp_avg_sq, exp_avg_sq)
@@ -129,13 +124,9 @@ def nadam(
     one's, the second bias correction, eps. `mu_product` is the product of all momenta so far: it
     begins at 1, and is no setting, since what beta1 was before may be another.
     """
-    sign, weight_decay, kept, share = settings[0], settings[1], settings[2], settings[3]
-    beta2, share2, lr, mu, mu_next = settings[4], settings[5], settings[6], settings[7], settings[8]
+    lr, mu, mu_next = settings[6], settings[7], settings[8]
     correction2, eps = settings[9], settings[10]
-    w = kept * w
-    g = decayed(w, sign * g, weight_decay)
-    exp_avg = blend(exp_avg, g, share)
-    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    w, g, exp_avg, exp_avg_sq = moments(w, g, exp_avg, exp_avg_sq, settings)
     mu_product = mu_product * mu
     scale = np.sqrt(exp_avg_sq / correction2) + eps
     w = w - lr * (1.0 - mu) / (1.0 - mu_product) * g / scale
@@ -151,13 +142,8 @@ def radam(w: Any, g: Any, exp_avg: Any, exp_avg_sq: Any, settings: Array) -> tup
     of the second times the rectification, eps. In the first updates the variance is not known well
     enough: the rectification is 0, and the step goes by the gradient's average alone.
     """
-    sign, weight_decay, kept, share = settings[0], settings[1], settings[2], settings[3]
-    beta2, share2, step_size = settings[4], settings[5], settings[6]
-    rectified, eps = settings[7], settings[8]
-    w = kept * w
-    g = decayed(w, sign * g, weight_decay)
-    exp_avg = blend(exp_avg, g, share)
-    exp_avg_sq = beta2 * exp_avg_sq + share2 * g * g
+    step_size, rectified, eps = settings[6], settings[7], settings[8]
+    w, g, exp_avg, exp_avg_sq = moments(w, g, exp_avg, exp_avg_sq, settings)
     step = step_size * exp_avg
     if rectified != 0.0:
         step = step * (rectified / (np.sqrt(exp_avg_sq) + eps))
@@ -188,6 +174,15 @@ def decayed(w: Any, g: Any, weight_decay: Any) -> Any:
 def blend(old: Any, new: Any, share: Any) -> Any:
     """(1 - share) * old + share * new, from the nearer end as `torch.lerp`: exact at 0 and 1."""
     return old + share * (new - old) if share < 0.5 else new - (new - old) * (1.0 - share)
+
+
+def moments(w: Any, g: Any, exp_avg: Any, exp_avg_sq: Any, settings: Array) -> tuple[Any, ...]:
+    """The parameter and the gradient, decayed in both ways, and the averages of g and g * g."""
+    sign, weight_decay, kept = settings[0], settings[1], settings[2]
+    share, beta2, share2 = settings[3], settings[4], settings[5]
+    w = kept * w
+    g = decayed(w, sign * g, weight_decay)
+    return w, g, blend(exp_avg, g, share), beta2 * exp_avg_sq + share2 * g * g
 
 
 @functools.cache
