@@ -29,6 +29,11 @@ class State:
     steps: int = 0
 
 
+def settings_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a constructor was told to set, of its local names: all but the parameters."""
+    return {name: x for name, x in given.items() if name not in ("self", "parameters", "__class__")}
+
+
 def rows(steps: Array, *columns: Any) -> Array:
     """Return settings as rows, one for each of the steps."""
     found = np.empty((len(steps), len(columns)))
@@ -156,9 +161,8 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradients to 0. `set_to_none` is accepted for PyTorch's sake."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = 0.0
+        for p in self.parameters():
+            p.grad = 0.0
 
     def parameters(self) -> list[Value]:
         """Return the Values of all groups, in their order."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import whole
 from engine.leaves import numbers_of, set_leaves
-from nn.optim.base import Array, Evaluate, Optimizer
+from nn.optim.base import Array, Evaluate, Optimizer, settings_of
 
 _LEAST_CURVATURE = 1e-10  # of a step that is remembered
 _DECREASE, _FLATTER = 1e-4, 0.9  # Wolfe's conditions: c1 and c2
@@ -63,16 +63,9 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr=lr,
-            max_iter=max_iter,
-            max_eval=whole("max_iter", max_iter, 0) * 5 // 4 if max_eval is None else max_eval,
-            tolerance_grad=tolerance_grad,
-            tolerance_change=tolerance_change,
-            history_size=history_size,
-            line_search_fn=line_search_fn,
-        )
+        if max_eval is None:
+            max_eval = whole("max_iter", max_iter, 0) * 5 // 4
+        super().__init__(parameters, **settings_of(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         if self.param_groups and self.param_groups[0]["params"] is not group["params"]:

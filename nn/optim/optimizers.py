@@ -12,14 +12,8 @@ import numpy as np
 
 from engine.errors import check_number
 from nn.optim import rules
-from nn.optim.base import Optimizer, State, rows
-
-Array = rules.Array
-
-
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """What the arguments of a constructor set, of its local names: all but the parameters."""
-    return {name: x for name, x in given.items() if name not in ("self", "parameters", "__class__")}
+from nn.optim.base import Optimizer, State, rows, settings_of
+from nn.optim.rules import Array
 
 
 def _each(function: Callable[[int, float], Any], steps: Array, setting: Any) -> Array:
@@ -62,7 +56,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -127,7 +121,7 @@ class Adam(_Moments):
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update: the bias corrections are in them."""
@@ -159,7 +153,7 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()), decoupled_weight_decay=True)
+        super().__init__(parameters, **settings_of(locals()), decoupled_weight_decay=True)
 
 
 class Adamax(_Moments):
@@ -188,7 +182,7 @@ class Adamax(_Moments):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
@@ -225,7 +219,7 @@ class NAdam(_Moments):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def _new_state(self, group: dict[str, Any]) -> State:
         state = super()._new_state(group)
@@ -271,7 +265,7 @@ class RAdam(_Moments):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update: the rectification is in them."""
@@ -316,7 +310,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def settings(self, group: dict[str, Any], steps: Array) -> Array:
         """Return the rule's settings, one row an update."""
@@ -350,7 +344,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def _new_state(self, group: dict[str, Any]) -> State:
         state = super()._new_state(group)
@@ -389,7 +383,7 @@ class Adadelta(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(parameters, **_settings(locals()))
+        super().__init__(parameters, **settings_of(locals()))
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)

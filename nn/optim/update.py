@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 
 from engine.compiled.updates import factor, translates
-from nn.optim import rules
 from nn.optim.base import Evaluate, Optimizer
-
-Array = rules.Array
+from nn.optim.rules import Array, Rule
 
 
 class Update:
@@ -71,7 +69,7 @@ class Update:
         return rule is not None and translates(rule, np.dtype(dtype).name)
 
     @property
-    def rule(self) -> rules.Rule:
+    def rule(self) -> Rule:
         """The optimiser's rule: see `engine.compiled.updates` for what it is told."""
         rule = type(self.optimizer).rule
         assert rule is not None  # asked for where it `can_loop`
