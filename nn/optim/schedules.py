@@ -359,12 +359,8 @@ class CosineAnnealingLR(LRScheduler):
 
     >>> import engine, nn
     >>> optimizer = nn.SGD([engine.Value(1.0)], lr=1.0)
-    >>> scheduler, rates = CosineAnnealingLR(optimizer, T_max=4), []
-    >>> for _ in range(5):
-    ...     rates += scheduler.get_last_lr()
-    ...     optimizer.step()
-    ...     scheduler.step()
-    >>> [round(rate, 3) for rate in rates]
+    >>> ahead, _ = CosineAnnealingLR(optimizer, T_max=4).ahead(5)
+    >>> ahead[0]["lr"].round(3).tolist()
     [1.0, 0.854, 0.5, 0.146, 0.0]
     """
 
@@ -511,11 +507,9 @@ class OneCycleLR(LRScheduler):
                 "the total_steps of the whole training"
             )
         rates = []
-        momenta = zip(self.base_momenta, self.max_momenta, strict=True)
-        firsts = zip(self._first_rates(), self.max_lrs, momenta, strict=True)
-        for group, (first, top, (low, high)) in zip(
-            self.optimizer.param_groups, firsts, strict=True
-        ):
+        firsts, groups = self._first_rates(), self.optimizer.param_groups
+        settings = self.max_lrs, self.base_momenta, self.max_momenta
+        for group, first, top, low, high in zip(groups, firsts, *settings, strict=True):
             back = [first] if self.three_phase else []
             rates.append(self._between(first, top, *back, first / self.final_div_factor))
             momentum = self._between(high, low, *[high for _ in back], high)
@@ -590,10 +584,8 @@ class ReduceLROnPlateau(LRScheduler):
         if not factor < 1.0:
             raise ValueError(f"factor is below 1, not {factor!r}")
         self.mode, self.threshold_mode, self.factor = mode, threshold_mode, factor
-        self.patience, self.cooldown = (
-            whole("patience", patience, 0),
-            whole("cooldown", cooldown, 0),
-        )
+        self.patience = whole("patience", patience, 0)
+        self.cooldown = whole("cooldown", cooldown, 0)
         self.threshold, self.eps, self.monitor = threshold, eps, monitor
         self.min_lrs = _of_groups("min_lr", min_lr, optimizer)
         self.best = math.inf if mode == "min" else -math.inf
