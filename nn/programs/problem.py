@@ -12,6 +12,7 @@ import numpy as np
 import nn
 from nn import plots
 from nn.metrics import accuracy
+from nn.module import values_of
 from nn.programs import Options
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -62,8 +63,11 @@ class Problem:
         return nn.fit(self.model, self.X, self.y, **(settings | more))
 
     def compare_paths(self, rows: int = _SIDE_BY_SIDE) -> nn.Comparison | None:
-        """Take one step on both paths, with at most so many rows."""
-        return compare_paths(self.model, self.X[:rows], self.y[:rows], self.loss)
+        """Take one step on both paths, with at most so many rows; None without Numba."""
+        try:
+            return nn.compare_paths(self.model, self.X[:rows], self.y[:rows], loss=self.loss)
+        except ImportError:
+            return None
 
     @property
     def batches(self) -> int:
@@ -116,14 +120,6 @@ def figures(
         "test_accuracy": problem.test_accuracy() if problem.is_classified else None,
         "batches": problem.batches,
     }
-
-
-def compare_paths(model: nn.Module, X: Array, y: Array, loss: nn.Loss) -> nn.Comparison | None:
-    """Return one step on both paths; None where there is but one, without Numba."""
-    try:
-        return nn.compare_paths(model, X, y, loss=loss)
-    except ImportError:
-        return None
 
 
 def compared(comparison: nn.Comparison | None) -> dict[str, Any]:
@@ -258,17 +254,14 @@ def engine_gradients(problem: Problem, X: Array, y: Array) -> dict[str, Array]:
         loss(output, target).backward()
         weight += sum(loss.terms(output, target)[1])
     scale = 1.0 / weight if problem.loss.reduction == "mean" else 1.0
-    return {name: scale * _gradients(item) for name, item in model.named_parameters()}
+    shapes = {name: array.shape for name, array in model.state_dict().items()}
+    return {
+        name: scale * np.reshape([p.grad for p in values_of(item)], shapes[name])
+        for name, item in model.named_parameters()
+    }
 
 
 def largest_difference(ours: dict[str, Array], theirs: dict[str, Array]) -> float:
     """Return by how much two sets of gradients differ at most, relative to their largest entry."""
     scale = max(float(np.abs(array).max()) for array in theirs.values())
     return max(float(np.abs(ours[name] - theirs[name]).max()) for name in theirs) / scale
-
-
-def _gradients(item: Any) -> Array:
-    def numbers(part: Any) -> Any:
-        return [numbers(x) for x in part] if isinstance(part, list) else part.grad
-
-    return np.array(numbers(item))
