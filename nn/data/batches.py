@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from engine.errors import whole
-from nn.data.streams import Rows, streamed
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from nn.data.streams import Array, Rows, streamed
 
 
 class Dataset(Protocol):

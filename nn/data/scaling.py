@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from nn.data.streams import Rows, blocks, streamed
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from nn.data.streams import Array, Rows, blocks, streamed
 
 
 class Standardizer:

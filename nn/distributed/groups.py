@@ -11,7 +11,7 @@ import pickle
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,12 +19,11 @@ import engine
 from engine.compiled import threads, updates
 from engine.compiled.training import Steps
 from engine.errors import whole
-from nn.distributed.shards import Inner, Step
+from nn.distributed.shards import Array, Inner, Step
 from nn.interrupts import Interrupts
 from nn.scalar_path import BatchLoss
 from nn.vectorised_path import LoopPath, VectorisedPath
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 SHARDS = 16
 

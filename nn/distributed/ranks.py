@@ -10,19 +10,18 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from engine.compiled import cache
 from engine.errors import whole
 from nn.distributed.groups import SHARDS, DistributedError, Group, named, portable, versions
-from nn.distributed.shards import Inner, Step, nodes
+from nn.distributed.shards import Array, Inner, Step, nodes
 from nn.identity import difference
 from nn.interrupts import Interrupts, Stopped
 from nn.scalar_path import BatchLoss
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 T = TypeVar("T")
 _WELL, _ASKED, _FAILED = range(3)  # Ctrl-C asked for an end; an error was raised
 _WORD = 8  # bytes
