@@ -10,16 +10,14 @@ from nn.data.sets import blobs, circles, moons, spirals, unit_circle, xor
 from nn.data.streams import Rows, read_npy_folder
 
 if TYPE_CHECKING:
-    from nn.data.idx import read_idx
-    from nn.data.mnist_files import mnist
+    from nn.data.mnist_files import mnist, read_idx
     from nn.data.packaged import digits, first_names, iris
 
 # What reads files: archives and digests take long to load.
 __getattr__, __dir__ = deferred.attributes(
     __name__,
     {
-        "nn.data.idx": ("read_idx",),
-        "nn.data.mnist_files": ("mnist",),
+        "nn.data.mnist_files": ("mnist", "read_idx"),
         "nn.data.packaged": ("digits", "first_names", "iris"),
     },
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nn.data import mnist, read_idx
-from nn.data.idx import parse_idx
+from nn.data.mnist_files import parse_idx
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
