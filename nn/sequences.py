@@ -65,6 +65,7 @@ class _Norm(Module):
     """What both norms share: `weight` starts at 1 for each of the numbers that are normalised."""
 
     eps: float | None
+    bias: list[Value] | None = None
     normalise: Callable[[list[Any]], list[Any]]  # of one position
 
     def __init__(
@@ -88,9 +89,11 @@ class _Norm(Module):
         if isinstance(x, list | tuple) and x and isinstance(x[0], list | tuple):
             return [self.forward(position) for position in x]
         normalised = self.normalise(checked(self, x, *self.normalized_shape))
-        if self.weight is None:
-            return normalised
-        return [w * y for w, y in zip(self.weight, normalised, strict=True)]
+        if self.weight is not None:
+            normalised = [w * y for w, y in zip(self.weight, normalised, strict=True)]
+        if self.bias is not None:
+            normalised = [y + b for y, b in zip(normalised, self.bias, strict=True)]
+        return normalised
 
     def extra_repr(self) -> str:
         """Return the settings, as PyTorch shows them."""
@@ -150,13 +153,6 @@ class LayerNorm(_Norm):
         centred = [number - mean for number in x]
         root = engine.sqrt(engine.dot(centred, centred) / len(x) + self.eps)
         return [number / root for number in centred]
-
-    def forward(self, x: Any) -> list[Any]:
-        """Return the normalised position, or each of a sequence."""
-        y = super().forward(x)
-        if self.bias is None or isinstance(y[0], list):
-            return y
-        return [number + b for number, b in zip(y, self.bias, strict=True)]
 
     def extra_repr(self) -> str:
         """Return the settings, as PyTorch shows them."""
