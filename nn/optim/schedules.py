@@ -646,14 +646,10 @@ class LambdaLR(LRScheduler):
         *,
         interval: Interval = "epoch",
     ) -> None:
-        groups = len(_groups(optimizer))
-        given = lr_lambda if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
-        for function in given:
+        self.lr_lambdas = _of_groups("lr_lambda", lr_lambda, optimizer, "functions")
+        for function in self.lr_lambdas:
             if not callable(function):
                 raise TypeError(f"lr_lambda is a function of the step's number, not {function!r}")
-        if len(given) != groups:
-            raise ValueError(f"there are {len(given)} functions for {groups} groups")
-        self.lr_lambdas = list(given)
         super().__init__(optimizer, last_epoch, interval=interval)
 
     def get_lr(self) -> list[float]:
@@ -690,11 +686,11 @@ def _share(name: str, number: float, *, or_0: bool = False) -> float:
     return number
 
 
-def _of_groups(name: str, numbers: Any, optimizer: Optimizer) -> list[float]:
-    """A number for each group: the same, or those of a list."""
+def _of_groups(name: str, given: Any, optimizer: Optimizer, what: str = "numbers") -> list[Any]:
+    """One for each group: the same, or those of a list."""
     groups = len(_groups(optimizer))
-    if not isinstance(numbers, list | tuple):
-        return [numbers] * groups
-    if len(numbers) != groups:
-        raise ValueError(f"{name} has {len(numbers)} numbers for {groups} groups")
-    return list(numbers)
+    if not isinstance(given, list | tuple):
+        return [given] * groups
+    if len(given) != groups:
+        raise ValueError(f"{name} has {len(given)} {what} for {groups} groups")
+    return list(given)
