@@ -136,23 +136,27 @@ def ranks(count: int, call: str, folder: Path) -> tuple[str, str]:
     return started(count, call, folder).communicate(timeout=100)
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_ranks_give_the_same_bits(count: int, expected: list[str], tmp_path: Path) -> None:
-    call = """
+def check_ranks(count: int, function: str, expected: Any, folder: Path) -> None:
+    """What each of so many ranks finds by a function is this; the first prints it for all of them,
+    since what several print may be mixed."""
+    call = f"""
         on = nn.distributed.mpi()
-        found = on._comm.allgather(several(on))
+        found = on._comm.allgather({function}(on))
         print(json.dumps(found) if on.rank == 0 else "", flush=True)
     """
-    out, errors = ranks(count, call, tmp_path)
+    out, errors = ranks(count, call, folder)
     assert json.loads(out) == [expected] * count, errors
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_ranks_give_the_same_bits(count: int, expected: list[str], tmp_path: Path) -> None:
+    check_ranks(count, "several", expected, tmp_path)
 
 
 def test_rows_from_files_and_chunks_give_the_bits_of_memory(tmp_path: Path) -> None:
     alone = streamed(nn.distributed.local())
     assert all(weights == alone["array"] for weights in alone.values())
-    call = "print(json.dumps(streamed(nn.distributed.mpi())), flush=True)"
-    out, errors = ranks(2, call, tmp_path)
-    assert [json.loads(line) for line in out.splitlines()] == [alone] * 2, errors
+    check_ranks(2, "streamed", alone, tmp_path)
     import dask
 
     # workers inherit it, as they do after a client that was there before
