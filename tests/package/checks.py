@@ -19,7 +19,7 @@ from pathlib import Path
 
 OPTIONAL = ("scipy", "matplotlib", "tqdm", "safetensors", "pygraphviz", "IPython", "cloudpickle")
 OPTIONAL += ("mpmath", "flint", "h5py", "onnx", "sklearn", "distributed", "mpi4py")
-OPTIONAL += ("PIL", "google")  # which matplotlib and onnx bring
+OPTIONAL += ("PIL", "google", "dask")  # which matplotlib, onnx and distributed bring
 
 
 def core() -> dict:
